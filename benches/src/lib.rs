@@ -1,0 +1,3 @@
+//! What the benchmarks measure with.
+
+pub mod data;

@@ -1,0 +1,128 @@
+//! What can be wrong with bytes that should be a changeset or a patchset, and where.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use super::Format;
+use super::value::MAX_VALUE_LENGTH;
+
+/// Bytes that are no well-formed changeset or patchset: [what](ParseErrorKind) is wrong and at which byte.
+///
+/// ```
+/// use diesel_sqlite_session::{Changeset, ParseErrorKind};
+///
+/// let error = Changeset::try_from(b"T\x01\x01users\0\x63\x00".to_vec()).unwrap_err();
+/// assert_eq!((error.kind(), error.offset()), (ParseErrorKind::Operation(0x63), 9));
+/// assert_eq!(
+///     error.to_string(),
+///     "at byte 9, table users: 0x63 is no operation (INSERT is 0x12, UPDATE 0x17, DELETE 0x09)"
+/// );
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct ParseError {
+    kind: ParseErrorKind,
+    offset: usize,
+    column: Option<usize>,
+    table: Option<Box<str>>,
+}
+
+impl ParseError {
+    pub(super) fn new(kind: ParseErrorKind, offset: usize, column: Option<usize>, table: Option<&str>) -> Self {
+        Self { kind, offset, column, table: table.map(Box::from) }
+    }
+
+    /// What is wrong.
+    pub fn kind(&self) -> ParseErrorKind {
+        self.kind
+    }
+
+    /// The byte, counted from 0, at which the thing that is wrong starts. For a stream of over `usize::MAX` bytes,
+    /// `usize::MAX`.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The table that the bytes belong to, once its header has been read.
+    pub fn table(&self) -> Option<&str> {
+        self.table.as_deref()
+    }
+
+    /// The column, counted from 0, whose value is wrong.
+    pub fn column(&self) -> Option<usize> {
+        self.column
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at byte {}", self.offset)?;
+        if let Some(table) = &self.table {
+            write!(f, ", table {table}")?;
+        }
+        if let Some(column) = self.column {
+            write!(f, ", column {column}")?;
+        }
+        write!(f, ": {}", self.kind)
+    }
+}
+
+impl fmt::Debug for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ParseError({self})")
+    }
+}
+
+impl core::error::Error for ParseError {}
+
+/// What is wrong with the bytes. [The module's docs](super#what-is-refused) say why each is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParseErrorKind {
+    /// The input ends inside a table header or a change.
+    UnexpectedEnd,
+    /// A section has the header of the other format: a patchset where a changeset belongs, or the reverse.
+    WrongFormat {
+        /// What the header says.
+        found: Format,
+    },
+    /// The bytes begin with something that is no table header.
+    MissingHeader,
+    /// A table of so many columns; SQLite reads 1 to 65,536.
+    ColumnCount(u64),
+    /// No column of the table is part of its primary key.
+    NoPrimaryKey,
+    /// The table's name is not UTF-8.
+    TableName,
+    /// This byte is no operation.
+    Operation(u8),
+    /// This byte is no type of a value.
+    ValueType(u8),
+    /// A text or blob of more than [`MAX_VALUE_LENGTH`] bytes.
+    ValueLength(u64),
+    /// A value is not recorded where every value must be: in an INSERT, a DELETE, or a key.
+    MissingValue,
+    /// NULL, or a NaN, which SQLite takes for NULL, in a column of the primary key.
+    NullKey,
+}
+
+impl fmt::Display for ParseErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnexpectedEnd => f.write_str("the input ends inside a table header or a change"),
+            Self::WrongFormat { found } => write!(f, "the header of a {found} in a {}", found.other()),
+            Self::MissingHeader => f.write_str("neither a changeset nor a patchset: no table header (0x54 or 0x50)"),
+            Self::ColumnCount(count) => write!(f, "a table of {count} columns (1 to 65536 are possible)"),
+            Self::NoPrimaryKey => f.write_str("no column of the table is part of a primary key"),
+            Self::TableName => f.write_str("the table's name is not UTF-8"),
+            Self::Operation(byte) => {
+                write!(f, "0x{byte:02x} is no operation (INSERT is 0x12, UPDATE 0x17, DELETE 0x09)")
+            }
+            Self::ValueType(byte) => write!(f, "0x{byte:02x} is no type of a value (0 to 5 are)"),
+            Self::ValueLength(length) => {
+                write!(f, "a value of {length} bytes (SQLite reads at most {MAX_VALUE_LENGTH})")
+            }
+            Self::MissingValue => f.write_str("a value is not recorded that must be"),
+            Self::NullKey => f.write_str("NULL in a column of the primary key"),
+        }
+    }
+}

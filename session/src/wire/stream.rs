@@ -1,0 +1,277 @@
+//! Reading changesets and patchsets that are larger than memory.
+//!
+//! The buffer holds one change at a time and grows only as bytes arrive, never because a length in the input says so.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use std::io::{self, Read};
+
+use super::Format;
+use super::check::{self, FaultAt};
+use super::cursor::Cursor;
+use super::error::ParseError;
+use super::record::Record;
+use super::table::Header;
+
+/// How much is asked of the source at once, at least.
+const CHUNK: usize = 64 * 1024;
+
+/// Why a stream could not be read on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The source failed.
+    Io(io::Error),
+    /// The bytes are no well-formed changeset or patchset.
+    Parse(ParseError),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(_) => f.write_str("the source of the changes failed"),
+            Self::Parse(_) => f.write_str("the changes are not well-formed"),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Parse(error) => Some(error),
+        }
+    }
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<ParseError> for ReadError {
+    fn from(error: ParseError) -> Self {
+        Self::Parse(error)
+    }
+}
+
+/// Reads a changeset from a source, change by change, each checked before it is handed out.
+///
+/// In memory at one time are a table's header, one change, and what was read ahead: 64 KiB or about twice the largest
+/// change, whichever is more. The source is read in large pieces, so a `BufReader` gains nothing.
+///
+/// ```
+/// use diesel_sqlite_session::ChangesetReader;
+///
+/// let source: &[u8] = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
+/// let mut reader = ChangesetReader::new(source);
+/// while let Some(record) = reader.next_record()? {
+///     assert_eq!(record.to_string(), "INSERT users(1, 'Ada')");
+/// }
+/// # Ok::<(), diesel_sqlite_session::ReadError>(())
+/// ```
+#[derive(Debug)]
+pub struct ChangesetReader<R> {
+    inner: Stream<R>,
+}
+
+/// Reads a patchset from a source, change by change: see [`ChangesetReader`].
+#[derive(Debug)]
+pub struct PatchsetReader<R> {
+    inner: Stream<R>,
+}
+
+impl<R: Read> ChangesetReader<R> {
+    /// A reader of the changeset that `source` gives. Nothing is read yet.
+    pub fn new(source: R) -> Self {
+        Self { inner: Stream::new(source, Format::Changeset) }
+    }
+
+    /// The next change; `None` after the last one, and after an error.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Io`] if the source fails, [`ReadError::Parse`] if the next bytes are no change. The changes before
+    /// have been well-formed, but what a whole changeset would have been is not known.
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
+        self.inner.next_record()
+    }
+
+    /// The source. What has been read ahead is lost.
+    pub fn into_inner(self) -> R {
+        self.inner.source
+    }
+}
+
+impl<R: Read> PatchsetReader<R> {
+    /// A reader of the patchset that `source` gives. Nothing is read yet.
+    pub fn new(source: R) -> Self {
+        Self { inner: Stream::new(source, Format::Patchset) }
+    }
+
+    /// The next change; `None` after the last one, and after an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChangesetReader::next_record`].
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
+        self.inner.next_record()
+    }
+
+    /// The source. What has been read ahead is lost.
+    pub fn into_inner(self) -> R {
+        self.inner.source
+    }
+}
+
+/// The header of the current section, copied out of the buffer.
+struct OwnedHeader {
+    name: String,
+    key: Vec<u8>,
+}
+
+impl OwnedHeader {
+    fn header(&self) -> Header<'_> {
+        Header { name: &self.name, key: &self.key }
+    }
+}
+
+struct Stream<R> {
+    source: R,
+    format: Format,
+    /// Of these bytes, those before `consumed` have been handed out, those before `filled` have been read.
+    buffer: Vec<u8>,
+    consumed: usize,
+    filled: usize,
+    /// Where in the input the buffer begins.
+    base: u64,
+    header: Option<OwnedHeader>,
+    /// Whether the source has ended.
+    drained: bool,
+    failed: bool,
+}
+
+impl<R> fmt::Debug for Stream<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("format", &self.format)
+            .field("offset", &self.position(self.consumed))
+            .field("table", &self.header.as_ref().map(|header| &header.name))
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R> Stream<R> {
+    /// Where in the input a byte of the buffer stands.
+    fn position(&self, in_buffer: usize) -> usize {
+        usize::try_from(self.base.saturating_add(in_buffer as u64)).unwrap_or(usize::MAX)
+    }
+
+    fn unread(&self) -> Cursor<'_> {
+        Cursor::new(self.buffer.get(self.consumed..self.filled).unwrap_or_default())
+    }
+}
+
+impl<R: Read> Stream<R> {
+    fn new(source: R, format: Format) -> Self {
+        Self {
+            source,
+            format,
+            buffer: Vec::new(),
+            consumed: 0,
+            filled: 0,
+            base: 0,
+            header: None,
+            drained: false,
+            failed: false,
+        }
+    }
+
+    fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
+        if self.failed {
+            return Ok(None);
+        }
+        // Until this has gone well: a source that panics, too, leaves a reader that is at its end.
+        self.failed = true;
+        let Some(length) = self.advance()? else {
+            return Ok(None);
+        };
+        self.failed = false;
+        let start = self.consumed.saturating_sub(length);
+        let bytes = self.buffer.get(start..self.consumed).unwrap_or_default();
+        let Some(header) = self.header.as_ref().map(OwnedHeader::header) else {
+            return Ok(None);
+        };
+        let record = check::record(&mut Cursor::new(bytes), header, self.format);
+        Ok(record.ok().map(|raw| Record::new(header, self.format, raw, self.position(start))))
+    }
+
+    /// Brings the next change into the buffer and moves past it; gives its length.
+    fn advance(&mut self) -> Result<Option<usize>, ReadError> {
+        loop {
+            let start = self.unread();
+            let mut cursor = start;
+            let (fault, table) = match (start.peek(), &self.header) {
+                (None, _) if self.drained => return Ok(None),
+                (None, _) => (FaultAt::end(start, 1), None),
+                (Some(first), Some(header)) if Format::from_byte(first).is_none() => {
+                    match check::record(&mut cursor, header.header(), self.format) {
+                        Ok(_) => {
+                            let length = cursor.since(start).len();
+                            self.consumed = self.consumed.saturating_add(length);
+                            return Ok(Some(length));
+                        }
+                        Err(fault) => (fault, Some(header.name.as_str())),
+                    }
+                }
+                (Some(_), _) => match check::section(&mut cursor, self.format) {
+                    Ok(header) => {
+                        let length = cursor.since(start).len();
+                        let header = OwnedHeader { name: header.name.into(), key: header.key.to_vec() };
+                        self.header = Some(header);
+                        self.consumed = self.consumed.saturating_add(length);
+                        continue;
+                    }
+                    Err(fault) => (fault, None),
+                },
+            };
+            if !fault.is_end() || self.drained {
+                return Err(fault.into_error(self.position(self.filled), table).into());
+            }
+            let needed = fault.needed;
+            self.fill(needed)?;
+        }
+    }
+
+    /// Reads at least `needed` more bytes, unless the source ends before, and then says so in `drained`.
+    fn fill(&mut self, needed: usize) -> io::Result<()> {
+        self.buffer.copy_within(self.consumed..self.filled, 0);
+        self.base = self.base.saturating_add(self.consumed as u64);
+        self.filled = self.filled.saturating_sub(self.consumed);
+        self.consumed = 0;
+
+        let wanted = self.filled.saturating_add(needed);
+        while self.filled < wanted {
+            // `needed` is what the input claims: the buffer grows towards it only as fast as bytes arrive
+            let piece = wanted.saturating_sub(self.filled).min(self.filled).max(CHUNK);
+            let end = self.filled.saturating_add(piece);
+            if self.buffer.len() < end {
+                self.buffer.resize(end, 0);
+            }
+            let space = self.buffer.get_mut(self.filled..).unwrap_or_default();
+            let room = space.len();
+            match self.source.read(space) {
+                Ok(0) => {
+                    self.drained = true;
+                    return Ok(());
+                }
+                Ok(read) => self.filled = self.filled.saturating_add(read.min(room)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,397 @@
+//! One value of a record: what it is, how it is read, skipped, written and shown.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::cursor::Cursor;
+
+/// The longest text or blob, in bytes: SQLite's default
+/// [`SQLITE_MAX_LENGTH`](https://www.sqlite.org/limits.html#max_length).
+///
+/// SQLite reads a longer one as NULL without a word, so a changeset that holds one is refused here.
+pub const MAX_VALUE_LENGTH: usize = 1_000_000_000;
+
+pub(super) const UNDEFINED: u8 = 0;
+pub(super) const INTEGER: u8 = 1;
+pub(super) const REAL: u8 = 2;
+pub(super) const TEXT: u8 = 3;
+pub(super) const BLOB: u8 = 4;
+pub(super) const NULL: u8 = 5;
+
+/// A value as SQLite stores it, in one of its five
+/// [storage classes](https://www.sqlite.org/datatype3.html#storage_classes_and_datatypes). Text and blobs are borrowed
+/// from the bytes that were read.
+///
+/// ```
+/// use diesel_sqlite_session::Value;
+///
+/// assert_eq!(Value::from("it's").to_string(), "'it''s'");
+/// assert_eq!(Value::Text(b"Ada").as_str(), Some("Ada"));
+/// assert_eq!(Value::Text(&[0xff]).as_str(), None, "SQLite does not check that text is UTF-8");
+/// assert_eq!(Value::Blob(&[0, 255]).to_string(), "x'00ff'");
+/// ```
+#[derive(Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// NULL.
+    Null,
+    /// A signed integer of 64 bits.
+    Integer(i64),
+    /// A floating point number; never NaN, which SQLite takes for NULL.
+    Real(f64),
+    /// Text. SQLite does not check that it is UTF-8, so neither is it checked here: see [`Value::as_str`].
+    Text(&'a [u8]),
+    /// A blob.
+    Blob(&'a [u8]),
+}
+
+impl<'a> Value<'a> {
+    /// The text, if this is text and valid UTF-8.
+    pub fn as_str(self) -> Option<&'a str> {
+        match self {
+            Value::Text(bytes) => core::str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// The bytes of a text or a blob.
+    pub fn as_bytes(self) -> Option<&'a [u8]> {
+        match self {
+            Value::Text(bytes) | Value::Blob(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The integer, if this is one.
+    pub fn as_integer(self) -> Option<i64> {
+        match self {
+            Value::Integer(integer) => Some(integer),
+            _ => None,
+        }
+    }
+
+    /// The floating point number, if this is one. An integer is none: see [`Value::as_integer`].
+    pub fn as_real(self) -> Option<f64> {
+        match self {
+            Value::Real(real) => Some(real),
+            _ => None,
+        }
+    }
+
+    /// Whether this is NULL.
+    pub fn is_null(self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// The name of the storage class, as SQLite's `typeof()` gives it.
+    pub fn storage_class(self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Integer(_) => "integer",
+            Value::Real(_) => "real",
+            Value::Text(_) => "text",
+            Value::Blob(_) => "blob",
+        }
+    }
+
+    /// Appends the value as a record holds it.
+    pub(super) fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Value::Null => out.push(NULL),
+            Value::Integer(integer) => {
+                out.push(INTEGER);
+                out.extend_from_slice(&integer.to_be_bytes());
+            }
+            Value::Real(real) => {
+                out.push(REAL);
+                out.extend_from_slice(&real.to_bits().to_be_bytes());
+            }
+            Value::Text(bytes) => write_bytes(out, TEXT, bytes),
+            Value::Blob(bytes) => write_bytes(out, BLOB, bytes),
+        }
+    }
+}
+
+fn write_bytes(out: &mut Vec<u8>, class: u8, bytes: &[u8]) {
+    out.push(class);
+    write_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Appends the shortest varint for `value`, which must be below 2^56: no length or column count comes near that.
+fn write_varint(out: &mut Vec<u8>, value: u64) {
+    let mut shift = 49u32;
+    while shift > 0 && value >> shift == 0 {
+        shift = shift.saturating_sub(7);
+    }
+    while shift > 0 {
+        out.push(((value >> shift) & 0x7f) as u8 | 0x80);
+        shift = shift.saturating_sub(7);
+    }
+    out.push((value & 0x7f) as u8);
+}
+
+impl From<i64> for Value<'_> {
+    fn from(integer: i64) -> Self {
+        Value::Integer(integer)
+    }
+}
+
+impl From<i32> for Value<'_> {
+    fn from(integer: i32) -> Self {
+        Value::Integer(integer.into())
+    }
+}
+
+impl From<f64> for Value<'_> {
+    /// NaN becomes NULL, as in SQLite.
+    fn from(real: f64) -> Self {
+        if real.is_nan() { Value::Null } else { Value::Real(real) }
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Value::Text(text.as_bytes())
+    }
+}
+
+impl<'a> From<&'a [u8]> for Value<'a> {
+    fn from(blob: &'a [u8]) -> Self {
+        Value::Blob(blob)
+    }
+}
+
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
+    }
+}
+
+/// The value as an SQL literal.
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.render(f, usize::MAX)
+    }
+}
+
+/// The value as an SQL literal, cut short where it is long.
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.render(f, 64)
+    }
+}
+
+impl Value<'_> {
+    /// Writes an SQL literal with at most `limit` bytes of a text or blob.
+    fn render(self, f: &mut fmt::Formatter<'_>, limit: usize) -> fmt::Result {
+        match self {
+            Value::Null => f.write_str("NULL"),
+            Value::Integer(integer) => write!(f, "{integer}"),
+            // SQLite's own way to write an infinity in SQL
+            Value::Real(f64::INFINITY) => f.write_str("9.0e+999"),
+            Value::Real(f64::NEG_INFINITY) => f.write_str("-9.0e+999"),
+            Value::Real(real) => write!(f, "{real:?}"),
+            Value::Text(bytes) => match core::str::from_utf8(bytes) {
+                Ok(text) => {
+                    let shown = cut(text, limit);
+                    f.write_str("'")?;
+                    for (i, part) in shown.split('\'').enumerate() {
+                        if i > 0 {
+                            f.write_str("''")?;
+                        }
+                        f.write_str(part)?;
+                    }
+                    f.write_str("'")?;
+                    ellipsis(f, shown.len(), bytes.len())
+                }
+                Err(_) => {
+                    f.write_str("CAST(")?;
+                    Value::Blob(bytes).render(f, limit)?;
+                    f.write_str(" AS TEXT)")
+                }
+            },
+            Value::Blob(bytes) => {
+                let shown = bytes.get(..limit).unwrap_or(bytes);
+                f.write_str("x'")?;
+                for byte in shown {
+                    write!(f, "{byte:02x}")?;
+                }
+                f.write_str("'")?;
+                ellipsis(f, shown.len(), bytes.len())
+            }
+        }
+    }
+}
+
+/// The longest start of `text` that has at most `limit` bytes.
+fn cut(text: &str, limit: usize) -> &str {
+    let mut end = limit.min(text.len());
+    loop {
+        match text.get(..end) {
+            Some(start) => return start,
+            None => end = end.saturating_sub(1),
+        }
+    }
+}
+
+fn ellipsis(f: &mut fmt::Formatter<'_>, shown: usize, all: usize) -> fmt::Result {
+    if shown < all { write!(f, "… ({all} bytes)") } else { Ok(()) }
+}
+
+/// What a value is, as far as the shape of a record depends on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Undefined,
+    Null,
+    Value,
+}
+
+/// Why there is no value here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum BadValue {
+    /// The input ends; at least so many more bytes are needed.
+    End(usize),
+    Type(u8),
+    Length(u64),
+}
+
+impl<'a> Cursor<'a> {
+    /// Moves over one value, or *not recorded*, and says what it was.
+    ///
+    /// Always inlined: a cursor that is handed on by address costs more than all the rest of a check.
+    #[inline(always)]
+    pub(super) fn skip_value(&mut self) -> Result<Presence, BadValue> {
+        match self.byte() {
+            Some(UNDEFINED) => Ok(Presence::Undefined),
+            Some(NULL) => Ok(Presence::Null),
+            Some(INTEGER) => match self.eight() {
+                Some(_) => Ok(Presence::Value),
+                None => Err(self.short_of(8)),
+            },
+            Some(REAL) => match self.eight() {
+                Some(bytes) if f64::from_be_bytes(bytes).is_nan() => Ok(Presence::Null),
+                Some(_) => Ok(Presence::Value),
+                None => Err(self.short_of(8)),
+            },
+            Some(TEXT | BLOB) => self.skip_bytes(),
+            Some(other) => Err(BadValue::Type(other)),
+            None => Err(BadValue::End(1)),
+        }
+    }
+
+    #[inline(always)]
+    fn skip_bytes(&mut self) -> Result<Presence, BadValue> {
+        let Some(length) = self.varint() else {
+            return Err(BadValue::End(1));
+        };
+        match usize::try_from(length) {
+            Ok(length) if length <= MAX_VALUE_LENGTH => match self.take(length) {
+                Some(_) => Ok(Presence::Value),
+                None => Err(self.short_of(length)),
+            },
+            _ => Err(BadValue::Length(length)),
+        }
+    }
+
+    #[cold]
+    fn short_of(&self, wanted: usize) -> BadValue {
+        BadValue::End(wanted.saturating_sub(self.remaining()))
+    }
+
+    /// Moves over so many values, recorded or not, that have been checked.
+    #[inline]
+    pub(super) fn pass_values(&mut self, count: usize) -> Option<()> {
+        for _ in 0..count {
+            match self.byte()? {
+                INTEGER | REAL => _ = self.eight()?,
+                TEXT | BLOB => _ = self.bytes()?,
+                _ => {}
+            }
+        }
+        Some(())
+    }
+
+    /// Reads one value; `None` where none is recorded, and where bytes that were never checked hold none.
+    #[inline(always)]
+    pub(super) fn value(&mut self) -> Option<Value<'a>> {
+        match self.byte()? {
+            INTEGER => Some(Value::Integer(i64::from_be_bytes(self.eight()?))),
+            REAL => Some(Value::from(f64::from_be_bytes(self.eight()?))),
+            TEXT => Some(Value::Text(self.bytes()?)),
+            BLOB => Some(Value::Blob(self.bytes()?)),
+            NULL => Some(Value::Null),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.varint()?;
+        self.take(usize::try_from(length).ok()?)
+    }
+}
+
+/// Appends a value or *not recorded*.
+pub(super) fn write_field(out: &mut Vec<u8>, field: Option<Value<'_>>) {
+    match field {
+        Some(value) => value.write(out),
+        None => out.push(UNDEFINED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn every_value_reads_back_as_it_was_written() {
+        let long = [7u8; 300];
+        for value in [
+            Value::Null,
+            Value::Integer(i64::MIN),
+            Value::Real(-0.5),
+            Value::Text(b""),
+            Value::Text(&[0xff, 0]),
+            Value::Blob(&long),
+        ] {
+            let mut out = Vec::new();
+            value.write(&mut out);
+            let (mut read, mut skipped) = (Cursor::new(&out), Cursor::new(&out));
+            assert_eq!(read.value(), Some(value));
+            assert!(skipped.skip_value().is_ok());
+            assert_eq!((read.remaining(), skipped.remaining()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn varints_are_written_as_short_as_can_be() {
+        for (value, length) in
+            [(0, 1), (127, 1), (128, 2), (16383, 2), (16384, 3), (1 << 21, 4), (1 << 28, 5), ((1 << 56) - 1, 8)]
+        {
+            let mut out = Vec::new();
+            write_varint(&mut out, value);
+            assert_eq!(out.len(), length, "{value}");
+            assert_eq!(Cursor::new(&out).varint(), Some(value));
+        }
+    }
+
+    #[test]
+    fn nan_is_null() {
+        let mut bytes = alloc::vec![REAL];
+        bytes.extend_from_slice(&f64::NAN.to_be_bytes());
+        assert_eq!(Cursor::new(&bytes).value(), Some(Value::Null));
+        assert!(matches!(Cursor::new(&bytes).skip_value(), Ok(Presence::Null)));
+    }
+
+    #[test]
+    fn long_values_are_cut_in_debug_and_whole_in_display() {
+        let text = "é".repeat(100);
+        let value = Value::from(text.as_str());
+        assert_eq!(value.to_string().len(), 202);
+        assert_eq!(alloc::format!("{value:?}"), alloc::format!("'{}'… (200 bytes)", "é".repeat(32)));
+        assert_eq!(alloc::format!("{:?}", Value::Text(&[0xff])), "CAST(x'ff' AS TEXT)");
+        assert_eq!(Value::Real(1.0).to_string(), "1.0");
+        assert_eq!(Value::Real(f64::NEG_INFINITY).to_string(), "-9.0e+999");
+    }
+}

@@ -1,0 +1,7 @@
+//! What the tests, the fuzz targets and the benchmarks share: SQLite as the referee, changes as both sides see them, and
+//! databases at random.
+
+pub mod agree;
+pub mod change;
+pub mod random;
+pub mod sqlite;

@@ -1,0 +1,208 @@
+//! Databases and edits at random: as SQL, so that a failure can be read and tried by hand.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use crate::sqlite::Database;
+
+/// A schema, rows that are there before the session, and edits that it sees.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// `CREATE` statements.
+    pub schema: Vec<String>,
+    /// Statements to run before the session starts.
+    pub before: Vec<String>,
+    /// Statements to run while it records.
+    pub edits: Vec<String>,
+}
+
+impl History {
+    /// What SQLite records, as a changeset and as a patchset.
+    ///
+    /// # Panics
+    ///
+    /// When a statement fails for a reason other than the values in it.
+    pub fn record(&self) -> (Vec<u8>, Vec<u8>) {
+        let database = Database::new();
+        for statement in &self.schema {
+            database.execute(statement).unwrap();
+        }
+        run(&database, &self.before);
+        let session = database.track();
+        run(&database, &self.edits);
+        (session.changeset(), session.patchset())
+    }
+}
+
+fn run(database: &Database, statements: &[String]) {
+    for statement in statements {
+        if let Err(message) = database.execute(statement) {
+            // text in an INTEGER PRIMARY KEY, and NULL in the key of a WITHOUT ROWID table under OR REPLACE
+            let expected = ["datatype mismatch", "NOT NULL constraint failed"];
+            assert!(expected.iter().any(|reason| message.starts_with(reason)), "{message}");
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Table {
+    name: &'static str,
+    columns: Vec<&'static str>,
+    key: Vec<usize>,
+    without_rowid: bool,
+    generated: Option<Index>,
+    trigger: bool,
+}
+
+impl Table {
+    fn create(&self) -> Vec<String> {
+        let mut parts: Vec<String> =
+            self.columns.iter().enumerate().map(|(i, affinity)| format!("c{i} {affinity}")).collect();
+        if let Some(index) = self.generated {
+            parts.insert(index.index(parts.len() + 1), "g GENERATED ALWAYS AS (typeof(c0))".into());
+        }
+        let key: Vec<String> = self.key.iter().map(|column| format!("c{column}")).collect();
+        parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
+        let tail = if self.without_rowid { " WITHOUT ROWID" } else { "" };
+        let mut statements = vec![format!("CREATE TABLE \"{}\" ({}){tail}", self.name, parts.join(", "))];
+        if self.trigger {
+            statements.push(format!(
+                "CREATE TRIGGER \"on {0}\" AFTER INSERT ON \"{0}\" BEGIN INSERT INTO log (line) VALUES (new.c0); END",
+                self.name
+            ));
+        }
+        statements
+    }
+}
+
+/// An SQL literal.
+fn literal() -> impl Strategy<Value = String> {
+    prop_oneof![
+        2 => Just("NULL".to_string()),
+        4 => (0i64..5).prop_map(|integer| integer.to_string()),
+        1 => any::<i64>().prop_map(|integer| format!("({integer})").replace("(-9223372036854775808)", "(-9223372036854775807 - 1)")),
+        3 => (0..4).prop_map(|text| format!("'k{text}'")),
+        1 => (0usize..300).prop_map(|length| format!("'{}'", "é".repeat(length))),
+        1 => select(vec!["0.5", "-0.0", "9e999", "-9e999", "1e300", "2.0", "''", "x''", "CAST(x'ff00fe' AS TEXT)"])
+            .prop_map(String::from),
+        1 => vec(any::<u8>(), 0..200).prop_map(|bytes| {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("x'{digits}'")
+        }),
+    ]
+}
+
+fn table(name: &'static str) -> impl Strategy<Value = Table> {
+    let affinity = select(vec!["INTEGER", "TEXT", "REAL", "BLOB", "NUMERIC", ""]);
+    (vec(affinity, 1..7), any::<bool>(), proptest::option::weighted(0.3, any::<Index>()), any::<bool>()).prop_flat_map(
+        move |(columns, without_rowid, generated, trigger)| {
+            let positions: Vec<usize> = (0..columns.len()).collect();
+            let most = columns.len().min(3);
+            (Just(positions).prop_shuffle(), 1..=most).prop_map(move |(mut key, count)| {
+                key.truncate(count);
+                Table { name, columns: columns.clone(), key, without_rowid, generated, trigger }
+            })
+        },
+    )
+}
+
+/// What a table is called matters to quoting and to UTF-8.
+const NAMES: [&str; 3] = ["items", "a table", "Tabelle für Ünïcode"];
+
+fn edit(tables: Vec<Table>) -> impl Strategy<Value = String> {
+    (any::<Index>(), 0..7, any::<Index>(), any::<Index>(), vec(literal(), 8)).prop_map(
+        move |(table, kind, first, second, literals)| {
+            let table = &tables[table.index(tables.len())];
+            let name = table.name;
+            let columns: Vec<String> = (0..table.columns.len()).map(|column| format!("c{column}")).collect();
+            let (set, by) = (&columns[first.index(columns.len())], &columns[second.index(columns.len())]);
+            let values = literals[..columns.len()].join(", ");
+            let (a, b) = (&literals[6], &literals[7]);
+            let columns = columns.join(", ");
+            match kind {
+                0..=2 => format!("INSERT OR IGNORE INTO \"{name}\" ({columns}) VALUES ({values})"),
+                3 => format!("INSERT OR REPLACE INTO \"{name}\" ({columns}) VALUES ({values})"),
+                4 => format!("UPDATE OR IGNORE \"{name}\" SET {set} = {a} WHERE {by} >= {b}"),
+                5 => format!("UPDATE OR IGNORE \"{name}\" SET {set} = {a}"),
+                _ => format!("DELETE FROM \"{name}\" WHERE {by} <= {b}"),
+            }
+        },
+    )
+}
+
+/// A history at random: one to three tables with keys of one to three columns in any order, every storage class, generated
+/// columns, WITHOUT ROWID, triggers.
+pub fn history() -> impl Strategy<Value = History> {
+    (table(NAMES[0]), table(NAMES[1]), table(NAMES[2]), 1usize..4).prop_flat_map(|(a, b, c, count)| {
+        let tables: Vec<Table> = [a, b, c].into_iter().take(count).collect();
+        let mut schema = vec!["CREATE TABLE log (id INTEGER PRIMARY KEY, line)".to_string()];
+        schema.extend(tables.iter().flat_map(Table::create));
+        let edits = || vec(edit(tables.clone()), 0..25);
+        (Just(schema), edits(), edits()).prop_map(|(schema, before, edits)| History { schema, before, edits })
+    })
+}
+
+/// One change to some bytes.
+#[derive(Clone, Debug)]
+pub enum Mutation {
+    /// Puts a byte in the place of another.
+    Set(Index, u8),
+    /// Takes out up to so many bytes.
+    Remove(Index, usize),
+    /// Puts bytes in between.
+    Insert(Index, Vec<u8>),
+    /// Copies up to so many bytes from one place to another.
+    Copy(Index, Index, usize),
+    /// Drops all from there on.
+    Cut(Index),
+}
+
+impl Mutation {
+    /// Changes the bytes.
+    pub fn apply(&self, bytes: &mut Vec<u8>) {
+        let at = |index: &Index, bytes: &[u8]| index.index(bytes.len() + 1);
+        match self {
+            Self::Set(index, byte) => {
+                if !bytes.is_empty() {
+                    let at = index.index(bytes.len());
+                    bytes[at] = *byte;
+                }
+            }
+            Self::Remove(index, count) => {
+                let start = at(index, bytes);
+                let end = bytes.len().min(start + count);
+                bytes.drain(start..end);
+            }
+            Self::Insert(index, new) => {
+                let start = at(index, bytes);
+                bytes.splice(start..start, new.iter().copied());
+            }
+            Self::Copy(from, to, count) => {
+                let start = at(from, bytes);
+                let end = bytes.len().min(start + count);
+                let piece = bytes[start..end].to_vec();
+                let to = at(to, bytes);
+                bytes.splice(to..to, piece);
+            }
+            Self::Cut(index) => bytes.truncate(at(index, bytes)),
+        }
+    }
+}
+
+/// A mutation at random, mostly with bytes that mean something.
+pub fn mutation() -> impl Strategy<Value = Mutation> {
+    let byte = || {
+        prop_oneof![
+            4 => select(vec![0u8, 1, 2, 3, 4, 5, 6, 9, 0x12, 0x17, b'T', b'P', 0x7f, 0x80, 0xff]),
+            1 => any::<u8>()
+        ]
+    };
+    prop_oneof![
+        4 => (any::<Index>(), byte()).prop_map(|(at, byte)| Mutation::Set(at, byte)),
+        2 => (any::<Index>(), 1usize..12).prop_map(|(at, count)| Mutation::Remove(at, count)),
+        2 => (any::<Index>(), vec(byte(), 1..12)).prop_map(|(at, bytes)| Mutation::Insert(at, bytes)),
+        1 => (any::<Index>(), any::<Index>(), 1usize..40).prop_map(|(from, to, count)| Mutation::Copy(from, to, count)),
+        1 => any::<Index>().prop_map(Mutation::Cut),
+    ]
+}

@@ -1,0 +1,326 @@
+//! SQLite's own session functions, as the referee: a safe face on the few C calls that the tests compare with.
+//!
+//! Everything that is `unsafe` in the tests and benchmarks is here.
+
+use std::ffi::{CStr, CString, c_int, c_uchar, c_void};
+use std::ptr;
+
+use libsqlite3_sys as ffi;
+
+use crate::change::{Change, Owned};
+
+/// An error code of SQLite's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code(pub c_int);
+
+fn ok(code: c_int) -> Result<(), Code> {
+    if code == ffi::SQLITE_OK { Ok(()) } else { Err(Code(code)) }
+}
+
+/// A database in memory.
+pub struct Database {
+    handle: *mut ffi::sqlite3,
+}
+
+impl Database {
+    /// Opens a new one.
+    ///
+    /// # Panics
+    ///
+    /// When SQLite cannot.
+    pub fn new() -> Self {
+        let mut handle = ptr::null_mut();
+        // SAFETY: the name is a C string and `handle` may be written to.
+        let code = unsafe { ffi::sqlite3_open(c":memory:".as_ptr(), &raw mut handle) };
+        assert_eq!(code, ffi::SQLITE_OK);
+        Self { handle }
+    }
+
+    /// Runs statements.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's message.
+    pub fn execute(&self, sql: &str) -> Result<(), String> {
+        let c_sql = CString::new(sql).map_err(|error| error.to_string())?;
+        // SAFETY: the handle is open, `c_sql` is a C string, and no callback is given.
+        let code = unsafe { ffi::sqlite3_exec(self.handle, c_sql.as_ptr(), None, ptr::null_mut(), ptr::null_mut()) };
+        ok(code).map_err(|_| {
+            // SAFETY: the handle is open; the message is a C string and is copied before the next call.
+            let message = unsafe { CStr::from_ptr(ffi::sqlite3_errmsg(self.handle)) };
+            format!("{}: {sql}", message.to_string_lossy())
+        })
+    }
+
+    /// A session on every table.
+    ///
+    /// # Panics
+    ///
+    /// When SQLite cannot.
+    pub fn track(&self) -> Session<'_> {
+        let mut handle = ptr::null_mut();
+        // SAFETY: the handle is open, the schema's name is a C string, `handle` may be written to. A null table name
+        // means every table.
+        unsafe {
+            assert_eq!(ffi::sqlite3session_create(self.handle, c"main".as_ptr(), &raw mut handle), ffi::SQLITE_OK);
+            assert_eq!(ffi::sqlite3session_attach(handle, ptr::null()), ffi::SQLITE_OK);
+        }
+        Session { handle, _database: self }
+    }
+
+    /// Applies a changeset or patchset; every conflict aborts.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's code.
+    pub fn apply(&self, bytes: &[u8]) -> Result<(), Code> {
+        unsafe extern "C" fn abort(_: *mut c_void, _: c_int, _: *mut ffi::sqlite3_changeset_iter) -> c_int {
+            ffi::SQLITE_CHANGESET_ABORT
+        }
+        // SAFETY: the handle is open; the length is that of `bytes`, which SQLite only reads; the callback has the type
+        // that SQLite calls.
+        ok(unsafe {
+            ffi::sqlite3changeset_apply(
+                self.handle,
+                length(bytes),
+                bytes.as_ptr().cast_mut().cast(),
+                None,
+                Some(abort),
+                ptr::null_mut(),
+            )
+        })
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // SAFETY: opened in `new` and closed only here; sessions borrow the database and so are gone.
+        unsafe { ffi::sqlite3_close(self.handle) };
+    }
+}
+
+/// A session of SQLite's.
+pub struct Session<'a> {
+    handle: *mut ffi::sqlite3_session,
+    _database: &'a Database,
+}
+
+impl Session<'_> {
+    /// What was recorded, as a changeset.
+    ///
+    /// # Panics
+    ///
+    /// When SQLite cannot.
+    pub fn changeset(&self) -> Vec<u8> {
+        // SAFETY: the session is open; the pointers are those that `output` gives.
+        output(|size, bytes| unsafe { ffi::sqlite3session_changeset(self.handle, size, bytes) }).unwrap()
+    }
+
+    /// What was recorded, as a patchset.
+    ///
+    /// # Panics
+    ///
+    /// When SQLite cannot.
+    pub fn patchset(&self) -> Vec<u8> {
+        // SAFETY: the session is open; the pointers are those that `output` gives.
+        output(|size, bytes| unsafe { ffi::sqlite3session_patchset(self.handle, size, bytes) }).unwrap()
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        // SAFETY: created in `Database::track`, deleted only here, and the database is still open.
+        unsafe { ffi::sqlite3session_delete(self.handle) };
+    }
+}
+
+/// Takes the buffer that a call allocates.
+fn output(call: impl FnOnce(*mut c_int, *mut *mut c_void) -> c_int) -> Result<Vec<u8>, Code> {
+    let (mut size, mut bytes) = (0, ptr::null_mut());
+    ok(call(&raw mut size, &raw mut bytes))?;
+    if bytes.is_null() {
+        return Ok(Vec::new());
+    }
+    // SAFETY: SQLite says that `size` bytes begin there; they are copied before they are freed.
+    let copy = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), usize::try_from(size).unwrap()) }.to_vec();
+    // SAFETY: SQLite allocated the buffer and leaves it to the caller.
+    unsafe { ffi::sqlite3_free(bytes) };
+    Ok(copy)
+}
+
+fn length(bytes: &[u8]) -> c_int {
+    c_int::try_from(bytes.len()).expect("SQLite counts bytes in an int")
+}
+
+/// `sqlite3changeset_invert`.
+///
+/// # Errors
+///
+/// SQLite's code.
+pub fn invert(bytes: &[u8]) -> Result<Vec<u8>, Code> {
+    // SAFETY: the length is that of `bytes`, which SQLite only reads; the others are those that `output` gives.
+    output(|size, out| unsafe { ffi::sqlite3changeset_invert(length(bytes), bytes.as_ptr().cast(), size, out) })
+}
+
+/// Reads bytes to the end with `sqlite3changeset_next`.
+///
+/// # Errors
+///
+/// SQLite's code for the first thing that it does not read.
+pub fn read(bytes: &[u8]) -> Result<Vec<Change>, Code> {
+    let mut changes = Vec::new();
+    for_each(bytes, |iterator| changes.push(iterator.change()))?;
+    Ok(changes)
+}
+
+/// Reads every value of every change, as a program in C would, and gives a sum that depends on all of them.
+///
+/// # Errors
+///
+/// SQLite's code for the first thing that it does not read.
+pub fn sum_of_values(bytes: &[u8]) -> Result<u64, Code> {
+    let mut sum = 0u64;
+    for_each(bytes, |iterator| sum = sum.wrapping_add(iterator.sum()))?;
+    Ok(sum)
+}
+
+fn for_each(bytes: &[u8], mut visit: impl FnMut(&Iterator)) -> Result<(), Code> {
+    let mut handle = ptr::null_mut();
+    // SAFETY: the length is that of `bytes`, which SQLite only reads, and which outlives the iterator.
+    ok(unsafe { ffi::sqlite3changeset_start(&raw mut handle, length(bytes), bytes.as_ptr().cast_mut().cast()) })?;
+    loop {
+        // SAFETY: the iterator has been started and not been finalized.
+        let code = unsafe { ffi::sqlite3changeset_next(handle) };
+        if code != ffi::SQLITE_ROW {
+            // SAFETY: as above; it is not used after this.
+            unsafe { ffi::sqlite3changeset_finalize(handle) };
+            return if code == ffi::SQLITE_DONE { Ok(()) } else { Err(Code(code)) };
+        }
+        visit(&Iterator { handle });
+    }
+}
+
+/// An iterator that stands on a change.
+struct Iterator {
+    handle: *mut ffi::sqlite3_changeset_iter,
+}
+
+type Side = unsafe extern "C" fn(*mut ffi::sqlite3_changeset_iter, c_int, *mut *mut ffi::sqlite3_value) -> c_int;
+
+impl Iterator {
+    /// Table, columns, operation, indirect flag.
+    fn operation(&self) -> (&CStr, c_int, c_int, bool) {
+        let (mut table, mut columns, mut operation, mut indirect) = (ptr::null(), 0, 0, 0);
+        // SAFETY: the iterator stands on a change; the name is a C string that lives until the next step.
+        unsafe {
+            ffi::sqlite3changeset_op(
+                self.handle,
+                &raw mut table,
+                &raw mut columns,
+                &raw mut operation,
+                &raw mut indirect,
+            );
+            (CStr::from_ptr(table), columns, operation, indirect != 0)
+        }
+    }
+
+    fn value(&self, side: Side, column: c_int) -> *mut ffi::sqlite3_value {
+        let mut value = ptr::null_mut();
+        // SAFETY: the iterator stands on a change and the column is one of its table's; on any error `value` stays null.
+        unsafe { side(self.handle, column, &raw mut value) };
+        value
+    }
+
+    fn change(&self) -> Change {
+        let (table, columns, operation, indirect) = self.operation();
+        let mut key: *mut c_uchar = ptr::null_mut();
+        // SAFETY: the iterator stands on a change; the array has a byte for each column and lives until the next step.
+        let key = unsafe {
+            ffi::sqlite3changeset_pk(self.handle, &raw mut key, ptr::null_mut());
+            std::slice::from_raw_parts(key, usize::try_from(columns).unwrap())
+        };
+        let side = |side: Side| {
+            (0..columns)
+                .map(|column| {
+                    let value = self.value(side, column);
+                    (!value.is_null()).then(|| owned(value))
+                })
+                .collect()
+        };
+        Change {
+            table: table.to_bytes().to_vec(),
+            key: key.to_vec(),
+            operation,
+            indirect,
+            old: side(ffi::sqlite3changeset_old),
+            new: side(ffi::sqlite3changeset_new),
+        }
+    }
+
+    fn sum(&self) -> u64 {
+        let (_, columns, operation, _) = self.operation();
+        let mut sum = 0u64;
+        let sides: &[Side] = match operation {
+            ffi::SQLITE_INSERT => &[ffi::sqlite3changeset_new],
+            ffi::SQLITE_DELETE => &[ffi::sqlite3changeset_old],
+            _ => &[ffi::sqlite3changeset_old, ffi::sqlite3changeset_new],
+        };
+        for side in sides {
+            for column in 0..columns {
+                let value = self.value(*side, column);
+                if !value.is_null() {
+                    sum = sum.wrapping_add(weigh(value));
+                }
+            }
+        }
+        sum
+    }
+}
+
+/// The bytes of a text or blob value.
+///
+/// # Safety
+///
+/// `value` must be valid and must not change while the slice lives.
+unsafe fn bytes_of<'a>(value: *mut ffi::sqlite3_value) -> &'a [u8] {
+    // SAFETY: the caller's promise; the length is asked for after the pointer, as SQLite wants it.
+    unsafe {
+        let start = ffi::sqlite3_value_blob(value);
+        let size = usize::try_from(ffi::sqlite3_value_bytes(value)).unwrap();
+        if start.is_null() { &[] } else { std::slice::from_raw_parts(start.cast(), size) }
+    }
+}
+
+fn owned(value: *mut ffi::sqlite3_value) -> Owned {
+    // SAFETY: the value belongs to the change on which the iterator stands, and is only read.
+    unsafe {
+        match ffi::sqlite3_value_type(value) {
+            ffi::SQLITE_INTEGER => Owned::Integer(ffi::sqlite3_value_int64(value)),
+            ffi::SQLITE_FLOAT => Owned::Real(ffi::sqlite3_value_double(value).to_bits()),
+            ffi::SQLITE_TEXT => Owned::Text(bytes_of(value).to_vec()),
+            ffi::SQLITE_BLOB => Owned::Blob(bytes_of(value).to_vec()),
+            _ => Owned::Null,
+        }
+    }
+}
+
+fn weigh(value: *mut ffi::sqlite3_value) -> u64 {
+    // SAFETY: as in `owned`.
+    unsafe {
+        match ffi::sqlite3_value_type(value) {
+            ffi::SQLITE_INTEGER => ffi::sqlite3_value_int64(value) as u64,
+            ffi::SQLITE_FLOAT => ffi::sqlite3_value_double(value).to_bits(),
+            ffi::SQLITE_TEXT | ffi::SQLITE_BLOB => {
+                let bytes = bytes_of(value);
+                bytes.len() as u64 + u64::from(bytes.first().copied().unwrap_or(0))
+            }
+            _ => 1,
+        }
+    }
+}
