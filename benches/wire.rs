@@ -64,7 +64,7 @@ mod peers {
 
     /// rusqlite can iterate over bytes only as a stream. It has no way to tell a value that is not recorded, other than by
     /// what it makes of SQLite's null pointer, so this reads INSERTs alone.
-    pub fn rusqlite_sum(mut bytes: &[u8]) -> u64 {
+    pub(super) fn rusqlite_sum(mut bytes: &[u8]) -> u64 {
         let input: &mut dyn std::io::Read = &mut bytes;
         let mut iterator = ChangesetIter::start_strm(&input).unwrap();
         let mut sum = 0u64;
@@ -78,7 +78,7 @@ mod peers {
     }
 
     /// sqlite-diff-rs copies everything as it parses; that alone is measured.
-    pub fn sqlite_diff_rs(bytes: &[u8]) -> bool {
+    pub(super) fn sqlite_diff_rs(bytes: &[u8]) -> bool {
         sqlite_diff_rs::ParsedDiffSet::parse(bytes).is_ok()
     }
 }

@@ -32,7 +32,8 @@ pub(super) struct RawRecord<'a> {
 /// | UPDATE, changeset | the key, and the columns that changed | the columns that changed |
 /// | UPDATE, patchset | the key | the columns that changed |
 ///
-/// A value that is not recorded is `None`; NULL is a value, `Some(Value::Null)`.
+/// A value that is not recorded is `None`; NULL is a value, `Some(Value::Null)`. A column of the key has a new value only
+/// where the key changed to an [equal one](super#changes).
 ///
 /// `Display` shows the change with a column's place as its only name, `_` for what is not recorded, and an arrow for what
 /// changed: `UPDATE users(2, 'Bob' -> 'Robert', _)`.

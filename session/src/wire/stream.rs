@@ -254,11 +254,10 @@ impl<R: Read> Stream<R> {
 
         let wanted = self.filled.saturating_add(needed);
         while self.filled < wanted {
-            // `needed` is what the input claims: the buffer grows towards it only as fast as bytes arrive
-            let piece = wanted.saturating_sub(self.filled).min(self.filled).max(CHUNK);
-            let end = self.filled.saturating_add(piece);
-            if self.buffer.len() < end {
-                self.buffer.resize(end, 0);
+            if self.filled == self.buffer.len() {
+                // `needed` is what the input claims: the buffer grows towards it only as fast as bytes arrive
+                let more = wanted.saturating_sub(self.filled).min(self.filled).max(CHUNK);
+                self.buffer.resize(self.filled.saturating_add(more), 0);
             }
             let space = self.buffer.get_mut(self.filled..).unwrap_or_default();
             let room = space.len();

@@ -1,0 +1,99 @@
+//! How much memory reading takes, whatever the input claims. A program of its own, for it counts every allocation.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Read, repeat};
+
+use diesel_sqlite_session::{ChangesetReader, ChangesetRef, PatchsetRef, ReadError};
+
+thread_local! {
+    static NOW: Cell<usize> = const { Cell::new(0) };
+    static PEAK: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The system's allocator, with a count for each thread.
+struct Counting;
+
+// SAFETY: every call is handed to the system's allocator as it came; the counters are plain cells without destructors.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.get() + layout.size();
+        NOW.set(now);
+        PEAK.set(PEAK.get().max(now));
+        // SAFETY: the caller's promise is the one that the system's allocator asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        NOW.set(NOW.get().saturating_sub(layout.size()));
+        // SAFETY: as above; the memory came from the system's allocator.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The most bytes that `work` held at one time.
+fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = NOW.get();
+    PEAK.set(before);
+    let result = work();
+    (result, PEAK.get() - before)
+}
+
+const CHUNK: usize = 64 * 1024;
+
+fn drain(source: impl Read) -> Result<usize, ReadError> {
+    let mut reader = ChangesetReader::new(source);
+    let mut count = 0;
+    while let Some(record) = reader.next_record()? {
+        assert!(record.old_values().chain(record.new_values()).flatten().count() > 0);
+        count += 1;
+    }
+    Ok(count)
+}
+
+#[test]
+fn checking_and_reading_allocate_nothing() {
+    let insert = b"\x12\0\x01\0\0\0\0\0\0\0\x01\x03\x05Alice";
+    let bytes = [&b"T\x02\x01\0users\0"[..], &insert.repeat(1000)].concat();
+    let (count, peak) = peak(|| {
+        let changeset = ChangesetRef::parse(&bytes).unwrap();
+        changeset.records().map(|record| record.new_values().flatten().count()).sum::<usize>()
+    });
+    assert_eq!((count, peak), (2000, 0));
+}
+
+#[test]
+fn an_error_costs_no_more_than_its_words() {
+    let claims: [&[u8]; 4] = [
+        b"T\x84\x80\x00\x01",                                                  // 65,536 columns
+        b"T\x02\x01\0t\0\x12\0\x01\0\0\0\0\0\0\0\x01\x04\x83\xdc\xeb\x94\x00", // a blob of 1,000,000,000 bytes
+        b"P\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"T\x02\x01\0t\0\x17\0\x01\0\0\0\0\0\0\0\x01",
+    ];
+    for bytes in claims {
+        let (_, peak) = peak(|| (ChangesetRef::parse(bytes).is_err(), PatchsetRef::parse(bytes).is_err()));
+        assert!(peak <= 256, "{peak} bytes for {bytes:?}");
+    }
+}
+
+#[test]
+fn a_stream_holds_one_change_and_not_what_a_length_claims() {
+    let claim = b"T\x02\x01\0t\0\x12\0\x01\0\0\0\0\0\0\0\x01\x04\x83\xdc\xeb\x94\x00";
+    for given in [0, 100, 1_000_000] {
+        let (result, peak) = peak(|| drain(claim.chain(repeat(7).take(given as u64))));
+        assert!(result.is_err());
+        assert!(peak <= 4 * (CHUNK + given), "{peak} bytes for {given}");
+    }
+}
+
+#[test]
+fn a_stream_of_many_changes_takes_the_memory_of_one() {
+    let insert = [&b"\x12\0\x01\0\0\0\0\0\0\0\x01\x04\x9f\x50"[..], &[7; 4048]].concat();
+    let bytes = [&b"T\x02\x01\0t\0"[..], &insert.repeat(5000)].concat();
+    let (count, peak) = peak(|| drain(&bytes[..]).unwrap());
+    assert_eq!(count, 5000);
+    assert!(peak <= 2 * CHUNK, "{peak} bytes for {} of input", bytes.len());
+}
