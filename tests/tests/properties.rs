@@ -1,13 +1,20 @@
 //! Whatever SQLite writes, whatever becomes of it under way, and whatever else arrives: judged and read as SQLite does.
 
-use diesel_sqlite_session::{Changeset, Patchset};
+use diesel_sqlite_session::{Changeset, Operation, Patchset, Record};
 use diesel_sqlite_session_tests::agree;
 use diesel_sqlite_session_tests::random::{history, mutation};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+/// 300 cases, or as many as `PROPTEST_CASES` says. A failure prints its input as SQL and bytes; what is worth keeping becomes
+/// a file in `tests/corpus`, so no seeds are stored.
+fn config() -> ProptestConfig {
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 300 };
+    ProptestConfig { cases, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+    #![proptest_config(config())]
 
     #[test]
     fn what_sqlite_records_is_accepted_and_read_alike(history in history()) {
@@ -17,7 +24,13 @@ proptest! {
         let changeset = Changeset::try_from(changeset).unwrap();
         let patchset = Patchset::try_from(patchset).unwrap();
         prop_assert_eq!(changeset.records().count(), patchset.records().count());
-        prop_assert_eq!(changeset.invert().invert(), changeset);
+        // an inverse has no new key, not even where the key changed to an equal one
+        let keeps_keys = |record: Record<'_>| {
+            record.operation() != Operation::Update || record.key_columns().all(|key| record.new_value(key).is_none())
+        };
+        if changeset.records().all(keeps_keys) {
+            prop_assert_eq!(changeset.invert().invert(), changeset);
+        }
     }
 
     #[test]

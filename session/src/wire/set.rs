@@ -241,7 +241,8 @@ impl Changeset {
     /// the old values. Byte for byte what
     /// [`sqlite3changeset_invert`](https://www.sqlite.org/session/sqlite3changeset_invert.html) makes of it.
     ///
-    /// Patchsets do not hold what it takes.
+    /// The inverse of the inverse is the changeset itself, unless a key changed to an [equal one](super#changes): of that
+    /// SQLite's inverse keeps the old key alone. Patchsets do not hold what an inverse takes.
     ///
     /// ```
     /// # use diesel_sqlite_session::Changeset;

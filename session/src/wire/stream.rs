@@ -7,12 +7,12 @@ use alloc::vec::Vec;
 use core::fmt;
 use std::io::{self, Read};
 
-use super::Format;
 use super::check::{self, FaultAt};
 use super::cursor::Cursor;
 use super::error::ParseError;
-use super::record::Record;
+use super::record::{RawRecord, Record};
 use super::table::Header;
+use super::{Format, Operation};
 
 /// How much is asked of the source at once, at least.
 const CHUNK: usize = 64 * 1024;
@@ -138,6 +138,15 @@ impl OwnedHeader {
     }
 }
 
+/// Where in the buffer a change is, which ends at `consumed`.
+struct Found {
+    start: usize,
+    operation: Operation,
+    indirect: bool,
+    /// The length of the `old.*` record of a changeset's UPDATE.
+    before: usize,
+}
+
 struct Stream<R> {
     source: R,
     format: Format,
@@ -195,21 +204,22 @@ impl<R: Read> Stream<R> {
         }
         // Until this has gone well: a source that panics, too, leaves a reader that is at its end.
         self.failed = true;
-        let Some(length) = self.advance()? else {
+        let Some(found) = self.advance()? else {
             return Ok(None);
         };
         self.failed = false;
-        let start = self.consumed.saturating_sub(length);
-        let bytes = self.buffer.get(start..self.consumed).unwrap_or_default();
         let Some(header) = self.header.as_ref().map(OwnedHeader::header) else {
             return Ok(None);
         };
-        let record = check::record(&mut Cursor::new(bytes), header, self.format);
-        Ok(record.ok().map(|raw| Record::new(header, self.format, raw, self.position(start))))
+        let mut bytes = Cursor::new(self.buffer.get(found.start..self.consumed).unwrap_or_default());
+        bytes.take(2); // operation and indirect flag
+        let before = bytes.take(found.before).unwrap_or_default();
+        let raw = RawRecord { operation: found.operation, indirect: found.indirect, before, after: bytes.rest() };
+        Ok(Some(Record::new(header, self.format, raw, self.position(found.start))))
     }
 
-    /// Brings the next change into the buffer and moves past it; gives its length.
-    fn advance(&mut self) -> Result<Option<usize>, ReadError> {
+    /// Brings the next change into the buffer and moves past it.
+    fn advance(&mut self) -> Result<Option<Found>, ReadError> {
         loop {
             let start = self.unread();
             let mut cursor = start;
@@ -218,10 +228,10 @@ impl<R: Read> Stream<R> {
                 (None, _) => (FaultAt::end(start, 1), None),
                 (Some(first), Some(header)) if Format::from_byte(first).is_none() => {
                     match check::record(&mut cursor, header.header(), self.format) {
-                        Ok(_) => {
-                            let length = cursor.since(start).len();
-                            self.consumed = self.consumed.saturating_add(length);
-                            return Ok(Some(length));
+                        Ok(RawRecord { operation, indirect, before, .. }) => {
+                            let found = Found { start: self.consumed, operation, indirect, before: before.len() };
+                            self.consumed = self.consumed.saturating_add(cursor.since(start).len());
+                            return Ok(Some(found));
                         }
                         Err(fault) => (fault, Some(header.name.as_str())),
                     }

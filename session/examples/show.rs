@@ -1,0 +1,80 @@
+//! Shows what is in a changeset or patchset, and how to undo it.
+//!
+//! ```text
+//! cargo run --example show            a small changeset of a shop
+//! cargo run --example show -- FILE    a file, read change by change, however large it is
+//! ```
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+
+use diesel_sqlite_session::{Changeset, ChangesetReader, Format, Operation, PatchsetReader, Record};
+
+/// What a session on a shop's database recorded: a sale, by a trigger the stock that it took, and a product given up.
+const SHOP: &[u8] = b"T\x04\x01\x00\x00\x00orders\0\
+    \x12\x00\x01\0\0\0\0\0\0\x03\xe9\x03\x0fada@example.org\x01\0\0\0\0\0\0\0\x07\x02\x40\x33\xeb\x85\x1e\xb8\x51\xec\
+    T\x04\x01\x00\x00\x00products\0\
+    \x17\x01\x01\0\0\0\0\0\0\0\x07\x00\x01\0\0\0\0\0\0\0\x0c\x00\x00\x00\x01\0\0\0\0\0\0\0\x0b\x00\
+    \x09\x00\x01\0\0\0\0\0\0\0\x08\x03\x0dPocket mirror\x01\0\0\0\0\0\0\0\0\x05";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut out = io::stdout().lock();
+    match std::env::args_os().nth(1) {
+        None => show_shop(&mut out),
+        Some(path) => show_file(&mut out, File::open(path)?),
+    }
+}
+
+fn show_shop(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+    let changeset = Changeset::try_from(SHOP.to_vec())?;
+    writeln!(out, "{} bytes, {} tables:", SHOP.len(), changeset.tables().count())?;
+    for table in changeset.tables() {
+        let key: Vec<usize> = table.key_columns().collect();
+        writeln!(out, "\n{}: {} columns, key {key:?}", table.name(), table.column_count())?;
+        for record in table.records() {
+            show(out, &record)?;
+        }
+    }
+    writeln!(out, "\nThe inverse undoes it:")?;
+    for record in &changeset.invert() {
+        show(out, &record)?;
+    }
+    Ok(())
+}
+
+fn show_file(out: &mut impl Write, file: File) -> Result<(), Box<dyn Error>> {
+    let mut source = BufReader::new(file);
+    let mut first = [0; 1];
+    if source.read(&mut first)? == 0 {
+        writeln!(out, "no changes")?;
+        return Ok(());
+    }
+    let format = Format::from_byte(first[0]);
+    let source = first.chain(source);
+    let mut count = 0u64;
+    if format == Some(Format::Patchset) {
+        let mut reader = PatchsetReader::new(source);
+        while let Some(record) = reader.next_record()? {
+            show(out, &record)?;
+            count += 1;
+        }
+    } else {
+        let mut reader = ChangesetReader::new(source);
+        while let Some(record) = reader.next_record()? {
+            show(out, &record)?;
+            count += 1;
+        }
+    }
+    writeln!(out, "{count} changes")?;
+    Ok(())
+}
+
+fn show(out: &mut impl Write, record: &Record<'_>) -> io::Result<()> {
+    let mark = match record.operation() {
+        Operation::Insert => '+',
+        Operation::Update => '~',
+        Operation::Delete => '-',
+    };
+    writeln!(out, "  {mark} {record:?}")
+}
