@@ -87,7 +87,7 @@ fn wide_row(out: &mut Writer, operation: u8, row: i64) {
 }
 
 fn wide_update(out: &mut Writer, row: i64) {
-    let changed = |column: usize| column >= 2 && (column + row as usize).is_multiple_of(8);
+    let changed = |column: usize| column >= 2 && (column + row as usize) % 8 == 0;
     out.change(0x17);
     for column in 0..WIDE_COLUMNS {
         if column < 2 || changed(column) { wide_value(out, row, column) } else { out.undefined() }

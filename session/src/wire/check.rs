@@ -59,6 +59,7 @@ impl FaultAt {
     }
 
     /// Whether more input may mend it.
+    #[cfg(feature = "std")]
     pub(super) fn is_end(&self) -> bool {
         self.kind == ParseErrorKind::UnexpectedEnd
     }
