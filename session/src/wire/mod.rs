@@ -154,6 +154,8 @@ mod set;
 #[cfg(feature = "std")]
 mod stream;
 mod table;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use core::fmt;
