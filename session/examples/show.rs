@@ -7,7 +7,7 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 
 use diesel_sqlite_session::{Changeset, ChangesetReader, Format, Operation, PatchsetReader, Record};
 
@@ -44,14 +44,11 @@ fn show_shop(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
 }
 
 fn show_file(out: &mut impl Write, file: File) -> Result<(), Box<dyn Error>> {
-    let mut source = BufReader::new(file);
-    let mut first = [0; 1];
-    if source.read(&mut first)? == 0 {
-        writeln!(out, "no changes")?;
-        return Ok(());
-    }
-    let format = Format::from_byte(first[0]);
-    let source = first.chain(source);
+    // the first byte says which of the two it is
+    let mut first = Vec::new();
+    (&file).take(1).read_to_end(&mut first)?;
+    let format = first.first().and_then(|byte| Format::from_byte(*byte));
+    let source = io::Cursor::new(first).chain(file);
     let mut count = 0u64;
     if format == Some(Format::Patchset) {
         let mut reader = PatchsetReader::new(source);

@@ -1,6 +1,11 @@
 //! What the tests, the fuzz targets and the benchmarks share: SQLite as the referee, changes as both sides see them, and
 //! databases at random.
 
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 pub mod agree;
 pub mod change;
 pub mod random;

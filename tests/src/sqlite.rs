@@ -58,11 +58,31 @@ impl Database {
     ///
     /// When SQLite cannot.
     pub fn track(&self) -> Session<'_> {
+        self.session(false)
+    }
+
+    /// A session on every table, those without a key by their rowids.
+    ///
+    /// # Panics
+    ///
+    /// When SQLite cannot.
+    pub fn track_rowids(&self) -> Session<'_> {
+        self.session(true)
+    }
+
+    fn session(&self, rowids: bool) -> Session<'_> {
+        const SQLITE_SESSION_OBJCONFIG_ROWID: c_int = 2;
         let mut handle = ptr::null_mut();
-        // SAFETY: the handle is open, the schema's name is a C string, `handle` may be written to. A null table name
-        // means every table.
+        let mut rowids = c_int::from(rowids);
+        // SAFETY: the handle is open, the schema's name is a C string, `handle` may be written to, and the option is an
+        // int. A null table name means every table.
         unsafe {
             assert_eq!(ffi::sqlite3session_create(self.handle, c"main".as_ptr(), &raw mut handle), ffi::SQLITE_OK);
+            let option = (&raw mut rowids).cast();
+            assert_eq!(
+                ffi::sqlite3session_object_config(handle, SQLITE_SESSION_OBJCONFIG_ROWID, option),
+                ffi::SQLITE_OK
+            );
             assert_eq!(ffi::sqlite3session_attach(handle, ptr::null()), ffi::SQLITE_OK);
         }
         Session { handle, _database: self }
@@ -87,6 +107,33 @@ impl Database {
                 None,
                 Some(abort),
                 ptr::null_mut(),
+            )
+        })
+    }
+}
+
+impl Database {
+    /// Applies a changeset, omitting what conflicts, and gives the data to rebase others on it.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's code.
+    pub fn apply_omitting(&self, bytes: &[u8]) -> Result<Vec<u8>, Code> {
+        unsafe extern "C" fn omit(_: *mut c_void, _: c_int, _: *mut ffi::sqlite3_changeset_iter) -> c_int {
+            ffi::SQLITE_CHANGESET_OMIT
+        }
+        // SAFETY: as in `apply`; the last pointers are those that `output` gives.
+        output(|size, rebase| unsafe {
+            ffi::sqlite3changeset_apply_v2(
+                self.handle,
+                length(bytes),
+                bytes.as_ptr().cast_mut().cast(),
+                None,
+                Some(omit),
+                ptr::null_mut(),
+                rebase,
+                size,
+                0,
             )
         })
     }
@@ -168,15 +215,52 @@ pub fn invert(bytes: &[u8]) -> Result<Vec<u8>, Code> {
     output(|size, out| unsafe { ffi::sqlite3changeset_invert(length(bytes), bytes.as_ptr().cast(), size, out) })
 }
 
-/// Reads bytes to the end with `sqlite3changeset_next`.
+/// `sqlite3changeset_concat`.
 ///
 /// # Errors
 ///
-/// SQLite's code for the first thing that it does not read.
-pub fn read(bytes: &[u8]) -> Result<Vec<Change>, Code> {
+/// SQLite's code.
+pub fn concat(first: &[u8], second: &[u8]) -> Result<Vec<u8>, Code> {
+    // SAFETY: the lengths are those of the slices, which SQLite only reads; the others are those that `output` gives.
+    output(|size, out| unsafe {
+        ffi::sqlite3changeset_concat(
+            length(first),
+            first.as_ptr().cast_mut().cast(),
+            length(second),
+            second.as_ptr().cast_mut().cast(),
+            size,
+            out,
+        )
+    })
+}
+
+/// `sqlite3rebaser_rebase`.
+///
+/// # Errors
+///
+/// SQLite's code.
+pub fn rebase(changeset: &[u8], on: &[u8]) -> Result<Vec<u8>, Code> {
+    let mut rebaser = ptr::null_mut();
+    // SAFETY: `rebaser` may be written to.
+    ok(unsafe { ffi::sqlite3rebaser_create(&raw mut rebaser) })?;
+    // SAFETY: the rebaser is new; the length is that of `on`, which SQLite only reads.
+    let configured = ok(unsafe { ffi::sqlite3rebaser_configure(rebaser, length(on), on.as_ptr().cast()) });
+    let rebased = configured.and_then(|()| {
+        // SAFETY: as above, with `changeset`; the others are those that `output` gives.
+        output(|size, out| unsafe {
+            ffi::sqlite3rebaser_rebase(rebaser, length(changeset), changeset.as_ptr().cast(), size, out)
+        })
+    });
+    // SAFETY: created above and not used after this.
+    unsafe { ffi::sqlite3rebaser_delete(rebaser) };
+    rebased
+}
+
+/// Reads bytes with `sqlite3changeset_next`: the changes, and SQLite's code for the first thing that it does not read.
+pub fn read(bytes: &[u8]) -> (Vec<Change>, Result<(), Code>) {
     let mut changes = Vec::new();
-    for_each(bytes, |iterator| changes.push(iterator.change()))?;
-    Ok(changes)
+    let end = for_each(bytes, |iterator| changes.push(iterator.change()));
+    (changes, end)
 }
 
 /// Reads every value of every change, as a program in C would, and gives a sum that depends on all of them.

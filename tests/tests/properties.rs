@@ -5,12 +5,34 @@ use diesel_sqlite_session_tests::agree;
 use diesel_sqlite_session_tests::random::{history, mutation};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 /// 300 cases, or as many as `PROPTEST_CASES` says. A failure prints its input as SQL and bytes; what is worth keeping becomes
 /// a file in `tests/corpus`, so no seeds are stored.
 fn config() -> ProptestConfig {
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 300 };
     ProptestConfig { cases, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// A check of the checks: histories that recorded next to nothing would prove next to nothing.
+#[test]
+fn histories_have_changes_of_every_kind() {
+    let mut runner = TestRunner::deterministic();
+    let (mut seen, mut indirect, mut sections) = ([0; 3], 0, 0);
+    for _ in 0..100 {
+        let (changeset, _) = history().new_tree(&mut runner).unwrap().current().record();
+        let changeset = Changeset::try_from(changeset).unwrap();
+        sections += changeset.tables().count();
+        for record in &changeset {
+            seen[record.operation() as usize] += 1;
+            indirect += usize::from(record.indirect());
+        }
+    }
+    assert!(
+        seen.iter().all(|count| *count > 100) && indirect > 100 && sections > 150,
+        "{seen:?} {indirect} {sections}"
+    );
 }
 
 proptest! {

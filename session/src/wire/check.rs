@@ -20,17 +20,25 @@ pub(super) struct FaultAt {
     column: Option<usize>,
     /// With `UnexpectedEnd`: how many bytes are missing at least.
     pub(super) needed: usize,
+    /// With `UnexpectedEnd`: all bytes up to a NUL are missing.
+    pub(super) until_nul: bool,
 }
 
 impl FaultAt {
     #[cold]
     pub(super) fn new(kind: ParseErrorKind, at: Cursor<'_>) -> Fault {
-        Box::new(Self { kind, remaining: at.remaining(), column: None, needed: 0 })
+        Box::new(Self { kind, remaining: at.remaining(), column: None, needed: 0, until_nul: false })
     }
 
     #[cold]
     pub(super) fn end(at: Cursor<'_>, needed: usize) -> Fault {
         Box::new(Self { needed, ..*Self::new(ParseErrorKind::UnexpectedEnd, at) })
+    }
+
+    /// The input ends inside a table's name.
+    #[cold]
+    pub(super) fn end_of_name(at: Cursor<'_>) -> Fault {
+        Box::new(Self { until_nul: true, ..*Self::end(at, 1) })
     }
 
     #[cold]
@@ -65,8 +73,9 @@ impl FaultAt {
     }
 
     /// The error, for an input that ends at byte `end`.
-    pub(super) fn into_error(self, end: usize, table: Option<&str>) -> ParseError {
-        ParseError::new(self.kind, end.saturating_sub(self.remaining), self.column, table)
+    pub(super) fn into_error(self, end: u64, table: Option<&str>) -> ParseError {
+        let offset = end.saturating_sub(self.remaining as u64);
+        ParseError::new(self.kind, usize::try_from(offset).unwrap_or(usize::MAX), self.column, table)
     }
 }
 
@@ -74,7 +83,7 @@ impl FaultAt {
 pub(super) fn input(bytes: &[u8], format: Format) -> Result<(), ParseError> {
     let mut cursor = Cursor::new(bytes);
     let mut table: Option<Header<'_>> = None;
-    let error = |fault: Fault, table: Option<Header<'_>>| fault.into_error(bytes.len(), table.map(|t| t.name));
+    let error = |fault: Fault, table: Option<Header<'_>>| fault.into_error(bytes.len() as u64, table.map(|t| t.name));
     while let Some(first) = cursor.peek() {
         match (Format::from_byte(first), table) {
             (Some(_), _) => {

@@ -56,11 +56,8 @@ impl<'a> Cursor<'a> {
     /// A [varint](super#integers-of-variable-length): 1 to 9 bytes, 64 bits.
     #[inline(always)]
     pub(super) fn varint(&mut self) -> Option<u64> {
-        let first = self.byte()?;
-        if first < 0x80 {
-            return Some(u64::from(first));
-        }
-        let (value, rest) = long_varint(first, self.rest)?;
+        let (&first, rest) = self.rest.split_first()?;
+        let (value, rest) = if first < 0x80 { (u64::from(first), rest) } else { long_varint(first, rest)? };
         self.rest = rest;
         Some(value)
     }
@@ -116,6 +113,8 @@ mod tests {
         let mut cursor = Cursor::new(&[1, 2, 3]);
         assert_eq!(cursor.take(4), None);
         assert_eq!(cursor.eight(), None);
+        let mut cut = Cursor::new(&[0x81, 0x82]);
+        assert_eq!((cut.varint(), cut.remaining()), (None, 2));
         assert_eq!(cursor.take(2), Some(&[1, 2][..]));
         assert_eq!((cursor.peek(), cursor.byte(), cursor.byte()), (Some(3), Some(3), None));
     }

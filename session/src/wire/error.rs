@@ -4,9 +4,9 @@ use alloc::boxed::Box;
 use core::fmt;
 
 use super::Format;
-use super::value::MAX_VALUE_LENGTH;
+use super::value::{MAX_VALUE_LENGTH, cut};
 
-/// Bytes that are no well-formed changeset or patchset: [what](ParseErrorKind) is wrong and at which byte.
+/// Bytes that are not a well-formed changeset or patchset: [what](ParseErrorKind) is wrong and at which byte.
 ///
 /// ```
 /// use diesel_sqlite_session::{Changeset, ParseErrorKind};
@@ -15,7 +15,7 @@ use super::value::MAX_VALUE_LENGTH;
 /// assert_eq!((error.kind(), error.offset()), (ParseErrorKind::Operation(0x63), 9));
 /// assert_eq!(
 ///     error.to_string(),
-///     "at byte 9, table users: 0x63 is no operation (INSERT is 0x12, UPDATE 0x17, DELETE 0x09)"
+///     "at byte 9, table users: 0x63 is not an operation (INSERT is 0x12, UPDATE 0x17, DELETE 0x09)"
 /// );
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -26,9 +26,12 @@ pub struct ParseError {
     table: Option<Box<str>>,
 }
 
+/// How much of a table's name an error keeps: a stranger chooses it.
+const LONGEST_NAME: usize = 200;
+
 impl ParseError {
     pub(super) fn new(kind: ParseErrorKind, offset: usize, column: Option<usize>, table: Option<&str>) -> Self {
-        Self { kind, offset, column, table: table.map(Box::from) }
+        Self { kind, offset, column, table: table.map(|name| Box::from(cut(name, LONGEST_NAME))) }
     }
 
     /// What is wrong.
@@ -36,13 +39,13 @@ impl ParseError {
         self.kind
     }
 
-    /// The byte, counted from 0, at which the thing that is wrong starts. For a stream of over `usize::MAX` bytes,
-    /// `usize::MAX`.
+    /// The byte, counted from 0, at which the thing that is wrong starts; where it is missing, at which it should. In a
+    /// stream, `usize::MAX` for everything beyond.
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// The table that the bytes belong to, once its header has been read.
+    /// The table that the bytes belong to, once its header has been read: the first 200 bytes of its name.
     pub fn table(&self) -> Option<&str> {
         self.table.as_deref()
     }
@@ -57,7 +60,7 @@ impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "at byte {}", self.offset)?;
         if let Some(table) = &self.table {
-            write!(f, ", table {table}")?;
+            write!(f, ", table {}", table.escape_debug())?;
         }
         if let Some(column) = self.column {
             write!(f, ", column {column}")?;
@@ -74,7 +77,8 @@ impl fmt::Debug for ParseError {
 
 impl core::error::Error for ParseError {}
 
-/// What is wrong with the bytes. [The module's docs](super#what-is-refused) say why each is refused.
+/// What is wrong with the bytes. For what SQLite's own iterator would read, [the module's docs](super#what-is-refused) say
+/// why it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseErrorKind {
@@ -93,9 +97,9 @@ pub enum ParseErrorKind {
     NoPrimaryKey,
     /// The table's name is not UTF-8.
     TableName,
-    /// This byte is no operation.
+    /// This byte is not an operation.
     Operation(u8),
-    /// This byte is no type of a value.
+    /// This byte is not a type of a value.
     ValueType(u8),
     /// A text or blob of more than [`MAX_VALUE_LENGTH`] bytes.
     ValueLength(u64),
@@ -115,9 +119,9 @@ impl fmt::Display for ParseErrorKind {
             Self::NoPrimaryKey => f.write_str("no column of the table is part of a primary key"),
             Self::TableName => f.write_str("the table's name is not UTF-8"),
             Self::Operation(byte) => {
-                write!(f, "0x{byte:02x} is no operation (INSERT is 0x12, UPDATE 0x17, DELETE 0x09)")
+                write!(f, "0x{byte:02x} is not an operation (INSERT is 0x12, UPDATE 0x17, DELETE 0x09)")
             }
-            Self::ValueType(byte) => write!(f, "0x{byte:02x} is no type of a value (0 to 5 are)"),
+            Self::ValueType(byte) => write!(f, "0x{byte:02x} is not a type of a value (0 to 5 are)"),
             Self::ValueLength(length) => {
                 write!(f, "a value of {length} bytes (SQLite reads at most {MAX_VALUE_LENGTH})")
             }

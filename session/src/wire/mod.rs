@@ -1,7 +1,7 @@
 //! SQLite's changesets and patchsets, read and checked in pure Rust: no SQLite, no `std`, no dependency, no `unsafe`.
 //!
-//! [`Changeset`] and [`Patchset`] own their bytes, [`ChangesetRef`] and [`PatchsetRef`] borrow them. Whichever is made checks
-//! everything in one pass, and after that reading cannot fail and copies nothing:
+//! [`Changeset`] and [`Patchset`] own their bytes, [`ChangesetRef`] and [`PatchsetRef`] borrow them. Making one of them checks
+//! everything in one pass; after that reading cannot fail and copies nothing:
 //!
 //! ```
 //! use diesel_sqlite_session::{Changeset, Operation, Value};
@@ -23,16 +23,14 @@
 //! # Ok::<(), diesel_sqlite_session::ParseError>(())
 //! ```
 //!
-//! For input that is larger than memory there are [`ChangesetReader`] and [`PatchsetReader`].
-//!
 //! # The format
 //!
 //! What follows is the whole of it, so that another reader or writer can be made from this page. All numbers of more than
 //! one byte are big-endian.
 //!
 //! ```text
-//! changeset = { section }                       of the first byte 'T'
-//! patchset  = { section }                       of the first byte 'P'
+//! changeset = { section }                       whose headers begin with 'T'
+//! patchset  = { section }                       whose headers begin with 'P'
 //! section   = header { change }
 //! header    = 'T' | 'P'                         1 byte: 0x54 | 0x50
 //!             column-count                      varint, 1 to 65536
@@ -51,7 +49,7 @@
 //! No bytes at all are a changeset, and a patchset, without a change. There is no length, checksum or version anywhere, and
 //! nothing that ends the input: a section ends where the next header or the input's end is. That works because the first
 //! byte of a header is none of the three operations. It also means that a changeset cut off between two changes is a
-//! well-formed changeset: who sends one must say how long it is.
+//! well-formed changeset: whoever sends one must say how long it is.
 //!
 //! ## The header
 //!
@@ -96,44 +94,59 @@
 //!
 //! A *row* has every value. In a changeset's UPDATE, `old` has the values of the key and the old values of the columns that
 //! changed, `new` has the new values of the columns that changed; all others are *not recorded*. In a patchset's UPDATE, the
-//! one record has the values of the key and the new values of the columns that changed.
+//! one record has the values of the key and the new values of the columns that changed. SQLite's rebaser, where it makes an
+//! UPDATE of two INSERTs, records the whole row on both sides, key and unchanged columns too.
 //!
 //! NULL is never in a key, since SQLite records no row with NULL in its key. A change of a key is a DELETE and an INSERT. Where
 //! the new key is *equal* to the old one without being the same (`'ada'` and `'Ada'` under `COLLATE NOCASE`; 1 and 1.0 in a
 //! column without a type) it is an UPDATE and an INSERT, and the UPDATE has the new key: in a changeset among the new values,
-//! in a patchset in the place of the old key. SQLite cannot apply such an UPDATE if it changes nothing else.
+//! in a patchset in the place of the old key. Applying never sets a column of the key, and an UPDATE that sets no other is an
+//! error in SQLite.
 //!
-//! The order of the changes in a section, and of the sections, means nothing; SQLite's is that of its hash tables. A session
-//! writes at most one change for a row.
+//! A session writes one section for each table, in the order in which the tables first changed, and at most one change for
+//! each row, in the order of a hash table. So the order says nothing; where another writer has several changes of one row, it
+//! does.
+//!
+//! ## What looks like it
+//!
+//! The rebase data of [`sqlite3changeset_apply_v2`](https://www.sqlite.org/session/sqlite3changeset_apply.html) begins like a
+//! changeset, but its second byte of a change says how a conflict was resolved, and its INSERTs can lack values. It is not a
+//! changeset, and refused where it shows.
 //!
 //! # What is refused
 //!
 //! Whatever SQLite's own iterator,
 //! [`sqlite3changeset_next`](https://www.sqlite.org/session/sqlite3changeset_next.html), does not read to the end is refused,
-//! and what is accepted is read exactly as by it. These are read by it and refused here, since nothing good can come of
-//! them (tests hold SQLite to each line):
+//! and what is accepted is read exactly as by it. The following it reads, and is refused here (tests hold SQLite to each
+//! line, except that on length, which takes gigabytes):
 //!
-//! | refused | why: what SQLite does with it |
+//! | refused | what SQLite does with it |
 //! |---|---|
-//! | sections of both formats, or of the other one ([`WrongFormat`](ParseErrorKind::WrongFormat)) | applies it, but neither inverts nor concatenates it |
+//! | a patchset as a changeset, or the reverse ([`WrongFormat`](ParseErrorKind::WrongFormat)) | finds out by itself; the types here do not |
+//! | sections of both formats ([`WrongFormat`](ParseErrorKind::WrongFormat)) | applies it, but neither inverts nor concatenates it |
 //! | a table without a key ([`NoPrimaryKey`](ParseErrorKind::NoPrimaryKey)) | never writes one; ignores it on applying |
-//! | an INSERT or DELETE with a value that is not recorded ([`MissingValue`](ParseErrorKind::MissingValue)) | fails in the midst of applying, `SQLITE_CORRUPT` |
-//! | NULL in a key ([`NullKey`](ParseErrorKind::NullKey)) | never writes one; an INSERT takes the next free rowid, one more row with every try |
+//! | a value that is not recorded in an INSERT, a DELETE or the key of an UPDATE ([`MissingValue`](ParseErrorKind::MissingValue)) | fails in the midst of applying, `SQLITE_CORRUPT` |
+//! | NULL in a key ([`NullKey`](ParseErrorKind::NullKey)) | never writes one; an INSERT into a table with `INTEGER PRIMARY KEY` takes the next free rowid, one more row with every try |
 //! | a NaN in a key ([`NullKey`](ParseErrorKind::NullKey)) | reads it as NULL |
 //! | a value of a type above 5 ([`ValueType`](ParseErrorKind::ValueType)) | reads it as NULL |
 //! | a text or blob of more than [`MAX_VALUE_LENGTH`] bytes ([`ValueLength`](ParseErrorKind::ValueLength)) | reads it as NULL |
-//! | a table name that is not UTF-8 ([`TableName`](ParseErrorKind::TableName)) | finds no such table and ignores it |
+//! | a table name that is not UTF-8 ([`TableName`](ParseErrorKind::TableName)) | takes it like any other, and writes it if a table is called so; neither Rust's strings nor Diesel can name such a table |
 //!
-//! And these are accepted and read as SQLite reads them, though SQLite does not write them:
+//! And these are accepted and read as SQLite reads them, though its sessions do not write them:
 //!
 //! - A NaN outside a key reads as NULL.
-//! - An UPDATE with an old value for a column that has no new one, and is not in the key: the old value is hidden. Early
-//!   versions of SQLite's rebaser wrote such.
+//! - An UPDATE with an old value for a column that has no new one, and is not in the key: the old value is hidden. SQLite's
+//!   rebaser wrote such at one time.
 //! - An UPDATE with a new value without the old one. It applies without a look at what it overwrites.
+//! - An UPDATE with any new value for its key, even NULL. Applying passes over it.
 //! - Varints that are longer than needed, any indirect flag that is not 0, and text that is not UTF-8, which SQLite stores and
 //!   records as it stands: see [`Value::as_str`].
 //!
 //! Two things are not looked for, as SQLite does not mind them: several changes of one row, and several sections of one table.
+#![cfg_attr(
+    feature = "std",
+    doc = "# Streams\n\nFor input larger than memory: [`ChangesetReader`] and [`PatchsetReader`]."
+)]
 #![forbid(unsafe_code)]
 #![deny(
     clippy::arithmetic_side_effects,

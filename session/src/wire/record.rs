@@ -32,8 +32,9 @@ pub(super) struct RawRecord<'a> {
 /// | UPDATE, changeset | the key, and the columns that changed | the columns that changed |
 /// | UPDATE, patchset | the key | the columns that changed |
 ///
-/// A value that is not recorded is `None`; NULL is a value, `Some(Value::Null)`. A column of the key has a new value only
-/// where the key changed to an [equal one](super#changes).
+/// A value that is not recorded is `None`; NULL is a value, `Some(Value::Null)`. In a changeset that SQLite has rebased, or
+/// where a key changed to an [equal one](super#changes), an UPDATE can have a new value for its key, and the same value
+/// twice for a column that did not change: compare the values to be sure that they differ.
 ///
 /// `Display` shows the change with a column's place as its only name, `_` for what is not recorded, and an arrow for what
 /// changed: `UPDATE users(2, 'Bob' -> 'Robert', _)`.
@@ -177,7 +178,7 @@ impl Record<'_> {
         f: &mut fmt::Formatter<'_>,
         show: fn(&mut fmt::Formatter<'_>, Value<'_>) -> fmt::Result,
     ) -> fmt::Result {
-        write!(f, "{} {}(", self.operation(), self.table())?;
+        write!(f, "{} {}(", self.operation(), self.table().escape_debug())?;
         for (column, (old, new)) in self.old_values().zip(self.new_values()).enumerate() {
             if column > 0 {
                 f.write_str(", ")?;
@@ -221,6 +222,7 @@ enum Layout<'a> {
 
 /// The values of one side of a change, one item for each column of the table: `None` where none is recorded.
 #[derive(Clone)]
+#[must_use = "iterators are lazy"]
 pub struct Values<'a> {
     bytes: Cursor<'a>,
     key: core::slice::Iter<'a, u8>,
@@ -283,6 +285,7 @@ impl fmt::Debug for Values<'_> {
 ///
 /// Nothing is copied, and as the bytes have been checked, nothing can fail.
 #[derive(Clone)]
+#[must_use = "iterators are lazy"]
 pub struct Records<'a> {
     rest: Cursor<'a>,
     format: Format,

@@ -13,7 +13,8 @@ macro_rules! checked_bytes {
     (
         $format:expr,
         $(#[$owned_doc:meta])* $Owned:ident,
-        $(#[$borrowed_doc:meta])* $Borrowed:ident $(,)?
+        $(#[$borrowed_doc:meta])* $Borrowed:ident,
+        $to_owned:ident $(,)?
     ) => {
         $(#[$owned_doc])*
         #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -96,7 +97,7 @@ macro_rules! checked_bytes {
             }
 
             /// A copy that owns its bytes.
-            pub fn to_owned(self) -> $Owned {
+            pub fn $to_owned(self) -> $Owned {
                 $Owned { bytes: self.bytes.to_vec() }
             }
         }
@@ -108,6 +109,15 @@ macro_rules! checked_bytes {
             fn try_from(bytes: Vec<u8>) -> Result<Self, ParseError> {
                 check::input(&bytes, $format)?;
                 Ok(Self { bytes })
+            }
+        }
+
+        impl TryFrom<&[u8]> for $Owned {
+            type Error = ParseError;
+
+            /// Checks the bytes, all of them, in one pass, and copies them.
+            fn try_from(bytes: &[u8]) -> Result<Self, ParseError> {
+                $Borrowed::parse(bytes).map(Self::from)
             }
         }
 
@@ -127,7 +137,7 @@ macro_rules! checked_bytes {
 
         impl From<$Borrowed<'_>> for $Owned {
             fn from(borrowed: $Borrowed<'_>) -> Self {
-                borrowed.to_owned()
+                borrowed.$to_owned()
             }
         }
 
@@ -216,6 +226,7 @@ checked_bytes! {
     /// # Ok::<(), diesel_sqlite_session::ParseError>(())
     /// ```
     ChangesetRef,
+    to_changeset,
 }
 
 checked_bytes! {
@@ -234,6 +245,7 @@ checked_bytes! {
     Patchset,
     /// A patchset over borrowed bytes, which have been [checked](super#what-is-refused).
     PatchsetRef,
+    to_patchset,
 }
 
 impl Changeset {
@@ -241,8 +253,9 @@ impl Changeset {
     /// the old values. Byte for byte what
     /// [`sqlite3changeset_invert`](https://www.sqlite.org/session/sqlite3changeset_invert.html) makes of it.
     ///
-    /// The inverse of the inverse is the changeset itself, unless a key changed to an [equal one](super#changes): of that
-    /// SQLite's inverse keeps the old key alone. Patchsets do not hold what an inverse takes.
+    /// The inverse of the inverse is the changeset itself, for what a session records of changes other than of a key to an
+    /// [equal one](super#changes). The inverse of an UPDATE has no new key, its varints are as short as can be, and a NaN in
+    /// it is NULL. Patchsets do not hold what an inverse takes.
     ///
     /// ```
     /// # use diesel_sqlite_session::Changeset;
@@ -253,6 +266,7 @@ impl Changeset {
     /// assert_eq!(format!("{:?}", changeset.invert()), "Changeset [UPDATE users(2, 'Robert' -> 'Bob')]");
     /// # Ok::<(), diesel_sqlite_session::ParseError>(())
     /// ```
+    #[must_use]
     pub fn invert(&self) -> Changeset {
         self.as_borrowed().invert()
     }
@@ -260,6 +274,7 @@ impl Changeset {
 
 impl ChangesetRef<'_> {
     /// The changeset that undoes this one: see [`Changeset::invert`].
+    #[must_use]
     pub fn invert(self) -> Changeset {
         Changeset { bytes: invert::invert(self.bytes) }
     }

@@ -23,7 +23,7 @@ const CHUNK: usize = 64 * 1024;
 pub enum ReadError {
     /// The source failed.
     Io(io::Error),
-    /// The bytes are no well-formed changeset or patchset.
+    /// The bytes are not a well-formed changeset or patchset.
     Parse(ParseError),
 }
 
@@ -59,8 +59,8 @@ impl From<ParseError> for ReadError {
 
 /// Reads a changeset from a source, change by change, each checked before it is handed out.
 ///
-/// In memory at one time are a table's header, one change, and what was read ahead: 64 KiB or about twice the largest
-/// change, whichever is more. The source is read in large pieces, so a `BufReader` gains nothing.
+/// In memory are a table's header, one change, and what was read ahead: 64 KiB, or up to about twice the largest change or
+/// header so far. The source is read in large pieces, so a `BufReader` gains nothing.
 ///
 /// ```
 /// use diesel_sqlite_session::ChangesetReader;
@@ -73,12 +73,14 @@ impl From<ParseError> for ReadError {
 /// # Ok::<(), diesel_sqlite_session::ReadError>(())
 /// ```
 #[derive(Debug)]
+#[must_use]
 pub struct ChangesetReader<R> {
     inner: Stream<R>,
 }
 
 /// Reads a patchset from a source, change by change: see [`ChangesetReader`].
 #[derive(Debug)]
+#[must_use]
 pub struct PatchsetReader<R> {
     inner: Stream<R>,
 }
@@ -89,12 +91,12 @@ impl<R: Read> ChangesetReader<R> {
         Self { inner: Stream::new(source, Format::Changeset) }
     }
 
-    /// The next change; `None` after the last one, and after an error.
+    /// The next change; `None` after the last one, and after an error of [`ReadError::Parse`].
     ///
     /// # Errors
     ///
-    /// [`ReadError::Io`] if the source fails, [`ReadError::Parse`] if the next bytes are no change. The changes before
-    /// have been well-formed, but what a whole changeset would have been is not known.
+    /// [`ReadError::Io`] if the source fails: the next call tries again from where it failed. [`ReadError::Parse`] if the
+    /// next bytes are not a change. The changes before it were well-formed, but nothing is known of those after it.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
         self.inner.next_record()
     }
@@ -115,7 +117,7 @@ impl<R: Read> PatchsetReader<R> {
     ///
     /// # Errors
     ///
-    /// As [`ChangesetReader::next_record`].
+    /// The same as [`ChangesetReader::next_record`].
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
         self.inner.next_record()
     }
@@ -157,6 +159,8 @@ struct Stream<R> {
     /// Where in the input the buffer begins.
     base: u64,
     header: Option<OwnedHeader>,
+    /// Whether what the last `fill` read has a NUL in it.
+    has_nul_in_last: bool,
     /// Whether the source has ended.
     drained: bool,
     failed: bool,
@@ -193,6 +197,7 @@ impl<R: Read> Stream<R> {
             filled: 0,
             base: 0,
             header: None,
+            has_nul_in_last: false,
             drained: false,
             failed: false,
         }
@@ -202,12 +207,13 @@ impl<R: Read> Stream<R> {
         if self.failed {
             return Ok(None);
         }
-        // Until this has gone well: a source that panics, too, leaves a reader that is at its end.
+        // until this has gone well: a source that panics leaves a reader that is at its end
         self.failed = true;
-        let Some(found) = self.advance()? else {
+        let advanced = self.advance();
+        self.failed = matches!(advanced, Err(ReadError::Parse(_)));
+        let Some(found) = advanced? else {
             return Ok(None);
         };
-        self.failed = false;
         let Some(header) = self.header.as_ref().map(OwnedHeader::header) else {
             return Ok(None);
         };
@@ -248,10 +254,14 @@ impl<R: Read> Stream<R> {
                 },
             };
             if !fault.is_end() || self.drained {
-                return Err(fault.into_error(self.position(self.filled), table).into());
+                return Err(fault.into_error(self.base.saturating_add(self.filled as u64), table).into());
             }
-            let needed = fault.needed;
+            let (needed, until_nul) = (fault.needed, fault.until_nul);
             self.fill(needed)?;
+            // a name of any length, in pieces of any size, is looked at once
+            while until_nul && !self.drained && !self.has_nul_in_last {
+                self.fill(1)?;
+            }
         }
     }
 
@@ -262,7 +272,8 @@ impl<R: Read> Stream<R> {
         self.filled = self.filled.saturating_sub(self.consumed);
         self.consumed = 0;
 
-        let wanted = self.filled.saturating_add(needed);
+        let start = self.filled;
+        let wanted = start.saturating_add(needed);
         while self.filled < wanted {
             if self.filled == self.buffer.len() {
                 // `needed` is what the input claims: the buffer grows towards it only as fast as bytes arrive
@@ -281,6 +292,7 @@ impl<R: Read> Stream<R> {
                 Err(error) => return Err(error),
             }
         }
+        self.has_nul_in_last = self.buffer.get(start..self.filled).is_some_and(|new| new.contains(&0));
         Ok(())
     }
 }

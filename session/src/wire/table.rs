@@ -24,7 +24,7 @@ impl<'a> Header<'a> {
     pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<Self, Fault> {
         let start = *cursor;
         let Some(columns) = cursor.varint() else {
-            return Err(FaultAt::end(*cursor, 1));
+            return Err(FaultAt::end(start, 1));
         };
         let count = match usize::try_from(columns) {
             Ok(count) if (1..=MAX_COLUMNS).contains(&columns) => count,
@@ -32,14 +32,15 @@ impl<'a> Header<'a> {
         };
         let flags = *cursor;
         let Some(key) = cursor.take(count) else {
-            return Err(FaultAt::end(start, count.saturating_sub(cursor.remaining())));
+            // the ordinals, and the NUL that ends the name
+            return Err(FaultAt::end(flags, count.saturating_sub(cursor.remaining()).saturating_add(1)));
         };
         if key.iter().all(|&place| place == 0) {
             return Err(FaultAt::new(ParseErrorKind::NoPrimaryKey, flags));
         }
         let name_start = *cursor;
         let Some(length) = cursor.rest().iter().position(|&byte| byte == 0) else {
-            return Err(FaultAt::end(name_start, 1));
+            return Err(FaultAt::end_of_name(name_start));
         };
         let name = cursor.take(length).unwrap_or_default();
         cursor.byte();
@@ -110,9 +111,10 @@ impl fmt::Debug for Table<'_> {
 
 /// The table sections of a changeset or patchset, in the order of the bytes: see [`Table`].
 ///
-/// To find the next section, the changes of the last one are skipped; who reads them too, and does not need the
-/// sections as such, is faster with `records()`.
+/// To find the next section, the changes of the last one are skipped. If you read them too and do not need the sections as
+/// such, `records()` is faster.
 #[derive(Clone)]
+#[must_use = "iterators are lazy"]
 pub struct Tables<'a> {
     format: Format,
     rest: Cursor<'a>,

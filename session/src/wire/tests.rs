@@ -131,13 +131,21 @@ fn every_cut_is_an_error_at_or_before_it_or_a_shorter_changeset() {
 
 #[test]
 fn errors_name_byte_table_and_column() {
-    let cases: [(&[u8], &str); 9] = [
+    let cases: [(&[u8], &str); 14] = [
+        (b"T", "at byte 1: the input ends inside a table header or a change"),
+        (b"T\x81", "at byte 1: the input ends inside a table header or a change"),
+        (b"T\x02\x01", "at byte 2: the input ends inside a table header or a change"),
+        (b"T\x02\x01\0na", "at byte 4: the input ends inside a table header or a change"),
+        (
+            b"T\x02\x01\0a\nb\0\x12\0\x04\x01k\x03\x02a",
+            "at byte 13, table a\\nb, column 1: the input ends inside a table header or a change",
+        ),
         (b"no", "at byte 0: neither a changeset nor a patchset: no table header (0x54 or 0x50)"),
         (b"P\x01\x01t\0", "at byte 0: the header of a patchset in a changeset"),
         (b"T\x00t\0", "at byte 1: a table of 0 columns (1 to 65536 are possible)"),
         (b"T\x02\0\0t\0", "at byte 2: no column of the table is part of a primary key"),
         (b"T\x01\x01\xff\0", "at byte 3: the table's name is not UTF-8"),
-        (b"T\x01\x01t\0\x12\0\x07", "at byte 7, table t, column 0: 0x07 is no type of a value (0 to 5 are)"),
+        (b"T\x01\x01t\0\x12\0\x07", "at byte 7, table t, column 0: 0x07 is not a type of a value (0 to 5 are)"),
         (b"T\x01\x01t\0\x12\0\x00", "at byte 7, table t, column 0: a value is not recorded that must be"),
         (b"T\x01\x01t\0\x12\0\x05", "at byte 7, table t, column 0: NULL in a column of the primary key"),
         (
@@ -203,36 +211,82 @@ mod streams {
         assert_eq!(offsets, whole);
     }
 
-    #[test]
-    fn a_change_is_handed_out_before_the_next_one_has_arrived() {
-        /// Panics when it is read beyond its bytes.
-        struct Impatient<'a>(&'a [u8]);
-        impl Read for Impatient<'_> {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                assert!(!self.0.is_empty(), "nobody has sent more");
-                let most = buffer.len().min(1);
-                self.0.read(&mut buffer[..most])
+    /// Gives its bytes one by one, and then what an open connection gives where nothing has arrived.
+    struct Open<'a>(&'a [u8]);
+
+    impl Read for Open<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.0.is_empty() {
+                return Err(io::ErrorKind::WouldBlock.into());
             }
+            let most = buffer.len().min(1);
+            self.0.read(&mut buffer[..most])
         }
-        let second = ChangesetRef::parse(CHANGESET).unwrap().records().nth(1).unwrap().offset();
-        let mut reader = ChangesetReader::new(Impatient(&CHANGESET[..second]));
-        assert_eq!(reader.next_record().unwrap().unwrap().to_string(), CHANGESET_LINES[0]);
     }
 
     #[test]
-    fn errors_of_the_source_and_of_the_bytes_end_the_stream() {
-        struct Broken;
-        impl Read for Broken {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::ConnectionReset.into())
+    fn a_change_is_handed_out_as_soon_as_it_has_arrived() {
+        let ends = |offsets: Vec<usize>, length| offsets.into_iter().skip(1).chain([length]).collect::<Vec<_>>();
+        let records = ChangesetRef::parse(CHANGESET).unwrap().records();
+        // the third change is followed by headers, which need not be there yet
+        for (nth, end) in ends(records.map(|record| record.offset()).collect(), CHANGESET.len()).into_iter().enumerate()
+        {
+            let end = if nth == 2 { end - b"T\x01\x01empty\0T\x01\x01keys\0".len() } else { end };
+            let mut reader = ChangesetReader::new(Open(&CHANGESET[..end]));
+            for line in &CHANGESET_LINES[..=nth] {
+                assert_eq!(reader.next_record().unwrap().unwrap().to_string(), *line);
             }
         }
-        let mut reader = ChangesetReader::new(CHANGESET[..40].chain(Broken));
-        assert!(reader.next_record().unwrap().is_some());
-        let error = reader.next_record().unwrap_err();
-        assert!(matches!(error, ReadError::Io(_)), "{error}");
-        assert!(reader.next_record().unwrap().is_none());
+        let records = PatchsetRef::parse(PATCHSET).unwrap().records();
+        for (nth, end) in ends(records.map(|record| record.offset()).collect(), PATCHSET.len()).into_iter().enumerate()
+        {
+            let end = if nth == 2 { end - b"P\x01\x01empty\0P\x01\x01keys\0".len() } else { end };
+            let mut reader = PatchsetReader::new(Open(&PATCHSET[..end]));
+            for line in &PATCHSET_LINES[..=nth] {
+                assert_eq!(reader.next_record().unwrap().unwrap().to_string(), *line);
+            }
+        }
+    }
 
+    #[test]
+    fn after_an_error_of_the_source_reading_goes_on_where_it_was() {
+        /// Fails at every second call.
+        struct Shaky<'a>(Slow<'a>);
+        impl Read for Shaky<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0.read(buffer).map_err(|_| io::ErrorKind::WouldBlock.into())
+            }
+        }
+        let mut reader = ChangesetReader::new(Shaky(Slow { rest: CHANGESET, interrupted: false }));
+        let (mut lines, mut errors) = (Vec::new(), 0);
+        loop {
+            match reader.next_record() {
+                Ok(Some(record)) => lines.push(record.to_string()),
+                Ok(None) => break,
+                Err(ReadError::Io(_)) => errors += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert_eq!(lines, CHANGESET_LINES);
+        assert!(errors > CHANGESET.len());
+    }
+
+    #[test]
+    fn a_source_that_panics_leaves_a_reader_at_its_end() {
+        struct Panics;
+        impl Read for Panics {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                panic!("in the source")
+            }
+        }
+        let mut reader = ChangesetReader::new(Panics);
+        let read = std::panic::AssertUnwindSafe(|| reader.next_record().map(|record| record.is_some()));
+        assert!(std::panic::catch_unwind(read).is_err());
+        assert!(reader.next_record().unwrap().is_none());
+    }
+
+    #[test]
+    fn malformed_bytes_end_the_stream_with_the_error_of_the_whole() {
         match streamed(&CHANGESET[..40]) {
             Err(ReadError::Parse(error)) => {
                 assert_eq!(error.kind(), ParseErrorKind::UnexpectedEnd);
@@ -240,6 +294,16 @@ mod streams {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_long_name_that_arrives_byte_by_byte_is_looked_at_once() {
+        // were each byte looked at anew with every other, this would take hours
+        let length = if cfg!(miri) { 1_000 } else { 500_000 };
+        let mut bytes = b"T\x01\x01".to_vec();
+        bytes.resize(length, b'n');
+        bytes.extend_from_slice(b"\0\x12\0\x04\x01k");
+        assert_eq!(streamed(Slow { rest: &bytes, interrupted: false }).unwrap().len(), 1);
     }
 
     #[test]

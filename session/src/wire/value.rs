@@ -1,7 +1,7 @@
 //! One value of a record: what it is, how it is read, skipped, written and shown.
 
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write};
 
 use super::cursor::Cursor;
 
@@ -167,46 +167,49 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     }
 }
 
-/// The value as an SQL literal.
+/// The value as an SQL literal. Text that a literal cannot hold, as it is not UTF-8 or has a NUL in it, is a cast of a blob.
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.render(f, usize::MAX)
+        self.render(f, usize::MAX, false)
     }
 }
 
-/// The value as an SQL literal, cut short where it is long.
+/// The value as an SQL literal, cut short where it is long, and with escapes for what a terminal would not show.
 impl fmt::Debug for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.render(f, 64)
+        self.render(f, 64, true)
     }
 }
 
 impl Value<'_> {
     /// Writes an SQL literal with at most `limit` bytes of a text or blob.
-    fn render(self, f: &mut fmt::Formatter<'_>, limit: usize) -> fmt::Result {
+    fn render(self, f: &mut fmt::Formatter<'_>, limit: usize, escape: bool) -> fmt::Result {
         match self {
             Value::Null => f.write_str("NULL"),
             Value::Integer(integer) => write!(f, "{integer}"),
             // SQLite's own way to write an infinity in SQL
             Value::Real(f64::INFINITY) => f.write_str("9.0e+999"),
             Value::Real(f64::NEG_INFINITY) => f.write_str("-9.0e+999"),
+            Value::Real(real) if real.is_nan() => f.write_str("NULL"),
             Value::Real(real) => write!(f, "{real:?}"),
             Value::Text(bytes) => match core::str::from_utf8(bytes) {
-                Ok(text) => {
+                Ok(text) if !bytes.contains(&0) => {
                     let shown = cut(text, limit);
                     f.write_str("'")?;
-                    for (i, part) in shown.split('\'').enumerate() {
-                        if i > 0 {
-                            f.write_str("''")?;
+                    for char in shown.chars() {
+                        match char {
+                            '\'' => f.write_str("''")?,
+                            '"' | '\\' => f.write_char(char)?,
+                            _ if escape => write!(f, "{}", char.escape_debug())?,
+                            _ => f.write_char(char)?,
                         }
-                        f.write_str(part)?;
                     }
                     f.write_str("'")?;
                     ellipsis(f, shown.len(), bytes.len())
                 }
-                Err(_) => {
+                _ => {
                     f.write_str("CAST(")?;
-                    Value::Blob(bytes).render(f, limit)?;
+                    Value::Blob(bytes).render(f, limit, escape)?;
                     f.write_str(" AS TEXT)")
                 }
             },
@@ -224,7 +227,7 @@ impl Value<'_> {
 }
 
 /// The longest start of `text` that has at most `limit` bytes.
-fn cut(text: &str, limit: usize) -> &str {
+pub(super) fn cut(text: &str, limit: usize) -> &str {
     let mut end = limit.min(text.len());
     loop {
         match text.get(..end) {
@@ -391,6 +394,8 @@ mod tests {
         assert_eq!(value.to_string().len(), 202);
         assert_eq!(alloc::format!("{value:?}"), alloc::format!("'{}'… (200 bytes)", "é".repeat(32)));
         assert_eq!(alloc::format!("{:?}", Value::Text(&[0xff])), "CAST(x'ff' AS TEXT)");
+        assert_eq!(alloc::format!("{:?}", Value::from("a\n\u{202e}'\\")), "'a\\n\\u{202e}''\\'");
+        assert_eq!(Value::from("a\0b").to_string(), "CAST(x'610062' AS TEXT)");
         assert_eq!(Value::Real(1.0).to_string(), "1.0");
         assert_eq!(Value::Real(f64::NEG_INFINITY).to_string(), "-9.0e+999");
     }
