@@ -21,6 +21,7 @@ pub(super) struct FaultAt {
     /// With `UnexpectedEnd`: how many bytes are missing at least.
     pub(super) needed: usize,
     /// With `UnexpectedEnd`: all bytes up to a NUL are missing.
+    #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "only streams can ask for more"))]
     pub(super) until_nul: bool,
 }
 
