@@ -32,8 +32,33 @@
 #![deny(unsafe_code)]
 
 extern crate alloc;
+#[cfg(all(feature = "std", not(test)))]
+extern crate std;
 
+#[cfg(feature = "sqlite")]
+mod apply;
+#[cfg(feature = "sqlite")]
+mod error;
+#[cfg(feature = "sqlite")]
+mod ext;
+#[cfg(feature = "sqlite")]
+mod ffi;
+#[cfg(feature = "sqlite")]
+mod schema;
+#[cfg(feature = "sqlite")]
+mod session;
 pub mod wire;
+
+#[cfg(feature = "sqlite")]
+pub use apply::{ChangesetInput, ConflictAction, ConflictType, PatchsetInput};
+#[cfg(feature = "sqlite")]
+pub use error::{ApplyError, HandleError, SchemaMismatch, SessionError, SqliteError};
+#[cfg(feature = "sqlite")]
+pub use ext::SqliteSessionExt;
+#[cfg(feature = "sqlite")]
+pub use schema::{TrackableTable, UntrackedTable};
+#[cfg(feature = "sqlite")]
+pub use session::Session;
 
 pub use wire::{
     Changeset, ChangesetRef, Format, MAX_VALUE_LENGTH, Operation, ParseError, ParseErrorKind, Patchset, PatchsetRef,

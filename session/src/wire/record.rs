@@ -102,6 +102,12 @@ impl<'a> Record<'a> {
         self.offset
     }
 
+    /// How many bytes the change takes.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn byte_length(&self) -> usize {
+        self.raw.before.len().saturating_add(self.raw.after.len()).saturating_add(2)
+    }
+
     /// What column `column` held before the change, if that is recorded; `None` too where there is no such column.
     ///
     /// This reads the record from its start; for several columns, [`old_values`](Self::old_values) reads it once.

@@ -1,0 +1,122 @@
+//! What this crate adds to `SqliteConnection`.
+
+use diesel::SqliteConnection;
+
+use crate::apply::{self, ChangesetInput, ConflictAction, ConflictType, PatchsetInput};
+use crate::error::{ApplyError, SessionError};
+use crate::session::Session;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for diesel::SqliteConnection {}
+}
+
+/// Sessions and applying, on any `SqliteConnection`, also one that is in use, in a transaction, or out of a pool.
+///
+/// ```
+/// use diesel::prelude::*;
+/// use diesel_sqlite_session::{ConflictAction, SqliteSessionExt};
+///
+/// diesel::table! {
+///     users (id) {
+///         id -> Integer,
+///         name -> Text,
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let open = || -> Result<SqliteConnection, Box<dyn std::error::Error>> {
+///     let mut conn = SqliteConnection::establish(":memory:")?;
+///     diesel::sql_query("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL)").execute(&mut conn)?;
+///     Ok(conn)
+/// };
+/// let (mut source, mut replica) = (open()?, open()?);
+///
+/// let mut session = source.create_session()?;
+/// session.attach::<users::table>()?;
+/// diesel::insert_into(users::table).values((users::id.eq(1), users::name.eq("Ada"))).execute(&mut source)?;
+/// let changeset = session.changeset()?;
+///
+/// replica.apply_changeset(&changeset, |_conflict| ConflictAction::Abort)?;
+/// assert_eq!(users::table.select(users::name).first::<String>(&mut replica)?, "Ada");
+/// # Ok(())
+/// # }
+/// ```
+pub trait SqliteSessionExt: sealed::Sealed {
+    /// A session on the `main` database. Nothing is recorded until a table is attached.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Handle`] if the connection's handle cannot be had.
+    fn create_session(&mut self) -> Result<Session, SessionError>;
+
+    /// A session on an attached database, by the name that it was attached as, or on `temp`.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_session`](Self::create_session).
+    fn create_session_on(&mut self, schema: &str) -> Result<Session, SessionError>;
+
+    /// Applies a changeset to the `main` database. `on_conflict` is asked about each change that does not fit.
+    ///
+    /// Everything is applied, or nothing. Each table of the changeset must be there, with at least as many columns and the
+    /// same key; more columns get their defaults. SQLite itself would leave out a table that is not so without a word.
+    /// `sqlite_stat1` is left out where a replica has none.
+    ///
+    /// Triggers of the replica fire, and foreign key actions act, as on any change. Foreign keys are looked at at the end.
+    /// SQLite can ask several times about one change, and asks about constraints after the rest of a table. An UPDATE that
+    /// does nothing but put an [equal key](crate::wire#changes) in the place of another, which SQLite cannot apply, is left
+    /// out; the INSERT that SQLite records beside it is asked about as a [`ConflictType::Conflict`].
+    ///
+    /// While applying, SQLite sets [`defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys), and
+    /// leaves it off.
+    ///
+    /// # Errors
+    ///
+    /// See [`ApplyError`].
+    fn apply_changeset<C: ChangesetInput + ?Sized>(
+        &mut self,
+        changeset: &C,
+        on_conflict: impl FnMut(ConflictType) -> ConflictAction,
+    ) -> Result<(), ApplyError>;
+
+    /// Applies a patchset to the `main` database: as [`apply_changeset`](Self::apply_changeset), but as a patchset holds no old
+    /// values, there is no [`ConflictType::Data`].
+    ///
+    /// # Errors
+    ///
+    /// See [`ApplyError`].
+    fn apply_patchset<P: PatchsetInput + ?Sized>(
+        &mut self,
+        patchset: &P,
+        on_conflict: impl FnMut(ConflictType) -> ConflictAction,
+    ) -> Result<(), ApplyError>;
+}
+
+impl SqliteSessionExt for SqliteConnection {
+    fn create_session(&mut self) -> Result<Session, SessionError> {
+        Session::create(self, "main")
+    }
+
+    fn create_session_on(&mut self, schema: &str) -> Result<Session, SessionError> {
+        Session::create(self, schema)
+    }
+
+    fn apply_changeset<C: ChangesetInput + ?Sized>(
+        &mut self,
+        changeset: &C,
+        mut on_conflict: impl FnMut(ConflictType) -> ConflictAction,
+    ) -> Result<(), ApplyError> {
+        let changeset = changeset.checked()?;
+        apply::run(self, changeset.as_bytes(), changeset.tables(), &mut on_conflict)
+    }
+
+    fn apply_patchset<P: PatchsetInput + ?Sized>(
+        &mut self,
+        patchset: &P,
+        mut on_conflict: impl FnMut(ConflictType) -> ConflictAction,
+    ) -> Result<(), ApplyError> {
+        let patchset = patchset.checked()?;
+        apply::run(self, patchset.as_bytes(), patchset.tables(), &mut on_conflict)
+    }
+}

@@ -1,0 +1,71 @@
+//! The only `unsafe` code: SQLite's C API, each piece behind a safe face.
+//!
+//! - [`handle`]: the `sqlite3*` of a `SqliteConnection`, by way of [`probe`]
+//! - [`registry`]: what hangs on a connection and is told when it closes
+//! - [`session`]: `sqlite3_session` objects that may outlive their connection
+//! - [`apply`]: `sqlite3changeset_apply` with a Rust closure as its handler
+//! - [`statement`]: the few queries that need the handle
+//! - [`callback`]: what every function that C calls has in common: no unwinding into C, no way back into a busy object
+
+#![allow(unsafe_code)]
+#![deny(clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block)]
+
+pub(crate) mod apply;
+mod callback;
+pub(crate) mod handle;
+mod mutex;
+mod probe;
+mod registry;
+pub(crate) mod session;
+pub(crate) mod statement;
+mod sys;
+
+use core::ffi::{CStr, c_char, c_int};
+use std::string::String;
+
+pub(crate) use sys::sqlite3;
+
+/// A failure that SQLite reports: its extended result code and its message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) code: c_int,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    /// What `code`, which a call on `db` has just returned, means. To be called before the next call on `db`.
+    ///
+    /// # Safety
+    ///
+    /// `db` must be open.
+    unsafe fn of(db: *mut sqlite3, code: c_int) -> Self {
+        // SAFETY: `db` is open, says the caller.
+        let current = unsafe { sys::sqlite3_errcode(db) };
+        let message = if current & 0xff == code & 0xff {
+            // SAFETY: as above.
+            let message = unsafe { sys::sqlite3_errmsg(db) };
+            // SAFETY: a C string that is valid until the next call on `db`; it is copied here.
+            unsafe { text(message) }
+        } else {
+            // SAFETY: any code may be asked for.
+            let message = unsafe { sys::sqlite3_errstr(code) };
+            // SAFETY: a static C string.
+            unsafe { text(message) }
+        };
+        Self { code, message }
+    }
+}
+
+/// A copy of a C string.
+///
+/// # Safety
+///
+/// `start` must be null or a C string.
+unsafe fn text(start: *const c_char) -> String {
+    if start.is_null() {
+        return String::new();
+    }
+    // SAFETY: not null, and so a C string, says the caller.
+    let text = unsafe { CStr::from_ptr(start) };
+    text.to_string_lossy().into_owned()
+}

@@ -1,0 +1,473 @@
+//! `sqlite3_session` objects that may outlive their connection, move between threads and be dropped at any time.
+//!
+//! An operation takes the session's state, sees whether it is still open, and then tries for the connection's mutex. It never
+//! waits for the mutex while it has the state: closing the connection comes with the mutex and wants the state.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use std::boxed::Box;
+use std::io::Write;
+use std::panic::resume_unwind;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::vec::Vec;
+
+use super::handle::Handle;
+use super::registry::{Registry, lock};
+use super::statement::Connection;
+use super::sys::{self, sqlite3, sqlite3_session};
+use super::{Failure, callback, mutex};
+use crate::wire::Format;
+
+/// Why an operation was not done at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unavailable {
+    /// The connection has been closed.
+    Closed,
+    /// A callback of the connection is running on this thread.
+    Busy,
+}
+
+/// A table filter of the user's.
+type FilterFn = Box<dyn FnMut(&str) -> bool + Send>;
+
+struct Filter {
+    filter: FilterFn,
+    db: *mut sqlite3,
+    panicked: Arc<AtomicBool>,
+}
+
+/// A session whose connection is open.
+struct Open {
+    session: NonNull<sqlite3_session>,
+    db: NonNull<sqlite3>,
+    /// What SQLite has a pointer to, if a filter is set.
+    filter: Option<NonNull<Filter>>,
+}
+
+// SAFETY: the pointers are used only by who holds the state's lock and the connection's mutex, whichever the thread; the
+// filter is `Send` itself.
+unsafe impl Send for Open {}
+
+impl Open {
+    /// Deletes the session. The caller holds the connection's mutex, and the connection runs no statement.
+    fn delete(self) {
+        // SAFETY: the session is open, and nobody uses it after this: `self` is gone.
+        unsafe { sys::sqlite3session_delete(self.session.as_ptr()) };
+        if let Some(filter) = self.filter {
+            // SAFETY: it came from `Box::into_raw`, and SQLite's pointer to it is gone with the session.
+            drop(unsafe { Box::from_raw(filter.as_ptr()) });
+        }
+    }
+}
+
+/// What a session and its connection's registry have in common.
+pub(super) struct Shared {
+    state: Mutex<Option<Open>>,
+}
+
+impl Shared {
+    /// The registry's call, from within `sqlite3_close`.
+    pub(super) fn connection_closed(&self) {
+        let open = lock(&self.state).take();
+        if let Some(open) = open {
+            open.delete();
+        }
+    }
+
+    /// Runs `work` on the open session, with the connection's mutex held.
+    fn with<R>(&self, inside: Inside, work: impl FnOnce(&mut Option<Open>) -> R) -> Result<R, Unavailable> {
+        let mut work = Some(work);
+        let mut turn = 0u32;
+        loop {
+            let nested = callback::is_inside_any();
+            let mut state = match self.state(nested) {
+                Some(state) => state,
+                None => return Err(Unavailable::Busy),
+            };
+            let Some(db) = state.as_ref().map(|open| open.db.as_ptr()) else {
+                return Err(Unavailable::Closed);
+            };
+            if inside == Inside::Refuse && callback::is_inside(db) {
+                return Err(Unavailable::Busy);
+            }
+            // SAFETY: the connection is open: closing it would first have taken the session out of `state`, which is locked.
+            // The mutex is left before `state` is: it is declared later.
+            if let Some(_held) = unsafe { mutex::try_enter(db) } {
+                if let Some(work) = work.take() {
+                    return Ok(work(&mut state));
+                }
+            }
+            drop(state);
+            if nested {
+                // Who holds the mutex may wait for this very callback to end.
+                return Err(Unavailable::Busy);
+            }
+            turn = turn.saturating_add(1);
+            match turn {
+                0..20 => std::hint::spin_loop(),
+                20..100 => std::thread::yield_now(),
+                _ => std::thread::sleep(std::time::Duration::from_micros(50)),
+            }
+        }
+    }
+
+    fn state(&self, nested: bool) -> Option<MutexGuard<'_, Option<Open>>> {
+        if !nested {
+            return Some(lock(&self.state));
+        }
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(state)) => Some(PoisonError::into_inner(state)),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+/// Whether an operation may run inside a callback of its own connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    /// It only reads or sets a flag.
+    Allow,
+    Refuse,
+}
+
+/// A session; deleted when dropped or when its connection closes, whichever comes first.
+pub(crate) struct RawSession {
+    shared: Arc<Shared>,
+    filter_panicked: Arc<AtomicBool>,
+}
+
+impl RawSession {
+    pub(crate) fn create(handle: Handle<'_>, schema: &CStr) -> Result<Self, CreateError> {
+        if callback::is_inside(handle.as_ptr()) {
+            return Err(CreateError::Unavailable(Unavailable::Busy));
+        }
+        let Some(registry) = handle.registry() else {
+            return Err(CreateError::Unavailable(Unavailable::Closed));
+        };
+        bury_abandoned(registry);
+        let mut session = ptr::null_mut();
+        // SAFETY: the connection is open, the name is a C string, and `session` may be written to.
+        let code = unsafe { sys::sqlite3session_create(handle.as_ptr(), schema.as_ptr(), &raw mut session) };
+        let Some(session) = NonNull::new(session).filter(|_| code == sys::SQLITE_OK) else {
+            // SAFETY: the connection is open.
+            return Err(CreateError::Sqlite(unsafe { Failure::of(handle.as_ptr(), code) }));
+        };
+        let open = Open { session, db: handle.as_non_null(), filter: None };
+        let shared = Arc::new(Shared { state: Mutex::new(Some(open)) });
+        registry.add(Arc::clone(&shared));
+        Ok(Self { shared, filter_panicked: Arc::default() })
+    }
+
+    /// Whether the connection has been closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.state(callback::is_inside_any()).is_some_and(|state| state.is_none())
+    }
+
+    /// Whether a table filter has panicked, and so decided nothing, since this was asked last.
+    pub(crate) fn take_filter_panic(&self) -> bool {
+        self.filter_panicked.swap(false, Ordering::Relaxed)
+    }
+
+    /// Runs `work` with the session, the connection's mutex held.
+    fn with<R>(&self, inside: Inside, work: impl FnOnce(&mut Open) -> R) -> Result<R, Unavailable> {
+        let done = self.shared.with(inside, |state| state.as_mut().map(work))?;
+        done.ok_or(Unavailable::Closed)
+    }
+
+    /// Runs a call that returns a result code.
+    fn call(&self, work: impl FnOnce(*mut sqlite3_session) -> c_int) -> Result<Result<(), Failure>, Unavailable> {
+        self.with(Inside::Refuse, |open| {
+            let code = work(open.session.as_ptr());
+            // SAFETY: the connection of an open session is open.
+            if code == sys::SQLITE_OK { Ok(()) } else { Err(unsafe { Failure::of(open.db.as_ptr(), code) }) }
+        })
+    }
+
+    /// Runs queries on the connection.
+    pub(crate) fn query<R>(&self, work: impl FnOnce(Connection<'_>) -> R) -> Result<R, Unavailable> {
+        // SAFETY: the connection of an open session is open, and its mutex is held for as long as `work` runs.
+        self.with(Inside::Refuse, |open| work(unsafe { Connection::new(open.db) }))
+    }
+
+    /// Attaches a table, or all of them.
+    pub(crate) fn attach(&self, table: Option<&CStr>) -> Result<Result<(), Failure>, Unavailable> {
+        let table = table.map_or(ptr::null(), CStr::as_ptr);
+        // SAFETY: the session is open; the name is null or a C string.
+        self.call(|session| unsafe { sys::sqlite3session_attach(session, table) })
+    }
+
+    pub(crate) fn set_filter(&self, filter: FilterFn) -> Result<(), Unavailable> {
+        let panicked = Arc::clone(&self.filter_panicked);
+        let old = self.with(Inside::Refuse, |open| {
+            let filter = Box::into_raw(Box::new(Filter { filter, db: open.db.as_ptr(), panicked }));
+            // SAFETY: the session is open; the function has the type that SQLite calls, with a pointer that is valid until
+            // the session is deleted or has another filter.
+            unsafe { sys::sqlite3session_table_filter(open.session.as_ptr(), Some(filter_table), filter.cast()) };
+            let old = core::mem::replace(&mut open.filter, NonNull::new(filter));
+            // SAFETY: it came from `Box::into_raw`, and SQLite has just been given another.
+            old.map(|old| unsafe { Box::from_raw(old.as_ptr()) })
+        })?;
+        // with no lock held: what it owns is the user's
+        drop(old);
+        Ok(())
+    }
+
+    pub(crate) fn is_empty(&self) -> Result<bool, Unavailable> {
+        // SAFETY: the session is open. This only reads, and so may run inside a callback.
+        self.with(Inside::Allow, |open| unsafe { sys::sqlite3session_isempty(open.session.as_ptr()) } != 0)
+    }
+
+    /// Sets and reads the enabled flag; with -1 only reads.
+    pub(crate) fn enable(&self, flag: c_int) -> Result<bool, Unavailable> {
+        // SAFETY: the session is open. This sets a flag, and so may run inside a callback.
+        self.with(Inside::Allow, |open| unsafe { sys::sqlite3session_enable(open.session.as_ptr(), flag) } != 0)
+    }
+
+    /// Sets and reads the indirect flag; with -1 only reads.
+    pub(crate) fn indirect(&self, flag: c_int) -> Result<bool, Unavailable> {
+        // SAFETY: as in `enable`.
+        self.with(Inside::Allow, |open| unsafe { sys::sqlite3session_indirect(open.session.as_ptr(), flag) } != 0)
+    }
+
+    pub(crate) fn memory_used(&self) -> Result<i64, Unavailable> {
+        // SAFETY: as in `is_empty`.
+        self.with(Inside::Allow, |open| unsafe { sys::sqlite3session_memory_used(open.session.as_ptr()) })
+    }
+
+    pub(crate) fn changeset_size(&self) -> Result<i64, Unavailable> {
+        // SAFETY: as in `is_empty`.
+        self.with(Inside::Allow, |open| unsafe { sys::sqlite3session_changeset_size(open.session.as_ptr()) })
+    }
+
+    pub(crate) fn configure(&self, option: ObjectConfig) -> Result<Result<(), Failure>, Unavailable> {
+        let mut on: c_int = 1;
+        let option = match option {
+            ObjectConfig::Size => sys::OBJCONFIG_SIZE,
+            ObjectConfig::Rowid => sys::OBJCONFIG_ROWID,
+        };
+        // SAFETY: the session is open; both options take a pointer to an int.
+        self.call(|session| unsafe { sys::sqlite3session_object_config(session, option, (&raw mut on).cast()) })
+    }
+
+    /// Records how the table differs from that of another schema.
+    pub(crate) fn diff(&self, from: &CStr, table: &CStr) -> Result<Result<(), Failure>, Unavailable> {
+        self.with(Inside::Refuse, |open| {
+            let mut message: *mut c_char = ptr::null_mut();
+            // SAFETY: the session is open, the names are C strings, and `message` may be written to.
+            let code = unsafe {
+                sys::sqlite3session_diff(open.session.as_ptr(), from.as_ptr(), table.as_ptr(), &raw mut message)
+            };
+            if code == sys::SQLITE_OK {
+                return Ok(());
+            }
+            // SAFETY: the connection of an open session is open.
+            let mut failure = unsafe { Failure::of(open.db.as_ptr(), code) };
+            if !message.is_null() {
+                // SAFETY: SQLite wrote a C string there.
+                failure.message = unsafe { super::text(message) };
+                // SAFETY: SQLite allocated it and leaves it to the caller.
+                unsafe { sys::sqlite3_free(message.cast()) };
+            }
+            Err(failure)
+        })
+    }
+
+    /// The changes, in memory.
+    pub(crate) fn generate(&self, format: Format) -> Result<Result<Vec<u8>, Failure>, Unavailable> {
+        self.with(Inside::Refuse, |open| {
+            let (mut size, mut bytes) = (0, ptr::null_mut());
+            let session = open.session.as_ptr();
+            let code = match format {
+                // SAFETY: the session is open, and the others may be written to.
+                Format::Changeset => unsafe { sys::sqlite3session_changeset(session, &raw mut size, &raw mut bytes) },
+                // SAFETY: as above.
+                Format::Patchset => unsafe { sys::sqlite3session_patchset(session, &raw mut size, &raw mut bytes) },
+            };
+            let mut copy = Vec::new();
+            if let (Ok(size), false) = (usize::try_from(size), bytes.is_null()) {
+                // SAFETY: SQLite says that so many bytes begin there; they are copied before they are freed.
+                copy.extend_from_slice(unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), size) });
+            }
+            // SAFETY: null, or allocated by SQLite and left to the caller.
+            unsafe { sys::sqlite3_free(bytes) };
+            // SAFETY: the connection of an open session is open.
+            if code == sys::SQLITE_OK { Ok(copy) } else { Err(unsafe { Failure::of(open.db.as_ptr(), code) }) }
+        })
+    }
+
+    /// The changes, written piece by piece. `handle` must be that of the session's own connection.
+    pub(crate) fn stream(
+        &self,
+        handle: Handle<'_>,
+        format: Format,
+        writer: &mut dyn Write,
+    ) -> Result<Result<(), StreamError>, Unavailable> {
+        let result = self.with(Inside::Refuse, |open| {
+            let db = open.db.as_ptr();
+            if db != handle.as_ptr() {
+                return Err(StreamFailure::OtherConnection);
+            }
+            let _open = match Connection::from(handle).keep_open() {
+                Ok(statement) => statement,
+                Err(failure) => return Err(StreamFailure::Error(StreamError::Sqlite(failure))),
+            };
+            let mut output = Output { writer, db, error: None, panic: None };
+            let (session, context) = (open.session.as_ptr(), (&raw mut output).cast::<c_void>());
+            let code = match format {
+                // SAFETY: the session is open; the function has the type that SQLite calls, with a pointer to `output`, to
+                // which nothing else refers until the call is over.
+                Format::Changeset => unsafe { sys::sqlite3session_changeset_strm(session, Some(write), context) },
+                // SAFETY: as above.
+                Format::Patchset => unsafe { sys::sqlite3session_patchset_strm(session, Some(write), context) },
+            };
+            match (output.panic, output.error) {
+                (Some(panic), _) => Err(StreamFailure::Panic(panic)),
+                (None, Some(error)) => Err(StreamFailure::Error(StreamError::Io(error))),
+                _ if code != sys::SQLITE_OK => {
+                    // SAFETY: the connection of an open session is open.
+                    let failure = unsafe { Failure::of(db, code) };
+                    Err(StreamFailure::Error(StreamError::Sqlite(failure)))
+                }
+                _ => Ok(()),
+            }
+        })?;
+        match result {
+            Ok(()) => Ok(Ok(())),
+            Err(StreamFailure::Panic(payload)) => resume_unwind(payload),
+            Err(StreamFailure::Error(error)) => Ok(Err(error)),
+            Err(StreamFailure::OtherConnection) => Ok(Err(StreamError::OtherConnection)),
+        }
+    }
+}
+
+/// Options of a session that must be set before a table is attached.
+#[derive(Clone, Copy)]
+pub(crate) enum ObjectConfig {
+    /// Keep count of the size that a changeset would have.
+    Size,
+    /// Record tables without a key by their rowids.
+    Rowid,
+}
+
+/// Why there is no session.
+pub(crate) enum CreateError {
+    Unavailable(Unavailable),
+    Sqlite(Failure),
+}
+
+/// Why a stream of changes was not written to its end.
+pub(crate) enum StreamError {
+    Io(std::io::Error),
+    Sqlite(Failure),
+    OtherConnection,
+}
+
+enum StreamFailure {
+    Error(StreamError),
+    Panic(callback::Payload),
+    OtherConnection,
+}
+
+impl Drop for RawSession {
+    fn drop(&mut self) {
+        // Where it cannot be deleted now, the session stays in the registry, disabled, until the next one is created or the
+        // connection closes.
+        let deleted = self.shared.with(Inside::Allow, |state| {
+            let db = state.as_ref()?.db;
+            // SAFETY: the connection of an open session is open, and its mutex is held.
+            let connection = unsafe { Connection::new(db) };
+            if callback::is_inside(db.as_ptr()) || connection.is_busy() {
+                if let Some(open) = state {
+                    // SAFETY: the session is open; this sets a flag.
+                    unsafe { sys::sqlite3session_enable(open.session.as_ptr(), 0) };
+                }
+                return None;
+            }
+            let open = state.take()?;
+            // SAFETY: as above, and the mutex keeps the connection open.
+            if let Some(registry) = unsafe { Registry::of(db) } {
+                registry.remove(&self.shared);
+            }
+            Some(open.delete_but_filter())
+        });
+        // with no lock held: what a filter owns is the user's
+        drop(deleted);
+    }
+}
+
+impl Open {
+    /// As [`Open::delete`], but leaves dropping the filter to the caller.
+    fn delete_but_filter(mut self) -> Option<Box<Filter>> {
+        let filter = self.filter.take();
+        self.delete();
+        // SAFETY: it came from `Box::into_raw`, and SQLite's pointer to it is gone with the session.
+        filter.map(|filter| unsafe { Box::from_raw(filter.as_ptr()) })
+    }
+}
+
+// SAFETY: as a boxed filter it is owned by one thread; the pointer in it is only compared.
+unsafe impl Send for Filter {}
+
+/// Deletes the sessions whose owners are gone.
+fn bury_abandoned(registry: &Registry) {
+    for shared in registry.abandoned() {
+        let filter = shared.with(Inside::Refuse, |state| {
+            let db = state.as_ref()?.db;
+            // SAFETY: the connection of an open session is open, and its mutex is held.
+            if unsafe { Connection::new(db) }.is_busy() {
+                return None;
+            }
+            registry.remove(&shared);
+            state.take()?.delete_but_filter()
+        });
+        drop(filter);
+    }
+}
+
+/// SQLite's question whether to record a table, at the first change of the table.
+unsafe extern "C" fn filter_table(context: *mut c_void, table: *const c_char) -> c_int {
+    // SAFETY: the context is the `Filter` of this session. SQLite calls this in a statement on the connection, under its
+    // mutex, and the filter has no way to run another statement on it: nobody else refers to the `Filter`.
+    let filter = unsafe { &mut *context.cast::<Filter>() };
+    // SAFETY: SQLite gives a C string.
+    let table = unsafe { CStr::from_ptr(table) }.to_string_lossy();
+    match callback::run(filter.db, || (filter.filter)(&table)) {
+        Ok(record) => record.into(),
+        Err(_payload) => {
+            filter.panicked.store(true, Ordering::Relaxed);
+            0
+        }
+    }
+}
+
+/// Where the pieces of a stream go, and what came of it.
+struct Output<'a> {
+    writer: &'a mut dyn Write,
+    db: *mut sqlite3,
+    error: Option<std::io::Error>,
+    panic: Option<callback::Payload>,
+}
+
+/// SQLite's next piece of a changeset.
+unsafe extern "C" fn write(context: *mut c_void, bytes: *const c_void, size: c_int) -> c_int {
+    // SAFETY: the context is the `Output` of the call that is running, to which nothing else refers meanwhile.
+    let output = unsafe { &mut *context.cast::<Output<'_>>() };
+    let Ok(size) = usize::try_from(size) else {
+        return sys::SQLITE_ERROR;
+    };
+    // SAFETY: SQLite gives so many bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), size) };
+    match callback::run(output.db, || output.writer.write_all(bytes)) {
+        Ok(Ok(())) => sys::SQLITE_OK,
+        Ok(Err(error)) => {
+            output.error = Some(error);
+            sys::SQLITE_ERROR
+        }
+        Err(payload) => {
+            output.panic = Some(payload);
+            sys::SQLITE_ERROR
+        }
+    }
+}

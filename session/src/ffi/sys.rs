@@ -1,0 +1,116 @@
+//! The C functions, from whichever library the target has.
+//!
+//! For native targets those of the session extension, and `sqlite3_set_clientdata`, are declared here: the bindings that
+//! libsqlite3-sys has for a system's library are of SQLite 3.34 and lack some. `build.rs` makes sure that they are there.
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+mod native {
+    use core::ffi::{c_char, c_int, c_void};
+
+    pub(crate) use libsqlite3_sys::{
+        SQLITE_CHANGESET_ABORT, SQLITE_CHANGESET_OMIT, SQLITE_CHANGESET_REPLACE, SQLITE_DIRECTONLY, SQLITE_DONE,
+        SQLITE_ERROR, SQLITE_FCNTL_PDB, SQLITE_IOERR_SHORT_READ, SQLITE_NOTFOUND, SQLITE_OK, SQLITE_ROW,
+        SQLITE_TRANSIENT, SQLITE_UTF8, sqlite3, sqlite3_bind_text, sqlite3_column_int64, sqlite3_column_text,
+        sqlite3_context, sqlite3_context_db_handle, sqlite3_create_function_v2, sqlite3_db_mutex, sqlite3_errcode,
+        sqlite3_errmsg, sqlite3_errstr, sqlite3_file, sqlite3_finalize, sqlite3_free, sqlite3_get_autocommit,
+        sqlite3_int64, sqlite3_io_methods, sqlite3_libversion_number, sqlite3_mutex, sqlite3_mutex_enter,
+        sqlite3_mutex_leave, sqlite3_mutex_try, sqlite3_next_stmt, sqlite3_prepare_v2, sqlite3_step, sqlite3_stmt,
+        sqlite3_stmt_busy, sqlite3_value, sqlite3_vfs, sqlite3_vfs_register,
+    };
+
+    /// A session.
+    #[repr(C)]
+    pub(crate) struct sqlite3_session {
+        _opaque: [u8; 0],
+    }
+
+    /// An iterator over a changeset, here always one that a conflict handler is given.
+    #[repr(C)]
+    pub(crate) struct sqlite3_changeset_iter {
+        _opaque: [u8; 0],
+    }
+
+    pub(crate) type Output = Option<unsafe extern "C" fn(*mut c_void, *const c_void, c_int) -> c_int>;
+    pub(crate) type TableFilter = Option<unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int>;
+    pub(crate) type Conflict = Option<unsafe extern "C" fn(*mut c_void, c_int, *mut sqlite3_changeset_iter) -> c_int>;
+
+    unsafe extern "C" {
+        pub(crate) fn sqlite3_get_clientdata(db: *mut sqlite3, name: *const c_char) -> *mut c_void;
+        pub(crate) fn sqlite3_set_clientdata(
+            db: *mut sqlite3,
+            name: *const c_char,
+            data: *mut c_void,
+            destructor: Option<unsafe extern "C" fn(*mut c_void)>,
+        ) -> c_int;
+        pub(crate) fn sqlite3session_create(
+            db: *mut sqlite3,
+            schema: *const c_char,
+            session: *mut *mut sqlite3_session,
+        ) -> c_int;
+        pub(crate) fn sqlite3session_delete(session: *mut sqlite3_session);
+        pub(crate) fn sqlite3session_attach(session: *mut sqlite3_session, table: *const c_char) -> c_int;
+        pub(crate) fn sqlite3session_table_filter(
+            session: *mut sqlite3_session,
+            filter: TableFilter,
+            context: *mut c_void,
+        );
+        pub(crate) fn sqlite3session_changeset(
+            session: *mut sqlite3_session,
+            size: *mut c_int,
+            bytes: *mut *mut c_void,
+        ) -> c_int;
+        pub(crate) fn sqlite3session_patchset(
+            session: *mut sqlite3_session,
+            size: *mut c_int,
+            bytes: *mut *mut c_void,
+        ) -> c_int;
+        pub(crate) fn sqlite3session_changeset_strm(
+            session: *mut sqlite3_session,
+            output: Output,
+            context: *mut c_void,
+        ) -> c_int;
+        pub(crate) fn sqlite3session_patchset_strm(
+            session: *mut sqlite3_session,
+            output: Output,
+            context: *mut c_void,
+        ) -> c_int;
+        pub(crate) fn sqlite3session_isempty(session: *mut sqlite3_session) -> c_int;
+        pub(crate) fn sqlite3session_enable(session: *mut sqlite3_session, enable: c_int) -> c_int;
+        pub(crate) fn sqlite3session_indirect(session: *mut sqlite3_session, indirect: c_int) -> c_int;
+        pub(crate) fn sqlite3session_memory_used(session: *mut sqlite3_session) -> super::sqlite3_int64;
+        pub(crate) fn sqlite3session_changeset_size(session: *mut sqlite3_session) -> super::sqlite3_int64;
+        pub(crate) fn sqlite3session_object_config(
+            session: *mut sqlite3_session,
+            option: c_int,
+            argument: *mut c_void,
+        ) -> c_int;
+        pub(crate) fn sqlite3session_diff(
+            session: *mut sqlite3_session,
+            from: *const c_char,
+            table: *const c_char,
+            message: *mut *mut c_char,
+        ) -> c_int;
+        pub(crate) fn sqlite3changeset_apply_v2(
+            db: *mut sqlite3,
+            size: c_int,
+            bytes: *mut c_void,
+            filter: TableFilter,
+            conflict: Conflict,
+            context: *mut c_void,
+            rebase: *mut *mut c_void,
+            rebase_size: *mut c_int,
+            flags: c_int,
+        ) -> c_int;
+    }
+}
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+pub(crate) use native::*;
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+pub(crate) use sqlite_wasm_rs::*;
+
+/// `SQLITE_SESSION_OBJCONFIG_SIZE`
+pub(crate) const OBJCONFIG_SIZE: core::ffi::c_int = 1;
+/// `SQLITE_SESSION_OBJCONFIG_ROWID`
+pub(crate) const OBJCONFIG_ROWID: core::ffi::c_int = 2;

@@ -1,0 +1,338 @@
+//! What a table really is, what `table!` says of it, and whether the two agree.
+//!
+//! Records have positions and no names, so a disagreement would not fail: it would put values into the wrong columns, or
+//! nowhere.
+
+use std::collections::BTreeSet;
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use diesel::query_builder::QueryFragment;
+use diesel::sqlite::Sqlite;
+use diesel::{Table, debug_query};
+
+use crate::error::SchemaMismatch;
+use crate::ffi::Failure;
+use crate::ffi::statement::Connection;
+
+/// The table that SQLite records and applies with a key that it does not declare.
+const STAT1: &str = "sqlite_stat1";
+
+/// A table as the database has it.
+pub(crate) struct LiveTable {
+    kind: String,
+    without_rowid: bool,
+    columns: Vec<LiveColumn>,
+}
+
+struct LiveColumn {
+    name: String,
+    /// The place in the key, counted from 1, or 0.
+    key: i64,
+    /// Hidden and generated columns are not.
+    recorded: bool,
+}
+
+impl LiveTable {
+    pub(crate) fn read(connection: Connection<'_>, schema: &str, table: &str) -> Result<Option<Self>, Failure> {
+        let kinds = connection.rows(
+            "SELECT type, wr FROM pragma_table_list(?2) WHERE schema = ?1 COLLATE NOCASE",
+            &[schema, table],
+            |row| (row.text(0), row.integer(1) != 0),
+        )?;
+        let Some((kind, without_rowid)) = kinds.into_iter().next() else {
+            return Ok(None);
+        };
+        let mut columns =
+            connection.rows("SELECT name, pk, hidden FROM pragma_table_xinfo(?2, ?1)", &[schema, table], |row| {
+                LiveColumn { name: row.text(0), key: row.integer(1), recorded: row.integer(2) == 0 }
+            })?;
+        if table.eq_ignore_ascii_case(STAT1) {
+            for (place, column) in (1..).zip(columns.iter_mut().take(2)) {
+                column.key = place;
+            }
+        }
+        Ok(Some(Self { kind, without_rowid, columns }))
+    }
+
+    fn recorded(&self) -> impl Iterator<Item = &LiveColumn> {
+        self.columns.iter().filter(|column| column.recorded)
+    }
+
+    fn has_key(&self) -> bool {
+        self.columns.iter().any(|column| column.key != 0)
+    }
+
+    /// Why SQLite does not record the table, if it does not.
+    fn not_recorded(&self, rowids: bool) -> Option<&'static str> {
+        match self.kind.as_str() {
+            "view" => Some("a view"),
+            "virtual" => Some("a virtual table"),
+            _ if !self.has_key() && (!rowids || self.without_rowid) => Some("a table without a primary key"),
+            _ => None,
+        }
+    }
+
+    /// The columns that SQLite records, the rowid in front where it is the key, with their places in the key.
+    fn effective(&self) -> Vec<(&str, i64)> {
+        let rowid = (!self.has_key()).then_some(("rowid", 1));
+        rowid.into_iter().chain(self.recorded().map(|column| (column.name.as_str(), column.key))).collect()
+    }
+}
+
+/// A table as `table!` declares it.
+pub(crate) struct Declared {
+    pub(crate) table: String,
+    columns: Vec<String>,
+    key: Vec<String>,
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A table of `diesel::table!` that a session can attach: every one is.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a table",
+    label = "expected a table of `diesel::table!`, such as `users::table`"
+)]
+pub trait TrackableTable: sealed::Sealed {
+    #[doc(hidden)]
+    fn declared() -> DeclaredTable;
+}
+
+/// What [`TrackableTable`] says of a table.
+#[doc(hidden)]
+pub struct DeclaredTable(pub(crate) Declared);
+
+impl<T> sealed::Sealed for T where T: Table {}
+
+impl<T> TrackableTable for T
+where
+    T: Table + Default,
+    T::AllColumns: QueryFragment<Sqlite>,
+    T::PrimaryKey: QueryFragment<Sqlite>,
+{
+    fn declared() -> DeclaredTable {
+        let columns = names(&debug_query::<Sqlite, _>(&T::all_columns()).to_string());
+        let key = names(&debug_query::<Sqlite, _>(&T::default().primary_key()).to_string());
+        let table = columns.first().and_then(|path| path.iter().rev().nth(1).cloned()).unwrap_or_default();
+        let last = |paths: Vec<Vec<String>>| paths.into_iter().filter_map(|mut path| path.pop()).collect();
+        DeclaredTable(Declared { table, columns: last(columns), key: last(key) })
+    }
+}
+
+/// The paths of names in SQL such as "`users`.`id`, `users`.`name` -- binds: []". Diesel quotes every name with backticks and
+/// doubles those inside.
+fn names(sql: &str) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    let mut path: Vec<String> = Vec::new();
+    let mut chars = sql.chars().peekable();
+    while let Some(char) = chars.next() {
+        match char {
+            '`' => {
+                let mut name = String::new();
+                while let Some(char) = chars.next() {
+                    if char != '`' {
+                        name.push(char);
+                    } else if chars.next_if_eq(&'`').is_some() {
+                        name.push('`');
+                    } else {
+                        break;
+                    }
+                }
+                path.push(name);
+            }
+            ',' => paths.push(core::mem::take(&mut path)),
+            '-' => break,
+            _ => {}
+        }
+    }
+    if !path.is_empty() {
+        paths.push(path);
+    }
+    paths
+}
+
+fn mismatch(
+    table: &str,
+    column: Option<&str>,
+    expected: impl Into<String>,
+    found: impl Into<String>,
+) -> SchemaMismatch {
+    SchemaMismatch {
+        table: table.to_string(),
+        column: column.map(String::from),
+        expected: expected.into(),
+        found: found.into(),
+    }
+}
+
+/// Whether a table can be recorded at all.
+pub(crate) fn check_recordable(table: &str, live: Option<&LiveTable>, rowids: bool) -> Result<(), SchemaMismatch> {
+    match live {
+        None => Err(mismatch(table, None, "a table with a primary key", "no such table")),
+        Some(live) => match live.not_recorded(rowids) {
+            Some(what) => Err(mismatch(table, None, "a table with a primary key", what)),
+            None => Ok(()),
+        },
+    }
+}
+
+/// Whether `table!` agrees with the database on everything that a record depends on: the columns' names and order, and which
+/// of them are the key.
+pub(crate) fn check_declared(
+    declared: &Declared,
+    live: Option<&LiveTable>,
+    rowids: bool,
+) -> Result<(), SchemaMismatch> {
+    let table = &declared.table;
+    check_recordable(table, live, rowids)?;
+    let Some(live) = live else { return Ok(()) };
+    let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+
+    // generated and hidden columns are in no record, whether or not `table!` lists them
+    let is_unrecorded = |name: &str| live.columns.iter().any(|column| !column.recorded && same(&column.name, name));
+    let mut expected = declared.columns.iter().filter(|name| !is_unrecorded(name));
+    let mut found = live.effective().into_iter();
+    for position in 0.. {
+        match (expected.next(), found.next()) {
+            (None, None) => break,
+            (Some(name), Some((other, _))) if same(name, other) || is_rowid(name, other) => {}
+            (Some(name), Some((other, _))) => {
+                let (expected, found) = (format!("`{name}` in place {position}"), format!("`{other}` there"));
+                return Err(mismatch(table, Some(name), expected, found));
+            }
+            (Some(name), None) => {
+                return Err(mismatch(table, Some(name), format!("`{name}` in place {position}"), "no such column"));
+            }
+            (None, Some((other, _))) => {
+                let found = format!("`{other}` in place {position}, which `table!` lacks");
+                return Err(mismatch(table, Some(other), "no more columns", found));
+            }
+        }
+    }
+
+    let lower = |name: &str| if is_rowid(name, "rowid") { "rowid".to_string() } else { name.to_ascii_lowercase() };
+    let declared_key: BTreeSet<String> = declared.key.iter().map(|name| lower(name)).collect();
+    let live_key: BTreeSet<String> =
+        live.effective().into_iter().filter(|(_, key)| *key != 0).map(|(name, _)| lower(name)).collect();
+    if declared_key == live_key {
+        return Ok(());
+    }
+    let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+    let column = declared_key.symmetric_difference(&live_key).next().cloned();
+    Err(mismatch(
+        table,
+        column.as_deref(),
+        format!("the primary key ({})", list(&declared_key)),
+        format!("the primary key ({})", list(&live_key)),
+    ))
+}
+
+/// Whether both names are names of the rowid.
+fn is_rowid(name: &str, other: &str) -> bool {
+    other == "rowid" && ["rowid", "_rowid_", "oid"].iter().any(|alias| name.eq_ignore_ascii_case(alias))
+}
+
+/// Whether a section of a changeset fits a table of the database. Where only the order inside the key differs, gives the
+/// ordinals as the table has them, without which SQLite would ignore the section.
+pub(crate) fn check_section(table: &str, key_ordinals: &[u8], live: Option<&LiveTable>) -> Result<Fit, SchemaMismatch> {
+    let columns = key_ordinals.len();
+    let expected = format!("a table of {columns} or more columns");
+    let Some(live) = live else {
+        // statistics are not data: a replica that never ran ANALYZE does without
+        if table.eq_ignore_ascii_case(STAT1) {
+            return Ok(Fit::Exactly);
+        }
+        return Err(mismatch(table, None, expected, "no such table"));
+    };
+    if let Some(what) = live.not_recorded(true) {
+        return Err(mismatch(table, None, expected, what));
+    }
+    let effective = live.effective();
+    if !live.has_key() && effective.len() != columns {
+        // its first column would go into the rowid, and all others one column too far to the left
+        return Err(mismatch(table, None, expected, "a table without a primary key"));
+    }
+    if effective.len() < columns {
+        let found = format!("{} columns", effective.len());
+        return Err(mismatch(table, None, expected, found));
+    }
+    for (column, (name, key)) in effective.iter().enumerate() {
+        let in_changes = key_ordinals.get(column).is_some_and(|place| *place != 0);
+        if in_changes != (*key != 0) {
+            let says = |is: bool| if is { "part of" } else { "not part of" };
+            return Err(mismatch(
+                table,
+                Some(name),
+                format!("the column {} the primary key", says(in_changes)),
+                format!("it {} the primary key", says(!in_changes)),
+            ));
+        }
+    }
+    // SQLite keeps the place in a byte
+    let ordinals: Vec<u8> = effective.iter().take(columns).map(|(_, key)| (key & 0xff) as u8).collect();
+    Ok(if ordinals == key_ordinals { Fit::Exactly } else { Fit::WithOrdinals(ordinals) })
+}
+
+/// How a section fits.
+pub(crate) enum Fit {
+    Exactly,
+    /// With these ordinals in the place of its own.
+    WithOrdinals(Vec<u8>),
+}
+
+/// A table that SQLite does not record, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UntrackedTable {
+    /// The table's name.
+    pub name: String,
+    /// Why: "a virtual table", or "a table without a primary key".
+    pub reason: &'static str,
+}
+
+/// The tables of a schema that SQLite does not record; views are left out.
+pub(crate) fn untracked(
+    connection: Connection<'_>,
+    schema: &str,
+    rowids: bool,
+) -> Result<Vec<UntrackedTable>, Failure> {
+    let names = connection.rows(
+        "SELECT name FROM pragma_table_list WHERE schema = ?1 COLLATE NOCASE AND type <> 'view' \
+         AND name NOT IN ('sqlite_schema', 'sqlite_temp_schema') ORDER BY name",
+        &[schema],
+        |row| row.text(0),
+    )?;
+    let mut untracked = Vec::new();
+    for name in names {
+        let live = LiveTable::read(connection, schema, &name)?;
+        if let Some(reason) = live.and_then(|live| live.not_recorded(rowids)) {
+            untracked.push(UntrackedTable { name, reason });
+        }
+    }
+    Ok(untracked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    diesel::table! {
+        #[sql_name = "odd `name`"]
+        odd (first, second) {
+            first -> Integer,
+            #[sql_name = "a, b.c -- d"]
+            second -> Text,
+        }
+    }
+
+    #[test]
+    fn names_come_out_of_diesels_sql_as_they_went_in() {
+        let DeclaredTable(declared) = odd::table::declared();
+        assert_eq!(declared.table, "odd `name`");
+        assert_eq!(declared.columns, ["first", "a, b.c -- d"]);
+        assert_eq!(declared.key, ["first", "a, b.c -- d"]);
+    }
+}

@@ -1,0 +1,316 @@
+//! [`Session`]: what changes on a connection, recorded.
+
+use std::ffi::CString;
+use std::fmt;
+use std::io::Write;
+use std::string::String;
+use std::vec::Vec;
+
+use diesel::SqliteConnection;
+
+use crate::error::SessionError;
+use crate::ffi::handle::with_handle;
+use crate::ffi::session::{CreateError, ObjectConfig, RawSession, StreamError};
+use crate::schema::{self, DeclaredTable, LiveTable, TrackableTable, UntrackedTable};
+use crate::wire::{Changeset, Format, Patchset};
+
+/// Records the changes made on a `SqliteConnection`, from the moment a table is attached, by whichever means they are made:
+/// an object of [`sqlite3session_create`](https://www.sqlite.org/session/sqlite3session_create.html).
+///
+/// A session does not borrow the connection. It may be dropped before or after it, kept elsewhere or sent to another thread;
+/// once the connection is closed, every call answers [`SessionError::ConnectionClosed`]. Inside a callback of its connection
+/// (a table filter, a writer, a conflict handler) calls that SQLite could not bear answer [`SessionError::Busy`].
+///
+/// What is recorded is the difference to the state before: a row that is inserted and deleted again leaves nothing. Rows with
+/// NULL in their key are not recorded. What is rolled back is not in the changes.
+///
+/// On a pooled connection a session outlives the check-out and sees what the next user writes: drop it before the connection
+/// goes back.
+///
+/// SQLite has one preupdate hook for each connection, and a session takes it.
+pub struct Session {
+    raw: RawSession,
+    schema: String,
+    rowids: bool,
+}
+
+impl Session {
+    pub(crate) fn create(connection: &mut SqliteConnection, schema: &str) -> Result<Self, SessionError> {
+        let name = c_string(schema)?;
+        let created = with_handle(connection, |handle| RawSession::create(handle, &name))?;
+        match created {
+            Ok(raw) => Ok(Self { raw, schema: schema.into(), rowids: false }),
+            Err(CreateError::Unavailable(unavailable)) => Err(unavailable.into()),
+            Err(CreateError::Sqlite(failure)) => Err(SessionError::sqlite("creating a session", None, failure)),
+        }
+    }
+
+    /// Records the changes of a table, after a look at whether `table!` agrees with the database on the columns' names, their
+    /// order and the key. Generated columns are in no change, so they may be in `table!` or not.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::SchemaMismatch`] if it does not, or if SQLite would not record the table: it has no primary key, is a
+    /// view, is virtual, or is not there.
+    pub fn attach<T: TrackableTable>(&mut self) -> Result<(), SessionError> {
+        let DeclaredTable(declared) = T::declared();
+        let live = self.live(&declared.table)?;
+        schema::check_declared(&declared, live.as_ref(), self.rowids)?;
+        self.attach_unchecked(&declared.table)
+    }
+
+    /// Records the changes of a table whose name is known at run time alone.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::SchemaMismatch`] if SQLite would not record the table: it has no primary key, is a view, is virtual, or
+    /// is not there. [`SessionError::InvalidTableName`] for a name with a NUL in it.
+    pub fn attach_by_name(&mut self, table: &str) -> Result<(), SessionError> {
+        c_string(table)?;
+        let live = self.live(table)?;
+        schema::check_recordable(table, live.as_ref(), self.rowids)?;
+        self.attach_unchecked(table)
+    }
+
+    /// Records the changes of all tables that have a primary key, those too that are created later, as far as the
+    /// [filter](Self::set_table_filter) lets them. [`untracked_tables`](Self::untracked_tables) says which have none.
+    ///
+    /// Among them are the shadow tables of FTS5 and the like, and after `ANALYZE` the table `sqlite_stat1`.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Sqlite`] if SQLite fails.
+    pub fn attach_all(&mut self) -> Result<(), SessionError> {
+        let attached = self.raw.attach(None)?;
+        attached.map_err(|failure| SessionError::sqlite("attaching all tables", None, failure))
+    }
+
+    fn attach_unchecked(&mut self, table: &str) -> Result<(), SessionError> {
+        let name = c_string(table)?;
+        let attached = self.raw.attach(Some(&name))?;
+        attached.map_err(|failure| SessionError::sqlite("attaching a table", Some(table), failure))
+    }
+
+    fn live(&self, table: &str) -> Result<Option<LiveTable>, SessionError> {
+        let live = self.raw.query(|connection| LiveTable::read(connection, &self.schema, table))?;
+        live.map_err(|failure| SessionError::sqlite("reading the schema", Some(table), failure))
+    }
+
+    /// The tables that exist and that [`attach_all`](Self::attach_all) does not see, with the reasons.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Sqlite`] if SQLite fails.
+    pub fn untracked_tables(&self) -> Result<Vec<UntrackedTable>, SessionError> {
+        let tables = self.raw.query(|connection| schema::untracked(connection, &self.schema, self.rowids))?;
+        tables.map_err(|failure| SessionError::sqlite("reading the schema", None, failure))
+    }
+
+    /// Asks `filter` once for each table, at its first change, whether to record it:
+    /// [`sqlite3session_table_filter`](https://www.sqlite.org/session/sqlite3session_table_filter.html). It is asked for the
+    /// tables that [`attach_all`](Self::attach_all) brings in, not for those attached by themselves.
+    ///
+    /// If it panics, the table is not recorded, and the next call for changes is [`SessionError::TableFilterPanicked`].
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::ConnectionClosed`] or [`SessionError::Busy`].
+    pub fn set_table_filter(&mut self, filter: impl FnMut(&str) -> bool + Send + 'static) -> Result<(), SessionError> {
+        Ok(self.raw.set_filter(std::boxed::Box::new(filter))?)
+    }
+
+    /// Also records tables without a primary key, by their rowids, which then stand before the other columns
+    /// ([`SQLITE_SESSION_OBJCONFIG_ROWID`](https://www.sqlite.org/session/c_session_objconfig_rowid.html)). Such a change can be
+    /// applied only to a table without a primary key too. To be called before a table is attached.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Sqlite`] if a table is attached already.
+    pub fn track_rowids(&mut self) -> Result<(), SessionError> {
+        self.configure(ObjectConfig::Rowid)?;
+        self.rowids = true;
+        Ok(())
+    }
+
+    /// Keeps count of the size that a changeset would have: see [`changeset_size`](Self::changeset_size). To be called before
+    /// a table is attached.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Sqlite`] if a table is attached already.
+    pub fn track_size(&mut self) -> Result<(), SessionError> {
+        self.configure(ObjectConfig::Size)
+    }
+
+    fn configure(&mut self, option: ObjectConfig) -> Result<(), SessionError> {
+        let configured = self.raw.configure(option)?;
+        configured.map_err(|failure| SessionError::sqlite("configuring a session with tables", None, failure))
+    }
+
+    /// What was recorded so far, as a changeset. Recording goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Sqlite`] if SQLite fails: with `SQLITE_SCHEMA` if a table that was recorded is gone or has other
+    /// columns, with `SQLITE_NOMEM` if the changes take more than 2 GiB: see [`changeset_to`](Self::changeset_to).
+    pub fn changeset(&mut self) -> Result<Changeset, SessionError> {
+        Changeset::try_from(self.generate(Format::Changeset)?).map_err(SessionError::Malformed)
+    }
+
+    /// What was recorded so far, as a patchset. Recording goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`changeset`](Self::changeset).
+    pub fn patchset(&mut self) -> Result<Patchset, SessionError> {
+        Patchset::try_from(self.generate(Format::Patchset)?).map_err(SessionError::Malformed)
+    }
+
+    fn generate(&mut self, format: Format) -> Result<Vec<u8>, SessionError> {
+        self.check_filter()?;
+        let generated = self.raw.generate(format)?;
+        generated.map_err(|failure| SessionError::sqlite(generating(format), None, failure))
+    }
+
+    fn check_filter(&self) -> Result<(), SessionError> {
+        if self.raw.take_filter_panic() { Err(SessionError::TableFilterPanicked) } else { Ok(()) }
+    }
+
+    /// Writes what was recorded so far to `writer`, as a changeset, in pieces of about 1 KiB: use a `BufWriter` where that
+    /// matters. `connection` is the session's own: it is borrowed so that the writer cannot change what is being read.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Io`] if the writer fails, [`SessionError::OtherConnection`] if the connection is not the session's, and
+    /// as [`changeset`](Self::changeset).
+    ///
+    /// # Panics
+    ///
+    /// If the writer does.
+    pub fn changeset_to(
+        &mut self,
+        connection: &mut SqliteConnection,
+        writer: &mut impl Write,
+    ) -> Result<(), SessionError> {
+        self.stream(connection, Format::Changeset, writer)
+    }
+
+    /// Writes what was recorded so far to `writer`, as a patchset: see [`changeset_to`](Self::changeset_to).
+    ///
+    /// # Errors
+    ///
+    /// As [`changeset_to`](Self::changeset_to).
+    ///
+    /// # Panics
+    ///
+    /// If the writer does.
+    pub fn patchset_to(
+        &mut self,
+        connection: &mut SqliteConnection,
+        writer: &mut impl Write,
+    ) -> Result<(), SessionError> {
+        self.stream(connection, Format::Patchset, writer)
+    }
+
+    fn stream(
+        &mut self,
+        connection: &mut SqliteConnection,
+        format: Format,
+        writer: &mut dyn Write,
+    ) -> Result<(), SessionError> {
+        self.check_filter()?;
+        let streamed = with_handle(connection, |handle| self.raw.stream(handle, format, writer))??;
+        streamed.map_err(|error| match error {
+            StreamError::Io(error) => SessionError::Io(error),
+            StreamError::OtherConnection => SessionError::OtherConnection,
+            StreamError::Sqlite(failure) => SessionError::sqlite(generating(format), None, failure),
+        })
+    }
+
+    /// Records how a table of the session's schema differs from the table of the same name in the schema `from`, as if the
+    /// changes that lead from that one to this had just been made:
+    /// [`sqlite3session_diff`](https://www.sqlite.org/session/sqlite3session_diff.html).
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::SchemaMismatch`] as [`attach`](Self::attach); [`SessionError::Sqlite`] if the two tables do not have the
+    /// same columns and key.
+    pub fn diff<T: TrackableTable>(&mut self, from: &str) -> Result<(), SessionError> {
+        let DeclaredTable(declared) = T::declared();
+        self.attach::<T>()?;
+        let (schema, table) = (c_string(from)?, c_string(&declared.table)?);
+        let compared = self.raw.diff(&schema, &table)?;
+        compared.map_err(|failure| SessionError::sqlite("comparing two tables", Some(&declared.table), failure))
+    }
+
+    /// Whether nothing has been recorded. A row that was changed and changed back counts as recorded here, though no changeset
+    /// has it. `true` too when the connection is closed.
+    pub fn is_empty(&self) -> bool {
+        self.raw.is_empty().unwrap_or(true)
+    }
+
+    /// Whether the connection has been closed.
+    pub fn is_closed(&self) -> bool {
+        self.raw.is_closed()
+    }
+
+    /// Pauses recording, or goes on with it. What is changed meanwhile is not recorded, nor are later changes of the same row
+    /// complete: see [`sqlite3session_enable`](https://www.sqlite.org/session/sqlite3session_enable.html).
+    pub fn set_enabled(&mut self, enabled: bool) {
+        let _ = self.raw.enable(enabled.into());
+    }
+
+    /// Whether the session records. `false` when the connection is closed.
+    pub fn is_enabled(&self) -> bool {
+        self.raw.enable(-1).unwrap_or(false)
+    }
+
+    /// Marks what is recorded from now on as [indirect](https://www.sqlite.org/session/sqlite3session_indirect.html), or no
+    /// longer does.
+    pub fn set_indirect(&mut self, indirect: bool) {
+        let _ = self.raw.indirect(indirect.into());
+    }
+
+    /// Whether everything is recorded as indirect. `false` when the connection is closed.
+    pub fn is_indirect(&self) -> bool {
+        self.raw.indirect(-1).unwrap_or(false)
+    }
+
+    /// How many bytes of memory the session takes.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::ConnectionClosed`] or [`SessionError::Busy`].
+    pub fn memory_used(&self) -> Result<u64, SessionError> {
+        Ok(u64::try_from(self.raw.memory_used()?).unwrap_or(0))
+    }
+
+    /// The most bytes that a changeset of what was recorded would take; 0 unless [`track_size`](Self::track_size) was called.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::ConnectionClosed`] or [`SessionError::Busy`].
+    pub fn changeset_size(&self) -> Result<u64, SessionError> {
+        Ok(u64::try_from(self.raw.changeset_size()?).unwrap_or(0))
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("schema", &self.schema)
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+fn generating(format: Format) -> &'static str {
+    match format {
+        Format::Changeset => "generating a changeset",
+        Format::Patchset => "generating a patchset",
+    }
+}
+
+fn c_string(name: &str) -> Result<CString, SessionError> {
+    CString::new(name).map_err(|_| SessionError::InvalidTableName)
+}
