@@ -296,3 +296,13 @@ fn rebased_updates_hold_the_whole_row_and_rebase_data_is_no_changeset() {
     agree::judge(&rebase);
     assert_eq!(ChangesetRef::parse(&rebase).unwrap_err().kind(), ParseErrorKind::MissingValue);
 }
+
+#[test]
+fn a_whole_number_in_a_real_key_is_recorded_twice() {
+    // SQLite sees the key as the integer 4 when the row is inserted, and as 4.0 when it is replaced
+    let (changeset, _) = record(
+        &["CREATE TABLE t (k REAL PRIMARY KEY, v)"],
+        &["INSERT INTO t VALUES (4, 'one')", "INSERT OR REPLACE INTO t VALUES (4, 'two')"],
+    );
+    assert_eq!(shown(&changeset), ["INSERT t(4.0, 'two')", "UPDATE t(4.0, 'one' -> 'two')"]);
+}

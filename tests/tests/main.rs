@@ -1,5 +1,35 @@
 //! The tests that need SQLite as a referee, one module for each subject.
 
+mod applying;
 mod conformance;
 mod corpus;
+mod handle;
 mod properties;
+mod replication;
+mod sessions;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+
+/// A database in memory, with these statements run.
+fn open(statements: &str) -> SqliteConnection {
+    let mut conn = SqliteConnection::establish(":memory:").unwrap();
+    conn.batch_execute(statements).unwrap();
+    conn
+}
+
+/// Runs statements.
+fn exec(conn: &mut SqliteConnection, statements: &str) {
+    conn.batch_execute(statements).unwrap();
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    line: String,
+}
+
+/// The rows of a query whose one column is called `line`.
+fn lines(conn: &mut SqliteConnection, query: &str) -> Vec<String> {
+    diesel::sql_query(query).load::<Line>(conn).unwrap().into_iter().map(|row| row.line).collect()
+}

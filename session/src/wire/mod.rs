@@ -105,7 +105,8 @@
 //!
 //! A session writes one section for each table, in the order in which the tables first changed, and at most one change for
 //! each row, in the order of a hash table. So the order says nothing; where another writer has several changes of one row, it
-//! does.
+//! does. (A row can be there twice if its key was at one time 4 and at another 4.0, and even if it was always 4 in a column
+//! of type REAL: SQLite takes them for two keys while it records, and for one while it writes.)
 //!
 //! ## What looks like it
 //!

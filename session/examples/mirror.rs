@@ -1,0 +1,235 @@
+//! Mirrors the changes of any SQLite file: tracks them on one copy, applies them to another, and compares.
+//!
+//! ```text
+//! cargo run --example mirror -- FILE [SCRIPT.sql]
+//! ```
+//!
+//! The file itself is only read. The script, or where there is none edits of this program's own in every table, runs on one
+//! copy; the changes go to the other as a changeset. Tables that cannot be tracked are named, with the reason, and so are rows
+//! with NULL in their key. If the copies differ afterwards in anything else, that is a failure.
+//!
+//! The second copy has no triggers, and foreign keys are off there: what triggers and foreign key actions did on the first
+//! arrives as changes, and would be done twice.
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Text};
+use diesel_sqlite_session::{ConflictAction, Operation, SqliteSessionExt};
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+fn main() -> Result<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let Some(file) = arguments.next() else {
+        eprintln!("usage: mirror FILE [SCRIPT.sql]");
+        return Ok(ExitCode::from(2));
+    };
+    let script = arguments.next().map(std::fs::read_to_string).transpose()?;
+    let directory = tempfile::tempdir()?;
+    let (source, replica) = (directory.path().join("source.db"), directory.path().join("replica.db"));
+    copy(Path::new(&file), &source)?;
+    copy(Path::new(&file), &replica)?;
+    mirror(&source, &replica, script.as_deref())
+}
+
+/// Copies a database, with what may be in its write-ahead log, without writing to it.
+fn copy(file: &Path, to: &Path) -> Result<()> {
+    std::fs::copy(file, to)?;
+    let log =
+        |path: &Path| path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().to_string_lossy()));
+    if log(file).is_file() {
+        std::fs::copy(log(file), log(to))?;
+    }
+    Ok(())
+}
+
+fn mirror(source: &Path, replica: &Path, script: Option<&str>) -> Result<ExitCode> {
+    let mut source = SqliteConnection::establish(&source.to_string_lossy())?;
+    let mut replica = SqliteConnection::establish(&replica.to_string_lossy())?;
+    let tables = tables(&mut source)?;
+    for trigger in texts(&mut replica, "SELECT name AS text FROM sqlite_schema WHERE type = 'trigger'")? {
+        replica.batch_execute(&format!("DROP TRIGGER {}", quoted(&trigger)))?;
+    }
+
+    replica.batch_execute("PRAGMA foreign_keys = OFF")?;
+
+    let mut session = source.create_session()?;
+    session.attach_all()?;
+    let untracked = session.untracked_tables()?;
+    match script {
+        Some(script) => source.batch_execute(script)?,
+        None => {
+            for table in &tables {
+                if !untracked.iter().any(|other| other.name == table.name) {
+                    let edits = edit(&mut source, table)?;
+                    println!("{:<32} {edits}", table.name);
+                }
+            }
+        }
+    }
+
+    let changeset = session.changeset()?;
+    let mut counts = [0usize; 3];
+    for record in &changeset {
+        counts[match record.operation() {
+            Operation::Insert => 0,
+            Operation::Update => 1,
+            Operation::Delete => 2,
+        }] += 1;
+    }
+    println!(
+        "\nshipped {} bytes: {} inserts, {} updates, {} deletes",
+        changeset.as_bytes().len(),
+        counts[0],
+        counts[1],
+        counts[2]
+    );
+    let mut conflicts = Vec::new();
+    replica.apply_changeset(&changeset, |conflict| {
+        conflicts.push(conflict);
+        if conflict.takes_replace() { ConflictAction::Replace } else { ConflictAction::Abort }
+    })?;
+    if !conflicts.is_empty() {
+        println!("{} conflicts, decided for the source", conflicts.len());
+    }
+
+    for table in &untracked {
+        println!("not tracked: {}, {}", table.name, table.reason);
+    }
+    let mut failed = false;
+    for table in &tables {
+        if untracked.iter().any(|other| other.name == table.name) {
+            continue;
+        }
+        let keyless = count(&mut source, table, "NOT")?;
+        if keyless > 0 {
+            println!("not tracked: {keyless} rows of {}, with NULL in their key", table.name);
+        }
+        if !same(&mut source, &mut replica, table)? {
+            println!("DIFFERENT: {}", table.name);
+            failed = true;
+        }
+    }
+    println!(
+        "{} tables compared: {}",
+        tables.len() - untracked.len(),
+        if failed { "they differ" } else { "all the same" }
+    );
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+struct Table {
+    name: String,
+    /// Those that can be written: not the generated ones.
+    columns: Vec<String>,
+    key: Vec<String>,
+}
+
+impl Table {
+    /// The condition that no column of the key is NULL: SQLite records no other rows.
+    fn has_key(&self) -> String {
+        let column = |column: &String| format!("{} IS NOT NULL", quoted(column));
+        self.key.iter().map(column).collect::<Vec<_>>().join(" AND ")
+    }
+}
+
+fn tables(conn: &mut SqliteConnection) -> Result<Vec<Table>> {
+    let names = "SELECT name AS text FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'shadow', 'virtual') \
+                 AND name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY name";
+    let mut tables = Vec::new();
+    for name in texts(conn, names)? {
+        let columns = |which: &str| {
+            let literal = name.replace('\'', "''");
+            format!("SELECT name AS text FROM pragma_table_xinfo('{literal}') WHERE {which}")
+        };
+        let (all, key) = (texts(conn, &columns("hidden = 0"))?, texts(conn, &columns("pk > 0"))?);
+        tables.push(Table { name, columns: all, key });
+    }
+    Ok(tables)
+}
+
+/// Deletes, updates and inserts some rows, as far as the table's constraints and triggers let it; says how it went.
+fn edit(conn: &mut SqliteConnection, table: &Table) -> Result<String> {
+    const ROWS: usize = 10;
+    let name = quoted(&table.name);
+    let list = |columns: &[String]| columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+    let key = list(&table.key);
+    let some = |offset: usize| format!("({key}) IN (SELECT {key} FROM {name} LIMIT {ROWS} OFFSET {offset})");
+    let mut statements = vec![("deletes", format!("DELETE FROM {name} WHERE {}", some(0)))];
+    for column in table.columns.iter().filter(|column| !table.key.contains(column)) {
+        let column = quoted(column);
+        statements.push(("updates", format!("UPDATE {name} SET {column} = {column} || '!' WHERE {}", some(20))));
+        statements.push(("updates", format!("UPDATE {name} SET {column} = NULL WHERE {}", some(40))));
+    }
+    // new rows are old ones under new keys
+    let values = |change: &str| -> String {
+        let value = |column: &String| {
+            let quoted = quoted(column);
+            if table.key.contains(column) { change.replace('?', &quoted) } else { quoted }
+        };
+        table.columns.iter().map(value).collect::<Vec<_>>().join(", ")
+    };
+    for change in ["CASE typeof(?) WHEN 'integer' THEN ? + 1000000 ELSE ? || ' copy' END", "? || ' copy'"] {
+        statements.push((
+            "inserts",
+            format!(
+                "INSERT INTO {name} ({}) SELECT {} FROM {name} LIMIT {ROWS} OFFSET 60",
+                list(&table.columns),
+                values(change)
+            ),
+        ));
+    }
+    let mut done = [("deletes", 0), ("updates", 0), ("inserts", 0)];
+    let mut refused = 0;
+    for (kind, statement) in statements {
+        match sql_query(statement).execute(conn) {
+            Ok(rows) => done.iter_mut().filter(|(other, _)| *other == kind).for_each(|(_, count)| *count += rows),
+            Err(diesel::result::Error::DatabaseError(..)) => refused += 1,
+            Err(other) => return Err(other.into()),
+        }
+    }
+    let [deletes, updates, inserts] = done.map(|(kind, count)| format!("{count:>4} {kind}"));
+    Ok(format!("{deletes}, {updates}, {inserts}; {refused} statements refused by constraints"))
+}
+
+/// Whether both have the same rows, in number and in every value, as far as their keys have no NULL.
+fn same(source: &mut SqliteConnection, replica: &mut SqliteConnection, table: &Table) -> Result<bool> {
+    let value = |column: &String| {
+        let column = quoted(column);
+        format!(
+            "typeof({column}) || CASE WHEN typeof({column}) IN ('text', 'blob') THEN hex({column}) ELSE quote({column}) END"
+        )
+    };
+    let values = table.columns.iter().map(value).collect::<Vec<_>>().join(" || ',' || ");
+    let query = format!("SELECT {values} AS text FROM {} WHERE {} ORDER BY 1", quoted(&table.name), table.has_key());
+    Ok(count(source, table, "")? == count(replica, table, "")? && texts(source, &query)? == texts(replica, &query)?)
+}
+
+/// How many rows have a key, or with "NOT" have none.
+fn count(conn: &mut SqliteConnection, table: &Table, not: &str) -> Result<i64> {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let query = format!("SELECT count(*) AS count FROM {} WHERE {not} ({})", quoted(&table.name), table.has_key());
+    Ok(sql_query(query).get_result::<Count>(conn)?.count)
+}
+
+fn texts(conn: &mut SqliteConnection, query: &str) -> QueryResult<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        text: String,
+    }
+    Ok(sql_query(query).load::<Row>(conn)?.into_iter().map(|row| row.text).collect())
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

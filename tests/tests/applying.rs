@@ -1,0 +1,190 @@
+//! Applying: what fits and what does not, conflicts, and that nothing of a failed apply stays.
+
+use diesel_sqlite_session::{ApplyError, Changeset, ConflictAction, ConflictType, SqliteSessionExt};
+
+use crate::{exec, lines, open};
+
+const TABLE: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, v)";
+
+/// What SQLite records of `edits` on a database made by `schema`.
+fn record(schema: &str, edits: &str) -> Changeset {
+    let mut conn = open(schema);
+    let mut session = conn.create_session().unwrap();
+    session.attach_all().unwrap();
+    exec(&mut conn, edits);
+    session.changeset().unwrap()
+}
+
+fn rows(conn: &mut diesel::SqliteConnection) -> Vec<String> {
+    lines(conn, "SELECT id || ':' || quote(v) AS line FROM t ORDER BY id")
+}
+
+#[test]
+fn every_kind_of_input_is_taken() {
+    let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'x')");
+    let bytes = changeset.as_bytes().to_vec();
+    let mut conn = open(TABLE);
+    let abort = |_| ConflictAction::Abort;
+    conn.apply_changeset(&changeset, abort).unwrap();
+    let replace = |_| ConflictAction::Replace;
+    conn.apply_changeset(&changeset.as_borrowed(), replace).unwrap();
+    conn.apply_changeset(&bytes, replace).unwrap();
+    conn.apply_changeset(&bytes[..], replace).unwrap();
+    conn.apply_changeset(b"", abort).unwrap();
+    assert_eq!(rows(&mut conn), ["1:'x'"]);
+    match conn.apply_patchset(&bytes, abort) {
+        Err(ApplyError::Parse(error)) => assert_eq!(error.offset(), 0),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn replace_where_it_is_no_answer_is_an_error_that_undoes_everything() {
+    let changeset = record(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, 'old')",
+        "INSERT INTO t VALUES (2, 'new'); DELETE FROM t WHERE id = 1",
+    );
+    let mut conn = open(TABLE);
+    match conn.apply_changeset(&changeset, |_| ConflictAction::Replace) {
+        Err(ApplyError::IllegalReplace { conflict: ConflictType::NotFound, table }) => {
+            assert_eq!(table.as_deref(), Some("t"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(rows(&mut conn).is_empty());
+}
+
+#[test]
+fn broken_foreign_keys_are_asked_about_once_at_the_end() {
+    let schema = "PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY); \
+                  CREATE TABLE t (id INTEGER PRIMARY KEY, v REFERENCES parent);";
+    let changeset = record(&schema.replace("ON;", "OFF;"), "INSERT INTO t VALUES (1, 5), (2, 6)");
+    let mut conn = open(schema);
+    let mut kinds = Vec::new();
+    let result = conn.apply_changeset(&changeset, |kind| {
+        kinds.push(kind);
+        ConflictAction::Abort
+    });
+    assert!(matches!(result, Err(ApplyError::ConflictAborted)), "{result:?}");
+    assert_eq!(kinds, [ConflictType::ForeignKey]);
+    assert!(rows(&mut conn).is_empty());
+}
+
+#[test]
+fn constraints_are_conflicts_of_their_own_kind() {
+    let changeset = record(TABLE, "INSERT INTO t VALUES (1, NULL), (2, 'fits')");
+    let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, v NOT NULL)");
+    let mut kinds = Vec::new();
+    conn.apply_changeset(&changeset, |kind| {
+        kinds.push(kind);
+        ConflictAction::Omit
+    })
+    .unwrap();
+    assert_eq!(kinds, [ConflictType::Constraint]);
+    assert_eq!(rows(&mut conn), ["2:'fits'"]);
+}
+
+#[test]
+fn tables_that_can_roll_back_the_transaction_are_refused() {
+    let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'a'), (2, 'a'), (3, 'b')");
+    for schema in [
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE ON CONFLICT ROLLBACK)",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v); \
+         CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no') WHERE new.id = 2; END",
+    ] {
+        let mut conn = open(schema);
+        let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
+        assert!(matches!(error, ApplyError::RollbackClause { ref table } if table == "t"), "{error}");
+        assert!(rows(&mut conn).is_empty());
+    }
+    // a word in a name is no clause
+    let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, v, rollback_reason TEXT, \"rollback\" TEXT)");
+    conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
+    assert_eq!(rows(&mut conn).len(), 3);
+}
+
+#[test]
+fn keys_in_another_order_are_the_same_key() {
+    let changeset = record(
+        "CREATE TABLE t (id, v, w, PRIMARY KEY (id, v)); CREATE TABLE u (id INTEGER PRIMARY KEY)",
+        "INSERT INTO u VALUES (1); INSERT INTO t VALUES ('i', 'v', 'w'); INSERT INTO u VALUES (2)",
+    );
+    let mut conn =
+        open("CREATE TABLE t (id, v, w, PRIMARY KEY (v, id)); CREATE TABLE u (id INTEGER PRIMARY KEY, more DEFAULT 3)");
+    conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
+    assert_eq!(rows(&mut conn), ["i:'v'"]);
+    assert_eq!(lines(&mut conn, "SELECT id || more AS line FROM u ORDER BY id"), ["13", "23"]);
+}
+
+#[test]
+fn what_does_not_fit_names_table_and_column() {
+    let changeset = record("CREATE TABLE t (id INTEGER PRIMARY KEY, v, w)", "INSERT INTO t VALUES (1, 2, 3)");
+    for (schema, says) in [
+        ("CREATE TABLE other (id INTEGER PRIMARY KEY)", "no such table"),
+        ("CREATE TABLE t (id INTEGER PRIMARY KEY, v)", "has 2 columns"),
+        ("CREATE TABLE t (id, v PRIMARY KEY, w)", "column id"),
+        ("CREATE TABLE t (id, v, w, PRIMARY KEY (id, w))", "column w"),
+        ("CREATE TABLE t (id, v, w)", "without a primary key"),
+        ("CREATE TABLE p (id INTEGER PRIMARY KEY, v, w); CREATE VIEW t AS SELECT * FROM p", "a view"),
+        ("CREATE VIRTUAL TABLE t USING fts5(id, v, w)", "a virtual table"),
+    ] {
+        let mut conn = open(schema);
+        let error = conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap_err();
+        assert!(matches!(error, ApplyError::SchemaMismatch(_)), "{schema}: {error:?}");
+        assert!(error.to_string().contains(says) && error.to_string().starts_with("table t"), "{schema}: {error}");
+    }
+}
+
+#[test]
+fn sections_of_one_table_must_agree() {
+    // SQLite would read the second section by the shape of the first
+    let narrow = b"T\x02\x01\0t\0\x12\0\x01\0\0\0\0\0\0\0\x01\x05".to_vec();
+    let mut wide = b"T\x42\x01".to_vec();
+    wide.extend([0; 65]);
+    wide.extend(b"T\0\x17\0\x01\0\0\0\0\0\0\0\x01");
+    wide.extend([0; 65]);
+    wide.extend([0; 65]);
+    wide.push(5);
+    let columns: String = (1..66).map(|n| format!(", c{n}")).collect();
+    let mut conn = open(&format!("CREATE TABLE t (id INTEGER PRIMARY KEY{columns})"));
+    let both = Changeset::try_from([narrow, wide].concat()).unwrap();
+    let error = conn.apply_changeset(&both, |_| ConflictAction::Abort).unwrap_err();
+    assert!(matches!(error, ApplyError::SchemaMismatch(_)), "{error}");
+}
+
+#[test]
+fn a_key_that_changed_to_an_equal_one_arrives() {
+    let schema = "CREATE TABLE t (id TEXT COLLATE NOCASE PRIMARY KEY, v); INSERT INTO t VALUES ('ada', 1)";
+    let changeset = record(schema, "UPDATE t SET id = 'Ada'");
+    let mut conn = open(schema);
+    let mut kinds = Vec::new();
+    conn.apply_changeset(&changeset, |kind| {
+        kinds.push(kind);
+        ConflictAction::Replace
+    })
+    .unwrap();
+    assert_eq!(kinds, [ConflictType::Conflict]);
+    assert_eq!(rows(&mut conn), ["Ada:1"]);
+}
+
+#[test]
+fn statistics_arrive_where_there_are_any() {
+    let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE INDEX i ON t (v); INSERT INTO t VALUES (1, 2)";
+    let changeset = record(schema, "ANALYZE");
+    assert_eq!(changeset.tables().next().unwrap().name(), "sqlite_stat1");
+    open(schema).apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
+    let mut analyzed = open(schema);
+    exec(&mut analyzed, "ANALYZE; DELETE FROM sqlite_stat1");
+    analyzed.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
+    assert_eq!(lines(&mut analyzed, "SELECT tbl || ' ' || idx || ' ' || stat AS line FROM sqlite_stat1"), ["t i 1 1"]);
+}
+
+#[test]
+fn an_outer_transaction_survives_an_abort() {
+    let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'theirs'), (2, 'theirs')");
+    let mut conn = open(TABLE);
+    exec(&mut conn, "BEGIN; INSERT INTO t VALUES (2, 'mine')");
+    assert!(conn.apply_changeset(&changeset, |_| ConflictAction::Abort).is_err());
+    exec(&mut conn, "COMMIT");
+    assert_eq!(rows(&mut conn), ["2:'mine'"]);
+}
