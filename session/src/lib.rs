@@ -1,8 +1,12 @@
 //! SQLite's [session extension](https://www.sqlite.org/sessionintro.html) for people who write
-//! [Diesel](https://diesel.rs).
+//! [Diesel](https://diesel.rs): what changes in a database is recorded, taken as a changeset or patchset, and applied to
+//! another one.
 //!
-//! What is there today is [`wire`]: changesets and patchsets, which SQLite and other software write, are checked and read
-//! in pure Rust, without SQLite, more than ten times as fast as by SQLite's own iterator.
+//! - On any `SqliteConnection`, the trait `SqliteSessionExt` has `create_session`, `apply_changeset` and `apply_patchset`.
+//! - A `Session` records the tables that are attached to it, by `table!` and with a look at whether that agrees with the
+//!   database, by name, or all of them.
+//! - [`wire`] checks and reads changesets and patchsets in pure Rust, without SQLite, more than ten times as fast as SQLite's own
+//!   iterator.
 //!
 //! ```
 //! use diesel_sqlite_session::{Changeset, Operation};
@@ -19,13 +23,44 @@
 //! # Ok::<(), diesel_sqlite_session::ParseError>(())
 //! ```
 //!
+//! # Building
+//!
+//! SQLite must have been compiled with the session extension, and be of version 3.44 or later. The build script looks at the
+//! library that is linked and says what to do if it has not.
+//!
+//! - **Bundled**, with `libsqlite3-sys = { version = "*", features = ["bundled"] }` or this crate's feature `bundled`: a C compiler
+//!   and these lines in `.cargo/config.toml` are all that it takes:
+//!
+//!   ```toml
+//!   [env]
+//!   LIBSQLITE3_FLAGS = "-DSQLITE_ENABLE_SESSION -DSQLITE_ENABLE_PREUPDATE_HOOK"
+//!   ```
+//!
+//! - **The system's library**: Debian's and others have the extension.
+//! - **wasm32-unknown-unknown**: sqlite-wasm-rs has it.
+//!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `std` | yes | `ChangesetReader` and `PatchsetReader` over `std::io::Read` |
+//! | `sqlite` | yes | `Session` and `SqliteSessionExt`: needs Diesel and SQLite |
+//! | `bundled` | | compiles SQLite from source |
+//! | `buildtime_bindgen` | | takes libsqlite3-sys's own `session` feature, which needs libclang, in the place of `LIBSQLITE3_FLAGS` |
 //!
-//! Without any, the crate is `no_std`, needs `alloc`, and has no dependency.
+//! Without any, the crate is `no_std`, needs `alloc`, has no dependency and compiles no C.
+//!
+//! # What to know about SQLite
+//!
+//! | SQLite | here |
+//! |---|---|
+//! | does not record tables without a primary key, nor rows with NULL in it | attaching such a table is an error, `untracked_tables` lists them; such rows are not recorded |
+//! | has no column names in its records | attaching compares `table!` with the database, applying compares the changes with it |
+//! | leaves out, with success, what does not fit the replica | an error, before anything is written |
+//! | fires triggers and foreign key actions again on applying; what they did on the source is in the changes too | so a row can be changed twice: drop the triggers at the replica, or decide the conflicts |
+//! | records the shadow tables of FTS5, and `sqlite_stat1` after ANALYZE | a table filter, or attaching by table |
+//! | sets `defer_foreign_keys` while applying, and leaves it off | the same |
+//! | gives a connection one preupdate hook | sessions take it |
 
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -146,6 +146,26 @@ fn nothing_stays_attached() {
     assert_eq!(lines(&mut conn, "SELECT name AS line FROM pragma_database_list"), ["main"]);
 }
 
+#[test]
+fn inside_diesel_asyncs_wrapper() {
+    use diesel_async::AsyncConnection;
+    use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut conn = SyncConnectionWrapper::<SqliteConnection>::establish(":memory:").await.unwrap();
+        let work = |conn: &mut SqliteConnection| {
+            exec(conn, TABLE);
+            track_and_apply(conn);
+            Ok(conn.create_session().unwrap())
+        };
+        let mut session = conn.spawn_blocking(work).await.unwrap();
+        session.attach_all().unwrap();
+        conn.spawn_blocking(|conn| conn.batch_execute("INSERT INTO t VALUES (3, 'async')")).await.unwrap();
+        assert_eq!(session.changeset().unwrap().records().count(), 1);
+    });
+}
+
 diesel::define_sql_function! {
     /// A function of the user's with the name of ours.
     #[sql_name = "diesel_sqlite_session_0.1.0"]
