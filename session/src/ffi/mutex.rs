@@ -50,7 +50,7 @@ pub(super) enum Unfit {
 ///
 /// `db` must be open.
 pub(super) unsafe fn check(db: *mut sqlite3) -> Result<(), Unfit> {
-    if cfg!(all(target_family = "wasm", target_os = "unknown")) {
+    if cfg!(all(target_family = "wasm", target_os = "unknown", not(target_feature = "atomics"))) {
         return Ok(());
     }
     // SAFETY: `db` is open, says the caller.

@@ -1,4 +1,4 @@
-//! The C functions, from whichever library the target has.
+//! The C functions, from whichever library the target has: libsqlite3-sys, or in browsers and the like sqlite-wasm-rs.
 //!
 //! For native targets those of the session extension, and `sqlite3_set_clientdata`, are declared here: the bindings that
 //! libsqlite3-sys has for a system's library are of SQLite 3.34 and lack some. `build.rs` makes sure that they are there.
@@ -108,7 +108,40 @@ mod native {
 pub(crate) use native::*;
 
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
-pub(crate) use sqlite_wasm_rs::*;
+mod wasm {
+    use core::ffi::c_int;
+    use core::ptr;
+
+    pub(crate) use sqlite_wasm_rs::{
+        SQLITE_CHANGESET_ABORT, SQLITE_CHANGESET_OMIT, SQLITE_CHANGESET_REPLACE, SQLITE_DIRECTONLY, SQLITE_DONE,
+        SQLITE_ERROR, SQLITE_FCNTL_PDB, SQLITE_IOERR_SHORT_READ, SQLITE_NOTFOUND, SQLITE_OK, SQLITE_ROW,
+        SQLITE_TRANSIENT, SQLITE_UTF8, sqlite3, sqlite3_bind_text, sqlite3_changeset_iter, sqlite3_column_int64,
+        sqlite3_column_text, sqlite3_context, sqlite3_context_db_handle, sqlite3_create_function_v2, sqlite3_errcode,
+        sqlite3_errmsg, sqlite3_errstr, sqlite3_file, sqlite3_finalize, sqlite3_free, sqlite3_get_autocommit,
+        sqlite3_get_clientdata, sqlite3_int64, sqlite3_io_methods, sqlite3_libversion_number, sqlite3_mutex,
+        sqlite3_next_stmt, sqlite3_prepare_v2, sqlite3_session, sqlite3_set_clientdata, sqlite3_step, sqlite3_stmt,
+        sqlite3_stmt_busy, sqlite3_value, sqlite3_vfs, sqlite3_vfs_register, sqlite3changeset_apply_v2,
+        sqlite3session_attach, sqlite3session_changeset, sqlite3session_changeset_size, sqlite3session_changeset_strm,
+        sqlite3session_create, sqlite3session_delete, sqlite3session_diff, sqlite3session_enable,
+        sqlite3session_indirect, sqlite3session_isempty, sqlite3session_memory_used, sqlite3session_object_config,
+        sqlite3session_patchset, sqlite3session_patchset_strm, sqlite3session_table_filter,
+    };
+
+    // That SQLite is compiled without mutexes. Their functions are declared all the same, but a module that uses one cannot
+    // be loaded. Without a connection's mutex there is nothing to enter or leave.
+
+    pub(crate) unsafe fn sqlite3_db_mutex(_: *mut sqlite3) -> *mut sqlite3_mutex {
+        ptr::null_mut()
+    }
+    pub(crate) unsafe fn sqlite3_mutex_enter(_: *mut sqlite3_mutex) {}
+    pub(crate) unsafe fn sqlite3_mutex_leave(_: *mut sqlite3_mutex) {}
+    pub(crate) unsafe fn sqlite3_mutex_try(_: *mut sqlite3_mutex) -> c_int {
+        SQLITE_OK
+    }
+}
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+pub(crate) use wasm::*;
 
 /// `SQLITE_SESSION_OBJCONFIG_SIZE`
 pub(crate) const OBJCONFIG_SIZE: core::ffi::c_int = 1;
