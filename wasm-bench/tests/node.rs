@@ -12,19 +12,23 @@ use diesel_sqlite_session::{
 };
 use wasm_bindgen_test::wasm_bindgen_test;
 
-diesel::table! {
-    users (id) {
-        id -> Integer,
-        name -> Text,
-        email -> Nullable<Text>,
-    }
-}
+use schema::{posts, users};
 
-diesel::table! {
-    posts (id) {
-        id -> Integer,
-        user_id -> Integer,
-        title -> Text,
+mod schema {
+    diesel::table! {
+        users (id) {
+            id -> Integer,
+            name -> Text,
+            email -> Nullable<Text>,
+        }
+    }
+
+    diesel::table! {
+        posts (id) {
+            id -> Integer,
+            user_id -> Integer,
+            title -> Text,
+        }
     }
 }
 
