@@ -37,7 +37,8 @@
 //!   ```
 //!
 //! - **The system's library**: Debian's and others have the extension.
-//! - **wasm32-unknown-unknown**: sqlite-wasm-rs has it.
+//! - **wasm32-unknown-unknown**: sqlite-wasm-rs has it. A panic in a handler, filter or writer ends a module that is compiled
+//!   with `panic = "abort"`, as is usual there.
 //!
 //! # Features
 //!
@@ -45,6 +46,7 @@
 //! |---|---|---|
 //! | `std` | yes | `ChangesetReader` and `PatchsetReader` over `std::io::Read` |
 //! | `sqlite` | yes | `Session` and `SqliteSessionExt`: needs Diesel and SQLite |
+//! | `wasm-bindgen` | yes | on `wasm32-unknown-unknown` the clock and random numbers from JavaScript, elsewhere nothing |
 //! | `bundled` | | compiles SQLite from source |
 //! | `buildtime_bindgen` | | takes libsqlite3-sys's own `session` feature, which needs libclang, in the place of `LIBSQLITE3_FLAGS` |
 //!
