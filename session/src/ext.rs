@@ -68,6 +68,15 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// does nothing but put an [equal key](crate::wire#changes) in the place of another, which SQLite cannot apply, is left
     /// out; the INSERT that SQLite records beside it is asked about as a [`ConflictType::Conflict`].
     ///
+    /// A patchset does not compile here:
+    ///
+    /// ```compile_fail,E0277
+    /// # use diesel_sqlite_session::{ConflictAction, Patchset, SqliteSessionExt};
+    /// # fn apply(replica: &mut diesel::SqliteConnection) {
+    /// replica.apply_changeset(&Patchset::new(), |_| ConflictAction::Abort);
+    /// # }
+    /// ```
+    ///
     /// While applying, SQLite sets [`defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys), and
     /// leaves it off.
     ///

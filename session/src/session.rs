@@ -9,6 +9,7 @@ use std::vec::Vec;
 use diesel::SqliteConnection;
 
 use crate::error::SessionError;
+use crate::ffi::Failure;
 use crate::ffi::handle::with_handle;
 use crate::ffi::session::{CreateError, ObjectConfig, RawSession, StreamError};
 use crate::schema::{self, DeclaredTable, LiveTable, TrackableTable, UntrackedTable};
@@ -32,6 +33,8 @@ pub struct Session {
     raw: RawSession,
     schema: String,
     rowids: bool,
+    /// The tables that were attached by themselves.
+    attached: Vec<String>,
 }
 
 impl Session {
@@ -39,7 +42,7 @@ impl Session {
         let name = c_string(schema)?;
         let created = with_handle(connection, |handle| RawSession::create(handle, &name))?;
         match created {
-            Ok(raw) => Ok(Self { raw, schema: schema.into(), rowids: false }),
+            Ok(raw) => Ok(Self { raw, schema: schema.into(), rowids: false, attached: Vec::new() }),
             Err(CreateError::Unavailable(unavailable)) => Err(unavailable.into()),
             Err(CreateError::Sqlite(failure)) => Err(SessionError::sqlite("creating a session", None, failure)),
         }
@@ -88,7 +91,9 @@ impl Session {
     fn attach_unchecked(&mut self, table: &str) -> Result<(), SessionError> {
         let name = c_string(table)?;
         let attached = self.raw.attach(Some(&name))?;
-        attached.map_err(|failure| SessionError::sqlite("attaching a table", Some(table), failure))
+        attached.map_err(|failure| SessionError::sqlite("attaching a table", Some(table), failure))?;
+        self.attached.push(table.into());
+        Ok(())
     }
 
     fn live(&self, table: &str) -> Result<Option<LiveTable>, SessionError> {
@@ -151,8 +156,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`SessionError::Sqlite`] if SQLite fails: with `SQLITE_SCHEMA` if a table that was recorded is gone or has other
-    /// columns, with `SQLITE_NOMEM` if the changes take more than 2 GiB: see [`changeset_to`](Self::changeset_to).
+    /// [`SessionError::Sqlite`] if SQLite fails: with `SQLITE_SCHEMA` if a table that was recorded is gone (the error
+    /// names it, if it was attached by itself) or has other columns, with `SQLITE_NOMEM` if the changes take more than 2 GiB: see [`changeset_to`](Self::changeset_to).
     pub fn changeset(&mut self) -> Result<Changeset, SessionError> {
         Changeset::try_from(self.generate(Format::Changeset)?).map_err(SessionError::Malformed)
     }
@@ -169,7 +174,18 @@ impl Session {
     fn generate(&mut self, format: Format) -> Result<Vec<u8>, SessionError> {
         self.check_filter()?;
         let generated = self.raw.generate(format)?;
-        generated.map_err(|failure| SessionError::sqlite(generating(format), None, failure))
+        generated.map_err(|failure| self.generating_failed(format, failure))
+    }
+
+    /// The error of a failure to generate, with the first attached table that is gone: SQLite does not say which one is.
+    fn generating_failed(&self, format: Format, failure: Failure) -> SessionError {
+        let is_gone = |table: &&String| matches!(self.live(table), Ok(None));
+        let table = self.attached.iter().find(is_gone);
+        let operation = match format {
+            Format::Changeset => "generating a changeset",
+            Format::Patchset => "generating a patchset",
+        };
+        SessionError::sqlite(operation, table.map(String::as_str), failure)
     }
 
     fn check_filter(&self) -> Result<(), SessionError> {
@@ -223,7 +239,7 @@ impl Session {
         streamed.map_err(|error| match error {
             StreamError::Io(error) => SessionError::Io(error),
             StreamError::OtherConnection => SessionError::OtherConnection,
-            StreamError::Sqlite(failure) => SessionError::sqlite(generating(format), None, failure),
+            StreamError::Sqlite(failure) => self.generating_failed(format, failure),
         })
     }
 
@@ -301,13 +317,6 @@ impl fmt::Debug for Session {
             .field("schema", &self.schema)
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
-    }
-}
-
-fn generating(format: Format) -> &'static str {
-    match format {
-        Format::Changeset => "generating a changeset",
-        Format::Patchset => "generating a patchset",
     }
 }
 

@@ -352,10 +352,14 @@ fn a_session_may_be_used_and_dropped_on_another_thread_while_the_connection_work
 #[test]
 fn a_table_that_is_gone_makes_generating_fail() {
     let mut conn = open(TABLES);
-    let mut session = tracked(&mut conn);
+    let mut session = conn.create_session().unwrap();
+    session.attach_by_name("other").unwrap();
+    session.attach_by_name("t").unwrap();
     exec(&mut conn, "INSERT INTO t VALUES (1, 'x'); DROP TABLE t");
     match session.changeset() {
-        Err(SessionError::Sqlite { operation, .. }) => assert_eq!(operation, "generating a changeset"),
+        Err(SessionError::Sqlite { operation, table, .. }) => {
+            assert_eq!((operation, table.as_deref()), ("generating a changeset", Some("t")));
+        }
         other => panic!("{other:?}"),
     }
 }
