@@ -1,0 +1,166 @@
+//! SQLite's C functions with as little around them as will do: what a program in C would call.
+
+use std::ffi::{CStr, CString, c_int, c_void};
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::ptr;
+
+use libsqlite3_sys as ffi;
+
+/// A database in memory.
+pub struct Connection {
+    handle: *mut ffi::sqlite3,
+}
+
+impl Connection {
+    /// Opens a new one, as Diesel does.
+    ///
+    /// # Panics
+    ///
+    /// When SQLite cannot.
+    pub fn open() -> Self {
+        let flags = ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_CREATE | ffi::SQLITE_OPEN_URI;
+        let mut handle = ptr::null_mut();
+        // SAFETY: the name is a C string, `handle` may be written to, and null stands for the default VFS.
+        let code = unsafe { ffi::sqlite3_open_v2(c":memory:".as_ptr(), &raw mut handle, flags, ptr::null()) };
+        assert_eq!(code, ffi::SQLITE_OK);
+        Self { handle }
+    }
+
+    /// Runs statements.
+    ///
+    /// # Panics
+    ///
+    /// When one fails.
+    pub fn execute(&self, sql: &str) {
+        let sql = CString::new(sql).unwrap();
+        // SAFETY: the handle is open, `sql` is a C string, and no callback is given.
+        let code = unsafe { ffi::sqlite3_exec(self.handle, sql.as_ptr(), None, ptr::null_mut(), ptr::null_mut()) };
+        assert_eq!(code, ffi::SQLITE_OK);
+    }
+
+    /// The text that a query gives.
+    ///
+    /// # Panics
+    ///
+    /// When the query gives none.
+    pub fn text(&self, query: &str) -> String {
+        let query = CString::new(query).unwrap();
+        let mut statement = ptr::null_mut();
+        // SAFETY: the handle is open, `query` is a C string, `statement` may be written to. The statement is stepped,
+        // read and finalized while the handle is open; the text is a C string that is copied before that.
+        unsafe {
+            let (start, tail) = (query.as_ptr(), ptr::null_mut());
+            assert_eq!(ffi::sqlite3_prepare_v2(self.handle, start, -1, &raw mut statement, tail), ffi::SQLITE_OK);
+            assert_eq!(ffi::sqlite3_step(statement), ffi::SQLITE_ROW);
+            let text = CStr::from_ptr(ffi::sqlite3_column_text(statement, 0).cast()).to_str().unwrap().to_owned();
+            ffi::sqlite3_finalize(statement);
+            text
+        }
+    }
+
+    /// A session on one table.
+    ///
+    /// # Panics
+    ///
+    /// When SQLite cannot.
+    pub fn track(&self, table: &CStr) -> Session<'_> {
+        let mut handle = ptr::null_mut();
+        // SAFETY: the handle is open, the names are C strings, and `handle` may be written to.
+        unsafe {
+            assert_eq!(ffi::sqlite3session_create(self.handle, c"main".as_ptr(), &raw mut handle), ffi::SQLITE_OK);
+            assert_eq!(ffi::sqlite3session_attach(handle, table.as_ptr()), ffi::SQLITE_OK);
+        }
+        Session { handle, _connection: PhantomData }
+    }
+
+    /// Applies a changeset or patchset; every conflict aborts.
+    ///
+    /// # Panics
+    ///
+    /// When it does not apply.
+    pub fn apply(&self, bytes: &[u8]) {
+        unsafe extern "C" fn abort(_: *mut c_void, _: c_int, _: *mut ffi::sqlite3_changeset_iter) -> c_int {
+            ffi::SQLITE_CHANGESET_ABORT
+        }
+        let size = c_int::try_from(bytes.len()).unwrap();
+        let start = bytes.as_ptr().cast_mut().cast();
+        // SAFETY: the handle is open; the length is that of `bytes`, which SQLite only reads; the callback has the type
+        // that SQLite calls.
+        let code = unsafe { ffi::sqlite3changeset_apply(self.handle, size, start, None, Some(abort), ptr::null_mut()) };
+        assert_eq!(code, ffi::SQLITE_OK);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // SAFETY: opened in `open` and closed only here; sessions borrow the connection and so are gone.
+        unsafe { ffi::sqlite3_close(self.handle) };
+    }
+}
+
+/// A session of SQLite's.
+pub struct Session<'a> {
+    handle: *mut ffi::sqlite3_session,
+    _connection: PhantomData<&'a Connection>,
+}
+
+impl Session<'_> {
+    /// What was recorded, as a changeset.
+    ///
+    /// # Panics
+    ///
+    /// When SQLite cannot.
+    pub fn changeset(&self) -> Buffer {
+        // SAFETY: the session is open; the pointers are those that `output` gives.
+        output(|size, bytes| unsafe { ffi::sqlite3session_changeset(self.handle, size, bytes) })
+    }
+
+    /// What was recorded, as a patchset.
+    ///
+    /// # Panics
+    ///
+    /// When SQLite cannot.
+    pub fn patchset(&self) -> Buffer {
+        // SAFETY: the session is open; the pointers are those that `output` gives.
+        output(|size, bytes| unsafe { ffi::sqlite3session_patchset(self.handle, size, bytes) })
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        // SAFETY: created in `Connection::track`, deleted only here, and the connection is still open.
+        unsafe { ffi::sqlite3session_delete(self.handle) };
+    }
+}
+
+/// Bytes that SQLite has allocated: not copied.
+pub struct Buffer {
+    start: *mut c_void,
+    size: usize,
+}
+
+fn output(call: impl FnOnce(*mut c_int, *mut *mut c_void) -> c_int) -> Buffer {
+    let (mut size, mut start) = (0, ptr::null_mut());
+    assert_eq!(call(&raw mut size, &raw mut start), ffi::SQLITE_OK);
+    Buffer { start, size: usize::try_from(size).unwrap() }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        if self.start.is_null() {
+            return &[];
+        }
+        // SAFETY: SQLite says that so many bytes begin there; they are freed only when the buffer is dropped.
+        unsafe { std::slice::from_raw_parts(self.start.cast(), self.size) }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: null, or allocated by SQLite and left to the caller.
+        unsafe { ffi::sqlite3_free(self.start) };
+    }
+}
