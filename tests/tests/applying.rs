@@ -97,6 +97,11 @@ fn tables_that_can_roll_back_the_transaction_are_refused() {
         assert!(matches!(error, ApplyError::RollbackClause { ref table } if table == "t"), "{error}");
         assert!(rows(&mut conn).is_empty());
     }
+    // a temporary trigger does it as well
+    let mut conn = open(TABLE);
+    exec(&mut conn, "CREATE TEMP TRIGGER r AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no'); END");
+    let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
+    assert!(matches!(error, ApplyError::RollbackClause { .. }), "{error}");
     // a word in a name is no clause
     let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, v, rollback_reason TEXT, \"rollback\" TEXT)");
     conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();

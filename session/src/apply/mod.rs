@@ -1,7 +1,7 @@
 //! Applying changesets and patchsets, with conflicts decided by their kind.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -176,6 +176,7 @@ pub(crate) fn run(
 fn fit<'a>(connection: Connection<'_>, bytes: &'a [u8], tables: Tables<'_>) -> Result<Cow<'a, [u8]>, ApplyError> {
     let mut seen: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut edits = Vec::new();
+    let mut rolling = None;
     for table in tables {
         if table.records().next().is_none() {
             continue;
@@ -201,7 +202,12 @@ fn fit<'a>(connection: Connection<'_>, bytes: &'a [u8], tables: Tables<'_>) -> R
                 .into());
             }
             None => {
-                check_rollbacks(connection, name).map_err(failed)??;
+                if rolling.is_none() {
+                    rolling = Some(tables_that_roll_back(connection).map_err(failed)?);
+                }
+                if rolling.as_ref().is_some_and(|tables| tables.as_ref().is_none_or(|tables| tables.contains(&lower))) {
+                    return Err(ApplyError::RollbackClause { table: name.to_string() });
+                }
                 seen.insert(lower, table.key_ordinals().to_vec());
             }
         }
@@ -236,25 +242,44 @@ fn sets_nothing(record: &Record<'_>) -> bool {
         && record.new_values().zip(record.key_ordinals()).all(|(value, place)| value.is_none() || *place != 0)
 }
 
-/// Refuses a table whose constraints or triggers can roll the whole transaction back: SQLite would go on applying without
-/// one, and what it applies then would stay.
-fn check_rollbacks(connection: Connection<'_>, table: &str) -> Result<Result<(), ApplyError>, Failure> {
-    let statements = connection.rows(
-        "SELECT sql FROM main.sqlite_schema WHERE sql LIKE '%rollback%' \
-         AND (type = 'trigger' OR tbl_name = ?1 COLLATE NOCASE)",
-        &[table],
-        |row| row.text(0),
-    )?;
-    let rolls_back = statements.iter().any(|sql| {
-        let words: Vec<&str> =
-            sql.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
-        words.windows(2).any(|pair| match pair {
-            [before, word] => {
-                word.eq_ignore_ascii_case("rollback")
-                    && ["conflict", "or", "raise"].iter().any(|clause| before.eq_ignore_ascii_case(clause))
-            }
-            _ => false,
-        })
-    });
-    Ok(if rolls_back { Err(ApplyError::RollbackClause { table: table.to_string() }) } else { Ok(()) })
+/// The tables whose constraints can roll the whole transaction back, or `None` where a trigger can. SQLite would go on
+/// applying without a transaction, and what it applies then would stay.
+fn tables_that_roll_back(connection: Connection<'_>) -> Result<Option<BTreeSet<String>>, Failure> {
+    let of = |schema: &str| {
+        connection.rows(
+            &format!("SELECT type, tbl_name, sql FROM {schema}.sqlite_schema WHERE sql LIKE '%rollback%'"),
+            &[],
+            |row| (row.text(0), row.text(1), row.text(2)),
+        )
+    };
+    let mut statements = of("main")?;
+    // asking for the temporary schema would make one
+    if connection.rows("PRAGMA database_list", &[], |row| row.integer(0) == 1)?.contains(&true) {
+        statements.extend(of("temp")?);
+    }
+    let mut tables = BTreeSet::new();
+    for (kind, table, sql) in statements {
+        if !has_rollback_clause(&sql) {
+            continue;
+        }
+        if kind == "trigger" {
+            return Ok(None);
+        }
+        tables.insert(table.to_ascii_lowercase());
+    }
+    Ok(Some(tables))
+}
+
+/// Whether SQL says ON CONFLICT ROLLBACK, RAISE(ROLLBACK) or OR ROLLBACK. A name with the word in it is none.
+fn has_rollback_clause(sql: &str) -> bool {
+    let mut before = "";
+    for word in sql.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()) {
+        if word.eq_ignore_ascii_case("rollback")
+            && ["conflict", "or", "raise"].iter().any(|clause| before.eq_ignore_ascii_case(clause))
+        {
+            return true;
+        }
+        before = word;
+    }
+    false
 }
