@@ -77,6 +77,9 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// # }
     /// ```
     ///
+    /// A table's own `ON CONFLICT IGNORE`, `REPLACE` and `FAIL`, and `RAISE(IGNORE)` in its triggers, act before SQLite sees a
+    /// conflict, and so unasked.
+    ///
     /// While applying, SQLite sets [`defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys), and
     /// leaves it off.
     ///

@@ -301,14 +301,12 @@ pub(crate) fn untracked(
     schema: &str,
     rowids: bool,
 ) -> Result<Vec<UntrackedTable>, Failure> {
-    let names = connection.rows(
-        "SELECT name FROM pragma_table_list WHERE schema = ?1 COLLATE NOCASE AND type <> 'view' \
-         AND name NOT IN ('sqlite_schema', 'sqlite_temp_schema') ORDER BY name",
-        &[schema],
-        |row| row.text(0),
-    )?;
+    let tables = format!("PRAGMA '{}'.table_list", schema.replace('\'', "''"));
+    let mut names = connection.rows(&tables, &[], |row| (row.text(1), row.text(2)))?;
+    names.retain(|(name, kind)| kind != "view" && name != "sqlite_schema" && name != "sqlite_temp_schema");
+    names.sort();
     let mut untracked = Vec::new();
-    for name in names {
+    for (name, _) in names {
         let live = LiveTable::read(connection, schema, &name)?;
         if let Some(reason) = live.and_then(|live| live.not_recorded(rowids)) {
             untracked.push(UntrackedTable { name, reason });

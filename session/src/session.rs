@@ -22,6 +22,9 @@ use crate::wire::{Changeset, Format, Patchset};
 /// once the connection is closed, every call answers [`SessionError::ConnectionClosed`]. Inside a callback of its connection
 /// (a table filter, a writer, a conflict handler) calls that SQLite could not bear answer [`SessionError::Busy`].
 ///
+/// While a session is used on one thread and its connection on another, Diesel may report the connection's errors under the
+/// wrong kind: it reads them without SQLite's lock. Let one of the two rest while the other works.
+///
 /// What is recorded is the difference to the state before: a row that is inserted and deleted again leaves nothing. Rows with
 /// NULL in their key are not recorded. What is rolled back is not in the changes.
 ///
@@ -40,7 +43,8 @@ pub struct Session {
 impl Session {
     pub(crate) fn create(connection: &mut SqliteConnection, schema: &str) -> Result<Self, SessionError> {
         let name = c_string(schema)?;
-        let created = with_handle(connection, |handle| RawSession::create(handle, &name))?;
+        let (created, remains) = with_handle(connection, |handle| RawSession::create(handle, &name))?;
+        drop(remains);
         match created {
             Ok(raw) => Ok(Self { raw, schema: schema.into(), rowids: false, attached: Vec::new() }),
             Err(CreateError::Unavailable(unavailable)) => Err(unavailable.into()),

@@ -1,5 +1,6 @@
 //! Applying: what fits and what does not, conflicts, and that nothing of a failed apply stays.
 
+use diesel::Connection;
 use diesel_sqlite_session::{ApplyError, Changeset, ConflictAction, ConflictType, SqliteSessionExt};
 
 use crate::{exec, lines, open};
@@ -89,6 +90,9 @@ fn tables_that_can_roll_back_the_transaction_are_refused() {
     let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'a'), (2, 'a'), (3, 'b')");
     for schema in [
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE ON CONFLICT ROLLBACK)",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE ON CONFLICT /* hard */ ROLLBACK)",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id UNIQUE ON CONFLICT ROLLBACK); \
+         CREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT INTO u VALUES (new.v); END",
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v); \
          CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no') WHERE new.id = 2; END",
     ] {
@@ -192,4 +196,22 @@ fn an_outer_transaction_survives_an_abort() {
     assert!(conn.apply_changeset(&changeset, |_| ConflictAction::Abort).is_err());
     exec(&mut conn, "COMMIT");
     assert_eq!(rows(&mut conn), ["2:'mine'"]);
+}
+
+#[test]
+fn a_commit_that_meets_a_reader_leaves_no_transaction_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("test.db");
+    let connect = || diesel::SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    let (mut conn, mut reader) = (connect(), connect());
+    exec(&mut conn, TABLE);
+    exec(&mut reader, "BEGIN; SELECT * FROM t");
+    let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'x')");
+    let error = conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap_err();
+    assert!(matches!(error, ApplyError::Sqlite { .. }), "{error}");
+    exec(&mut reader, "COMMIT");
+    // neither is a transaction open here, nor is the database locked
+    exec(&mut reader, "INSERT INTO t VALUES (2, 'y')");
+    exec(&mut conn, "BEGIN; INSERT INTO t VALUES (3, 'z'); COMMIT");
+    assert_eq!(rows(&mut reader), ["2:'y'", "3:'z'"]);
 }

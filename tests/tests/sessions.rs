@@ -363,3 +363,60 @@ fn a_table_that_is_gone_makes_generating_fail() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_connection_and_its_session_may_end_with_their_thread() {
+    thread_local! {
+        static KEPT: std::cell::RefCell<Option<(SqliteConnection, Session)>> = const { std::cell::RefCell::new(None) };
+    }
+    std::thread::spawn(|| {
+        KEPT.with_borrow_mut(|kept| {
+            let mut conn = open(TABLES);
+            let mut session = tracked(&mut conn);
+            session.set_table_filter(|_| true).unwrap();
+            exec(&mut conn, "INSERT INTO t VALUES (1, 'x')");
+            *kept = Some((conn, session));
+        });
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn closing_does_not_wait_for_a_thread_that_uses_another_session() {
+    struct Joins(Option<std::thread::JoinHandle<()>>);
+    impl Drop for Joins {
+        fn drop(&mut self) {
+            self.0.take().unwrap().join().unwrap();
+        }
+    }
+    let mut conn = open(TABLES);
+    let (mut first, mut second) = (tracked(&mut conn), tracked(&mut conn));
+    let worker = std::thread::spawn(move || {
+        // SQLite's mutex is not fair: without a rest the closing thread might never get it
+        while second.changeset().is_ok() {
+            std::thread::sleep(std::time::Duration::from_micros(50));
+        }
+    });
+    let guard = Joins(Some(worker));
+    first.set_table_filter(move |_| guard.0.is_some()).unwrap();
+    drop(conn);
+    assert!(first.is_closed());
+}
+
+#[test]
+fn an_instrumentation_may_use_sessions_of_its_own() {
+    use diesel::connection::InstrumentationEvent;
+
+    let mut conn = open(TABLES);
+    let (other, kept) = (Mutex::new(open(TABLES)), Mutex::new(Vec::new()));
+    conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+        if let InstrumentationEvent::StartQuery { .. } = event {
+            let session = other.lock().unwrap().create_session().unwrap();
+            kept.lock().unwrap().push(session);
+        }
+    });
+    let mut session = tracked(&mut conn);
+    exec(&mut conn, "INSERT INTO t VALUES (1, 'x')");
+    assert_eq!(shown(&mut session).len(), 1);
+}

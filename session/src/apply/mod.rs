@@ -176,7 +176,7 @@ pub(crate) fn run(
 fn fit<'a>(connection: Connection<'_>, bytes: &'a [u8], tables: Tables<'_>) -> Result<Cow<'a, [u8]>, ApplyError> {
     let mut seen: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut edits = Vec::new();
-    let mut rolling = None;
+    let mut rollbacks = None;
     for table in tables {
         if table.records().next().is_none() {
             continue;
@@ -202,10 +202,10 @@ fn fit<'a>(connection: Connection<'_>, bytes: &'a [u8], tables: Tables<'_>) -> R
                 .into());
             }
             None => {
-                if rolling.is_none() {
-                    rolling = Some(tables_that_roll_back(connection).map_err(failed)?);
+                if rollbacks.is_none() {
+                    rollbacks = Some(Rollbacks::read(connection).map_err(failed)?);
                 }
-                if rolling.as_ref().is_some_and(|tables| tables.as_ref().is_none_or(|tables| tables.contains(&lower))) {
+                if rollbacks.as_ref().is_some_and(|rollbacks| rollbacks.threaten(&lower)) {
                     return Err(ApplyError::RollbackClause { table: name.to_string() });
                 }
                 seen.insert(lower, table.key_ordinals().to_vec());
@@ -242,36 +242,56 @@ fn sets_nothing(record: &Record<'_>) -> bool {
         && record.new_values().zip(record.key_ordinals()).all(|(value, place)| value.is_none() || *place != 0)
 }
 
-/// The tables whose constraints can roll the whole transaction back, or `None` where a trigger can. SQLite would go on
-/// applying without a transaction, and what it applies then would stay.
-fn tables_that_roll_back(connection: Connection<'_>) -> Result<Option<BTreeSet<String>>, Failure> {
-    let of = |schema: &str| {
-        connection.rows(
-            &format!("SELECT type, tbl_name, sql FROM {schema}.sqlite_schema WHERE sql LIKE '%rollback%'"),
-            &[],
-            |row| (row.text(0), row.text(1), row.text(2)),
-        )
-    };
-    let mut statements = of("main")?;
-    // asking for the temporary schema would make one
-    if connection.rows("PRAGMA database_list", &[], |row| row.integer(0) == 1)?.contains(&true) {
-        statements.extend(of("temp")?);
-    }
-    let mut tables = BTreeSet::new();
-    for (kind, table, sql) in statements {
-        if !has_rollback_clause(&sql) {
-            continue;
+/// What in a database can roll the whole transaction back. SQLite would go on applying without one, and what it applies then
+/// would stay.
+struct Rollbacks {
+    /// The tables whose constraints can, in lower case.
+    tables: BTreeSet<String>,
+    /// Whether a trigger can, or can change a table whose constraints can.
+    by_trigger: bool,
+}
+
+impl Rollbacks {
+    fn read(connection: Connection<'_>) -> Result<Self, Failure> {
+        let of = |schema: &str| {
+            let query = format!("SELECT type, tbl_name, sql FROM {schema}.sqlite_schema");
+            connection.rows(&query, &[], |row| (row.text(0), row.text(1), row.text(2)))
+        };
+        let mut statements = of("main")?;
+        // asking for the temporary schema would make one
+        if connection.rows("PRAGMA database_list", &[], |row| row.integer(0) == 1)?.contains(&true) {
+            statements.extend(of("temp")?);
         }
-        if kind == "trigger" {
-            return Ok(None);
+        let (mut tables, mut triggers, mut rolling_trigger) = (BTreeSet::new(), false, false);
+        for (kind, table, sql) in statements {
+            let rolls_back = has_rollback_clause(&sql);
+            if kind == "trigger" {
+                triggers = true;
+                rolling_trigger |= rolls_back;
+            } else if rolls_back {
+                tables.insert(table.to_ascii_lowercase());
+            }
         }
-        tables.insert(table.to_ascii_lowercase());
+        let by_trigger = rolling_trigger || (triggers && !tables.is_empty());
+        Ok(Self { tables, by_trigger })
     }
-    Ok(Some(tables))
+
+    fn threaten(&self, lower_case: &str) -> bool {
+        self.by_trigger || self.tables.contains(lower_case)
+    }
 }
 
 /// Whether SQL says ON CONFLICT ROLLBACK, RAISE(ROLLBACK) or OR ROLLBACK. A name with the word in it is none.
 fn has_rollback_clause(sql: &str) -> bool {
+    // most have not even the word
+    if !sql.as_bytes().windows(8).any(|word| word.eq_ignore_ascii_case(b"rollback")) {
+        return false;
+    }
+    // with comments, too: what looks like one may be in a string
+    says_rollback(sql) || says_rollback(&without_comments(sql))
+}
+
+fn says_rollback(sql: &str) -> bool {
     let mut before = "";
     for word in sql.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()) {
         if word.eq_ignore_ascii_case("rollback")
@@ -282,4 +302,18 @@ fn has_rollback_clause(sql: &str) -> bool {
         before = word;
     }
     false
+}
+
+/// SQL with a space in the place of each comment.
+fn without_comments(sql: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(sql.len()), sql);
+    while let Some(start) = [rest.find("--"), rest.find("/*")].into_iter().flatten().min() {
+        let (code, comment) = rest.split_at(start);
+        out.push_str(code);
+        out.push(' ');
+        let (end, length) = if comment.starts_with("--") { (comment.find('\n'), 1) } else { (comment.find("*/"), 2) };
+        rest = end.and_then(|end| comment.get(end.saturating_add(length)..)).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
 }

@@ -71,6 +71,8 @@ pub(crate) fn apply(
     };
     let _open =
         Connection::from(handle).keep_open().map_err(|failure| ApplyFailure::Sqlite { failure, table: None })?;
+    // SAFETY: the connection is open.
+    let in_transaction = unsafe { sys::sqlite3_get_autocommit(db) } == 0;
     let mut context = Context { db, handler, table: None, end: None };
     // SAFETY: the connection is open and borrowed. The length is that of `bytes`, which SQLite only reads, though it asks for
     // a mutable pointer. The functions have the types that SQLite calls, with a pointer to `context`, to which nothing else
@@ -89,14 +91,21 @@ pub(crate) fn apply(
         )
     };
     let Context { table, end, .. } = context;
+    // SAFETY: the connection is open.
+    let failure = (code != sys::SQLITE_OK).then(|| unsafe { Failure::of(db, code) });
+    // SAFETY: as above.
+    let left_open = unsafe { sys::sqlite3_get_autocommit(db) } == 0;
+    if code != sys::SQLITE_OK && !in_transaction && left_open {
+        // Where the commit met a reader, SQLite's savepoint is still there, as a transaction that nobody knows of.
+        // SAFETY: the connection is open, and the statement a C string; no callback is given.
+        unsafe { sys::sqlite3_exec(db, c"ROLLBACK".as_ptr(), None, ptr::null_mut(), ptr::null_mut()) };
+    }
     match end {
         Some(End::Aborted) => Err(ApplyFailure::Aborted),
         Some(End::Panicked) => Err(ApplyFailure::Panicked),
         Some(End::IllegalReplace(conflict)) => Err(ApplyFailure::IllegalReplace { conflict, table }),
         Some(End::RolledBack) => Err(ApplyFailure::RolledBack { table }),
-        None if code == sys::SQLITE_OK => Ok(()),
-        // SAFETY: the connection is open.
-        None => Err(ApplyFailure::Sqlite { failure: unsafe { Failure::of(db, code) }, table }),
+        None => failure.map_or(Ok(()), |failure| Err(ApplyFailure::Sqlite { failure, table })),
     }
 }
 
@@ -127,7 +136,11 @@ unsafe extern "C" fn resolve(context: *mut c_void, conflict: c_int, _: *mut sqli
         Ok(ConflictAction::Replace) if conflict.takes_replace() => return sys::SQLITE_CHANGESET_REPLACE,
         Ok(ConflictAction::Replace) => context.end = Some(End::IllegalReplace(conflict)),
         Ok(ConflictAction::Abort) => context.end = Some(End::Aborted),
-        Err(_payload) => context.end = Some(End::Panicked),
+        Err(payload) => {
+            // dropping it could panic again, into C
+            core::mem::forget(payload);
+            context.end = Some(End::Panicked);
+        }
     }
     sys::SQLITE_CHANGESET_ABORT
 }

@@ -29,8 +29,9 @@ impl Drop for Inside {
 
 /// Runs a user's closure inside SQLite's code on `db`.
 pub(super) fn run<R>(db: *mut sqlite3, closure: impl FnOnce() -> R) -> Result<R, Payload> {
-    INSIDE.with_borrow_mut(|inside| inside.push(db));
-    let _inside = Inside;
+    // at the end of a thread the list may be gone; then nothing of the user's can look at it either
+    let marked = INSIDE.try_with(|inside| inside.borrow_mut().push(db)).is_ok();
+    let _inside = marked.then_some(Inside);
     catch_unwind(AssertUnwindSafe(closure))
 }
 

@@ -56,13 +56,15 @@ pub(crate) fn with_handle<R>(
     let db = attach(connection)?;
     // SAFETY: `attach` has just learnt the address from this very connection, which is borrowed.
     unsafe { prepare(db) }?;
+    let _pinned = registry::pin(db);
     Ok(work(handle(db)))
 }
 
 /// Asks the SQL function of an earlier call.
 ///
-/// A user could have put another function in its place, and that could have called ours on another connection. Nothing bad
-/// comes of it: only a connection that is open and has a registry is accepted, and it is pinned.
+/// A user could have put another function in its place, and that could have called ours on another connection. Therefore only
+/// a connection that is open and has a registry is accepted, and it is pinned; whoever runs a user's code on it holds a
+/// statement too, so that this code cannot close it.
 fn ask(connection: &mut SqliteConnection) -> Option<(NonNull<sqlite3>, registry::Pinned)> {
     let query = concat!("SELECT \"diesel_sqlite_session_", env!("CARGO_PKG_VERSION"), "\"()");
     let (result, db) = probe::capture(|| connection.batch_execute(query));
@@ -91,10 +93,16 @@ fn attach(connection: &mut SqliteConnection) -> Result<NonNull<sqlite3>, HandleE
     match (result, db) {
         (Ok(()), Some(db)) => Ok(db),
         (Ok(()), None) => Err(HandleError::Refused { message: String::from("SQLite did not tell its address") }),
-        (Err(error), _) => Err(match error.to_string() {
-            message if message.contains("too many attached databases") => HandleError::TooManyAttached,
-            message => HandleError::Refused { message },
-        }),
+        (Err(error), db) => {
+            if db.is_some() {
+                // attached, but not detached
+                let _ = connection.batch_execute(&format!("DETACH \"{alias}\""));
+            }
+            Err(match error.to_string() {
+                message if message.contains("too many attached databases") => HandleError::TooManyAttached,
+                message => HandleError::Refused { message },
+            })
+        }
     }
 }
 

@@ -37,15 +37,14 @@ std::thread_local! {
 
 /// Runs `work`, and gives its result and the connection that made itself known meanwhile, if exactly one did, once.
 pub(super) fn capture<R>(work: impl FnOnce() -> R) -> (R, Option<NonNull<sqlite3>>) {
-    /// Clears the cell also when `work` panics: a user's instrumentation runs in it.
-    struct Disarm;
-    impl Drop for Disarm {
+    /// Puts back what was there before, also when `work` panics: a user's instrumentation runs in it, and may come here too.
+    struct Restore(Captured);
+    impl Drop for Restore {
         fn drop(&mut self) {
-            CAPTURED.set(NOTHING);
+            CAPTURED.set(self.0);
         }
     }
-    CAPTURED.set(Captured { armed: true, ..NOTHING });
-    let _disarm = Disarm;
+    let _restore = Restore(CAPTURED.replace(Captured { armed: true, ..NOTHING }));
     let result = work();
     let captured = CAPTURED.get();
     (result, NonNull::new(captured.db).filter(|_| captured.armed && captured.count == 1))

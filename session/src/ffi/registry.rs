@@ -87,7 +87,7 @@ pub(super) struct Pinned {
 
 /// Pins a connection of whose address nothing is known, if it has a registry.
 pub(super) fn pin(db: NonNull<sqlite3>) -> Option<Pinned> {
-    loop {
+    for turn in 0..100_000 {
         let live = lock(&LIVE);
         if !live.contains(&db.as_ptr().addr()) {
             return None;
@@ -97,8 +97,13 @@ pub(super) fn pin(db: NonNull<sqlite3>) -> Option<Pinned> {
             return Some(Pinned { _held: held });
         }
         drop(live);
-        std::thread::yield_now();
+        if turn > 100 {
+            std::thread::sleep(std::time::Duration::from_micros(50));
+        } else {
+            std::thread::yield_now();
+        }
     }
+    None
 }
 
 /// SQLite's call when the connection closes: within `sqlite3_close`, with the connection's mutex held.
@@ -107,9 +112,13 @@ unsafe extern "C" fn closed(data: *mut c_void) {
     let registry = unsafe { Box::from_raw(data.cast::<Registry>()) };
     lock(&LIVE).remove(&registry.db.as_ptr().addr());
     let sessions = core::mem::take(&mut *lock(&registry.sessions));
-    for session in sessions {
-        // What is dropped with the session, a table filter, is the user's and may do anything, even panic. Nobody is left
-        // to tell; the process goes on.
-        let _ = callback::run(registry.db.as_ptr(), || session.connection_closed());
+    // first all are told, so that a thread which works with one of them does not wait for this one
+    let remains: Vec<_> = sessions.iter().map(|session| session.connection_closed()).collect();
+    for remains in remains {
+        // What is dropped here, a table filter, is the user's and may do anything, even panic. Nobody is left to tell; the
+        // process goes on.
+        if let Err(payload) = callback::run(registry.db.as_ptr(), || drop(remains)) {
+            core::mem::forget(payload);
+        }
     }
 }

@@ -19,6 +19,10 @@ use super::sys::{self, sqlite3, sqlite3_session};
 use super::{Failure, callback, mutex};
 use crate::wire::Format;
 
+/// How often to try for a connection that works elsewhere: for about ten seconds. Two threads that wait for each other inside
+/// functions of their connections would otherwise wait for ever.
+const PATIENCE: u32 = 200_000;
+
 /// Why an operation was not done at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unavailable {
@@ -49,30 +53,17 @@ struct Open {
 // filter is `Send` itself.
 unsafe impl Send for Open {}
 
-impl Open {
-    /// Deletes the session. The caller holds the connection's mutex, and the connection runs no statement.
-    fn delete(self) {
-        // SAFETY: the session is open, and nobody uses it after this: `self` is gone.
-        unsafe { sys::sqlite3session_delete(self.session.as_ptr()) };
-        if let Some(filter) = self.filter {
-            // SAFETY: it came from `Box::into_raw`, and SQLite's pointer to it is gone with the session.
-            drop(unsafe { Box::from_raw(filter.as_ptr()) });
-        }
-    }
-}
-
 /// What a session and its connection's registry have in common.
 pub(super) struct Shared {
     state: Mutex<Option<Open>>,
 }
 
 impl Shared {
-    /// The registry's call, from within `sqlite3_close`.
-    pub(super) fn connection_closed(&self) {
+    /// The registry's call, from within `sqlite3_close`. What is given back is the user's, and may do anything when it is
+    /// dropped: all other sessions should know before.
+    pub(super) fn connection_closed(&self) -> Remains {
         let open = lock(&self.state).take();
-        if let Some(open) = open {
-            open.delete();
-        }
+        Remains(open.and_then(Open::delete_but_filter).into_iter().collect())
     }
 
     /// Runs `work` on the open session, with the connection's mutex held.
@@ -104,6 +95,9 @@ impl Shared {
                 return Err(Unavailable::Busy);
             }
             turn = turn.saturating_add(1);
+            if turn > PATIENCE {
+                return Err(Unavailable::Busy);
+            }
             match turn {
                 0..20 => std::hint::spin_loop(),
                 20..100 => std::thread::yield_now(),
@@ -139,14 +133,21 @@ pub(crate) struct RawSession {
 }
 
 impl RawSession {
-    pub(crate) fn create(handle: Handle<'_>, schema: &CStr) -> Result<Self, CreateError> {
+    /// Also gives what is left of sessions that could not be deleted when they were dropped: it is the user's, and to be
+    /// dropped when the connection is no longer held.
+    pub(crate) fn create(handle: Handle<'_>, schema: &CStr) -> (Result<Self, CreateError>, Remains) {
+        let mut remains = Remains::default();
+        (Self::create_here(handle, schema, &mut remains), remains)
+    }
+
+    fn create_here(handle: Handle<'_>, schema: &CStr, remains: &mut Remains) -> Result<Self, CreateError> {
         if callback::is_inside(handle.as_ptr()) {
             return Err(CreateError::Unavailable(Unavailable::Busy));
         }
         let Some(registry) = handle.registry() else {
             return Err(CreateError::Unavailable(Unavailable::Closed));
         };
-        bury_abandoned(registry);
+        bury_abandoned(registry, remains);
         let mut session = ptr::null_mut();
         // SAFETY: the connection is open, the name is a C string, and `session` may be written to.
         let code = unsafe { sys::sqlite3session_create(handle.as_ptr(), schema.as_ptr(), &raw mut session) };
@@ -372,8 +373,8 @@ enum StreamFailure {
 
 impl Drop for RawSession {
     fn drop(&mut self) {
-        // Where it cannot be deleted now, the session stays in the registry, disabled, until the next one is created or the
-        // connection closes.
+        // Where it cannot be deleted now, the session stays in the registry, disabled if that can be done at once, until the
+        // next one is created or the connection closes.
         let deleted = self.shared.with(Inside::Allow, |state| {
             let db = state.as_ref()?.db;
             // SAFETY: the connection of an open session is open, and its mutex is held.
@@ -398,22 +399,28 @@ impl Drop for RawSession {
 }
 
 impl Open {
-    /// As [`Open::delete`], but leaves dropping the filter to the caller.
-    fn delete_but_filter(mut self) -> Option<Box<Filter>> {
-        let filter = self.filter.take();
-        self.delete();
+    /// Deletes the session, and leaves dropping the filter to the caller. The caller holds the connection's mutex, and the
+    /// connection runs no statement.
+    fn delete_but_filter(self) -> Option<Filter> {
+        let filter = self.filter;
+        // SAFETY: the session is open, and nobody uses it after this: `self` is gone.
+        unsafe { sys::sqlite3session_delete(self.session.as_ptr()) };
         // SAFETY: it came from `Box::into_raw`, and SQLite's pointer to it is gone with the session.
-        filter.map(|filter| unsafe { Box::from_raw(filter.as_ptr()) })
+        filter.map(|filter| *unsafe { Box::from_raw(filter.as_ptr()) })
     }
 }
 
 // SAFETY: as a boxed filter it is owned by one thread; the pointer in it is only compared.
 unsafe impl Send for Filter {}
 
+/// The filters of deleted sessions.
+#[derive(Default)]
+pub(crate) struct Remains(Vec<Filter>);
+
 /// Deletes the sessions whose owners are gone.
-fn bury_abandoned(registry: &Registry) {
+fn bury_abandoned(registry: &Registry, remains: &mut Remains) {
     for shared in registry.abandoned() {
-        let filter = shared.with(Inside::Refuse, |state| {
+        let buried = shared.with(Inside::Refuse, |state| {
             let db = state.as_ref()?.db;
             // SAFETY: the connection of an open session is open, and its mutex is held.
             if unsafe { Connection::new(db) }.is_busy() {
@@ -422,7 +429,7 @@ fn bury_abandoned(registry: &Registry) {
             registry.remove(&shared);
             state.take()?.delete_but_filter()
         });
-        drop(filter);
+        remains.0.extend(buried.ok().flatten());
     }
 }
 
@@ -435,7 +442,9 @@ unsafe extern "C" fn filter_table(context: *mut c_void, table: *const c_char) ->
     let table = unsafe { CStr::from_ptr(table) }.to_string_lossy();
     match callback::run(filter.db, || (filter.filter)(&table)) {
         Ok(record) => record.into(),
-        Err(_payload) => {
+        Err(payload) => {
+            // dropping it could panic again, into C
+            core::mem::forget(payload);
             filter.panicked.store(true, Ordering::Relaxed);
             0
         }
