@@ -137,8 +137,7 @@ unsafe extern "C" fn resolve(context: *mut c_void, conflict: c_int, _: *mut sqli
         Ok(ConflictAction::Replace) => context.end = Some(End::IllegalReplace(conflict)),
         Ok(ConflictAction::Abort) => context.end = Some(End::Aborted),
         Err(payload) => {
-            // dropping it could panic again, into C
-            core::mem::forget(payload);
+            callback::discard(payload);
             context.end = Some(End::Panicked);
         }
     }

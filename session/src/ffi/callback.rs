@@ -35,6 +35,13 @@ pub(super) fn run<R>(db: *mut sqlite3, closure: impl FnOnce() -> R) -> Result<R,
     catch_unwind(AssertUnwindSafe(closure))
 }
 
+/// Drops what a panic carried, which could panic again, into C.
+pub(super) fn discard(payload: Payload) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        core::mem::forget(again);
+    }
+}
+
 /// Whether this thread runs a closure inside SQLite's code on `db`.
 pub(super) fn is_inside(db: *mut sqlite3) -> bool {
     INSIDE.try_with(|inside| inside.borrow().contains(&db)).unwrap_or(false)

@@ -118,7 +118,7 @@ unsafe extern "C" fn closed(data: *mut c_void) {
         // What is dropped here, a table filter, is the user's and may do anything, even panic. Nobody is left to tell; the
         // process goes on.
         if let Err(payload) = callback::run(registry.db.as_ptr(), || drop(remains)) {
-            core::mem::forget(payload);
+            callback::discard(payload);
         }
     }
 }

@@ -443,8 +443,7 @@ unsafe extern "C" fn filter_table(context: *mut c_void, table: *const c_char) ->
     match callback::run(filter.db, || (filter.filter)(&table)) {
         Ok(record) => record.into(),
         Err(payload) => {
-            // dropping it could panic again, into C
-            core::mem::forget(payload);
+            callback::discard(payload);
             filter.panicked.store(true, Ordering::Relaxed);
             0
         }
