@@ -7,7 +7,7 @@ diesel::table! {
     items (id) {
         /// The key.
         id -> Integer,
-        /// See [`name`](super::name).
+        /// See `name`.
         name -> Text,
         /// See [`quantity`](super::quantity).
         quantity -> Nullable<Integer>,
