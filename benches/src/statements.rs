@@ -9,7 +9,7 @@ diesel::table! {
         id -> Integer,
         /// See `name`.
         name -> Text,
-        /// See [`quantity`](super::quantity).
+        /// See `quantity`.
         quantity -> Nullable<Integer>,
     }
 }
