@@ -133,8 +133,9 @@ impl std::error::Error for SchemaMismatch {}
 pub enum SessionError {
     /// The connection has been closed, and the session with it.
     ConnectionClosed,
-    /// A table filter, a writer or a conflict handler of the same connection is running on this thread, or one of another
-    /// connection while this one is in use elsewhere.
+    /// The connection is in use. A table filter, a writer, a conflict handler or another function of it is running on this
+    /// thread, or a statement of it has rows left to be read (`load_iter`), or another thread has not been done with it for five
+    /// seconds.
     Busy,
     /// The connection's handle cannot be had.
     Handle(HandleError),
@@ -171,7 +172,10 @@ impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ConnectionClosed => f.write_str("the session's connection has been closed"),
-            Self::Busy => f.write_str("the session cannot be used inside a callback of its connection"),
+            Self::Busy => f.write_str(
+                "the session's connection is in use: by a callback, by a statement with rows left to be read, or for too long \
+                 by another thread",
+            ),
             Self::Handle(error) => error.fmt(f),
             Self::InvalidTableName => f.write_str("a name of a table or schema has a NUL in it"),
             Self::SchemaMismatch(mismatch) => mismatch.fmt(f),

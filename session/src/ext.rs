@@ -80,6 +80,11 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// A table's own `ON CONFLICT IGNORE`, `REPLACE` and `FAIL`, and `RAISE(IGNORE)` in its triggers, act before SQLite sees a
     /// conflict, and so unasked.
     ///
+    /// UPDATEs that are in each other's way, as where two rows exchange unique values, are made by deleting a row and inserting
+    /// it again (SQLite 3.53 and later), unless a DELETE could do more than that: where the table has triggers, a foreign key
+    /// says `ON DELETE` and foreign keys are on, or another schema has a table of the same name. There they are
+    /// [`ConflictType::Constraint`].
+    ///
     /// While applying, SQLite sets [`defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys), and
     /// leaves it off.
     ///

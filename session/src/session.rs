@@ -22,8 +22,10 @@ use crate::wire::{Changeset, Format, Patchset};
 /// once the connection is closed, every call answers [`SessionError::ConnectionClosed`]. Inside a callback of its connection
 /// (a table filter, a writer, a conflict handler) calls that SQLite could not bear answer [`SessionError::Busy`].
 ///
-/// While a session is used on one thread and its connection on another, Diesel may report the connection's errors under the
-/// wrong kind: it reads them without SQLite's lock. Let one of the two rest while the other works.
+/// Nor does it need the connection to be at rest: while another thread works with that, a call waits its turn. What takes
+/// changes, compares tables or looks at the schema runs SQL; it waits until no statement has rows left to be read
+/// (`load_iter`) and until the message of an error has surely been read, for which it takes ten milliseconds after the
+/// connection's last failure. After five seconds the answer is [`SessionError::Busy`].
 ///
 /// What is recorded is the difference to the state before: a row that is inserted and deleted again leaves nothing. Rows with
 /// NULL in their key are not recorded. What is rolled back is not in the changes.
@@ -31,7 +33,8 @@ use crate::wire::{Changeset, Format, Patchset};
 /// On a pooled connection a session outlives the check-out and sees what the next user writes: drop it before the connection
 /// goes back.
 ///
-/// SQLite has one preupdate hook for each connection, and a session takes it.
+/// SQLite has one preupdate hook for each connection, and a session takes it. It has one trace function, and this crate takes
+/// that, to be told when the connection closes.
 pub struct Session {
     raw: RawSession,
     schema: String,

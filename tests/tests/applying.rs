@@ -215,3 +215,44 @@ fn a_commit_that_meets_a_reader_leaves_no_transaction_open() {
     exec(&mut conn, "BEGIN; INSERT INTO t VALUES (3, 'z'); COMMIT");
     assert_eq!(rows(&mut reader), ["2:'y'", "3:'z'"]);
 }
+
+/// Two rows that change places, which no order of UPDATEs allows.
+const PLACES: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE); INSERT INTO t VALUES (1, 'a'), (2, 'b');";
+const EXCHANGE: &str =
+    "UPDATE t SET v = 'c' WHERE id = 1; UPDATE t SET v = 'a' WHERE id = 2; UPDATE t SET v = 'b' WHERE id = 1";
+
+#[test]
+fn rows_that_exchange_unique_values_are_applied() {
+    let changeset = record(PLACES, EXCHANGE);
+    let mut conn = open(PLACES);
+    conn.apply_changeset(&changeset, |conflict| panic!("{conflict:?}")).unwrap();
+    assert_eq!(rows(&mut conn), ["1:'b'", "2:'a'"]);
+}
+
+#[test]
+fn an_update_never_deletes_what_belongs_to_its_row() {
+    // SQLite exchanges them by deleting a row and inserting it again, with all that follows from a DELETE
+    let changeset = record(PLACES, EXCHANGE);
+    for more in [
+        "PRAGMA foreign_keys = ON; CREATE TABLE child (id REFERENCES t ON DELETE CASCADE)",
+        "PRAGMA foreign_keys = ON; CREATE TABLE child (id REFERENCES t ON UPDATE CASCADE ON DELETE SET NULL)",
+        "CREATE TABLE child (id); CREATE TRIGGER d AFTER DELETE ON t BEGIN DELETE FROM child WHERE id = old.id; END",
+        "CREATE TABLE child (id); CREATE TEMP TRIGGER d AFTER DELETE ON T BEGIN DELETE FROM child WHERE id = old.id; END",
+        // and it takes a table of another schema for the one that is meant
+        "CREATE TABLE child (id); CREATE TEMP TABLE T (id INTEGER PRIMARY KEY, v); INSERT INTO temp.t VALUES (1, 'x')",
+        "CREATE TABLE child (id); ATTACH ':memory:' AS other; CREATE TABLE other.t (id INTEGER PRIMARY KEY, v) WITHOUT ROWID",
+    ] {
+        let mut conn = open(PLACES);
+        exec(&mut conn, more);
+        exec(&mut conn, "INSERT INTO child VALUES (1), (2)");
+        let mut kinds = Vec::new();
+        let result = conn.apply_changeset(&changeset, |conflict| {
+            kinds.push(conflict);
+            ConflictAction::Omit
+        });
+        result.unwrap();
+        assert_eq!(kinds, [ConflictType::Constraint, ConflictType::Constraint], "{more}");
+        assert_eq!(lines(&mut conn, "SELECT id || '' AS line FROM child ORDER BY id"), ["1", "2"], "{more}");
+        assert_eq!(lines(&mut conn, "SELECT id || v AS line FROM main.t ORDER BY id"), ["1a", "2b"], "{more}");
+    }
+}

@@ -7,6 +7,7 @@ mod handle;
 mod properties;
 mod replication;
 mod sessions;
+mod unborrowed;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;

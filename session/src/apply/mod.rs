@@ -1,20 +1,18 @@
 //! Applying changesets and patchsets, with conflicts decided by their kind.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-use std::format;
-use std::string::{String, ToString};
+mod clauses;
+mod fit;
+
 use std::vec::Vec;
 
 use diesel::SqliteConnection;
 
-use crate::error::{ApplyError, SchemaMismatch};
-use crate::ffi::Failure;
+use self::fit::fit;
+use crate::error::ApplyError;
 use crate::ffi::apply::{ApplyFailure, apply};
 use crate::ffi::handle::with_handle;
 use crate::ffi::statement::Connection;
-use crate::schema::{Fit, LiveTable, check_section};
-use crate::wire::{Changeset, ChangesetRef, Operation, ParseError, Patchset, PatchsetRef, Record, Tables};
+use crate::wire::{Changeset, ChangesetRef, ParseError, Patchset, PatchsetRef, Tables};
 
 /// What kept a change from being applied, in
 /// [SQLite's terms](https://www.sqlite.org/session/c_changeset_conflict.html).
@@ -157,8 +155,8 @@ pub(crate) fn run(
     handler: &mut dyn FnMut(ConflictType) -> ConflictAction,
 ) -> Result<(), ApplyError> {
     with_handle(connection, |handle| {
-        let bytes = fit(Connection::from(handle), bytes, tables)?;
-        apply(handle, &bytes, handler).map_err(|failure| match failure {
+        let fitted = fit(Connection::from(handle), bytes, tables)?;
+        apply(handle, &fitted.bytes, fitted.flags, handler).map_err(|failure| match failure {
             ApplyFailure::Aborted => ApplyError::ConflictAborted,
             ApplyFailure::Panicked => ApplyError::ConflictHandlerPanicked,
             ApplyFailure::IllegalReplace { conflict, table } => ApplyError::IllegalReplace { conflict, table },
@@ -170,150 +168,4 @@ pub(crate) fn run(
             }
         })
     })?
-}
-
-/// Sees to it that every section fits the database, and makes of the bytes what SQLite can apply.
-fn fit<'a>(connection: Connection<'_>, bytes: &'a [u8], tables: Tables<'_>) -> Result<Cow<'a, [u8]>, ApplyError> {
-    let mut seen: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    let mut edits = Vec::new();
-    let mut rollbacks = None;
-    for table in tables {
-        if table.records().next().is_none() {
-            continue;
-        }
-        let name = table.name();
-        let failed = |failure: Failure| ApplyError::Sqlite {
-            operation: "reading the schema",
-            table: Some(name.to_string()),
-            error: failure.into(),
-        };
-        let lower = name.to_ascii_lowercase();
-        match seen.get(&lower) {
-            Some(ordinals) if ordinals == table.key_ordinals() => {}
-            Some(ordinals) => {
-                // SQLite takes two sections of one table for one, whatever the second says of itself
-                let says = |ordinals: &[u8]| format!("{} columns with the key {ordinals:?}", ordinals.len());
-                return Err(SchemaMismatch {
-                    table: name.to_string(),
-                    column: None,
-                    expected: says(ordinals),
-                    found: format!("{} in another section", says(table.key_ordinals())),
-                }
-                .into());
-            }
-            None => {
-                if rollbacks.is_none() {
-                    rollbacks = Some(Rollbacks::read(connection).map_err(failed)?);
-                }
-                if rollbacks.as_ref().is_some_and(|rollbacks| rollbacks.threaten(&lower)) {
-                    return Err(ApplyError::RollbackClause { table: name.to_string() });
-                }
-                seen.insert(lower, table.key_ordinals().to_vec());
-            }
-        }
-        let live = LiveTable::read(connection, "main", name).map_err(failed)?;
-        if let Fit::WithOrdinals(ordinals) = check_section(name, table.key_ordinals(), live.as_ref())? {
-            edits.push((table.key_offset(), ordinals.len(), ordinals));
-        }
-        for record in table.records() {
-            if sets_nothing(&record) {
-                edits.push((record.offset(), record.byte_length(), Vec::new()));
-            }
-        }
-    }
-    if edits.is_empty() {
-        return Ok(Cow::Borrowed(bytes));
-    }
-    let mut edited = Vec::with_capacity(bytes.len());
-    let mut done = 0;
-    for (offset, length, replacement) in edits {
-        edited.extend_from_slice(bytes.get(done..offset).unwrap_or_default());
-        edited.extend_from_slice(&replacement);
-        done = offset.saturating_add(length);
-    }
-    edited.extend_from_slice(bytes.get(done..).unwrap_or_default());
-    Ok(Cow::Owned(edited))
-}
-
-/// Whether an UPDATE sets no column outside the key. SQLite writes such where a key changed to an equal one, beside an INSERT
-/// of the row with its new key, and then fails to apply them.
-fn sets_nothing(record: &Record<'_>) -> bool {
-    record.operation() == Operation::Update
-        && record.new_values().zip(record.key_ordinals()).all(|(value, place)| value.is_none() || *place != 0)
-}
-
-/// What in a database can roll the whole transaction back. SQLite would go on applying without one, and what it applies then
-/// would stay.
-struct Rollbacks {
-    /// The tables whose constraints can, in lower case.
-    tables: BTreeSet<String>,
-    /// Whether a trigger can, or can change a table whose constraints can.
-    by_trigger: bool,
-}
-
-impl Rollbacks {
-    fn read(connection: Connection<'_>) -> Result<Self, Failure> {
-        let of = |schema: &str| {
-            let query = format!("SELECT type, tbl_name, sql FROM {schema}.sqlite_schema");
-            connection.rows(&query, &[], |row| (row.text(0), row.text(1), row.text(2)))
-        };
-        let mut statements = of("main")?;
-        // asking for the temporary schema would make one
-        if connection.rows("PRAGMA database_list", &[], |row| row.integer(0) == 1)?.contains(&true) {
-            statements.extend(of("temp")?);
-        }
-        let (mut tables, mut triggers, mut rolling_trigger) = (BTreeSet::new(), false, false);
-        for (kind, table, sql) in statements {
-            let rolls_back = has_rollback_clause(&sql);
-            if kind == "trigger" {
-                triggers = true;
-                rolling_trigger |= rolls_back;
-            } else if rolls_back {
-                tables.insert(table.to_ascii_lowercase());
-            }
-        }
-        let by_trigger = rolling_trigger || (triggers && !tables.is_empty());
-        Ok(Self { tables, by_trigger })
-    }
-
-    fn threaten(&self, lower_case: &str) -> bool {
-        self.by_trigger || self.tables.contains(lower_case)
-    }
-}
-
-/// Whether SQL says ON CONFLICT ROLLBACK, RAISE(ROLLBACK) or OR ROLLBACK. A name with the word in it is none.
-fn has_rollback_clause(sql: &str) -> bool {
-    // most have not even the word
-    if !sql.as_bytes().windows(8).any(|word| word.eq_ignore_ascii_case(b"rollback")) {
-        return false;
-    }
-    // with comments, too: what looks like one may be in a string
-    says_rollback(sql) || says_rollback(&without_comments(sql))
-}
-
-fn says_rollback(sql: &str) -> bool {
-    let mut before = "";
-    for word in sql.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()) {
-        if word.eq_ignore_ascii_case("rollback")
-            && ["conflict", "or", "raise"].iter().any(|clause| before.eq_ignore_ascii_case(clause))
-        {
-            return true;
-        }
-        before = word;
-    }
-    false
-}
-
-/// SQL with a space in the place of each comment.
-fn without_comments(sql: &str) -> String {
-    let (mut out, mut rest) = (String::with_capacity(sql.len()), sql);
-    while let Some(start) = [rest.find("--"), rest.find("/*")].into_iter().flatten().min() {
-        let (code, comment) = rest.split_at(start);
-        out.push_str(code);
-        out.push(' ');
-        let (end, length) = if comment.starts_with("--") { (comment.find('\n'), 1) } else { (comment.find("*/"), 2) };
-        rest = end.and_then(|end| comment.get(end.saturating_add(length)..)).unwrap_or_default();
-    }
-    out.push_str(rest);
-    out
 }

@@ -56,10 +56,19 @@ impl Context<'_> {
     }
 }
 
+/// SQLite's options of applying.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Flags {
+    /// UPDATEs that are in each other's way are conflicts, and not resolved by deleting a row and inserting it again. Older
+    /// libraries do not know that and do not resolve them.
+    pub(crate) no_update_loop: bool,
+}
+
 /// Applies bytes that `wire` has checked to the `main` database.
 pub(crate) fn apply(
     handle: Handle<'_>,
     bytes: &[u8],
+    flags: Flags,
     handler: &mut dyn FnMut(ConflictType) -> ConflictAction,
 ) -> Result<(), ApplyFailure> {
     let db = handle.as_ptr();
@@ -87,7 +96,7 @@ pub(crate) fn apply(
             (&raw mut context).cast(),
             ptr::null_mut(),
             ptr::null_mut(),
-            0,
+            if flags.no_update_loop { sys::CHANGESETAPPLY_NOUPDATELOOP } else { 0 },
         )
     };
     let Context { table, end, .. } = context;

@@ -1,7 +1,7 @@
 //! What every function that C calls has in common.
 //!
-//! While a closure of the user's runs inside SQLite, the connection's address is on this thread's list: calls that would
-//! re-enter SQLite's session code see it there and answer *busy*. A panic is caught and carried past C.
+//! While SQLite's session code runs, and with it perhaps a closure of the user's, the connection's address is on this thread's
+//! list: calls that would re-enter that code see it there and answer *busy*. A panic is caught and carried past C.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -18,8 +18,8 @@ std::thread_local! {
 /// What a panic carried.
 pub(super) type Payload = std::boxed::Box<dyn Any + Send>;
 
-/// Takes the connection off the list again, also when the closure panics.
-struct Inside;
+/// The connection is on the list for as long as this lives, also when a closure panics.
+pub(super) struct Inside;
 
 impl Drop for Inside {
     fn drop(&mut self) {
@@ -27,11 +27,16 @@ impl Drop for Inside {
     }
 }
 
-/// Runs a user's closure inside SQLite's code on `db`.
-pub(super) fn run<R>(db: *mut sqlite3, closure: impl FnOnce() -> R) -> Result<R, Payload> {
+/// Notes that this thread goes into SQLite's session code on `db`, where functions of the user's may be called.
+pub(super) fn enter(db: *mut sqlite3) -> Option<Inside> {
     // at the end of a thread the list may be gone; then nothing of the user's can look at it either
     let marked = INSIDE.try_with(|inside| inside.borrow_mut().push(db)).is_ok();
-    let _inside = marked.then_some(Inside);
+    marked.then_some(Inside)
+}
+
+/// Runs a user's closure inside SQLite's code on `db`.
+pub(super) fn run<R>(db: *mut sqlite3, closure: impl FnOnce() -> R) -> Result<R, Payload> {
+    let _inside = enter(db);
     catch_unwind(AssertUnwindSafe(closure))
 }
 

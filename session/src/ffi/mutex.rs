@@ -3,6 +3,8 @@
 //! It is recursive. On a target without threads there is none, and none is needed.
 
 use std::ptr::NonNull;
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+use std::time::{Duration, Instant};
 
 use super::sys::{self, sqlite3, sqlite3_mutex};
 
@@ -69,4 +71,99 @@ pub(super) unsafe fn check(db: *mut sqlite3) -> Result<(), Unfit> {
     // SAFETY: this thread took it above.
     unsafe { sys::sqlite3_mutex_leave(mutex) };
     if tried == sys::SQLITE_OK { Ok(()) } else { Err(Unfit::NoTry) }
+}
+
+/// Waiting for what another thread does to a connection, with pauses that grow, since SQLite's mutex is not fair: a tight loop
+/// here would starve the other. It ends after five seconds: two threads that wait for each other inside functions of
+/// their connections would otherwise wait for ever. Where there are no threads it ends at once.
+#[derive(Default)]
+pub(super) struct Patience {
+    turn: u32,
+    #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+    since: Option<Instant>,
+}
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+impl Patience {
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    /// Waits a little. `false` when it is at its end.
+    pub(super) fn wait(&mut self) -> bool {
+        self.turn = self.turn.saturating_add(1);
+        match self.turn {
+            0..20 => std::hint::spin_loop(),
+            20..100 => std::thread::yield_now(),
+            _ => std::thread::sleep(Duration::from_micros(50)),
+        }
+        self.turn < 100 || self.since.get_or_insert_with(Instant::now).elapsed() < Self::LONGEST
+    }
+}
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+impl Patience {
+    pub(super) fn wait(&mut self) -> bool {
+        self.turn = self.turn.saturating_add(1);
+        false
+    }
+}
+
+/// Waiting until whoever met an error on the connection has surely read SQLite's message of it.
+///
+/// Diesel reads the message after the call that failed has given the mutex back, and the next error on the connection frees
+/// it. It does so within a microsecond or so; after ten milliseconds in which nothing else was done on the connection, what
+/// is to be seen is an error that was read long ago.
+#[derive(Default)]
+pub(super) struct ErrorRead {
+    #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+    seen: Option<(Trace, Instant)>,
+}
+
+/// What every failing statement leaves other than the one before: the error code, and how often the connection took memory.
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+type Trace = (core::ffi::c_int, [core::ffi::c_int; 3]);
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+impl ErrorRead {
+    const LONG_AGO: Duration = Duration::from_millis(10);
+
+    /// Whether no error of the connection can be in the midst of being read.
+    ///
+    /// # Safety
+    ///
+    /// `db` must be open, and its mutex held.
+    pub(super) unsafe fn is_sure(&mut self, db: *mut sqlite3) -> bool {
+        // SAFETY: `db` is open, says the caller.
+        let code = unsafe { sys::sqlite3_extended_errcode(db) };
+        if matches!(code & 0xff, sys::SQLITE_OK | sys::SQLITE_ROW | sys::SQLITE_DONE) {
+            return true;
+        }
+        let trace = (
+            code,
+            sys::DBSTATUS_LOOKASIDE.map(|counter| {
+                let (mut current, mut highest) = (0, 0);
+                // SAFETY: `db` is open; both numbers may be written to. These counters tell their number as the highest.
+                unsafe { sys::sqlite3_db_status(db, counter, &raw mut current, &raw mut highest, 0) };
+                highest
+            }),
+        );
+        match self.seen {
+            Some((before, since)) if before == trace => since.elapsed() >= Self::LONG_AGO,
+            _ => {
+                self.seen = Some((trace, Instant::now()));
+                false
+            }
+        }
+    }
+}
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+impl ErrorRead {
+    /// Where there are no threads, nobody else can be reading.
+    ///
+    /// # Safety
+    ///
+    /// None is needed here.
+    pub(super) unsafe fn is_sure(&mut self, _: *mut sqlite3) -> bool {
+        true
+    }
 }

@@ -1,13 +1,13 @@
 //! What hangs on a connection: the list of its sessions, as
 //! [client data](https://www.sqlite.org/c3ref/get_clientdata.html).
 //!
-//! SQLite frees client data inside `sqlite3_close`, while the handle still works. That is where the sessions are deleted
-//! and told that their connection is gone.
+//! SQLite announces a close ([`SQLITE_TRACE_CLOSE`](https://www.sqlite.org/c3ref/c_trace.html)), and frees client data inside
+//! `sqlite3_close`, while the handle still works. There the sessions are deleted and told that their connection is gone.
 //!
 //! Locks are taken in this order: the state of a session, the connection's mutex, the list. Closing comes with the mutex
 //! and wants the state; therefore nobody waits for the mutex who has the state: see [`session`](super::session).
 
-use core::ffi::c_void;
+use core::ffi::{c_int, c_uint, c_void};
 use std::boxed::Box;
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
@@ -50,7 +50,13 @@ impl Registry {
         // SAFETY: as above. The data is a `Registry` from a box, which `closed` takes back; SQLite calls it exactly once,
         // also if it fails to keep the data.
         let code = unsafe { sys::sqlite3_set_clientdata(db.as_ptr(), NAME.as_ptr(), registry.cast(), Some(closed)) };
-        if code == sys::SQLITE_OK { Ok(()) } else { Err(code) }
+        if code != sys::SQLITE_OK {
+            return Err(code);
+        }
+        // SAFETY: as above. SQLite has the registry now, which lives until `closed`, and calls nothing of the connection
+        // after that. Where it refuses, `closed` does the same a little later.
+        unsafe { sys::sqlite3_trace_v2(db.as_ptr(), sys::TRACE_CLOSE, Some(closing), registry.cast()) };
+        Ok(())
     }
 
     /// The connection's registry.
@@ -74,6 +80,20 @@ impl Registry {
         lock(&self.sessions).retain(|other| !Arc::ptr_eq(session, other));
     }
 
+    /// Deletes all sessions and tells them that their connection is gone. To be called with the connection's mutex held.
+    fn close_sessions(&self) {
+        let sessions = core::mem::take(&mut *lock(&self.sessions));
+        // first all are told, so that a thread which works with one of them does not wait for this one
+        let remains: Vec<_> = sessions.iter().map(|session| session.connection_closed()).collect();
+        for remains in remains {
+            // What is dropped here, a table filter, is the user's and may do anything, even panic. Nobody is left to tell;
+            // the process goes on.
+            if let Err(payload) = callback::run(self.db.as_ptr(), || drop(remains)) {
+                callback::discard(payload);
+            }
+        }
+    }
+
     /// The sessions that nobody else holds any more: their owners dropped them when they could not be deleted.
     pub(super) fn abandoned(&self) -> Vec<Arc<Shared>> {
         lock(&self.sessions).iter().filter(|session| Arc::strong_count(session) == 1).cloned().collect()
@@ -87,7 +107,8 @@ pub(super) struct Pinned {
 
 /// Pins a connection of whose address nothing is known, if it has a registry.
 pub(super) fn pin(db: NonNull<sqlite3>) -> Option<Pinned> {
-    for turn in 0..100_000 {
+    let mut patience = mutex::Patience::default();
+    loop {
         let live = lock(&LIVE);
         if !live.contains(&db.as_ptr().addr()) {
             return None;
@@ -97,13 +118,29 @@ pub(super) fn pin(db: NonNull<sqlite3>) -> Option<Pinned> {
             return Some(Pinned { _held: held });
         }
         drop(live);
-        if turn > 100 {
-            std::thread::sleep(std::time::Duration::from_micros(50));
-        } else {
-            std::thread::yield_now();
+        if !patience.wait() {
+            return None;
         }
     }
-    None
+}
+
+/// SQLite's call at the very beginning of `sqlite3_close`, with the connection's mutex held.
+///
+/// A close that then fails, because a statement was forgotten, comes no further than here; but Diesel gives the connection
+/// up all the same, and with it the memory of a deserialized database, so that no session may read from it any more.
+unsafe extern "C" fn closing(_: c_uint, registry: *mut c_void, _: *mut c_void, _: *mut c_void) -> c_int {
+    // SAFETY: the context is the registry, which lives until `closed`. There are only shared references to it.
+    let registry = unsafe { &*registry.cast::<Registry>() };
+    if callback::is_inside(registry.db.as_ptr()) {
+        // Closed by a function of the connection's own, which SQLite called from the midst of a session's work. There is no
+        // way back from here on which nothing is freed that SQLite is about to read.
+        std::eprintln!(
+            "a SqliteConnection was dropped by one of its own functions, in the midst of its session's work"
+        );
+        std::process::abort();
+    }
+    registry.close_sessions();
+    0
 }
 
 /// SQLite's call when the connection closes: within `sqlite3_close`, with the connection's mutex held.
@@ -111,14 +148,5 @@ unsafe extern "C" fn closed(data: *mut c_void) {
     // SAFETY: the data is that which `ensure` made with `Box::into_raw`, and SQLite calls this once.
     let registry = unsafe { Box::from_raw(data.cast::<Registry>()) };
     lock(&LIVE).remove(&registry.db.as_ptr().addr());
-    let sessions = core::mem::take(&mut *lock(&registry.sessions));
-    // first all are told, so that a thread which works with one of them does not wait for this one
-    let remains: Vec<_> = sessions.iter().map(|session| session.connection_closed()).collect();
-    for remains in remains {
-        // What is dropped here, a table filter, is the user's and may do anything, even panic. Nobody is left to tell; the
-        // process goes on.
-        if let Err(payload) = callback::run(registry.db.as_ptr(), || drop(remains)) {
-            callback::discard(payload);
-        }
-    }
+    registry.close_sessions();
 }

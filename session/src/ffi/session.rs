@@ -19,10 +19,6 @@ use super::sys::{self, sqlite3, sqlite3_session};
 use super::{Failure, callback, mutex};
 use crate::wire::Format;
 
-/// How often to try for a connection that works elsewhere: for about ten seconds. Two threads that wait for each other inside
-/// functions of their connections would otherwise wait for ever.
-const PATIENCE: u32 = 200_000;
-
 /// Why an operation was not done at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unavailable {
@@ -67,41 +63,35 @@ impl Shared {
     }
 
     /// Runs `work` on the open session, with the connection's mutex held.
-    fn with<R>(&self, inside: Inside, work: impl FnOnce(&mut Option<Open>) -> R) -> Result<R, Unavailable> {
+    fn with<R>(&self, needs: Needs, work: impl FnOnce(&mut Option<Open>) -> R) -> Result<R, Unavailable> {
+        let (mut patience, mut error) = (mutex::Patience::default(), mutex::ErrorRead::default());
         let mut work = Some(work);
-        let mut turn = 0u32;
         loop {
             let nested = callback::is_inside_any();
             let mut state = match self.state(nested) {
                 Some(state) => state,
                 None => return Err(Unavailable::Busy),
             };
-            let Some(db) = state.as_ref().map(|open| open.db.as_ptr()) else {
+            let Some(db) = state.as_ref().map(|open| open.db) else {
                 return Err(Unavailable::Closed);
             };
-            if inside == Inside::Refuse && callback::is_inside(db) {
+            if needs != Needs::Flags && callback::is_inside(db.as_ptr()) {
                 return Err(Unavailable::Busy);
             }
             // SAFETY: the connection is open: closing it would first have taken the session out of `state`, which is locked.
             // The mutex is left before `state` is: it is declared later.
-            if let Some(_held) = unsafe { mutex::try_enter(db) } {
+            let held = unsafe { mutex::try_enter(db.as_ptr()) };
+            // SAFETY: as above, and the mutex is held.
+            if held.is_some() && (needs != Needs::Rest || unsafe { is_at_rest(db, &mut error) }) {
                 if let Some(work) = work.take() {
                     return Ok(work(&mut state));
                 }
             }
+            drop(held);
             drop(state);
-            if nested {
-                // Who holds the mutex may wait for this very callback to end.
+            // Inside a callback, who holds the mutex may wait for this very callback to end.
+            if nested || !patience.wait() {
                 return Err(Unavailable::Busy);
-            }
-            turn = turn.saturating_add(1);
-            if turn > PATIENCE {
-                return Err(Unavailable::Busy);
-            }
-            match turn {
-                0..20 => std::hint::spin_loop(),
-                20..100 => std::thread::yield_now(),
-                _ => std::thread::sleep(std::time::Duration::from_micros(50)),
             }
         }
     }
@@ -118,12 +108,29 @@ impl Shared {
     }
 }
 
-/// Whether an operation may run inside a callback of its own connection.
+/// What an operation needs of the connection, apart from its mutex.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Inside {
-    /// It only reads or sets a flag.
-    Allow,
-    Refuse,
+enum Needs {
+    /// Nothing: it only reads or sets flags, and may run inside a callback.
+    Flags,
+    /// That SQLite's session code is not at work on it, further up on this thread's stack.
+    Session,
+    /// Also that nobody is in the midst of anything on it: the operation runs SQL on a connection that it has not borrowed.
+    Rest,
+}
+
+/// Whether Diesel is in the midst of nothing that the mutex does not cover: between two rows of a statement, whose values it
+/// reads without the mutex, or after an error, whose message it reads so. A statement that has begun can also be one that is
+/// running now, further up on this thread's stack, with what called us as one of its functions.
+///
+/// # Safety
+///
+/// `db` must be open and its mutex held.
+unsafe fn is_at_rest(db: NonNull<sqlite3>, error: &mut mutex::ErrorRead) -> bool {
+    // SAFETY: the caller's promise.
+    let connection = unsafe { Connection::new(db) };
+    // SAFETY: the caller's promise.
+    !connection.is_busy() && unsafe { error.is_sure(db.as_ptr()) }
 }
 
 /// A session; deleted when dropped or when its connection closes, whichever comes first.
@@ -172,14 +179,14 @@ impl RawSession {
     }
 
     /// Runs `work` with the session, the connection's mutex held.
-    fn with<R>(&self, inside: Inside, work: impl FnOnce(&mut Open) -> R) -> Result<R, Unavailable> {
-        let done = self.shared.with(inside, |state| state.as_mut().map(work))?;
+    fn with<R>(&self, needs: Needs, work: impl FnOnce(&mut Open) -> R) -> Result<R, Unavailable> {
+        let done = self.shared.with(needs, |state| state.as_mut().map(work))?;
         done.ok_or(Unavailable::Closed)
     }
 
     /// Runs a call that returns a result code.
     fn call(&self, work: impl FnOnce(*mut sqlite3_session) -> c_int) -> Result<Result<(), Failure>, Unavailable> {
-        self.with(Inside::Refuse, |open| {
+        self.with(Needs::Session, |open| {
             let code = work(open.session.as_ptr());
             // SAFETY: the connection of an open session is open.
             if code == sys::SQLITE_OK { Ok(()) } else { Err(unsafe { Failure::of(open.db.as_ptr(), code) }) }
@@ -189,7 +196,7 @@ impl RawSession {
     /// Runs queries on the connection.
     pub(crate) fn query<R>(&self, work: impl FnOnce(Connection<'_>) -> R) -> Result<R, Unavailable> {
         // SAFETY: the connection of an open session is open, and its mutex is held for as long as `work` runs.
-        self.with(Inside::Refuse, |open| work(unsafe { Connection::new(open.db) }))
+        self.with(Needs::Rest, |open| work(unsafe { Connection::new(open.db) }))
     }
 
     /// Attaches a table, or all of them.
@@ -201,7 +208,7 @@ impl RawSession {
 
     pub(crate) fn set_filter(&self, filter: FilterFn) -> Result<(), Unavailable> {
         let panicked = Arc::clone(&self.filter_panicked);
-        let old = self.with(Inside::Refuse, |open| {
+        let old = self.with(Needs::Session, |open| {
             let filter = Box::into_raw(Box::new(Filter { filter, db: open.db.as_ptr(), panicked }));
             // SAFETY: the session is open; the function has the type that SQLite calls, with a pointer that is valid until
             // the session is deleted or has another filter.
@@ -217,29 +224,29 @@ impl RawSession {
 
     pub(crate) fn is_empty(&self) -> Result<bool, Unavailable> {
         // SAFETY: the session is open. This only reads, and so may run inside a callback.
-        self.with(Inside::Allow, |open| unsafe { sys::sqlite3session_isempty(open.session.as_ptr()) } != 0)
+        self.with(Needs::Flags, |open| unsafe { sys::sqlite3session_isempty(open.session.as_ptr()) } != 0)
     }
 
     /// Sets and reads the enabled flag; with -1 only reads.
     pub(crate) fn enable(&self, flag: c_int) -> Result<bool, Unavailable> {
         // SAFETY: the session is open. This sets a flag, and so may run inside a callback.
-        self.with(Inside::Allow, |open| unsafe { sys::sqlite3session_enable(open.session.as_ptr(), flag) } != 0)
+        self.with(Needs::Flags, |open| unsafe { sys::sqlite3session_enable(open.session.as_ptr(), flag) } != 0)
     }
 
     /// Sets and reads the indirect flag; with -1 only reads.
     pub(crate) fn indirect(&self, flag: c_int) -> Result<bool, Unavailable> {
         // SAFETY: as in `enable`.
-        self.with(Inside::Allow, |open| unsafe { sys::sqlite3session_indirect(open.session.as_ptr(), flag) } != 0)
+        self.with(Needs::Flags, |open| unsafe { sys::sqlite3session_indirect(open.session.as_ptr(), flag) } != 0)
     }
 
     pub(crate) fn memory_used(&self) -> Result<i64, Unavailable> {
         // SAFETY: as in `is_empty`.
-        self.with(Inside::Allow, |open| unsafe { sys::sqlite3session_memory_used(open.session.as_ptr()) })
+        self.with(Needs::Flags, |open| unsafe { sys::sqlite3session_memory_used(open.session.as_ptr()) })
     }
 
     pub(crate) fn changeset_size(&self) -> Result<i64, Unavailable> {
         // SAFETY: as in `is_empty`.
-        self.with(Inside::Allow, |open| unsafe { sys::sqlite3session_changeset_size(open.session.as_ptr()) })
+        self.with(Needs::Flags, |open| unsafe { sys::sqlite3session_changeset_size(open.session.as_ptr()) })
     }
 
     pub(crate) fn configure(&self, option: ObjectConfig) -> Result<Result<(), Failure>, Unavailable> {
@@ -254,12 +261,12 @@ impl RawSession {
 
     /// Records how the table differs from that of another schema.
     pub(crate) fn diff(&self, from: &CStr, table: &CStr) -> Result<Result<(), Failure>, Unavailable> {
-        self.with(Inside::Refuse, |open| {
+        self.with(Needs::Rest, |open| {
             let mut message: *mut c_char = ptr::null_mut();
-            // SAFETY: the session is open, the names are C strings, and `message` may be written to.
-            let code = unsafe {
-                sys::sqlite3session_diff(open.session.as_ptr(), from.as_ptr(), table.as_ptr(), &raw mut message)
-            };
+            let code = open.alone(|session| {
+                // SAFETY: the session is open, the names are C strings, and `message` may be written to.
+                unsafe { sys::sqlite3session_diff(session, from.as_ptr(), table.as_ptr(), &raw mut message) }
+            })?;
             if code == sys::SQLITE_OK {
                 return Ok(());
             }
@@ -277,15 +284,14 @@ impl RawSession {
 
     /// The changes, in memory.
     pub(crate) fn generate(&self, format: Format) -> Result<Result<Vec<u8>, Failure>, Unavailable> {
-        self.with(Inside::Refuse, |open| {
+        self.with(Needs::Rest, |open| {
             let (mut size, mut bytes) = (0, ptr::null_mut());
-            let session = open.session.as_ptr();
-            let code = match format {
+            let code = open.alone(|session| match format {
                 // SAFETY: the session is open, and the others may be written to.
                 Format::Changeset => unsafe { sys::sqlite3session_changeset(session, &raw mut size, &raw mut bytes) },
                 // SAFETY: as above.
                 Format::Patchset => unsafe { sys::sqlite3session_patchset(session, &raw mut size, &raw mut bytes) },
-            };
+            });
             let mut copy = Vec::new();
             if let (Ok(size), false) = (usize::try_from(size), bytes.is_null()) {
                 // SAFETY: SQLite says that so many bytes begin there; they are copied before they are freed.
@@ -293,8 +299,11 @@ impl RawSession {
             }
             // SAFETY: null, or allocated by SQLite and left to the caller.
             unsafe { sys::sqlite3_free(bytes) };
-            // SAFETY: the connection of an open session is open.
-            if code == sys::SQLITE_OK { Ok(copy) } else { Err(unsafe { Failure::of(open.db.as_ptr(), code) }) }
+            match code? {
+                sys::SQLITE_OK => Ok(copy),
+                // SAFETY: the connection of an open session is open.
+                code => Err(unsafe { Failure::of(open.db.as_ptr(), code) }),
+            }
         })
     }
 
@@ -305,7 +314,7 @@ impl RawSession {
         format: Format,
         writer: &mut dyn Write,
     ) -> Result<Result<(), StreamError>, Unavailable> {
-        let result = self.with(Inside::Refuse, |open| {
+        let result = self.with(Needs::Session, |open| {
             let db = open.db.as_ptr();
             if db != handle.as_ptr() {
                 return Err(StreamFailure::OtherConnection);
@@ -315,23 +324,24 @@ impl RawSession {
                 Err(failure) => return Err(StreamFailure::Error(StreamError::Sqlite(failure))),
             };
             let mut output = Output { writer, db, error: None, panic: None };
-            let (session, context) = (open.session.as_ptr(), (&raw mut output).cast::<c_void>());
-            let code = match format {
+            let context = (&raw mut output).cast::<c_void>();
+            let code = open.alone(|session| match format {
                 // SAFETY: the session is open; the function has the type that SQLite calls, with a pointer to `output`, to
                 // which nothing else refers until the call is over.
                 Format::Changeset => unsafe { sys::sqlite3session_changeset_strm(session, Some(write), context) },
                 // SAFETY: as above.
                 Format::Patchset => unsafe { sys::sqlite3session_patchset_strm(session, Some(write), context) },
-            };
-            match (output.panic, output.error) {
-                (Some(panic), _) => Err(StreamFailure::Panic(panic)),
-                (None, Some(error)) => Err(StreamFailure::Error(StreamError::Io(error))),
-                _ if code != sys::SQLITE_OK => {
+            });
+            match (output.panic, output.error, code) {
+                (Some(panic), ..) => Err(StreamFailure::Panic(panic)),
+                (None, Some(error), _) => Err(StreamFailure::Error(StreamError::Io(error))),
+                (None, None, Ok(sys::SQLITE_OK)) => Ok(()),
+                (None, None, Ok(code)) => {
                     // SAFETY: the connection of an open session is open.
                     let failure = unsafe { Failure::of(db, code) };
                     Err(StreamFailure::Error(StreamError::Sqlite(failure)))
                 }
-                _ => Ok(()),
+                (None, None, Err(failure)) => Err(StreamFailure::Error(StreamError::Sqlite(failure))),
             }
         })?;
         match result {
@@ -375,7 +385,7 @@ impl Drop for RawSession {
     fn drop(&mut self) {
         // Where it cannot be deleted now, the session stays in the registry, disabled if that can be done at once, until the
         // next one is created or the connection closes.
-        let deleted = self.shared.with(Inside::Allow, |state| {
+        let deleted = self.shared.with(Needs::Flags, |state| {
             let db = state.as_ref()?.db;
             // SAFETY: the connection of an open session is open, and its mutex is held.
             let connection = unsafe { Connection::new(db) };
@@ -399,6 +409,30 @@ impl Drop for RawSession {
 }
 
 impl Open {
+    /// Runs SQLite's session code, in which functions of the user's may be called: collations, and those in DEFAULT clauses.
+    /// Where the connection is not borrowed they could change it, and with it what that code has pointers to. Therefore
+    /// nothing is recorded meanwhile, and if there was something to record, that is an error.
+    fn alone(&self, work: impl FnOnce(*mut sqlite3_session) -> c_int) -> Result<c_int, Failure> {
+        let (session, db) = (self.session.as_ptr(), self.db.as_ptr());
+        let _inside = callback::enter(db);
+        // SAFETY: the connection of an open session is open.
+        let before = unsafe { sys::sqlite3_total_changes(db) };
+        // SAFETY: the session is open; this reads a flag.
+        let enabled = unsafe { sys::sqlite3session_enable(session, -1) };
+        // SAFETY: as above; this sets it.
+        unsafe { sys::sqlite3session_enable(session, 0) };
+        let code = work(session);
+        // SAFETY: as above.
+        unsafe { sys::sqlite3session_enable(session, enabled) };
+        // SAFETY: as above.
+        let after = unsafe { sys::sqlite3_total_changes(db) };
+        if before == after {
+            return Ok(code);
+        }
+        let message = "a function of the connection changed the database meanwhile, unrecorded".into();
+        Err(Failure { code: sys::SQLITE_MISUSE, message })
+    }
+
     /// Deletes the session, and leaves dropping the filter to the caller. The caller holds the connection's mutex, and the
     /// connection runs no statement.
     fn delete_but_filter(self) -> Option<Filter> {
@@ -420,7 +454,7 @@ pub(crate) struct Remains(Vec<Filter>);
 /// Deletes the sessions whose owners are gone.
 fn bury_abandoned(registry: &Registry, remains: &mut Remains) {
     for shared in registry.abandoned() {
-        let buried = shared.with(Inside::Refuse, |state| {
+        let buried = shared.with(Needs::Session, |state| {
             let db = state.as_ref()?.db;
             // SAFETY: the connection of an open session is open, and its mutex is held.
             if unsafe { Connection::new(db) }.is_busy() {
