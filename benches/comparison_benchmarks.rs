@@ -3,7 +3,7 @@
 //! All are the same SQLite, and have run the same SQL text. Before anything is timed, all must have recorded the same bytes,
 //! and applying them must have made the same tables. Connections are opened, and tables filled, outside of what is timed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -138,8 +138,8 @@ impl Contestant for Raw {
 #[cfg(feature = "peers")]
 mod peers {
     use diesel_sqlite_session_benches::statements;
-    use rusqlite::Connection;
     use rusqlite::session::{Changeset, ConflictAction, Session};
+    use rusqlite::{Connection, OpenFlags};
 
     pub(super) struct Rusqlite {
         connection: Connection,
@@ -152,7 +152,12 @@ mod peers {
         type Patches = Changeset;
 
         fn open() -> Self {
-            Self { connection: Connection::open_in_memory().unwrap() }
+            // with the connection's mutex, as Diesel opens it
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_URI
+                | OpenFlags::SQLITE_OPEN_FULL_MUTEX;
+            Self { connection: Connection::open_in_memory_with_flags(flags).unwrap() }
         }
 
         fn execute(&self, sql: &str) {
@@ -194,17 +199,30 @@ mod peers {
 
 /// What SQL is run before a session is there, and what is recorded.
 struct Script {
+    rows: i32,
     before: String,
     recorded: String,
+    /// Whether the contestants have been found to agree.
+    checked: Cell<bool>,
 }
 
 impl Script {
     fn inserts(rows: i32) -> Self {
-        Self { before: String::new(), recorded: statements::inserts(rows) }
+        Self { rows, before: String::new(), recorded: statements::inserts(rows), checked: Cell::new(false) }
     }
 
     fn mixed(rows: i32) -> Self {
-        Self { before: statements::inserts(rows), recorded: statements::mixed(rows) }
+        let (before, recorded) = (statements::inserts(rows), statements::mixed(rows));
+        Self { rows, before, recorded, checked: Cell::new(false) }
+    }
+
+    /// A connection that has made the changes, and its session.
+    fn recorded<R, C: Contestant>(&self, work: impl FnOnce(&mut C::Session<'_>) -> R) -> R {
+        self.check();
+        let connection = self.seeded::<C>();
+        let mut session = connection.track();
+        connection.execute(&self.recorded);
+        work(&mut session)
     }
 
     /// A connection as it is before the changes.
@@ -226,7 +244,11 @@ impl Script {
         (changeset, patchset, contents)
     }
 
+    /// Makes sure, once, that all contestants do the same: where a benchmark runs, and not where one is only named.
     fn check(&self) {
+        if self.checked.replace(true) {
+            return;
+        }
         let expected = self.outcome::<Raw>();
         assert!(!expected.0.is_empty() && !expected.1.is_empty() && !expected.2.is_empty());
         assert!(self.outcome::<Ours>() == expected, "ours has other bytes, or another table, than SQLite");
@@ -274,31 +296,22 @@ fn track_again<C: Contestant>(group: &mut Group<'_>) {
     group.bench_function(C::NAME, |b| b.iter_batched(|| (), |()| connection.track(), BatchSize::PerIteration));
 }
 
-fn generate_changeset<C: Contestant>(group: &mut Group<'_>, script: &Script, rows: i32) {
-    group.bench_function(BenchmarkId::new(C::NAME, rows), |b| {
-        let connection = script.seeded::<C>();
-        let mut session = connection.track();
-        connection.execute(&script.recorded);
-        b.iter_with_large_drop(|| C::changeset(&mut session));
+fn generate_changeset<C: Contestant>(group: &mut Group<'_>, script: &Script) {
+    group.bench_function(BenchmarkId::new(C::NAME, script.rows), |b| {
+        script.recorded::<_, C>(|session| b.iter_with_large_drop(|| C::changeset(session)));
     });
 }
 
-fn generate_patchset<C: Contestant>(group: &mut Group<'_>, script: &Script, rows: i32) {
-    group.bench_function(BenchmarkId::new(C::NAME, rows), |b| {
-        let connection = script.seeded::<C>();
-        let mut session = connection.track();
-        connection.execute(&script.recorded);
-        b.iter_with_large_drop(|| C::patchset(&mut session));
+fn generate_patchset<C: Contestant>(group: &mut Group<'_>, script: &Script) {
+    group.bench_function(BenchmarkId::new(C::NAME, script.rows), |b| {
+        script.recorded::<_, C>(|session| b.iter_with_large_drop(|| C::patchset(session)));
     });
 }
 
 /// The first apply on a connection.
-fn apply<C: Contestant>(group: &mut Group<'_>, script: &Script, rows: i32) {
-    group.bench_function(BenchmarkId::new(C::NAME, rows), |b| {
-        let connection = script.seeded::<C>();
-        let mut session = connection.track();
-        connection.execute(&script.recorded);
-        let changes = C::changeset(&mut session);
+fn apply<C: Contestant>(group: &mut Group<'_>, script: &Script) {
+    group.bench_function(BenchmarkId::new(C::NAME, script.rows), |b| {
+        let changes = script.recorded::<_, C>(C::changeset);
         b.iter_batched_ref(
             || script.seeded::<C>(),
             |replica| replica.apply(black_box(&changes)),
@@ -308,16 +321,16 @@ fn apply<C: Contestant>(group: &mut Group<'_>, script: &Script, rows: i32) {
 }
 
 /// An apply on a connection that had one before, as a replica that is kept up to date.
-fn apply_again<C: Contestant>(group: &mut Group<'_>, script: &Script, rows: i32) {
-    group.bench_function(BenchmarkId::new(C::NAME, rows), |b| {
-        let connection = script.seeded::<C>();
-        let mut session = connection.track();
-        connection.execute(&script.recorded);
-        let changes = C::changeset(&mut session);
+fn apply_again<C: Contestant>(group: &mut Group<'_>, script: &Script) {
+    group.bench_function(BenchmarkId::new(C::NAME, script.rows), |b| {
+        let changes = script.recorded::<_, C>(C::changeset);
         let replica = script.seeded::<C>();
         replica.apply(&changes);
         b.iter_batched(
-            || replica.execute("DELETE FROM items"),
+            || {
+                replica.execute("DELETE FROM items");
+                replica.execute(&script.before);
+            },
             |()| replica.apply(black_box(&changes)),
             BatchSize::PerIteration,
         );
@@ -325,8 +338,9 @@ fn apply_again<C: Contestant>(group: &mut Group<'_>, script: &Script, rows: i32)
 }
 
 /// The first apply of bytes that come from elsewhere, which ours checks before; the others take them as they are.
-fn apply_bytes(group: &mut Group<'_>, script: &Script, rows: i32) {
-    group.bench_function(BenchmarkId::new("ours_from_bytes", rows), |b| {
+fn apply_bytes(group: &mut Group<'_>, script: &Script) {
+    group.bench_function(BenchmarkId::new("ours_from_bytes", script.rows), |b| {
+        script.check();
         let bytes = script.outcome::<Raw>().0;
         b.iter_batched_ref(
             || script.seeded::<Ours>().connection.into_inner(),
@@ -337,8 +351,9 @@ fn apply_bytes(group: &mut Group<'_>, script: &Script, rows: i32) {
 }
 
 /// Everything from the first session to its changeset: statements are run by the contestants' own means.
-fn record<C: Contestant>(group: &mut Group<'_>, script: &Script, rows: i32) {
-    group.bench_function(BenchmarkId::new(C::NAME, rows), |b| {
+fn record<C: Contestant>(group: &mut Group<'_>, script: &Script) {
+    group.bench_function(BenchmarkId::new(C::NAME, script.rows), |b| {
+        script.check();
         b.iter_batched_ref(
             || script.seeded::<C>(),
             |connection| {
@@ -369,46 +384,44 @@ fn comparison(criterion: &mut Criterion) {
     each!(track_again(&mut group));
     group.finish();
 
-    let scripts: Vec<(i32, Script)> = sizes.iter().map(|&rows| (rows, Script::inserts(rows))).collect();
-    for (_, script) in &scripts {
-        script.check();
-    }
+    let scripts: Vec<Script> = sizes.iter().map(|&rows| Script::inserts(rows)).collect();
     let mut group = criterion.benchmark_group("changeset");
-    for (rows, script) in &scripts {
-        configure(&mut group, *rows);
-        each!(generate_changeset(&mut group, script, *rows));
+    for script in &scripts {
+        configure(&mut group, script.rows);
+        each!(generate_changeset(&mut group, script));
     }
     group.finish();
     let mut group = criterion.benchmark_group("patchset");
-    for (rows, script) in &scripts {
-        configure(&mut group, *rows);
-        each!(generate_patchset(&mut group, script, *rows));
+    for script in &scripts {
+        configure(&mut group, script.rows);
+        each!(generate_patchset(&mut group, script));
     }
     group.finish();
     let mut group = criterion.benchmark_group("apply_first");
-    for (rows, script) in &scripts {
-        configure(&mut group, *rows);
-        each!(apply(&mut group, script, *rows));
-        apply_bytes(&mut group, script, *rows);
+    for script in &scripts {
+        configure(&mut group, script.rows);
+        each!(apply(&mut group, script));
+        apply_bytes(&mut group, script);
     }
     group.finish();
     let mut group = criterion.benchmark_group("apply_again");
-    for (rows, script) in &scripts {
-        configure(&mut group, *rows);
-        each!(apply_again(&mut group, script, *rows));
+    for script in &scripts {
+        configure(&mut group, script.rows);
+        each!(apply_again(&mut group, script));
     }
     group.finish();
 
-    let script = Script::mixed(100);
-    script.check();
-    let mut group = criterion.benchmark_group("mixed_record_and_changeset");
-    configure(&mut group, 100);
-    each!(record(&mut group, &script, 100));
-    group.finish();
-    let mut group = criterion.benchmark_group("mixed_apply_first");
-    configure(&mut group, 100);
-    each!(apply(&mut group, &script, 100));
-    group.finish();
+    for &rows in sizes {
+        let script = Script::mixed(rows);
+        let mut group = criterion.benchmark_group("mixed_record_and_changeset");
+        configure(&mut group, rows);
+        each!(record(&mut group, &script));
+        group.finish();
+        let mut group = criterion.benchmark_group("mixed_apply_again");
+        configure(&mut group, rows);
+        each!(apply_again(&mut group, &script));
+        group.finish();
+    }
 }
 
 criterion_group!(benches, comparison);

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_sqlite_session::{ConflictAction, Session, SqliteSessionExt};
@@ -81,52 +81,42 @@ fn creation(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn generation(criterion: &mut Criterion) {
-    for format in ["changeset", "patchset"] {
-        let mut group = criterion.benchmark_group(format!("generate_{format}"));
-        for &rows in sizes() {
-            group.throughput(Throughput::Elements(rows.unsigned_abs().into()));
-            group.sample_size(if rows > 1000 { 10 } else { 50 }).measurement_time(Duration::from_secs(3));
-            group.bench_function(BenchmarkId::from_parameter(rows), |b| {
-                let (_connection, mut session) = recorded(rows);
-                if format == "changeset" {
-                    b.iter_with_large_drop(|| session.changeset().unwrap());
-                } else {
-                    b.iter_with_large_drop(|| session.patchset().unwrap());
-                }
-            });
-        }
-        group.finish();
+/// Runs a benchmark for each size, `each(bencher, rows)`.
+fn by_size(criterion: &mut Criterion, name: &str, mut each: impl FnMut(&mut Bencher<'_>, i32)) {
+    let mut group = criterion.benchmark_group(name);
+    for &rows in sizes() {
+        group.throughput(Throughput::Elements(rows.unsigned_abs().into()));
+        group.sample_size(if rows > 1000 { 10 } else { 50 }).measurement_time(Duration::from_secs(3));
+        group.bench_function(BenchmarkId::from_parameter(rows), |b| each(b, rows));
     }
+    group.finish();
+}
+
+fn generation(criterion: &mut Criterion) {
+    by_size(criterion, "generate_changeset", |b, rows| {
+        let (_connection, mut session) = recorded(rows);
+        b.iter_with_large_drop(|| session.changeset().unwrap());
+    });
+    by_size(criterion, "generate_patchset", |b, rows| {
+        let (_connection, mut session) = recorded(rows);
+        b.iter_with_large_drop(|| session.patchset().unwrap());
+    });
 }
 
 fn applying(criterion: &mut Criterion) {
-    for format in ["changeset", "patchset"] {
-        let mut group = criterion.benchmark_group(format!("apply_{format}"));
-        for &rows in sizes() {
-            group.throughput(Throughput::Elements(rows.unsigned_abs().into()));
-            group.sample_size(if rows > 1000 { 10 } else { 50 }).measurement_time(Duration::from_secs(3));
-            group.bench_function(BenchmarkId::from_parameter(rows), |b| {
-                let (_connection, mut session) = recorded(rows);
-                if format == "changeset" {
-                    let changeset = session.changeset().unwrap();
-                    b.iter_batched_ref(
-                        open,
-                        |replica| replica.apply_changeset(black_box(&changeset), |_| ConflictAction::Abort).unwrap(),
-                        BatchSize::PerIteration,
-                    );
-                } else {
-                    let patchset = session.patchset().unwrap();
-                    b.iter_batched_ref(
-                        open,
-                        |replica| replica.apply_patchset(black_box(&patchset), |_| ConflictAction::Abort).unwrap(),
-                        BatchSize::PerIteration,
-                    );
-                }
-            });
-        }
-        group.finish();
-    }
+    let abort = |_| ConflictAction::Abort;
+    by_size(criterion, "apply_changeset", |b, rows| {
+        let (_connection, mut session) = recorded(rows);
+        let changeset = session.changeset().unwrap();
+        let apply = |replica: &mut SqliteConnection| replica.apply_changeset(black_box(&changeset), abort).unwrap();
+        b.iter_batched_ref(open, apply, BatchSize::PerIteration);
+    });
+    by_size(criterion, "apply_patchset", |b, rows| {
+        let (_connection, mut session) = recorded(rows);
+        let patchset = session.patchset().unwrap();
+        let apply = |replica: &mut SqliteConnection| replica.apply_patchset(black_box(&patchset), abort).unwrap();
+        b.iter_batched_ref(open, apply, BatchSize::PerIteration);
+    });
 }
 
 fn mixed(criterion: &mut Criterion) {

@@ -125,7 +125,7 @@ impl SqliteSessionExt for SqliteConnection {
         mut on_conflict: impl FnMut(ConflictType) -> ConflictAction,
     ) -> Result<(), ApplyError> {
         let changeset = changeset.checked()?;
-        apply::run(self, changeset.as_bytes(), changeset.tables(), &mut on_conflict)
+        apply::run(self, changeset.as_bytes(), changeset.records(), &mut on_conflict)
     }
 
     fn apply_patchset<P: PatchsetInput + ?Sized>(
@@ -134,6 +134,6 @@ impl SqliteSessionExt for SqliteConnection {
         mut on_conflict: impl FnMut(ConflictType) -> ConflictAction,
     ) -> Result<(), ApplyError> {
         let patchset = patchset.checked()?;
-        apply::run(self, patchset.as_bytes(), patchset.tables(), &mut on_conflict)
+        apply::run(self, patchset.as_bytes(), patchset.records(), &mut on_conflict)
     }
 }

@@ -1,14 +1,18 @@
 //! What the database's own SQL can do to an apply that SQLite does not reckon with.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::format;
 use std::string::String;
 
 use crate::ffi::Failure;
 use crate::ffi::statement::Connection;
+use crate::schema::Kind;
 
-/// What the SQL of a database's tables and triggers says.
+/// What a database has, and what its SQL says.
+#[derive(Default)]
 pub(super) struct Clauses {
+    /// The tables and views of `main`, by their names in lower case.
+    tables: BTreeMap<String, Kind>,
     /// The tables whose constraints can roll the whole transaction back, in lower case. SQLite would go on applying without a
     /// transaction, and what it applies then would stay.
     rollback_tables: BTreeSet<String>,
@@ -18,43 +22,49 @@ pub(super) struct Clauses {
     triggers: BTreeSet<String>,
     /// Whether a foreign key says what a DELETE does.
     references: bool,
-    /// Whether there are other schemas than `main`.
-    other_schemas: bool,
 }
 
 impl Clauses {
     pub(super) fn read(connection: Connection<'_>) -> Result<Self, Failure> {
-        let of = |schema: &str| {
-            let query = format!("SELECT type, tbl_name, sql FROM {schema}.sqlite_schema");
-            connection.rows(&query, &[], |row| (row.text(0), row.text(1), row.text(2)))
+        let mut clauses = Self::default();
+        let mut read = |query: &str, temporary: bool| {
+            connection.rows(query, |row| clauses.add(&row.text(0), &row.text(1), &row.text(2), temporary))
         };
-        let mut statements = of("main")?;
-        // asking for the temporary schema would make one
-        let schemas = connection.rows("PRAGMA database_list", &[], |row| row.integer(0))?;
-        if schemas.contains(&1) {
-            statements.extend(of("temp")?);
-        }
-        let mut clauses = Self {
-            rollback_tables: BTreeSet::new(),
-            rollback_triggers: false,
-            triggers: BTreeSet::new(),
-            references: false,
-            other_schemas: schemas.len() > 1,
-        };
-        for (kind, table, sql) in statements {
-            let rolls_back = has_rollback_clause(&sql);
-            if kind == "trigger" {
-                clauses.triggers.insert(table.to_ascii_lowercase());
-                clauses.rollback_triggers |= rolls_back;
-            } else {
-                clauses.references |= has(&sql, b"references") && has(&sql, b"delete");
-                if rolls_back {
-                    clauses.rollback_tables.insert(table.to_ascii_lowercase());
-                }
-            }
+        read("SELECT type, tbl_name, sql FROM main.sqlite_schema", false)?;
+        if connection.has_temp() {
+            read("SELECT type, tbl_name, sql FROM temp.sqlite_schema", true)?;
         }
         clauses.rollback_triggers |= !clauses.triggers.is_empty() && !clauses.rollback_tables.is_empty();
         Ok(clauses)
+    }
+
+    fn add(&mut self, kind: &str, table: &str, sql: &str, temporary: bool) {
+        let table = table.to_ascii_lowercase();
+        let rolls_back = has_rollback_clause(sql);
+        if kind == "trigger" {
+            self.triggers.insert(table);
+            self.rollback_triggers |= rolls_back;
+            return;
+        }
+        self.references |= has(sql, b"references") && has(sql, b"delete");
+        if rolls_back {
+            self.rollback_tables.insert(table.clone());
+        }
+        let kind = match kind {
+            "view" => Kind::View,
+            // SQLite writes these words so, whatever the user wrote
+            "table" if sql.starts_with("CREATE VIRTUAL TABLE") => Kind::Virtual,
+            "table" => Kind::Table,
+            _ => return,
+        };
+        if !temporary {
+            self.tables.insert(table, kind);
+        }
+    }
+
+    /// Of which kind the table is, if it is there. The name is in lower case.
+    pub(super) fn kind(&self, table: &str) -> Option<Kind> {
+        self.tables.get(table).copied()
     }
 
     /// Whether a change of the table can roll the whole transaction back. The name is in lower case.
@@ -69,14 +79,11 @@ impl Clauses {
         if self.triggers.contains(table) {
             return Ok(false);
         }
-        if self.references && connection.rows("PRAGMA foreign_keys", &[], |row| row.integer(0))?.contains(&1) {
+        if self.references && connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1) {
             return Ok(false);
         }
-        if !self.other_schemas {
-            return Ok(true);
-        }
         let list = format!("PRAGMA table_list('{}')", table.replace('\'', "''"));
-        Ok(connection.rows(&list, &[], |_| ())?.len() == 1)
+        Ok(connection.rows(&list, |_| ())?.len() == 1)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::format;
+use std::ptr;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
@@ -12,7 +13,7 @@ use crate::ffi::Failure;
 use crate::ffi::apply::Flags;
 use crate::ffi::statement::Connection;
 use crate::schema::{Fit, LiveTable, check_section};
-use crate::wire::{Operation, Record, Tables};
+use crate::wire::{Operation, Record, Records};
 
 /// Changes that fit a database.
 pub(super) struct Fitted<'a> {
@@ -24,62 +25,31 @@ pub(super) struct Fitted<'a> {
 pub(super) fn fit<'a>(
     connection: Connection<'_>,
     bytes: &'a [u8],
-    tables: Tables<'_>,
+    records: Records<'a>,
 ) -> Result<Fitted<'a>, ApplyError> {
-    let mut seen: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    let mut edits = Vec::new();
-    let mut clauses = None;
+    let mut fitting = Fitting { connection, clauses: None, ordinals: BTreeMap::new(), edits: Vec::new() };
     let mut flags = Flags::default();
-    for table in tables {
-        if table.records().next().is_none() {
+    let mut section: Option<&[u8]> = None;
+    let mut updates = false;
+    for record in records {
+        // each section has ordinals of its own, in their place among the bytes
+        if section.is_none_or(|ordinals| !ptr::eq(ordinals, record.key_ordinals())) {
+            fitting.begin_section(&record)?;
+            section = Some(record.key_ordinals());
+            updates = false;
+        }
+        if record.operation() != Operation::Update {
             continue;
         }
-        let name = table.name();
-        let failed = |failure: Failure| ApplyError::Sqlite {
-            operation: "reading the schema",
-            table: Some(name.to_string()),
-            error: failure.into(),
-        };
-        let clauses: &Clauses = match &mut clauses {
-            Some(clauses) => clauses,
-            none => none.insert(Clauses::read(connection).map_err(failed)?),
-        };
-        let lower = name.to_ascii_lowercase();
-        match seen.get(&lower) {
-            Some(ordinals) if ordinals == table.key_ordinals() => {}
-            Some(ordinals) => {
-                // SQLite takes two sections of one table for one, whatever the second says of itself
-                let says = |ordinals: &[u8]| format!("{} columns with the key {ordinals:?}", ordinals.len());
-                return Err(SchemaMismatch {
-                    table: name.to_string(),
-                    column: None,
-                    expected: says(ordinals),
-                    found: format!("{} in another section", says(table.key_ordinals())),
-                }
-                .into());
-            }
-            None => {
-                if clauses.can_roll_back(&lower) {
-                    return Err(ApplyError::RollbackClause { table: name.to_string() });
-                }
-                seen.insert(lower.clone(), table.key_ordinals().to_vec());
-            }
+        if sets_nothing(&record) {
+            fitting.edits.push((record.offset(), record.byte_length(), Vec::new()));
         }
-        let live = LiveTable::read(connection, "main", name).map_err(failed)?;
-        if let Fit::WithOrdinals(ordinals) = check_section(name, table.key_ordinals(), live.as_ref())? {
-            edits.push((table.key_offset(), ordinals.len(), ordinals));
-        }
-        let mut updates = false;
-        for record in table.records() {
-            updates |= record.operation() == Operation::Update;
-            if sets_nothing(&record) {
-                edits.push((record.offset(), record.byte_length(), Vec::new()));
-            }
-        }
-        if updates && !flags.no_update_loop {
-            flags.no_update_loop = !clauses.allow_update_loop(connection, &lower).map_err(failed)?;
+        if !updates {
+            updates = true;
+            flags.no_update_loop |= !fitting.allow_update_loop(record.table())?;
         }
     }
+    let edits = fitting.edits;
     if edits.is_empty() {
         return Ok(Fitted { bytes: Cow::Borrowed(bytes), flags });
     }
@@ -92,6 +62,66 @@ pub(super) fn fit<'a>(
     }
     edited.extend_from_slice(bytes.get(done..).unwrap_or_default());
     Ok(Fitted { bytes: Cow::Owned(edited), flags })
+}
+
+struct Fitting<'a, 'conn> {
+    connection: Connection<'conn>,
+    clauses: Option<Clauses>,
+    /// The key ordinals of the tables met so far, by their names in lower case.
+    ordinals: BTreeMap<String, &'a [u8]>,
+    /// What to put in the place of which bytes: where they begin, how many they are.
+    edits: Vec<(usize, usize, Vec<u8>)>,
+}
+
+impl<'a> Fitting<'a, '_> {
+    fn clauses(&mut self, table: &str) -> Result<&Clauses, ApplyError> {
+        Ok(match &mut self.clauses {
+            Some(clauses) => clauses,
+            none => none.insert(Clauses::read(self.connection).map_err(reading_failed(table))?),
+        })
+    }
+
+    /// Compares a section, by its first record, with the table.
+    fn begin_section(&mut self, first: &Record<'a>) -> Result<(), ApplyError> {
+        let (connection, name, ordinals) = (self.connection, first.table(), first.key_ordinals());
+        let lower = name.to_ascii_lowercase();
+        let clauses = self.clauses(name)?;
+        if clauses.can_roll_back(&lower) {
+            return Err(ApplyError::RollbackClause { table: name.to_string() });
+        }
+        let live = clauses.kind(&lower).map(|kind| LiveTable::read_columns(connection, "main", name, kind));
+        let live = live.transpose().map_err(reading_failed(name))?;
+        if let Some(other) = self.ordinals.insert(lower, ordinals).filter(|other| *other != ordinals) {
+            // SQLite takes two sections of one table for one, whatever the second says of itself
+            let says = |ordinals: &[u8]| format!("{} columns with the key {ordinals:?}", ordinals.len());
+            return Err(SchemaMismatch {
+                table: name.to_string(),
+                column: None,
+                expected: says(other),
+                found: format!("{} in another section", says(ordinals)),
+            }
+            .into());
+        }
+        if let Fit::WithOrdinals(live) = check_section(name, ordinals, live.as_ref())? {
+            let header = ordinals.len().saturating_add(name.len()).saturating_add(1);
+            self.edits.push((first.offset().saturating_sub(header), ordinals.len(), live));
+        }
+        Ok(())
+    }
+
+    fn allow_update_loop(&mut self, table: &str) -> Result<bool, ApplyError> {
+        let connection = self.connection;
+        let clauses = self.clauses(table)?;
+        clauses.allow_update_loop(connection, &table.to_ascii_lowercase()).map_err(reading_failed(table))
+    }
+}
+
+fn reading_failed(table: &str) -> impl FnOnce(Failure) -> ApplyError + use<'_> {
+    |failure| ApplyError::Sqlite {
+        operation: "reading the schema",
+        table: Some(table.to_string()),
+        error: failure.into(),
+    }
 }
 
 /// Whether an UPDATE sets no column outside the key. SQLite writes such where a key changed to an equal one, beside an INSERT

@@ -12,7 +12,7 @@ use crate::error::ApplyError;
 use crate::ffi::apply::{ApplyFailure, apply};
 use crate::ffi::handle::with_handle;
 use crate::ffi::statement::Connection;
-use crate::wire::{Changeset, ChangesetRef, ParseError, Patchset, PatchsetRef, Tables};
+use crate::wire::{Changeset, ChangesetRef, ParseError, Patchset, PatchsetRef, Records};
 
 /// What kept a change from being applied, in
 /// [SQLite's terms](https://www.sqlite.org/session/c_changeset_conflict.html).
@@ -151,11 +151,11 @@ inputs!(Patchset, PatchsetRef, PatchsetInput);
 pub(crate) fn run(
     connection: &mut SqliteConnection,
     bytes: &[u8],
-    tables: Tables<'_>,
+    records: Records<'_>,
     handler: &mut dyn FnMut(ConflictType) -> ConflictAction,
 ) -> Result<(), ApplyError> {
     with_handle(connection, |handle| {
-        let fitted = fit(Connection::from(handle), bytes, tables)?;
+        let fitted = fit(Connection::from(handle), bytes, records)?;
         apply(handle, &fitted.bytes, fitted.flags, handler).map_err(|failure| match failure {
             ApplyFailure::Aborted => ApplyError::ConflictAborted,
             ApplyFailure::Panicked => ApplyError::ConflictHandlerPanicked,

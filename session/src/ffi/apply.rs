@@ -5,7 +5,6 @@ use std::ptr;
 use std::string::String;
 
 use super::handle::Handle;
-use super::statement::Connection;
 use super::sys::{self, sqlite3, sqlite3_changeset_iter};
 use super::{Failure, callback};
 use crate::apply::{ConflictAction, ConflictType};
@@ -78,8 +77,8 @@ pub(crate) fn apply(
     let Ok(size) = c_int::try_from(bytes.len()) else {
         return Err(ApplyFailure::TooLarge);
     };
-    let _open =
-        Connection::from(handle).keep_open().map_err(|failure| ApplyFailure::Sqlite { failure, table: None })?;
+    // functions of the connection's may be called, by triggers
+    let _inside = callback::enter(db);
     // SAFETY: the connection is open.
     let in_transaction = unsafe { sys::sqlite3_get_autocommit(db) } == 0;
     let mut context = Context { db, handler, table: None, end: None };

@@ -63,8 +63,8 @@ pub(crate) fn with_handle<R>(
 /// Asks the SQL function of an earlier call.
 ///
 /// A user could have put another function in its place, and that could have called ours on another connection. Therefore only
-/// a connection that is open and has a registry is accepted, and it is pinned; whoever runs a user's code on it holds a
-/// statement too, so that this code cannot close it.
+/// a connection that is open and has a registry is accepted, and it is pinned; whoever runs a user's code on it notes that, so
+/// that this code cannot close it.
 fn ask(connection: &mut SqliteConnection) -> Option<(NonNull<sqlite3>, registry::Pinned)> {
     let query = concat!("SELECT \"diesel_sqlite_session_", env!("CARGO_PKG_VERSION"), "\"()");
     let (result, db) = probe::capture(|| connection.batch_execute(query));

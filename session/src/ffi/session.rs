@@ -319,10 +319,6 @@ impl RawSession {
             if db != handle.as_ptr() {
                 return Err(StreamFailure::OtherConnection);
             }
-            let _open = match Connection::from(handle).keep_open() {
-                Ok(statement) => statement,
-                Err(failure) => return Err(StreamFailure::Error(StreamError::Sqlite(failure))),
-            };
             let mut output = Output { writer, db, error: None, panic: None };
             let context = (&raw mut output).cast::<c_void>();
             let code = open.alone(|session| match format {

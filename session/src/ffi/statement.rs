@@ -1,14 +1,14 @@
 //! The few queries that are made through the handle: of a table's columns, where no `SqliteConnection` is at hand.
 
-use core::ffi::{c_char, c_int};
+use core::ffi::{CStr, c_int};
 use core::marker::PhantomData;
+use std::borrow::Cow;
 use std::ptr::{self, NonNull};
-use std::string::String;
 use std::vec::Vec;
 
+use super::Failure;
 use super::handle::Handle;
 use super::sys::{self, sqlite3, sqlite3_stmt};
-use super::{Failure, text};
 
 /// An open connection that nobody else uses meanwhile.
 #[derive(Clone, Copy)]
@@ -31,14 +31,9 @@ impl Connection<'_> {
         Self { db, _open: PhantomData }
     }
 
-    /// Runs a query whose parameters are text, and maps its rows.
-    pub(crate) fn rows<R>(
-        self,
-        query: &str,
-        parameters: &[&str],
-        mut row: impl FnMut(&Row<'_>) -> R,
-    ) -> Result<Vec<R>, Failure> {
-        let statement = self.prepare(query, parameters)?;
+    /// Runs a query and maps its rows.
+    pub(crate) fn rows<R>(self, query: &str, mut row: impl FnMut(&Row<'_>) -> R) -> Result<Vec<R>, Failure> {
+        let statement = self.prepare(query)?;
         let mut rows = Vec::new();
         loop {
             // SAFETY: the statement is prepared, and finalized only when dropped.
@@ -51,34 +46,23 @@ impl Connection<'_> {
         }
     }
 
-    fn prepare(self, query: &str, parameters: &[&str]) -> Result<Statement, Failure> {
+    fn prepare(self, query: &str) -> Result<Statement, Failure> {
         let db = self.db.as_ptr();
-        let size = |text: &str| c_int::try_from(text.len()).unwrap_or(c_int::MAX);
+        let size = c_int::try_from(query.len()).unwrap_or(c_int::MAX);
         let mut raw = ptr::null_mut();
         // SAFETY: the connection is open; the query's length is given; `raw` may be written to; the tail is not asked for.
-        let code =
-            unsafe { sys::sqlite3_prepare_v2(db, query.as_ptr().cast(), size(query), &raw mut raw, ptr::null_mut()) };
-        let Some(raw) = NonNull::new(raw).filter(|_| code == sys::SQLITE_OK) else {
+        let code = unsafe { sys::sqlite3_prepare_v2(db, query.as_ptr().cast(), size, &raw mut raw, ptr::null_mut()) };
+        match NonNull::new(raw).filter(|_| code == sys::SQLITE_OK) {
+            Some(raw) => Ok(Statement { raw }),
             // SAFETY: the connection is open.
-            return Err(unsafe { Failure::of(db, code) });
-        };
-        let statement = Statement { raw };
-        for (index, parameter) in (1..).zip(parameters) {
-            let start = parameter.as_ptr().cast::<c_char>();
-            // SAFETY: the statement has not been stepped; the length is that of the text, which SQLite copies.
-            let code =
-                unsafe { sys::sqlite3_bind_text(raw.as_ptr(), index, start, size(parameter), sys::SQLITE_TRANSIENT()) };
-            if code != sys::SQLITE_OK {
-                // SAFETY: the connection is open.
-                return Err(unsafe { Failure::of(db, code) });
-            }
+            None => Err(unsafe { Failure::of(db, code) }),
         }
-        Ok(statement)
     }
 
-    /// A statement that does nothing: while it exists, `sqlite3_close` refuses, whatever a callback of the user's may try.
-    pub(super) fn keep_open(self) -> Result<Statement, Failure> {
-        self.prepare("SELECT 1", &[])
+    /// Whether the connection has tables in the schema `temp`. To ask for them would make it one.
+    pub(crate) fn has_temp(self) -> bool {
+        // SAFETY: the connection is open; the name is a C string. -1 stands for a schema that is not there.
+        unsafe { sys::sqlite3_db_readonly(self.db.as_ptr(), c"temp".as_ptr()) != -1 }
     }
 
     /// Whether a statement has been stepped and is not yet at its end.
@@ -98,7 +82,7 @@ impl Connection<'_> {
     }
 }
 
-pub(super) struct Statement {
+struct Statement {
     raw: NonNull<sqlite3_stmt>,
 }
 
@@ -122,10 +106,14 @@ impl Row<'_> {
     }
 
     /// Text; empty where there is none.
-    pub(crate) fn text(&self, column: c_int) -> String {
+    pub(crate) fn text(&self, column: c_int) -> Cow<'_, str> {
         // SAFETY: as above.
         let start = unsafe { sys::sqlite3_column_text(self.statement.raw.as_ptr(), column) };
-        // SAFETY: null or a C string, which is copied before the statement moves on.
-        unsafe { text(start.cast()) }
+        if start.is_null() {
+            return Cow::Borrowed("");
+        }
+        // SAFETY: a C string, which stays where it is until the statement moves on: not before `self` is gone. Nothing else
+        // asks for the column in another form.
+        unsafe { CStr::from_ptr(start.cast()) }.to_string_lossy()
     }
 }

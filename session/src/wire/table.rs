@@ -90,13 +90,6 @@ impl<'a> Table<'a> {
         key_columns(self.header.key)
     }
 
-    /// The byte of the input at which the key ordinals begin.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn key_offset(&self) -> usize {
-        let after = self.total.saturating_sub(self.rest.remaining());
-        after.saturating_sub(self.header.name.len()).saturating_sub(1).saturating_sub(self.header.key.len())
-    }
-
     /// The changes of this section.
     pub fn records(&self) -> Records<'a> {
         Records::of_section(self)
