@@ -67,6 +67,7 @@
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
+#![recursion_limit = "256"]
 
 extern crate alloc;
 #[cfg(all(feature = "std", not(test)))]
@@ -84,6 +85,8 @@ mod ffi;
 mod schema;
 #[cfg(feature = "sqlite")]
 mod session;
+#[cfg(feature = "derive")]
+mod typed;
 pub mod wire;
 
 #[cfg(feature = "sqlite")]
@@ -97,6 +100,17 @@ pub use schema::{TrackableTable, UntrackedTable};
 #[cfg(feature = "sqlite")]
 pub use session::Session;
 
+#[cfg(feature = "derive")]
+pub use diesel_sqlite_session_derive::Tracked;
+/// What the derive's code refers to: not for users.
+#[cfg(feature = "derive")]
+#[doc(hidden)]
+pub use typed::private as __private;
+#[cfg(feature = "derive")]
+pub use typed::{
+    Change, Changes, CowValue, DecodeError, DecodeErrorKind, Field, FromChanges, FromPatches, FromSqlValue, Patch,
+    Patches, RustType, TableInfo, ToSqlValue, Tracked, TrackedSet, ValueError,
+};
 pub use wire::{
     Changeset, ChangesetRef, Format, MAX_VALUE_LENGTH, Operation, ParseError, ParseErrorKind, Patchset, PatchsetRef,
     Record, Records, Table, Tables, Value, Values,

@@ -114,6 +114,15 @@ pub(crate) struct Declared {
     key: Vec<String>,
 }
 
+#[cfg(feature = "derive")]
+impl From<&crate::typed::TableInfo> for Declared {
+    fn from(table: &crate::typed::TableInfo) -> Self {
+        let columns = || table.columns().iter().map(ToString::to_string);
+        let key = columns().zip(table.key_ordinals()).filter(|(_, place)| **place != 0);
+        Self { table: table.name().to_string(), columns: columns().collect(), key: key.map(|(name, _)| name).collect() }
+    }
+}
+
 mod sealed {
     pub trait Sealed {}
 }

@@ -69,6 +69,23 @@ impl Session {
         self.attach_unchecked(&declared.table)
     }
 
+    /// Records the changes of all tables of a set, after a look at each as [`attach`](Self::attach) takes. If one is not what the
+    /// set says, none is attached.
+    ///
+    /// Columns that the set [skips](crate::Tracked#skip) are recorded all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`attach`](Self::attach).
+    #[cfg(feature = "derive")]
+    pub fn attach_set<S: crate::typed::TrackedSet>(&mut self) -> Result<(), SessionError> {
+        for table in S::TABLES {
+            let live = self.live(table.name())?;
+            schema::check_declared(&(*table).into(), live.as_ref(), self.rowids)?;
+        }
+        S::TABLES.iter().try_for_each(|table| self.attach_unchecked(table.name()))
+    }
+
     /// Records the changes of a table whose name is known at run time alone.
     ///
     /// # Errors

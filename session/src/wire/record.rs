@@ -108,6 +108,24 @@ impl<'a> Record<'a> {
         self.raw.before.len().saturating_add(self.raw.after.len()).saturating_add(2)
     }
 
+    /// The byte of the input at which this value of a column stands.
+    #[cfg(feature = "derive")]
+    pub(crate) fn offset_of(&self, column: usize, value: Value<'a>) -> Option<usize> {
+        let key_alone = self.raw.operation == Operation::Delete && self.format == Format::Patchset;
+        let before = self.offset.saturating_add(2);
+        let after = before.saturating_add(self.raw.before.len());
+        for (start, bytes) in [(before, self.raw.before), (after, self.raw.after)] {
+            let mut cursor = Cursor::new(bytes);
+            for (place, _) in self.table.key.iter().enumerate().filter(|(_, key)| !key_alone || **key != 0) {
+                let at = start.saturating_add(bytes.len()).saturating_sub(cursor.remaining());
+                if cursor.value() == Some(value) && place == column {
+                    return Some(at);
+                }
+            }
+        }
+        None
+    }
+
     /// What column `column` held before the change, if that is recorded; `None` too where there is no such column.
     ///
     /// This reads the record from its start; for several columns, [`old_values`](Self::old_values) reads it once.

@@ -1,0 +1,28 @@
+//! Changes as typed Rust values, over Diesel's `table!` schemas. This stands on [`wire`](crate::wire) and on Diesel's types
+//! and columns, and knows nothing of SQLite's C API.
+//!
+//! - [`change`]: [`Tracked`], which the derive implements, and [`Change`] and [`Patch`]
+//! - [`set`]: sets of tables, and the iterators over their changes
+//! - [`value`]: one value, by the SQL type of its column; [`via_diesel`] for types that have only Diesel's traits
+//! - [`table`]: names, columns and keys, as constants
+//! - [`reader`], [`encode`], [`private`]: what the derive's code calls
+
+mod change;
+mod encode;
+mod error;
+mod field;
+#[doc(hidden)]
+pub mod private;
+mod reader;
+mod set;
+mod table;
+mod value;
+#[cfg(feature = "sqlite")]
+mod via_diesel;
+
+pub use change::{Change, Patch, Tracked};
+pub use error::{DecodeError, DecodeErrorKind, ValueError};
+pub use field::Field;
+pub use set::{Changes, FromChanges, FromPatches, Patches, TrackedSet};
+pub use table::TableInfo;
+pub use value::{CowValue, FromSqlValue, RustType, ToSqlValue};

@@ -1,0 +1,136 @@
+//! Values by way of SQLite, for types that have only Diesel's own traits: a database in memory is asked for the value.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::string::String;
+use std::vec::Vec;
+
+use diesel::deserialize::FromSqlRow;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Binary, Double, HasSqlType, Nullable, SingleValue, Text};
+use diesel::sqlite::Sqlite;
+
+use super::{CowValue, ValueError};
+use crate::wire::Value;
+
+std::thread_local! {
+    static SCRATCH: RefCell<Option<SqliteConnection>> = const { RefCell::new(None) };
+}
+
+/// Runs a query on this thread's scratch database.
+fn with_scratch<R>(work: impl FnOnce(&mut SqliteConnection) -> QueryResult<R>) -> Result<R, ValueError> {
+    // out of its place while it is used: a type's own code may come here again
+    let taken = SCRATCH.try_with(|scratch| scratch.borrow_mut().take()).ok().flatten();
+    let mut connection = match taken {
+        Some(connection) => connection,
+        None => SqliteConnection::establish(":memory:").map_err(ValueError::invalid)?,
+    };
+    let result = work(&mut connection);
+    let _ = SCRATCH.try_with(|scratch| scratch.replace(Some(connection)));
+    result.map_err(|error| match error {
+        diesel::result::Error::DeserializationError(error) | diesel::result::Error::SerializationError(error) => {
+            ValueError::invalid(error)
+        }
+        error => ValueError::invalid(error),
+    })
+}
+
+/// `SELECT ?`, the value in its own storage class, read as `ST`.
+struct SelectValue<'a, ST> {
+    value: Value<'a>,
+    sql_type: std::marker::PhantomData<ST>,
+}
+
+impl<ST: SingleValue> Query for SelectValue<'_, ST> {
+    type SqlType = ST;
+}
+
+impl<ST> QueryId for SelectValue<'_, ST> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Conn, ST> RunQueryDsl<Conn> for SelectValue<'_, ST> {}
+
+impl<ST> QueryFragment<Sqlite> for SelectValue<'_, ST> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("SELECT ");
+        match &self.value {
+            Value::Null => out.push_sql("NULL"),
+            Value::Integer(integer) => out.push_bind_param::<BigInt, _>(integer)?,
+            Value::Real(real) => out.push_bind_param::<Double, _>(real)?,
+            Value::Text(bytes) => {
+                let text = std::str::from_utf8(bytes)
+                    .map_err(|_| diesel::result::Error::DeserializationError(Box::new(ValueError::Utf8)))?;
+                out.push_bind_param::<Text, str>(text)?;
+            }
+            Value::Blob(bytes) => out.push_bind_param::<Binary, [u8]>(bytes)?,
+        }
+        Ok(())
+    }
+}
+
+/// Reads a value as Diesel does.
+pub(super) fn decode<T, ST>(value: Value<'_>) -> Result<T, ValueError>
+where
+    T: FromSqlRow<ST, Sqlite> + 'static,
+    ST: SingleValue + QueryId + 'static,
+    Sqlite: HasSqlType<ST>,
+{
+    with_scratch(|connection| SelectValue::<ST> { value, sql_type: std::marker::PhantomData }.get_result(connection))
+}
+
+/// `SELECT typeof(v), v, v, v, v FROM (SELECT ? AS v)`
+struct SelectClass<'a, T: ?Sized, ST> {
+    value: &'a T,
+    sql_type: std::marker::PhantomData<ST>,
+}
+
+impl<T: ?Sized, ST> Query for SelectClass<'_, T, ST> {
+    type SqlType = (Text, Nullable<BigInt>, Nullable<Double>, Nullable<Text>, Nullable<Binary>);
+}
+
+impl<T: ?Sized, ST> QueryId for SelectClass<'_, T, ST> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Conn, T: ?Sized, ST> RunQueryDsl<Conn> for SelectClass<'_, T, ST> {}
+
+impl<T, ST> QueryFragment<Sqlite> for SelectClass<'_, T, ST>
+where
+    T: ToSql<ST, Sqlite> + ?Sized,
+    Sqlite: HasSqlType<ST>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        let class = |class: &str| std::format!(", CASE typeof(v) WHEN '{class}' THEN v END");
+        out.push_sql("SELECT typeof(v)");
+        for name in ["integer", "real", "text", "blob"] {
+            out.push_sql(&class(name));
+        }
+        out.push_sql(" FROM (SELECT ");
+        out.push_bind_param::<ST, T>(self.value)?;
+        out.push_sql(" AS v)");
+        Ok(())
+    }
+}
+
+/// Writes a value as Diesel does.
+pub(super) fn encode<T, ST>(value: &T) -> Result<CowValue<'static>, ValueError>
+where
+    T: ToSql<ST, Sqlite> + ?Sized,
+    Sqlite: HasSqlType<ST>,
+{
+    type Classes = (String, Option<i64>, Option<f64>, Option<String>, Option<Vec<u8>>);
+    let query = SelectClass::<T, ST> { value, sql_type: std::marker::PhantomData };
+    let (_, integer, real, text, blob) = with_scratch(|connection| query.get_result::<Classes>(connection))?;
+    Ok(match (integer, real, text, blob) {
+        (Some(integer), ..) => CowValue::Integer(integer),
+        (_, Some(real), ..) => CowValue::Real(real),
+        (_, _, Some(text), _) => CowValue::Text(Cow::Owned(text)),
+        (.., Some(blob)) => CowValue::Blob(Cow::Owned(blob)),
+        _ => CowValue::Null,
+    })
+}
