@@ -7,7 +7,7 @@
 ///
 /// let email = Field::Changed { old: None, new: Some("ada@example.org") };
 /// assert_eq!(email.changed(), Some((&None, &Some("ada@example.org"))));
-/// assert_eq!(Field::<i32>::Unchanged.new(), None);
+/// assert_eq!(Field::<i32>::Unchanged.new_value(), None);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Field<T> {
@@ -46,7 +46,7 @@ impl<T> Field<T> {
     }
 
     /// The old value, if the column changed.
-    pub const fn old(&self) -> Option<&T> {
+    pub const fn old_value(&self) -> Option<&T> {
         match self {
             Self::Unchanged => None,
             Self::Changed { old, .. } => Some(old),
@@ -54,7 +54,7 @@ impl<T> Field<T> {
     }
 
     /// The new value, if the column changed.
-    pub const fn new(&self) -> Option<&T> {
+    pub const fn new_value(&self) -> Option<&T> {
         match self {
             Self::Unchanged => None,
             Self::Changed { new, .. } => Some(new),

@@ -1,5 +1,7 @@
 //! What the code that the derive writes refers to. Nothing here is for users, and nothing of it is promised.
 
+#![allow(clippy::missing_errors_doc, clippy::type_complexity)]
+
 use core::marker::PhantomData;
 
 pub use super::change::DecodeRow;

@@ -1,5 +1,7 @@
 //! What the code that the derive writes calls to read a record. Nothing here is for users.
 
+#![allow(clippy::missing_errors_doc)]
+
 use super::{DecodeError, Field, TableInfo, ValueError};
 use crate::wire::{Record, Value, Values};
 
