@@ -411,7 +411,8 @@ fn comparison(criterion: &mut Criterion) {
     }
     group.finish();
 
-    for &rows in sizes {
+    // at 100,000 rows, recording takes SQLite seconds
+    for &rows in sizes.iter().filter(|rows| **rows <= 10_000) {
         let script = Script::mixed(rows);
         let mut group = criterion.benchmark_group("mixed_record_and_changeset");
         configure(&mut group, rows);

@@ -5,6 +5,8 @@ use diesel::SqliteConnection;
 use crate::apply::{self, ChangesetInput, ConflictAction, ConflictType, PatchsetInput};
 use crate::error::{ApplyError, SessionError};
 use crate::session::Session;
+#[cfg(feature = "derive")]
+use crate::{CaptureError, Captured, FromChanges};
 
 mod sealed {
     pub trait Sealed {}
@@ -56,6 +58,49 @@ pub trait SqliteSessionExt: sealed::Sealed {
     ///
     /// As [`create_session`](Self::create_session).
     fn create_session_on(&mut self, schema: &str) -> Result<Session, SessionError>;
+
+    /// Runs a closure in a transaction, and gives what it returns with the changes that it made to the tables of the set `S`, as
+    /// typed values. If it fails, or a change does not fit the set, everything is rolled back. In a transaction already, it is
+    /// a savepoint.
+    ///
+    /// ```
+    /// use diesel::prelude::*;
+    /// use diesel_sqlite_session::{Change, SqliteSessionExt, Tracked};
+    ///
+    /// diesel::table! {
+    ///     users (id) {
+    ///         id -> Integer,
+    ///         name -> Text,
+    ///     }
+    /// }
+    ///
+    /// #[derive(Debug, PartialEq, Tracked)]
+    /// #[diesel(table_name = users)]
+    /// pub struct User {
+    ///     id: i32,
+    ///     name: String,
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = SqliteConnection::establish(":memory:")?;
+    /// # diesel::sql_query("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL)").execute(&mut conn)?;
+    /// let captured = conn.capture::<Change<users::table>, _, _, _>(|conn| {
+    ///     diesel::insert_into(users::table).values((users::id.eq(1), users::name.eq("Ada"))).execute(conn)
+    /// })?;
+    /// assert_eq!(captured.value, 1);
+    /// assert_eq!(captured.changes, [Change::Insert(User { id: 1, name: "Ada".into() })]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`CaptureError`].
+    #[cfg(feature = "derive")]
+    fn capture<S, T, E, F>(&mut self, work: F) -> Result<Captured<S, T>, CaptureError<E>>
+    where
+        S: for<'a> FromChanges<'a>,
+        F: FnOnce(&mut SqliteConnection) -> Result<T, E>;
 
     /// Applies a changeset to the `main` database. `on_conflict` is asked about each change that does not fit.
     ///
@@ -117,6 +162,15 @@ impl SqliteSessionExt for SqliteConnection {
 
     fn create_session_on(&mut self, schema: &str) -> Result<Session, SessionError> {
         Session::create(self, schema)
+    }
+
+    #[cfg(feature = "derive")]
+    fn capture<S, T, E, F>(&mut self, work: F) -> Result<Captured<S, T>, CaptureError<E>>
+    where
+        S: for<'a> FromChanges<'a>,
+        F: FnOnce(&mut SqliteConnection) -> Result<T, E>,
+    {
+        crate::capture::capture(self, work)
     }
 
     fn apply_changeset<C: ChangesetInput + ?Sized>(

@@ -75,6 +75,8 @@ extern crate std;
 
 #[cfg(feature = "sqlite")]
 mod apply;
+#[cfg(all(feature = "derive", feature = "sqlite"))]
+mod capture;
 #[cfg(feature = "sqlite")]
 mod error;
 #[cfg(feature = "sqlite")]
@@ -91,6 +93,8 @@ pub mod wire;
 
 #[cfg(feature = "sqlite")]
 pub use apply::{ChangesetInput, ConflictAction, ConflictType, PatchsetInput};
+#[cfg(all(feature = "derive", feature = "sqlite"))]
+pub use capture::{CaptureError, Captured};
 #[cfg(feature = "sqlite")]
 pub use error::{ApplyError, HandleError, SchemaMismatch, SessionError, SqliteError};
 #[cfg(feature = "sqlite")]
@@ -109,7 +113,7 @@ pub use typed::private as __private;
 #[cfg(feature = "derive")]
 pub use typed::{
     Change, Changes, CowValue, DecodeError, DecodeErrorKind, Field, FromChanges, FromPatches, FromSqlValue, Patch,
-    Patches, RustType, TableInfo, ToSqlValue, Tracked, TrackedSet, ValueError,
+    Patches, RecordColumn, RustType, TableInfo, ToSqlValue, Tracked, TrackedSet, ValueError,
 };
 pub use wire::{
     Changeset, ChangesetRef, Format, MAX_VALUE_LENGTH, Operation, ParseError, ParseErrorKind, Patchset, PatchsetRef,

@@ -4,10 +4,12 @@
 //! - [`change`]: [`Tracked`], which the derive implements, and [`Change`] and [`Patch`]
 //! - [`set`]: sets of tables, and the iterators over their changes
 //! - [`value`]: one value, by the SQL type of its column; [`via_diesel`] for types that have only Diesel's traits
+//! - [`column`]: one column of a record that is not read as a row
 //! - [`table`]: names, columns and keys, as constants
 //! - [`reader`], [`encode`], [`private`]: what the derive's code calls
 
 mod change;
+mod column;
 mod encode;
 mod error;
 mod field;
@@ -21,6 +23,7 @@ mod value;
 mod via_diesel;
 
 pub use change::{Change, Patch, Tracked};
+pub use column::RecordColumn;
 pub use error::{DecodeError, DecodeErrorKind, ValueError};
 pub use field::Field;
 pub use set::{Changes, FromChanges, FromPatches, Patches, TrackedSet};
