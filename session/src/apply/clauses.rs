@@ -82,6 +82,9 @@ impl Clauses {
         if self.references && connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1) {
             return Ok(false);
         }
+        if !connection.has_other_schemas() {
+            return Ok(true);
+        }
         let list = format!("PRAGMA table_list('{}')", table.replace('\'', "''"));
         Ok(connection.rows(&list, |_| ())?.len() == 1)
     }

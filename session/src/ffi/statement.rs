@@ -65,6 +65,12 @@ impl Connection<'_> {
         unsafe { sys::sqlite3_db_readonly(self.db.as_ptr(), c"temp".as_ptr()) != -1 }
     }
 
+    /// Whether the connection has another schema than `main`.
+    pub(crate) fn has_other_schemas(self) -> bool {
+        // SAFETY: the connection is open; any number may be asked for. 0 is `main`, 1 `temp`, and others are attached.
+        self.has_temp() || !unsafe { sys::sqlite3_db_name(self.db.as_ptr(), 2) }.is_null()
+    }
+
     /// Whether a statement has been stepped and is not yet at its end.
     pub(super) fn is_busy(self) -> bool {
         let mut statement = ptr::null_mut();

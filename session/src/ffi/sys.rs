@@ -36,6 +36,7 @@ mod native {
     pub(crate) type Conflict = Option<unsafe extern "C" fn(*mut c_void, c_int, *mut sqlite3_changeset_iter) -> c_int>;
 
     unsafe extern "C" {
+        pub(crate) fn sqlite3_db_name(db: *mut sqlite3, number: c_int) -> *const c_char;
         pub(crate) fn sqlite3_get_clientdata(db: *mut sqlite3, name: *const c_char) -> *mut c_void;
         pub(crate) fn sqlite3_set_clientdata(
             db: *mut sqlite3,
@@ -117,16 +118,16 @@ mod wasm {
         SQLITE_CHANGESET_ABORT, SQLITE_CHANGESET_OMIT, SQLITE_CHANGESET_REPLACE, SQLITE_DIRECTONLY, SQLITE_DONE,
         SQLITE_ERROR, SQLITE_FCNTL_PDB, SQLITE_IOERR_SHORT_READ, SQLITE_MISUSE, SQLITE_NOTFOUND, SQLITE_OK, SQLITE_ROW,
         SQLITE_UTF8, sqlite3, sqlite3_changeset_iter, sqlite3_column_int64, sqlite3_column_text, sqlite3_context,
-        sqlite3_context_db_handle, sqlite3_create_function_v2, sqlite3_db_readonly, sqlite3_errcode, sqlite3_errmsg,
-        sqlite3_errstr, sqlite3_exec, sqlite3_file, sqlite3_finalize, sqlite3_free, sqlite3_get_autocommit,
-        sqlite3_get_clientdata, sqlite3_int64, sqlite3_io_methods, sqlite3_libversion_number, sqlite3_mutex,
-        sqlite3_next_stmt, sqlite3_prepare_v2, sqlite3_session, sqlite3_set_clientdata, sqlite3_step, sqlite3_stmt,
-        sqlite3_stmt_busy, sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value, sqlite3_vfs, sqlite3_vfs_register,
-        sqlite3changeset_apply_v2, sqlite3session_attach, sqlite3session_changeset, sqlite3session_changeset_size,
-        sqlite3session_changeset_strm, sqlite3session_create, sqlite3session_delete, sqlite3session_diff,
-        sqlite3session_enable, sqlite3session_indirect, sqlite3session_isempty, sqlite3session_memory_used,
-        sqlite3session_object_config, sqlite3session_patchset, sqlite3session_patchset_strm,
-        sqlite3session_table_filter,
+        sqlite3_context_db_handle, sqlite3_create_function_v2, sqlite3_db_name, sqlite3_db_readonly, sqlite3_errcode,
+        sqlite3_errmsg, sqlite3_errstr, sqlite3_exec, sqlite3_file, sqlite3_finalize, sqlite3_free,
+        sqlite3_get_autocommit, sqlite3_get_clientdata, sqlite3_int64, sqlite3_io_methods, sqlite3_libversion_number,
+        sqlite3_mutex, sqlite3_next_stmt, sqlite3_prepare_v2, sqlite3_session, sqlite3_set_clientdata, sqlite3_step,
+        sqlite3_stmt, sqlite3_stmt_busy, sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value, sqlite3_vfs,
+        sqlite3_vfs_register, sqlite3changeset_apply_v2, sqlite3session_attach, sqlite3session_changeset,
+        sqlite3session_changeset_size, sqlite3session_changeset_strm, sqlite3session_create, sqlite3session_delete,
+        sqlite3session_diff, sqlite3session_enable, sqlite3session_indirect, sqlite3session_isempty,
+        sqlite3session_memory_used, sqlite3session_object_config, sqlite3session_patchset,
+        sqlite3session_patchset_strm, sqlite3session_table_filter,
     };
 
     // That SQLite is compiled without mutexes. Their functions are declared all the same, but a module that uses one cannot
