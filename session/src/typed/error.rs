@@ -146,6 +146,13 @@ impl DecodeError {
         }))
     }
 
+    /// An error of a change that is not there, which checked bytes do not have.
+    #[cold]
+    pub(crate) fn of_nothing(table: &str) -> Self {
+        let (table, kind) = (table.to_string(), DecodeErrorKind::Value(ValueError::Missing));
+        Self(Box::new(Inner { table, column: None, sql_type: None, kind, found: None, offset: 0 }))
+    }
+
     /// What is wrong.
     pub fn kind(&self) -> &DecodeErrorKind {
         &self.0.kind

@@ -6,13 +6,13 @@ use core::marker::PhantomData;
 
 pub use super::change::DecodeRow;
 pub use super::encode::EncodeRow;
-pub use super::reader::{Reader, Side};
+pub use super::reader::{Reader, Side, Source as Record};
 pub use super::set::{FromChanges, FromPatches, TrackedSet};
 pub use super::table::{ColumnList, KeyList, OneColumn, TableName};
 pub use super::{
     Change, CowValue, DecodeError, Field, FromSqlValue, Patch, RustType, TableInfo, ToSqlValue, Tracked, ValueError,
 };
-pub use crate::wire::{Record, Value};
+pub use crate::wire::Value;
 pub use core;
 pub use diesel;
 

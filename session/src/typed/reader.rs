@@ -3,44 +3,31 @@
 #![allow(clippy::missing_errors_doc)]
 
 use super::{DecodeError, Field, TableInfo, ValueError};
-use crate::wire::{Record, Value, Values};
+use crate::wire::Value;
+#[doc(hidden)]
+pub use crate::wire::source::{Side, Source};
 
-/// One record, and the table that it is read as.
+/// One change, and the table that it is read as.
 #[doc(hidden)]
 pub struct Reader<'r, 'de> {
-    record: &'r Record<'de>,
+    source: &'r Source<'de>,
     table: &'static TableInfo,
 }
 
-/// The values of one side of a record, by column.
-#[doc(hidden)]
-pub type Side<'de, const N: usize> = [Option<Value<'de>>; N];
-
 impl<'r, 'de> Reader<'r, 'de> {
-    pub(super) fn new(record: &'r Record<'de>, table: &'static TableInfo) -> Self {
-        Self { record, table }
-    }
-
     #[inline]
-    fn side<const N: usize>(values: Values<'de>) -> Side<'de, N> {
-        let mut side = [None; N];
-        let mut slots = side.iter_mut();
-        values.for_each(|value| {
-            if let Some(slot) = slots.next() {
-                *slot = value;
-            }
-        });
-        side
+    pub(super) fn new(source: &'r Source<'de>, table: &'static TableInfo) -> Self {
+        Self { source, table }
     }
 
     #[inline]
     pub fn old<const N: usize>(&self) -> Side<'de, N> {
-        Self::side(self.record.old_values())
+        self.source.old()
     }
 
     #[inline]
     pub fn new_values<const N: usize>(&self) -> Side<'de, N> {
-        Self::side(self.record.new_values())
+        self.source.new_values()
     }
 
     /// A column of a whole row, or of a key.
@@ -67,7 +54,11 @@ impl<'r, 'de> Reader<'r, 'de> {
         sql_type: fn() -> &'static str,
         decode: impl Fn(Value<'de>) -> Result<T, ValueError>,
     ) -> Result<T, DecodeError> {
-        if column >= self.record.column_count() { Ok(T::default()) } else { self.value(side, column, sql_type, decode) }
+        if column >= self.source.key_ordinals().len() {
+            Ok(T::default())
+        } else {
+            self.value(side, column, sql_type, decode)
+        }
     }
 
     /// A column of an UPDATE of a changeset.
@@ -117,7 +108,12 @@ impl<'r, 'de> Reader<'r, 'de> {
         error: ValueError,
     ) -> DecodeError {
         let name = self.table.columns().get(column).copied().unwrap_or_default();
-        let value = value.map(|value| (value, self.record.offset_of(column, value).unwrap_or(self.record.offset())));
-        DecodeError::of_value(self.record, name, sql_type(), value, error)
+        match self.source.record() {
+            Some(record) => {
+                let offset = |value| record.offset_of(column, value).unwrap_or(record.offset());
+                DecodeError::of_value(&record, name, sql_type(), value.map(|value| (value, offset(value))), error)
+            }
+            None => DecodeError::of_nothing(self.source.table()),
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use super::change::{Change, DecodeRow, Patch, Tracked};
 use super::error::DecodeErrorKind;
-use super::reader::Reader;
+use super::reader::{Reader, Source};
 use super::{DecodeError, TableInfo};
 use crate::wire::{Changeset, ChangesetRef, Operation, Patchset, PatchsetRef, Record, Records};
 
@@ -38,7 +38,7 @@ impl<T: Tracked> TrackedSet for Patch<T> {
 pub trait FromChanges<'a>: TrackedSet + Sized {
     /// Reads a change of the table at this place in [`TABLES`](TrackedSet::TABLES).
     #[doc(hidden)]
-    fn read(table: usize, record: &Record<'a>) -> Result<Self, DecodeError>;
+    fn read(table: usize, source: &Source<'a>) -> Result<Self, DecodeError>;
 }
 
 /// A set that the changes of a patchset can be read as.
@@ -50,14 +50,14 @@ pub trait FromChanges<'a>: TrackedSet + Sized {
 pub trait FromPatches<'a>: TrackedSet + Sized {
     /// Reads a change of the table at this place in [`TABLES`](TrackedSet::TABLES).
     #[doc(hidden)]
-    fn read(table: usize, record: &Record<'a>) -> Result<Self, DecodeError>;
+    fn read(table: usize, source: &Source<'a>) -> Result<Self, DecodeError>;
 }
 
 impl<'a, T: DecodeRow<'a>> FromChanges<'a> for Change<T> {
     #[inline]
-    fn read(_: usize, record: &Record<'a>) -> Result<Self, DecodeError> {
-        let reader = Reader::new(record, &T::TABLE);
-        match record.operation() {
+    fn read(_: usize, source: &Source<'a>) -> Result<Self, DecodeError> {
+        let reader = Reader::new(source, &T::TABLE);
+        match source.operation() {
             Operation::Insert => T::inserted(&reader).map(Self::Insert),
             Operation::Update => T::updated(&reader).map(Self::Update),
             Operation::Delete => T::deleted(&reader).map(Self::Delete),
@@ -67,9 +67,9 @@ impl<'a, T: DecodeRow<'a>> FromChanges<'a> for Change<T> {
 
 impl<'a, T: DecodeRow<'a>> FromPatches<'a> for Patch<T> {
     #[inline]
-    fn read(_: usize, record: &Record<'a>) -> Result<Self, DecodeError> {
-        let reader = Reader::new(record, &T::TABLE);
-        match record.operation() {
+    fn read(_: usize, source: &Source<'a>) -> Result<Self, DecodeError> {
+        let reader = Reader::new(source, &T::TABLE);
+        match source.operation() {
             Operation::Insert => T::inserted(&reader).map(Self::Insert),
             Operation::Update => T::patched(&reader).map(Self::Update),
             Operation::Delete => T::key(&reader).map(Self::Delete),
@@ -97,46 +97,71 @@ impl<'a> Tagged<'a> {
         Self { records, section: None, skip_unknown: false }
     }
 
+    /// Reads the next change with `read`, which is given its table's place among `tables`.
     #[inline]
-    fn next(&mut self, tables: &'static [&'static TableInfo]) -> Option<(Record<'a>, Result<usize, DecodeError>)> {
+    fn next<S>(
+        &mut self,
+        tables: &'static [&'static TableInfo],
+        read: impl FnOnce(usize, &Source<'a>) -> Result<S, DecodeError>,
+    ) -> Option<Result<S, DecodeError>> {
         loop {
-            let record = self.records.next()?;
+            let source = self.records.next_source()?;
             // each section has ordinals of its own, in their place among the bytes
             let section = match self.section {
-                Some(section) if std::ptr::eq(section.ordinals, record.key_ordinals()) => section,
-                _ => match find(tables, &record) {
-                    Ok(table) => *self.section.insert(Section { ordinals: record.key_ordinals(), table }),
-                    Err(error) => return Some((record, Err(error))),
-                },
+                Some(section) if std::ptr::eq(section.ordinals, source.key_ordinals()) => Ok(section.table),
+                _ => self.begin_section(tables, &source),
             };
-            match section.table {
-                Some(table) => return Some((record, Ok(table))),
-                None if self.skip_unknown => {}
-                None => {
-                    let error = DecodeError::of_table(&record, None, DecodeErrorKind::UnknownTable);
-                    return Some((record, Err(error)));
+            let result = match section {
+                Ok(Some(table)) => read(table, &source),
+                Ok(None) if self.skip_unknown => {
+                    self.records.pass(&source);
+                    continue;
                 }
+                Ok(None) => Err(failed(&source, None, DecodeErrorKind::UnknownTable)),
+                Err(error) => Err(error),
+            };
+            match &result {
+                Ok(_) => self.records.pass_read(&source),
+                Err(_) => self.records.pass(&source),
             }
+            return Some(result);
         }
+    }
+
+    #[cold]
+    fn begin_section(
+        &mut self,
+        tables: &'static [&'static TableInfo],
+        first: &Source<'a>,
+    ) -> Result<Option<usize>, DecodeError> {
+        let table = find(tables, first)?;
+        self.section = Some(Section { ordinals: first.key_ordinals(), table });
+        Ok(table)
     }
 }
 
-/// The table that a record is of, if it is one of these, and fits.
 #[cold]
-fn find(tables: &'static [&'static TableInfo], record: &Record<'_>) -> Result<Option<usize>, DecodeError> {
-    let is_it = |table: &&'static TableInfo| table.name().eq_ignore_ascii_case(record.table());
+fn failed(source: &Source<'_>, column: Option<&'static str>, kind: DecodeErrorKind) -> DecodeError {
+    match source.record() {
+        Some(record) => DecodeError::of_table(&record, column, kind),
+        None => DecodeError::of_nothing(source.table()),
+    }
+}
+
+/// The table that a change is of, if it is one of these, and fits.
+fn find(tables: &'static [&'static TableInfo], source: &Source<'_>) -> Result<Option<usize>, DecodeError> {
+    let is_it = |table: &&'static TableInfo| table.name().eq_ignore_ascii_case(source.table());
     let Some((place, table)) = tables.iter().copied().enumerate().find(|(_, table)| is_it(table)) else {
         return Ok(None);
     };
-    let (expected, found) = (table.columns().len(), record.column_count());
+    let (expected, found) = (table.columns().len(), source.key_ordinals().len());
     if found > expected || found.saturating_add(table.optional()) < expected {
-        let kind = DecodeErrorKind::ColumnCount { expected, found };
-        return Err(DecodeError::of_table(record, None, kind));
+        return Err(failed(source, None, DecodeErrorKind::ColumnCount { expected, found }));
     }
-    for (column, (declared, recorded)) in table.key_ordinals().iter().zip(record.key_ordinals()).enumerate() {
+    for (column, (declared, recorded)) in table.key_ordinals().iter().zip(source.key_ordinals()).enumerate() {
         if (*declared == 0) != (*recorded == 0) {
             let column = table.columns().get(column).copied();
-            return Err(DecodeError::of_table(record, column, DecodeErrorKind::PrimaryKey));
+            return Err(failed(source, column, DecodeErrorKind::PrimaryKey));
         }
     }
     Ok(Some(place))
@@ -168,13 +193,12 @@ macro_rules! typed {
             /// Gives each change with the [`Record`] that it was read from, which knows its table's name, whether it is
             /// [indirect](Record::indirect), and where it stands.
             pub fn with_records(mut self) -> impl Iterator<Item = Result<(Record<'a>, S), DecodeError>> {
-                std::iter::from_fn(move || self.next_with_record())
-            }
-
-            #[inline]
-            fn next_with_record(&mut self) -> Option<Result<(Record<'a>, S), DecodeError>> {
-                let (record, table) = self.tagged.next(S::TABLES)?;
-                Some(table.and_then(|table| Ok((record, S::read(table, &record)?))))
+                std::iter::from_fn(move || {
+                    self.tagged.next(S::TABLES, |table, source| {
+                        let record = source.record().ok_or_else(|| DecodeError::of_nothing(source.table()))?;
+                        Ok((record, S::read(table, source)?))
+                    })
+                })
             }
         }
 
@@ -183,8 +207,7 @@ macro_rules! typed {
 
             #[inline]
             fn next(&mut self) -> Option<Self::Item> {
-                let (record, table) = self.tagged.next(S::TABLES)?;
-                Some(table.and_then(|table| S::read(table, &record)))
+                self.tagged.next(S::TABLES, S::read)
             }
         }
 

@@ -165,6 +165,8 @@ mod error;
 mod invert;
 mod record;
 mod set;
+#[cfg(feature = "derive")]
+pub(crate) mod source;
 #[cfg(feature = "std")]
 mod stream;
 mod table;

@@ -311,13 +311,13 @@ impl fmt::Debug for Values<'_> {
 #[derive(Clone)]
 #[must_use = "iterators are lazy"]
 pub struct Records<'a> {
-    rest: Cursor<'a>,
-    format: Format,
-    table: Option<Header<'a>>,
+    pub(super) rest: Cursor<'a>,
+    pub(super) format: Format,
+    pub(super) table: Option<Header<'a>>,
     /// Whether to stop at the next table header.
     one_section: bool,
     /// The length of the whole input.
-    total: usize,
+    pub(super) total: usize,
 }
 
 impl<'a> Records<'a> {
@@ -336,7 +336,7 @@ impl<'a> Records<'a> {
     }
 
     #[cold]
-    fn next_section(&mut self) -> Option<Header<'a>> {
+    pub(super) fn next_section(&mut self) -> Option<Header<'a>> {
         if self.one_section {
             return None;
         }
