@@ -126,9 +126,13 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// conflict, and so unasked.
     ///
     /// UPDATEs that are in each other's way, as where two rows exchange unique values, are made by deleting a row and inserting
-    /// it again (SQLite 3.53 and later), unless a DELETE could do more than that: where the table has triggers, a foreign key
-    /// says `ON DELETE` and foreign keys are on, or another schema has a table of the same name. There they are
+    /// it again (SQLite 3.53 and later), unless that could do more: where the table has triggers or more columns than the
+    /// changes, the database has foreign keys and they are on, or another schema has a table of the same name. There they are
     /// [`ConflictType::Constraint`].
+    ///
+    /// Text is applied as it is, also where it is not UTF-8. A collation that was registered through Diesel ends the process
+    /// when it is given such text: for bytes from strangers, look at [`Value::as_str`](crate::Value::as_str) of what goes into
+    /// columns with one.
     ///
     /// While applying, SQLite sets [`defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys), and
     /// leaves it off.

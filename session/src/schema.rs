@@ -32,6 +32,19 @@ pub(crate) enum Kind {
     Virtual,
 }
 
+impl Kind {
+    /// What a row of `sqlite_schema` is, if it is a table or a view.
+    pub(crate) fn of(kind: &str, sql: &str) -> Option<Self> {
+        match kind {
+            "view" => Some(Self::View),
+            // SQLite writes these words so, whatever the user wrote
+            "table" if sql.starts_with("CREATE VIRTUAL TABLE") => Some(Self::Virtual),
+            "table" => Some(Self::Table),
+            _ => None,
+        }
+    }
+}
+
 struct LiveColumn {
     name: String,
     /// The place in the key, counted from 1, or 0.
@@ -42,13 +55,9 @@ struct LiveColumn {
 
 impl LiveTable {
     pub(crate) fn read(connection: Connection<'_>, schema: &str, table: &str) -> Result<Option<Self>, Failure> {
-        let kinds = connection.rows(&pragma("table_list", schema, table), |row| match &*row.text(2) {
-            "view" => Kind::View,
-            "virtual" => Kind::Virtual,
-            _ => Kind::Table,
-        })?;
-        match kinds.into_iter().next() {
-            Some(kind) => Self::read_columns(connection, schema, table, kind).map(Some),
+        let is_it = |(name, _): &(String, Kind)| name.eq_ignore_ascii_case(table);
+        match tables_of(connection, schema)?.into_iter().find(is_it) {
+            Some((_, kind)) => Self::read_columns(connection, schema, table, kind).map(Some),
             None => Ok(None),
         }
     }
@@ -84,12 +93,25 @@ impl LiveTable {
         self.columns.iter().any(|column| column.key != 0)
     }
 
+    fn has_column(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether a row can be deleted and inserted again with so many columns, and its rowid, and be as it was.
+    pub(crate) fn is_whole(&self, columns: usize) -> bool {
+        self.effective().len() == columns && !self.has_column("_rowid_")
+    }
+
     /// Why SQLite does not record the table, if it does not.
     fn not_recorded(&self, rowids: bool) -> Option<&'static str> {
         match self.kind {
             Kind::View => Some("a view"),
             Kind::Virtual => Some("a virtual table"),
             Kind::Table if !self.has_key() && !rowids => Some("a table without a primary key"),
+            // SQLite's name of the rowid: it would take the column for it
+            Kind::Table if !self.has_key() && self.has_column("_rowid_") => {
+                Some("a table without a primary key, and with a column called _rowid_")
+            }
             Kind::Table => None,
         }
     }
@@ -99,6 +121,16 @@ impl LiveTable {
         let rowid = (!self.has_key()).then_some(("rowid", 1));
         rowid.into_iter().chain(self.recorded().map(|column| (column.name.as_str(), column.key))).collect()
     }
+}
+
+/// The tables and views of a schema.
+///
+/// Not by `PRAGMA table_list`, which compiles every view, and with that may call functions of the user's.
+fn tables_of(connection: Connection<'_>, schema: &str) -> Result<Vec<(String, Kind)>, Failure> {
+    let query = format!("SELECT type, name, sql FROM \"{}\".sqlite_schema", schema.replace('"', "\"\""));
+    let rows =
+        connection.rows(&query, |row| Some((row.text(1).into_owned(), Kind::of(&row.text(0), &row.text(2))?)))?;
+    Ok(rows.into_iter().flatten().collect())
 }
 
 /// A pragma about a table. Straight ones take half the time of those in a FROM clause, which a small apply would feel.
@@ -334,14 +366,13 @@ pub(crate) fn untracked(
     schema: &str,
     rowids: bool,
 ) -> Result<Vec<UntrackedTable>, Failure> {
-    let tables = format!("PRAGMA '{}'.table_list", schema.replace('\'', "''"));
-    let mut names = connection.rows(&tables, |row| (row.text(1).into_owned(), row.text(2).into_owned()))?;
-    names.retain(|(name, kind)| kind != "view" && name != "sqlite_schema" && name != "sqlite_temp_schema");
-    names.sort();
+    let mut tables = tables_of(connection, schema)?;
+    tables.retain(|(_, kind)| *kind != Kind::View);
+    tables.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut untracked = Vec::new();
-    for (name, _) in names {
-        let live = LiveTable::read(connection, schema, &name)?;
-        if let Some(reason) = live.and_then(|live| live.not_recorded(rowids)) {
+    for (name, kind) in tables {
+        let live = LiveTable::read_columns(connection, schema, &name, kind)?;
+        if let Some(reason) = live.not_recorded(rowids) {
             untracked.push(UntrackedTable { name, reason });
         }
     }

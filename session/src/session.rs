@@ -25,7 +25,8 @@ use crate::wire::{Changeset, Format, Patchset};
 /// Nor does it need the connection to be at rest: while another thread works with that, a call waits its turn. What takes
 /// changes, compares tables or looks at the schema runs SQL; it waits until no statement has rows left to be read
 /// (`load_iter`) and until the message of an error has surely been read, for which it takes ten milliseconds after the
-/// connection's last failure. After five seconds the answer is [`SessionError::Busy`].
+/// connection's last failure. After five seconds the answer is [`SessionError::Busy`]. Known limit: a thread that the system
+/// suspends for longer than these ten milliseconds, just between an error and Diesel's reading of it, may read another.
 ///
 /// What is recorded is the difference to the state before: a row that is inserted and deleted again leaves nothing. Rows with
 /// NULL in their key are not recorded. What is rolled back is not in the changes.
@@ -181,7 +182,9 @@ impl Session {
     /// # Errors
     ///
     /// [`SessionError::Sqlite`] if SQLite fails: with `SQLITE_SCHEMA` if a table that was recorded is gone (the error
-    /// names it, if it was attached by itself) or has other columns, with `SQLITE_NOMEM` if the changes take more than 2 GiB: see [`changeset_to`](Self::changeset_to).
+    /// names it, if it was attached by itself) or has other columns, with `SQLITE_NOMEM` if the changes take more than 2 GiB: see
+    /// [`changeset_to`](Self::changeset_to). A session that failed so at a change, or because its table was gone, has lost what
+    /// it recorded and fails from then on: create another.
     pub fn changeset(&mut self) -> Result<Changeset, SessionError> {
         Changeset::try_from(self.generate(Format::Changeset)?).map_err(SessionError::Malformed)
     }

@@ -91,6 +91,7 @@ fn tables_that_can_roll_back_the_transaction_are_refused() {
     for schema in [
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE ON CONFLICT ROLLBACK)",
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE ON CONFLICT /* hard */ ROLLBACK)",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v, w DEFAULT '--', UNIQUE (v) ON CONFLICT /* hard */ ROLLBACK)",
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id UNIQUE ON CONFLICT ROLLBACK); \
          CREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT INTO u VALUES (new.v); END",
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v); \
@@ -238,13 +239,14 @@ fn an_update_never_deletes_what_belongs_to_its_row() {
         "PRAGMA foreign_keys = ON; CREATE TABLE child (id REFERENCES t ON UPDATE CASCADE ON DELETE SET NULL)",
         "CREATE TABLE child (id); CREATE TRIGGER d AFTER DELETE ON t BEGIN DELETE FROM child WHERE id = old.id; END",
         "CREATE TABLE child (id); CREATE TEMP TRIGGER d AFTER DELETE ON T BEGIN DELETE FROM child WHERE id = old.id; END",
+        "PRAGMA foreign_keys = ON; CREATE TABLE child (id, v REFERENCES t (v) ON UPDATE CASCADE)",
         // and it takes a table of another schema for the one that is meant
         "CREATE TABLE child (id); CREATE TEMP TABLE T (id INTEGER PRIMARY KEY, v); INSERT INTO temp.t VALUES (1, 'x')",
         "CREATE TABLE child (id); ATTACH ':memory:' AS other; CREATE TABLE other.t (id INTEGER PRIMARY KEY, v) WITHOUT ROWID",
     ] {
         let mut conn = open(PLACES);
         exec(&mut conn, more);
-        exec(&mut conn, "INSERT INTO child VALUES (1), (2)");
+        exec(&mut conn, "INSERT INTO child (id) VALUES (1), (2)");
         let mut kinds = Vec::new();
         let result = conn.apply_changeset(&changeset, |conflict| {
             kinds.push(conflict);
@@ -254,5 +256,26 @@ fn an_update_never_deletes_what_belongs_to_its_row() {
         assert_eq!(kinds, [ConflictType::Constraint, ConflictType::Constraint], "{more}");
         assert_eq!(lines(&mut conn, "SELECT id || '' AS line FROM child ORDER BY id"), ["1", "2"], "{more}");
         assert_eq!(lines(&mut conn, "SELECT id || v AS line FROM main.t ORDER BY id"), ["1a", "2b"], "{more}");
+    }
+}
+
+#[test]
+fn an_update_keeps_the_columns_that_only_the_replica_has() {
+    let changeset = record(PLACES, EXCHANGE);
+    for (column, schema) in [
+        ("note", "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE, note DEFAULT 'default')"),
+        ("_rowid_", "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE, _rowid_)"),
+    ] {
+        let mut conn = open(schema);
+        exec(&mut conn, "INSERT INTO t VALUES (1, 'a', 'mine 1'), (2, 'b', 'mine 2')");
+        let mut kinds = Vec::new();
+        conn.apply_changeset(&changeset, |conflict| {
+            kinds.push(conflict);
+            ConflictAction::Omit
+        })
+        .unwrap();
+        assert_eq!(kinds, [ConflictType::Constraint, ConflictType::Constraint]);
+        let kept = lines(&mut conn, &format!("SELECT \"{column}\" AS line FROM t ORDER BY id"));
+        assert_eq!(kept, ["mine 1", "mine 2"]);
     }
 }

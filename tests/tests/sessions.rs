@@ -112,6 +112,13 @@ fn tables_without_a_key_are_refused_or_tracked_by_rowid() {
     let error = source.create_session().unwrap().attach_by_name("by_rowid").unwrap_err();
     assert!(error.to_string().contains("by_rowid") && error.to_string().contains("primary key"), "{error}");
 
+    // SQLite would take this column for the rowid
+    let mut misleading = open("CREATE TABLE by_rowid (_rowid_ TEXT, a TEXT)");
+    let mut session = misleading.create_session().unwrap();
+    session.track_rowids().unwrap();
+    let error = session.attach_by_name("by_rowid").unwrap_err();
+    assert!(error.to_string().contains("_rowid_"), "{error}");
+
     let mut session = source.create_session().unwrap();
     session.track_rowids().unwrap();
     session.attach::<by_rowid::table>().unwrap();

@@ -20,7 +20,7 @@ pub(super) struct Clauses {
     rollback_triggers: bool,
     /// The tables that have triggers, in lower case.
     triggers: BTreeSet<String>,
-    /// Whether a foreign key says what a DELETE does.
+    /// Whether there are foreign keys.
     references: bool,
 }
 
@@ -46,18 +46,11 @@ impl Clauses {
             self.rollback_triggers |= rolls_back;
             return;
         }
-        self.references |= has(sql, b"references") && has(sql, b"delete");
+        self.references |= has(sql, b"references");
         if rolls_back {
             self.rollback_tables.insert(table.clone());
         }
-        let kind = match kind {
-            "view" => Kind::View,
-            // SQLite writes these words so, whatever the user wrote
-            "table" if sql.starts_with("CREATE VIRTUAL TABLE") => Kind::Virtual,
-            "table" => Kind::Table,
-            _ => return,
-        };
-        if !temporary {
+        if let (Some(kind), false) = (Kind::of(kind, sql), temporary) {
             self.tables.insert(table, kind);
         }
     }
@@ -96,21 +89,10 @@ fn has_rollback_clause(sql: &str) -> bool {
     if !has(sql, b"rollback") {
         return false;
     }
-    // with comments, too: what looks like one may be in a string
-    says_rollback(sql) || says_rollback(&without_comments(sql))
-}
-
-/// Whether SQL has these letters in it, in whichever case.
-fn has(sql: &str, word: &[u8]) -> bool {
-    sql.as_bytes().windows(word.len()).any(|letters| letters.eq_ignore_ascii_case(word))
-}
-
-fn says_rollback(sql: &str) -> bool {
-    let mut before = "";
-    for word in sql.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()) {
-        if word.eq_ignore_ascii_case("rollback")
-            && ["conflict", "or", "raise"].iter().any(|clause| before.eq_ignore_ascii_case(clause))
-        {
+    let (mut before, mut rest) = ("", sql);
+    while let Some(word) = next_word(&mut rest) {
+        let follows = |clause: &&str| before.eq_ignore_ascii_case(clause);
+        if word.eq_ignore_ascii_case("rollback") && ["conflict", "or", "raise"].iter().any(follows) {
             return true;
         }
         before = word;
@@ -118,16 +100,63 @@ fn says_rollback(sql: &str) -> bool {
     false
 }
 
-/// SQL with a space in the place of each comment.
-fn without_comments(sql: &str) -> String {
-    let (mut out, mut rest) = (String::with_capacity(sql.len()), sql);
-    while let Some(start) = [rest.find("--"), rest.find("/*")].into_iter().flatten().min() {
-        let (code, comment) = rest.split_at(start);
-        out.push_str(code);
-        out.push(' ');
-        let (end, length) = if comment.starts_with("--") { (comment.find('\n'), 1) } else { (comment.find("*/"), 2) };
-        rest = end.and_then(|end| comment.get(end.saturating_add(length)..)).unwrap_or_default();
+/// Whether SQL has these letters in it, in whichever case.
+fn has(sql: &str, word: &[u8]) -> bool {
+    sql.as_bytes().windows(word.len()).any(|letters| letters.eq_ignore_ascii_case(word))
+}
+
+/// The next word of SQL: not in a comment, not in a string, and not a name in quotes.
+fn next_word<'a>(rest: &mut &'a str) -> Option<&'a str> {
+    loop {
+        let first = rest.chars().next()?;
+        let after = |end: &str, from: usize| {
+            let tail = rest.get(from..).unwrap_or_default();
+            tail.find(end).and_then(|at| tail.get(at.saturating_add(end.len())..)).unwrap_or_default()
+        };
+        let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+        *rest = match first {
+            _ if rest.starts_with("--") => after("\n", 2),
+            _ if rest.starts_with("/*") => after("*/", 2),
+            // a quote that is doubled begins another string right away, which ends where this one does
+            '\'' => after("'", 1),
+            '"' => after("\"", 1),
+            '`' => after("`", 1),
+            '[' => after("]", 1),
+            _ if is_word(first) => {
+                let (word, tail) = rest.split_at(rest.find(|c| !is_word(c)).unwrap_or(rest.len()));
+                *rest = tail;
+                return Some(word);
+            }
+            _ => rest.get(first.len_utf8()..).unwrap_or_default(),
+        };
     }
-    out.push_str(rest);
-    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clauses_are_found_in_sql_and_nowhere_else() {
+        for sql in [
+            "x UNIQUE ON CONFLICT ROLLBACK",
+            "x UNIQUE ON CONFLICT/* hard */rollback",
+            "w DEFAULT '--', UNIQUE (v) ON CONFLICT -- hard\nROLLBACK",
+            "\"a/*b\", UNIQUE (v) ON CONFLICT /* hard */ ROLLBACK",
+            "WHEN new.v <> '--' BEGIN SELECT RAISE(/* hard */ ROLLBACK, 'no') WHERE new.id = 2; END",
+            "INSERT OR ROLLBACK INTO t VALUES ('it''s --', [-- ], `/*`)",
+        ] {
+            assert!(has_rollback_clause(sql), "{sql}");
+        }
+        for sql in [
+            "rollback TEXT, conflict TEXT",
+            "x DEFAULT 'ON CONFLICT ROLLBACK'",
+            "x -- ON CONFLICT ROLLBACK\n",
+            "x /* ON CONFLICT ROLLBACK",
+            "\"on conflict rollback\" TEXT",
+            "or_rollback TEXT",
+        ] {
+            assert!(!has_rollback_clause(sql), "{sql}");
+        }
+    }
 }

@@ -30,11 +30,11 @@ pub(super) fn fit<'a>(
     let mut fitting = Fitting { connection, clauses: None, ordinals: BTreeMap::new(), edits: Vec::new() };
     let mut flags = Flags::default();
     let mut section: Option<&[u8]> = None;
-    let mut updates = false;
+    let (mut updates, mut whole) = (false, true);
     for record in records {
         // each section has ordinals of its own, in their place among the bytes
         if section.is_none_or(|ordinals| !ptr::eq(ordinals, record.key_ordinals())) {
-            fitting.begin_section(&record)?;
+            whole = fitting.begin_section(&record)?;
             section = Some(record.key_ordinals());
             updates = false;
         }
@@ -46,7 +46,7 @@ pub(super) fn fit<'a>(
         }
         if !updates {
             updates = true;
-            flags.no_update_loop |= !fitting.allow_update_loop(record.table())?;
+            flags.no_update_loop |= !(whole && fitting.allow_update_loop(record.table())?);
         }
     }
     let edits = fitting.edits;
@@ -81,8 +81,8 @@ impl<'a> Fitting<'a, '_> {
         })
     }
 
-    /// Compares a section, by its first record, with the table.
-    fn begin_section(&mut self, first: &Record<'a>) -> Result<(), ApplyError> {
+    /// Compares a section, by its first record, with the table. Gives whether the table has no column that the changes lack.
+    fn begin_section(&mut self, first: &Record<'a>) -> Result<bool, ApplyError> {
         let (connection, name, ordinals) = (self.connection, first.table(), first.key_ordinals());
         let lower = name.to_ascii_lowercase();
         let clauses = self.clauses(name)?;
@@ -102,11 +102,12 @@ impl<'a> Fitting<'a, '_> {
             }
             .into());
         }
+        let is_whole = live.as_ref().is_none_or(|live| live.is_whole(ordinals.len()));
         if let Fit::WithOrdinals(live) = check_section(name, ordinals, live.as_ref())? {
             let header = ordinals.len().saturating_add(name.len()).saturating_add(1);
             self.edits.push((first.offset().saturating_sub(header), ordinals.len(), live));
         }
-        Ok(())
+        Ok(is_whole)
     }
 
     fn allow_update_loop(&mut self, table: &str) -> Result<bool, ApplyError> {

@@ -63,10 +63,15 @@ impl ConflictType {
 /// What to do about a conflict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConflictAction {
-    /// Leaves this change out and goes on.
+    /// Leaves this change out and goes on. After `Replace` the row that was in the way is gone already: see there.
     Omit,
     /// Makes the change all the same, over the row that is in the way. For [`ConflictType::Data`] and
     /// [`ConflictType::Conflict`] alone.
+    ///
+    /// For a [`Conflict`](ConflictType::Conflict) SQLite deletes that row and inserts the new one. So triggers fire and foreign
+    /// key actions act as on a DELETE, children under `ON DELETE CASCADE` are deleted, and columns that the changes lack get
+    /// their defaults. Should the new row break a constraint, the next question about it is a
+    /// [`Constraint`](ConflictType::Constraint); to answer that with `Omit` leaves neither row.
     Replace,
     /// Undoes everything that was applied and ends with [`ApplyError::ConflictAborted`].
     Abort,

@@ -3,6 +3,7 @@
 //! While SQLite's session code runs, and with it perhaps a closure of the user's, the connection's address is on this thread's
 //! list: calls that would re-enter that code see it there and answer *busy*. A panic is caught and carried past C.
 
+use core::mem::ManuallyDrop;
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,27 +12,32 @@ use std::vec::Vec;
 use super::sys::sqlite3;
 
 std::thread_local! {
-    /// The connections inside which this thread runs a user's closure, innermost last.
-    static INSIDE: RefCell<Vec<*mut sqlite3>> = const { RefCell::new(Vec::new()) };
+    /// The connections inside which this thread runs a user's closure, innermost last. Without a destructor, it is there for
+    /// those of a user's own thread-local values too, which may call us; when nothing is in it, it has no memory either.
+    static INSIDE: RefCell<ManuallyDrop<Vec<*mut sqlite3>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 /// What a panic carried.
 pub(super) type Payload = std::boxed::Box<dyn Any + Send>;
 
 /// The connection is on the list for as long as this lives, also when a closure panics.
-pub(super) struct Inside;
+pub(super) struct Inside(());
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        let _ = INSIDE.try_with(|inside| inside.borrow_mut().pop());
+        INSIDE.with_borrow_mut(|inside| {
+            inside.pop();
+            if inside.is_empty() {
+                drop(core::mem::take(&mut **inside));
+            }
+        });
     }
 }
 
 /// Notes that this thread goes into SQLite's session code on `db`, where functions of the user's may be called.
-pub(super) fn enter(db: *mut sqlite3) -> Option<Inside> {
-    // at the end of a thread the list may be gone; then nothing of the user's can look at it either
-    let marked = INSIDE.try_with(|inside| inside.borrow_mut().push(db)).is_ok();
-    marked.then_some(Inside)
+pub(super) fn enter(db: *mut sqlite3) -> Inside {
+    INSIDE.with_borrow_mut(|inside| inside.push(db));
+    Inside(())
 }
 
 /// Runs a user's closure inside SQLite's code on `db`.
@@ -49,10 +55,10 @@ pub(super) fn discard(payload: Payload) {
 
 /// Whether this thread runs a closure inside SQLite's code on `db`.
 pub(super) fn is_inside(db: *mut sqlite3) -> bool {
-    INSIDE.try_with(|inside| inside.borrow().contains(&db)).unwrap_or(false)
+    INSIDE.with_borrow(|inside| inside.contains(&db))
 }
 
 /// Whether this thread runs a closure inside SQLite's code on any connection.
 pub(super) fn is_inside_any() -> bool {
-    INSIDE.try_with(|inside| !inside.borrow().is_empty()).unwrap_or(false)
+    INSIDE.with_borrow(|inside| !inside.is_empty())
 }

@@ -57,6 +57,11 @@ pub(crate) fn with_handle<R>(
     // SAFETY: `attach` has just learnt the address from this very connection, which is borrowed.
     unsafe { prepare(db) }?;
     let _pinned = registry::pin(db);
+    // SAFETY: the connection is open and, being borrowed, in nobody's use.
+    if let Some(registry) = unsafe { Registry::of(db) } {
+        // SAFETY: as above.
+        unsafe { registry.note_rest() };
+    }
     Ok(work(handle(db)))
 }
 

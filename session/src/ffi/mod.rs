@@ -5,6 +5,7 @@
 //! - [`session`]: `sqlite3_session` objects that may outlive their connection
 //! - [`apply`]: `sqlite3changeset_apply` with a Rust closure as its handler
 //! - [`statement`]: the few queries that need the handle
+//! - [`canary`]: whether a function of the connection's may just be being replaced
 //! - [`callback`]: what every function that C calls has in common: no unwinding into C, no way back into a busy object
 
 #![allow(unsafe_code)]
@@ -12,6 +13,7 @@
 
 pub(crate) mod apply;
 mod callback;
+mod canary;
 pub(crate) mod handle;
 mod mutex;
 mod probe;

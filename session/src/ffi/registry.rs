@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
 use super::callback;
+use super::canary::Canary;
 use super::mutex;
 use super::probe::NAME;
 use super::session::Shared;
@@ -31,6 +32,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Registry {
     db: NonNull<sqlite3>,
     sessions: Mutex<Vec<Arc<Shared>>>,
+    canary: Mutex<Option<Canary>>,
 }
 
 impl Registry {
@@ -45,7 +47,7 @@ impl Registry {
         if !present.is_null() {
             return Ok(());
         }
-        let registry = Box::into_raw(Box::new(Self { db, sessions: Mutex::default() }));
+        let registry = Box::into_raw(Box::new(Self { db, sessions: Mutex::default(), canary: Mutex::default() }));
         lock(&LIVE).insert(db.as_ptr().addr());
         // SAFETY: as above. The data is a `Registry` from a box, which `closed` takes back; SQLite calls it exactly once,
         // also if it fails to keep the data.
@@ -54,9 +56,9 @@ impl Registry {
             return Err(code);
         }
         // SAFETY: as above. SQLite has the registry now, which lives until `closed`, and calls nothing of the connection
-        // after that. Where it refuses, `closed` does the same a little later.
-        unsafe { sys::sqlite3_trace_v2(db.as_ptr(), sys::TRACE_CLOSE, Some(closing), registry.cast()) };
-        Ok(())
+        // after that.
+        let code = unsafe { sys::sqlite3_trace_v2(db.as_ptr(), sys::TRACE_CLOSE, Some(closing), registry.cast()) };
+        if code == sys::SQLITE_OK { Ok(()) } else { Err(code) }
     }
 
     /// The connection's registry.
@@ -70,6 +72,31 @@ impl Registry {
         // SAFETY: under this name there is nothing but a `Registry`, which lives until the connection closes, and to which
         // there are only shared references.
         NonNull::new(data).map(|data| unsafe { data.cast::<Self>().as_ref() })
+    }
+
+    /// Whether no function of the connection's has begun to be replaced since [`note_rest`](Self::note_rest) was called last.
+    ///
+    /// # Safety
+    ///
+    /// The connection must be open and its mutex held.
+    pub(super) unsafe fn is_unchanged(&self) -> bool {
+        // SAFETY: the caller's promise.
+        lock(&self.canary).as_ref().is_some_and(|canary| unsafe { canary.sings() })
+    }
+
+    /// Notes that nothing of the connection's is being replaced now.
+    ///
+    /// # Safety
+    ///
+    /// The connection must be open, its mutex held, and nobody inside SQLite's code on it.
+    pub(super) unsafe fn note_rest(&self) {
+        let mut canary = lock(&self.canary);
+        match &mut *canary {
+            // SAFETY: the caller's promise.
+            Some(canary) => unsafe { canary.reset() },
+            // SAFETY: the caller's promise; `closing` and `closed` finalize it.
+            none => *none = unsafe { Canary::new(self.db) },
+        }
     }
 
     pub(super) fn add(&self, session: Arc<Shared>) {
@@ -140,6 +167,8 @@ unsafe extern "C" fn closing(_: c_uint, registry: *mut c_void, _: *mut c_void, _
         std::process::abort();
     }
     registry.close_sessions();
+    // it would keep the connection open
+    drop(lock(&registry.canary).take());
     0
 }
 
@@ -149,4 +178,5 @@ unsafe extern "C" fn closed(data: *mut c_void) {
     let registry = unsafe { Box::from_raw(data.cast::<Registry>()) };
     lock(&LIVE).remove(&registry.db.as_ptr().addr());
     registry.close_sessions();
+    drop(lock(&registry.canary).take());
 }

@@ -16,7 +16,7 @@ use super::handle::Handle;
 use super::registry::{Registry, lock};
 use super::statement::Connection;
 use super::sys::{self, sqlite3, sqlite3_session};
-use super::{Failure, callback, mutex};
+use super::{Failure, callback, canary, mutex};
 use crate::wire::Format;
 
 /// Why an operation was not done at all.
@@ -65,7 +65,7 @@ impl Shared {
     /// Runs `work` on the open session, with the connection's mutex held.
     fn with<R>(&self, needs: Needs, work: impl FnOnce(&mut Option<Open>) -> R) -> Result<R, Unavailable> {
         let (mut patience, mut error) = (mutex::Patience::default(), mutex::ErrorRead::default());
-        let mut work = Some(work);
+        let mut nobody_inside = false;
         loop {
             let nested = callback::is_inside_any();
             let mut state = match self.state(nested) {
@@ -81,16 +81,26 @@ impl Shared {
             // SAFETY: the connection is open: closing it would first have taken the session out of `state`, which is locked.
             // The mutex is left before `state` is: it is declared later.
             let held = unsafe { mutex::try_enter(db.as_ptr()) };
-            // SAFETY: as above, and the mutex is held.
-            if held.is_some() && (needs != Needs::Rest || unsafe { is_at_rest(db, &mut error) }) {
-                if let Some(work) = work.take() {
-                    return Ok(work(&mut state));
-                }
+            let hindrance = match &held {
+                None => Some(Hindrance::Mutex),
+                Some(_) if needs != Needs::Rest => None,
+                // SAFETY: as above, and the mutex is held. What was found out about this thread still holds.
+                Some(_) => unsafe { hindrance(db, &mut error, nobody_inside) },
+            };
+            if hindrance.is_none() {
+                return Ok(work(&mut state));
             }
             drop(held);
+            if hindrance == Some(Hindrance::Replacement) {
+                // SAFETY: the connection stays open while `state` is locked. The mutex has just been left.
+                nobody_inside = unsafe { canary::is_nobody_inside(db) };
+                if nobody_inside {
+                    continue;
+                }
+            }
             drop(state);
-            // Inside a callback, who holds the mutex may wait for this very callback to end.
-            if nested || !patience.wait() {
+            // Inside a callback, who holds the mutex, or has a statement with rows, may wait for this very callback to end.
+            if (nested && hindrance != Some(Hindrance::Error)) || !patience.wait() {
                 return Err(Unavailable::Busy);
             }
         }
@@ -119,18 +129,43 @@ enum Needs {
     Rest,
 }
 
-/// Whether Diesel is in the midst of nothing that the mutex does not cover: between two rows of a statement, whose values it
-/// reads without the mutex, or after an error, whose message it reads so. A statement that has begun can also be one that is
-/// running now, further up on this thread's stack, with what called us as one of its functions.
+/// Why an operation cannot begin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hindrance {
+    /// Another thread works with the connection.
+    Mutex,
+    /// A statement has begun: Diesel reads the values of its rows without the mutex, or it runs now, further up on this thread's
+    /// stack, with what called us as one of its functions.
+    Rows,
+    /// An error may not have been read yet: Diesel reads its message without the mutex.
+    Error,
+    /// A function or collation has been replaced, or is just being replaced, further up on this thread's stack.
+    Replacement,
+}
+
+/// What keeps an operation from running SQL on a connection that it has not borrowed.
 ///
 /// # Safety
 ///
-/// `db` must be open and its mutex held.
-unsafe fn is_at_rest(db: NonNull<sqlite3>, error: &mut mutex::ErrorRead) -> bool {
+/// `db` must be open and its mutex held. `nobody_inside` says that this thread is not inside SQLite's code on it.
+unsafe fn hindrance(db: NonNull<sqlite3>, error: &mut mutex::ErrorRead, nobody_inside: bool) -> Option<Hindrance> {
     // SAFETY: the caller's promise.
-    let connection = unsafe { Connection::new(db) };
+    if unsafe { Connection::new(db) }.is_busy() {
+        return Some(Hindrance::Rows);
+    }
     // SAFETY: the caller's promise.
-    !connection.is_busy() && unsafe { error.is_sure(db.as_ptr()) }
+    if !unsafe { error.is_sure(db.as_ptr()) } {
+        return Some(Hindrance::Error);
+    }
+    // SAFETY: the caller's promise.
+    let registry = unsafe { Registry::of(db) }?;
+    if nobody_inside {
+        // SAFETY: the caller's promise.
+        unsafe { registry.note_rest() };
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    (!unsafe { registry.is_unchanged() }).then_some(Hindrance::Replacement)
 }
 
 /// A session; deleted when dropped or when its connection closes, whichever comes first.
@@ -195,8 +230,11 @@ impl RawSession {
 
     /// Runs queries on the connection.
     pub(crate) fn query<R>(&self, work: impl FnOnce(Connection<'_>) -> R) -> Result<R, Unavailable> {
-        // SAFETY: the connection of an open session is open, and its mutex is held for as long as `work` runs.
-        self.with(Needs::Rest, |open| work(unsafe { Connection::new(open.db) }))
+        self.with(Needs::Rest, |open| {
+            let _inside = callback::enter(open.db.as_ptr());
+            // SAFETY: the connection of an open session is open, and its mutex is held for as long as `work` runs.
+            work(unsafe { Connection::new(open.db) })
+        })
     }
 
     /// Attaches a table, or all of them.
@@ -413,6 +451,8 @@ impl Open {
         let _inside = callback::enter(db);
         // SAFETY: the connection of an open session is open.
         let before = unsafe { sys::sqlite3_total_changes(db) };
+        // SAFETY: as above.
+        let was_autocommit = unsafe { sys::sqlite3_get_autocommit(db) } != 0;
         // SAFETY: the session is open; this reads a flag.
         let enabled = unsafe { sys::sqlite3session_enable(session, -1) };
         // SAFETY: as above; this sets it.
@@ -422,6 +462,13 @@ impl Open {
         unsafe { sys::sqlite3session_enable(session, enabled) };
         // SAFETY: as above.
         let after = unsafe { sys::sqlite3_total_changes(db) };
+        // SAFETY: as above.
+        let is_autocommit = unsafe { sys::sqlite3_get_autocommit(db) } != 0;
+        if was_autocommit && !is_autocommit {
+            // What was changed could not be committed, and SQLite's savepoint is a transaction that nobody knows of.
+            // SAFETY: the connection is open, and the statement a C string; no callback is given.
+            unsafe { sys::sqlite3_exec(db, c"ROLLBACK".as_ptr(), None, ptr::null_mut(), ptr::null_mut()) };
+        }
         if before == after {
             return Ok(code);
         }

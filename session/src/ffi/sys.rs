@@ -15,8 +15,8 @@ mod native {
         sqlite3_errmsg, sqlite3_errstr, sqlite3_exec, sqlite3_extended_errcode, sqlite3_file, sqlite3_finalize,
         sqlite3_free, sqlite3_get_autocommit, sqlite3_int64, sqlite3_io_methods, sqlite3_libversion_number,
         sqlite3_mutex, sqlite3_mutex_enter, sqlite3_mutex_leave, sqlite3_mutex_try, sqlite3_next_stmt,
-        sqlite3_prepare_v2, sqlite3_step, sqlite3_stmt, sqlite3_stmt_busy, sqlite3_total_changes, sqlite3_trace_v2,
-        sqlite3_value, sqlite3_vfs, sqlite3_vfs_register,
+        sqlite3_prepare_v2, sqlite3_reset, sqlite3_step, sqlite3_stmt, sqlite3_stmt_busy, sqlite3_stmt_status,
+        sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value, sqlite3_vfs, sqlite3_vfs_register,
     };
 
     /// A session.
@@ -121,12 +121,12 @@ mod wasm {
         sqlite3_context_db_handle, sqlite3_create_function_v2, sqlite3_db_name, sqlite3_db_readonly, sqlite3_errcode,
         sqlite3_errmsg, sqlite3_errstr, sqlite3_exec, sqlite3_file, sqlite3_finalize, sqlite3_free,
         sqlite3_get_autocommit, sqlite3_get_clientdata, sqlite3_int64, sqlite3_io_methods, sqlite3_libversion_number,
-        sqlite3_mutex, sqlite3_next_stmt, sqlite3_prepare_v2, sqlite3_session, sqlite3_set_clientdata, sqlite3_step,
-        sqlite3_stmt, sqlite3_stmt_busy, sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value, sqlite3_vfs,
-        sqlite3_vfs_register, sqlite3changeset_apply_v2, sqlite3session_attach, sqlite3session_changeset,
-        sqlite3session_changeset_size, sqlite3session_changeset_strm, sqlite3session_create, sqlite3session_delete,
-        sqlite3session_diff, sqlite3session_enable, sqlite3session_indirect, sqlite3session_isempty,
-        sqlite3session_memory_used, sqlite3session_object_config, sqlite3session_patchset,
+        sqlite3_mutex, sqlite3_next_stmt, sqlite3_prepare_v2, sqlite3_reset, sqlite3_session, sqlite3_set_clientdata,
+        sqlite3_step, sqlite3_stmt, sqlite3_stmt_busy, sqlite3_stmt_status, sqlite3_total_changes, sqlite3_trace_v2,
+        sqlite3_value, sqlite3_vfs, sqlite3_vfs_register, sqlite3changeset_apply_v2, sqlite3session_attach,
+        sqlite3session_changeset, sqlite3session_changeset_size, sqlite3session_changeset_strm, sqlite3session_create,
+        sqlite3session_delete, sqlite3session_diff, sqlite3session_enable, sqlite3session_indirect,
+        sqlite3session_isempty, sqlite3session_memory_used, sqlite3session_object_config, sqlite3session_patchset,
         sqlite3session_patchset_strm, sqlite3session_table_filter,
     };
 
@@ -158,3 +158,5 @@ pub(crate) const TRACE_CLOSE: core::ffi::c_uint = 8;
 pub(crate) const DBSTATUS_LOOKASIDE: [core::ffi::c_int; 3] = [4, 5, 6];
 /// `SQLITE_CHANGESETAPPLY_NOUPDATELOOP`
 pub(crate) const CHANGESETAPPLY_NOUPDATELOOP: core::ffi::c_int = 16;
+/// `SQLITE_STMTSTATUS_REPREPARE`
+pub(crate) const STMTSTATUS_REPREPARE: core::ffi::c_int = 5;
