@@ -1,5 +1,5 @@
-//! A shop and its branch: what changes in one database file is tracked, shipped as a changeset, and applied to another, where
-//! somebody has been at work too.
+//! A shop and its branch: what changes in one database file is tracked, logged as typed values, shipped as a changeset, and
+//! applied to another, where somebody has been at work too.
 //!
 //! ```text
 //! cargo run --example shop
@@ -11,7 +11,7 @@ use std::error::Error;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel_sqlite_session::{ConflictAction, ConflictType, SqliteSessionExt};
+use diesel_sqlite_session::{Change, ConflictAction, ConflictType, SqliteSessionExt, Tracked};
 
 diesel::table! {
     products (id) {
@@ -26,6 +26,46 @@ diesel::table! {
         id -> Integer,
         product_id -> Integer,
         customer -> Text,
+    }
+}
+
+#[derive(Insertable, Tracked)]
+#[diesel(table_name = products)]
+pub struct Product {
+    id: i32,
+    name: String,
+    stock: i32,
+}
+
+#[derive(Insertable, Tracked)]
+#[diesel(table_name = orders)]
+pub struct Order {
+    id: i32,
+    product_id: i32,
+    customer: String,
+}
+
+/// Every table that is tracked.
+#[derive(Tracked)]
+enum Shop {
+    Products(Change<products::table>),
+    Orders(Change<orders::table>),
+}
+
+/// The audit log. Should the set get another table, this does not compile until it has its arm.
+fn log(change: &Shop) -> String {
+    match change {
+        Shop::Products(Change::Insert(product)) => format!("{} came in, {} of them", product.name, product.stock),
+        Shop::Products(Change::Update(product)) => match product.stock.changed() {
+            Some((old, new)) => format!("product {}: the stock went from {old} to {new}", product.id),
+            None => format!("product {} has another name", product.id),
+        },
+        Shop::Products(Change::Delete(product)) => format!("{} were given up", product.name),
+        Shop::Orders(Change::Insert(order)) => {
+            format!("order {}: product {} for {}", order.id, order.product_id, order.customer)
+        }
+        Shop::Orders(Change::Update(order)) => format!("order {} was changed", order.id),
+        Shop::Orders(Change::Delete(order)) => format!("order {} of {} was cancelled", order.id, order.customer),
     }
 }
 
@@ -55,26 +95,23 @@ fn trade(shop: &mut SqliteConnection, branch: &mut SqliteConnection) -> Result<(
 
     // 1. From here on, what changes in the two tables is recorded.
     let mut session = shop.create_session()?;
-    session.attach::<products::table>()?;
-    session.attach::<orders::table>()?;
+    session.attach_set::<Shop>()?;
 
     // 2. The shop works as it always did, through Diesel.
     shop.transaction::<_, diesel::result::Error, _>(|conn| {
         diesel::insert_into(orders::table)
-            .values((orders::id.eq(1001), orders::product_id.eq(1), orders::customer.eq("Ada")))
+            .values(Order { id: 1001, product_id: 1, customer: "Ada".into() })
             .execute(conn)?;
         diesel::update(products::table.find(1)).set(products::stock.eq(products::stock - 1)).execute(conn)
     })?;
-    diesel::insert_into(products::table)
-        .values((products::id.eq(4), products::name.eq("table"), products::stock.eq(2)))
-        .execute(shop)?;
+    diesel::insert_into(products::table).values(Product { id: 4, name: "table".into(), stock: 2 }).execute(shop)?;
     diesel::delete(products::table.find(3)).execute(shop)?;
 
-    // 3. What it did is a few bytes.
+    // 3. What it did is a few bytes, and typed values.
     let changeset = session.changeset()?;
-    println!("\nThe shop sold a lamp, took in tables and gave up mirrors: {} bytes.", changeset.as_bytes().len());
-    for record in &changeset {
-        println!("  {record}");
+    println!("\nThe shop was at work. Its audit log, from {} bytes:", changeset.as_bytes().len());
+    for change in changeset.changes::<Shop>() {
+        println!("  {}", log(&change?));
     }
 
     // 4. Meanwhile the branch sold two lamps of its own.

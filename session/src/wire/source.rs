@@ -96,21 +96,27 @@ impl<'a> Source<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn read<'a, const N: usize>(rest: &mut Cursor<'a>, columns: usize) -> Side<'a, N> {
+    if columns != N {
+        return read_fewer(rest, columns);
+    }
     let mut side = [None; N];
     let mut cursor = *rest;
-    if columns == N {
-        // so many times that the compiler knows it
-        for slot in &mut side {
-            *slot = cursor.value();
-        }
-    } else {
-        for slot in side.iter_mut().take(columns) {
-            *slot = cursor.value();
-        }
+    // so many times that the compiler knows it
+    for slot in &mut side {
+        *slot = cursor.value();
     }
     *rest = cursor;
+    side
+}
+
+#[cold]
+fn read_fewer<'a, const N: usize>(rest: &mut Cursor<'a>, columns: usize) -> Side<'a, N> {
+    let mut side = [None; N];
+    for slot in side.iter_mut().take(columns) {
+        *slot = rest.value();
+    }
     side
 }
 
