@@ -100,6 +100,7 @@ pub(crate) fn unexpected(value: Value<'_>, expected: &'static str) -> ValueError
     }
 }
 
+#[inline(always)]
 pub(crate) fn text(value: Value<'_>) -> Result<&str, ValueError> {
     match value {
         Value::Text(bytes) => std::str::from_utf8(bytes).map_err(|_| ValueError::Utf8),
