@@ -116,8 +116,9 @@ pub use typed::{
     Patches, RecordColumn, RustType, TableInfo, ToSqlValue, Tracked, TrackedSet, ValueError,
 };
 pub use wire::{
-    Changeset, ChangesetRef, Format, MAX_VALUE_LENGTH, Operation, ParseError, ParseErrorKind, Patchset, PatchsetRef,
-    Record, Records, Table, Tables, Value, Values,
+    BuildError, BuildErrorKind, Changeset, ChangesetBuilder, ChangesetRef, Format, MAX_VALUE_LENGTH, Operation,
+    ParseError, ParseErrorKind, Patchset, PatchsetBuilder, PatchsetRef, Record, Records, Table, TableSchema, Tables,
+    Value, Values,
 };
 #[cfg(feature = "std")]
 pub use wire::{ChangesetReader, PatchsetReader, ReadError};

@@ -1,4 +1,4 @@
-//! What can be wrong with bytes that should be a changeset or a patchset, and where.
+//! What can be wrong with bytes that should be a changeset or a patchset, and where; and with what one is built of.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -127,6 +127,125 @@ impl fmt::Display for ParseErrorKind {
             }
             Self::MissingValue => f.write_str("a value is not recorded that must be"),
             Self::NullKey => f.write_str("NULL in a column of the primary key"),
+        }
+    }
+}
+
+/// What a changeset or patchset cannot be built of: [what](BuildErrorKind) is wrong, and in which table and column.
+///
+/// ```
+/// use diesel_sqlite_session::{BuildErrorKind, Changeset, TableSchema, Value};
+///
+/// let users = TableSchema::new("users", &[1, 0]);
+/// let error = Changeset::builder().insert_values(users, &[Value::Null, "Ada".into()]).build().unwrap_err();
+/// assert_eq!((error.kind(), error.table(), error.column()), (BuildErrorKind::NullKey, "users", Some(0)));
+/// assert_eq!(error.to_string(), "table users, column 0: NULL in a column of the primary key");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct BuildError {
+    kind: BuildErrorKind,
+    table: Box<str>,
+    column: Option<usize>,
+}
+
+impl BuildError {
+    pub(super) fn new(kind: BuildErrorKind, table: &str, column: Option<usize>) -> Self {
+        Self { kind, table: Box::from(cut(table, LONGEST_NAME)), column }
+    }
+
+    /// What is wrong.
+    pub fn kind(&self) -> BuildErrorKind {
+        self.kind
+    }
+
+    /// The table whose change it was: the first 200 bytes of its name.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The column, counted from 0, whose value is wrong.
+    pub fn column(&self) -> Option<usize> {
+        self.column
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table {}", self.table.escape_debug())?;
+        if let Some(column) = self.column {
+            write!(f, ", column {column}")?;
+        }
+        write!(f, ": {}", self.kind)
+    }
+}
+
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BuildError({self})")
+    }
+}
+
+impl core::error::Error for BuildError {}
+
+/// What is wrong with what a changeset or patchset is built of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildErrorKind {
+    /// A table of so many columns; SQLite reads 1 to 65,536.
+    ColumnCount(usize),
+    /// No column of the table is part of its primary key.
+    NoPrimaryKey,
+    /// The table's name has a NUL in it.
+    TableName,
+    /// The table had another number of columns before.
+    OtherColumns {
+        /// In the first change to it.
+        before: usize,
+        /// In this one.
+        now: usize,
+    },
+    /// The table had other key ordinals before.
+    OtherKey,
+    /// A row of another number of values than the table has columns.
+    ValueCount {
+        /// How many columns the table has.
+        columns: usize,
+        /// How many values there were.
+        values: usize,
+    },
+    /// NULL, or a NaN, which SQLite takes for NULL, in a column of the primary key.
+    NullKey,
+    /// An UPDATE whose rows differ in a column of the primary key.
+    MovedKey,
+    /// A text or blob of so many bytes: more than [`MAX_VALUE_LENGTH`].
+    ValueLength(usize),
+    /// A record of the other format: of a patchset where a changeset is built, or the reverse.
+    WrongFormat {
+        /// The record's format.
+        found: Format,
+    },
+    /// More than 3,221,225,472 rows of one table, or as many tables.
+    TooMany,
+}
+
+impl fmt::Display for BuildErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ColumnCount(count) => write!(f, "a table of {count} columns (1 to 65536 are possible)"),
+            Self::NoPrimaryKey => f.write_str("no column of the table is part of a primary key"),
+            Self::TableName => f.write_str("the table's name has a NUL in it"),
+            Self::OtherColumns { before, now } => write!(f, "a table of {now} columns, which had {before} before"),
+            Self::OtherKey => f.write_str("a table whose key was declared otherwise before"),
+            Self::ValueCount { columns, values } => write!(f, "{values} values for {columns} columns"),
+            Self::NullKey => f.write_str("NULL in a column of the primary key"),
+            Self::MovedKey => {
+                f.write_str("an UPDATE cannot change the primary key: delete the old row and insert the new one")
+            }
+            Self::ValueLength(length) => {
+                write!(f, "a value of {length} bytes (SQLite reads at most {MAX_VALUE_LENGTH})")
+            }
+            Self::WrongFormat { found } => write!(f, "a {found}'s record, where a {} is built", found.other()),
+            Self::TooMany => f.write_str("more rows or tables than can be kept apart (3221225472)"),
         }
     }
 }

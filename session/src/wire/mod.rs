@@ -159,10 +159,14 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
+mod builder;
 mod check;
 mod cursor;
 mod error;
+mod fold;
+mod index;
 mod invert;
+mod merge;
 mod record;
 mod set;
 #[cfg(feature = "derive")]
@@ -176,7 +180,8 @@ mod value;
 
 use core::fmt;
 
-pub use error::{ParseError, ParseErrorKind};
+pub use builder::{ChangesetBuilder, PatchsetBuilder, TableSchema};
+pub use error::{BuildError, BuildErrorKind, ParseError, ParseErrorKind};
 pub use record::{Record, Records, Values};
 pub use set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
 #[cfg(feature = "std")]
@@ -259,6 +264,13 @@ impl Format {
             b'T' => Some(Self::Changeset),
             b'P' => Some(Self::Patchset),
             _ => None,
+        }
+    }
+
+    const fn to_byte(self) -> u8 {
+        match self {
+            Self::Changeset => b'T',
+            Self::Patchset => b'P',
         }
     }
 

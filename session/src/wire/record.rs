@@ -66,6 +66,11 @@ impl<'a> Record<'a> {
         Self { table, format, raw, offset }
     }
 
+    /// The table's header, the format and the bytes.
+    pub(super) fn parts(&self) -> (Header<'a>, Format, RawRecord<'a>) {
+        (self.table, self.format, self.raw)
+    }
+
     /// The name of the table, without its schema.
     pub fn table(&self) -> &'a str {
         self.table.name

@@ -34,6 +34,11 @@ macro_rules! checked_bytes {
                 Self::default()
             }
 
+            /// From bytes that are known to be well-formed.
+            pub(super) fn from_checked(bytes: Vec<u8>) -> Self {
+                Self { bytes }
+            }
+
             /// The borrowed form.
             pub fn as_borrowed(&self) -> $Borrowed<'_> {
                 $Borrowed { bytes: &self.bytes }

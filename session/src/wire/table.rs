@@ -9,7 +9,7 @@ use super::record::Records;
 use super::{Format, Operation};
 
 /// The most columns that SQLite's reader takes.
-const MAX_COLUMNS: u64 = 65_536;
+pub(super) const MAX_COLUMNS: u64 = 65_536;
 
 /// What a table header says, after its first byte.
 #[derive(Clone, Copy)]

@@ -97,28 +97,33 @@ impl<'a> Value<'a> {
     pub(super) fn write(self, out: &mut Vec<u8>) {
         match self {
             Value::Null => out.push(NULL),
-            Value::Integer(integer) => {
-                out.push(INTEGER);
-                out.extend_from_slice(&integer.to_be_bytes());
-            }
-            Value::Real(real) => {
-                out.push(REAL);
-                out.extend_from_slice(&real.to_bits().to_be_bytes());
-            }
+            Value::Integer(integer) => write_eight(out, INTEGER, integer.to_be_bytes()),
+            Value::Real(real) => write_eight(out, REAL, real.to_bits().to_be_bytes()),
             Value::Text(bytes) => write_bytes(out, TEXT, bytes),
             Value::Blob(bytes) => write_bytes(out, BLOB, bytes),
         }
     }
 }
 
+#[inline]
+fn write_eight(out: &mut Vec<u8>, class: u8, [a, b, c, d, e, f, g, h]: [u8; 8]) {
+    out.extend_from_slice(&[class, a, b, c, d, e, f, g, h]);
+}
+
+#[inline]
 fn write_bytes(out: &mut Vec<u8>, class: u8, bytes: &[u8]) {
-    out.push(class);
-    write_varint(out, bytes.len() as u64);
+    match bytes.len() {
+        length @ 0..0x80 => out.extend_from_slice(&[class, length as u8]),
+        length => {
+            out.push(class);
+            write_varint(out, length as u64);
+        }
+    }
     out.extend_from_slice(bytes);
 }
 
 /// Appends the shortest varint for `value`, which must be below 2^56: no length or column count comes near that.
-fn write_varint(out: &mut Vec<u8>, value: u64) {
+pub(super) fn write_varint(out: &mut Vec<u8>, value: u64) {
     let mut shift = 49u32;
     while shift > 0 && value >> shift == 0 {
         shift = shift.saturating_sub(7);
@@ -312,6 +317,14 @@ impl<'a> Cursor<'a> {
             }
         }
         Some(())
+    }
+
+    /// Moves over one value, recorded or not, that has been checked, and gives the bytes that hold it.
+    #[inline]
+    pub(super) fn field(&mut self) -> Option<&'a [u8]> {
+        let start = *self;
+        self.pass_values(1)?;
+        Some(self.since(start))
     }
 
     /// Reads one value; `None` where none is recorded, and where bytes that were never checked hold none.

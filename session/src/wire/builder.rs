@@ -1,0 +1,499 @@
+//! Changesets and patchsets made of values and of records, without a database.
+//!
+//! [`Core`] checks and encodes what it is given, straight into the bytes of the result; [`Fold`] keeps one change for each
+//! row. The two builders are faces of it, which differ in the format alone.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::error::{BuildError, BuildErrorKind};
+use super::fold::{Fold, Group, Settler};
+use super::merge::sets_anything;
+use super::record::Record;
+use super::set::{Changeset, Patchset};
+use super::table::{Header, Table, key_columns};
+use super::value::{MAX_VALUE_LENGTH, UNDEFINED, Value};
+use super::{Format, Operation};
+
+/// What a table section says of its table: the name, and for each column its place in the primary key.
+///
+/// ```
+/// use diesel_sqlite_session::TableSchema;
+///
+/// // CREATE TABLE readings (sensor, value, at, PRIMARY KEY (at, sensor))
+/// const READINGS: TableSchema = TableSchema::new("readings", &[2, 0, 1]);
+/// assert_eq!((READINGS.name(), READINGS.column_count()), ("readings", 3));
+/// assert_eq!(READINGS.key_columns().collect::<Vec<_>>(), [0, 2]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TableSchema<'a> {
+    name: &'a str,
+    key: &'a [u8],
+}
+
+impl<'a> TableSchema<'a> {
+    /// A table with this name, without its schema's, and for each column its place in the primary key, counted from 1, or 0
+    /// where it is not part of the key: see [`Table::key_ordinals`]. Generated columns are not counted.
+    ///
+    /// What SQLite could not read is an error when the table is used.
+    pub const fn new(name: &'a str, key_ordinals: &'a [u8]) -> Self {
+        Self { name, key: key_ordinals }
+    }
+
+    /// The table's name, without its schema.
+    pub const fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// How many columns the table has.
+    pub const fn column_count(&self) -> usize {
+        self.key.len()
+    }
+
+    /// For each column its place in the primary key: see [`Table::key_ordinals`].
+    pub const fn key_ordinals(&self) -> &'a [u8] {
+        self.key
+    }
+
+    /// The positions of the primary key's columns, counted from 0, in the order of the table's columns.
+    pub fn key_columns(&self) -> impl Iterator<Item = usize> + use<'a> {
+        key_columns(self.key)
+    }
+
+    fn expect(self, values: &[Value<'_>]) -> Result<(), Wrong> {
+        let (columns, values) = (self.key.len(), values.len());
+        if columns == values { Ok(()) } else { Err(Wrong::of(BuildErrorKind::ValueCount { columns, values })) }
+    }
+}
+
+impl<'a> From<Table<'a>> for TableSchema<'a> {
+    fn from(table: Table<'a>) -> Self {
+        Self { name: table.name(), key: table.key_ordinals() }
+    }
+}
+
+/// What is wrong, and in which column.
+struct Wrong {
+    kind: BuildErrorKind,
+    column: Option<usize>,
+}
+
+impl Wrong {
+    #[cold]
+    fn of(kind: BuildErrorKind) -> Self {
+        Self { kind, column: None }
+    }
+
+    #[cold]
+    fn in_column(kind: BuildErrorKind, column: usize) -> Self {
+        Self { kind, column: Some(column) }
+    }
+}
+
+impl From<BuildErrorKind> for Wrong {
+    fn from(kind: BuildErrorKind) -> Self {
+        Self::of(kind)
+    }
+}
+
+/// What both builders are. After an error it takes nothing more.
+#[derive(Clone)]
+struct Core {
+    fold: Fold,
+    indirect: bool,
+    error: Option<Box<BuildError>>,
+}
+
+impl Core {
+    fn new(format: Format) -> Self {
+        Self { fold: Fold::new(format), indirect: false, error: None }
+    }
+
+    #[inline]
+    fn guard(&mut self, table: &str, work: impl FnOnce(&mut Self) -> Result<(), Wrong>) {
+        if self.error.is_none() {
+            if let Err(wrong) = work(self) {
+                self.fail(table, wrong);
+            }
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, table: &str, Wrong { kind, column }: Wrong) {
+        self.error = Some(Box::new(BuildError::new(kind, table, column)));
+    }
+
+    #[inline]
+    fn group(&mut self, table: TableSchema<'_>) -> Result<(&mut Group, Settler<'_>), Wrong> {
+        Ok(self.fold.table(Header { name: table.name, key: table.key })?)
+    }
+
+    #[inline]
+    fn insert(&mut self, table: TableSchema<'_>, values: &[Value<'_>]) {
+        self.guard(table.name, |core| {
+            table.expect(values)?;
+            let indirect = core.indirect;
+            let (group, settler) = core.group(table)?;
+            let (start, out) = group.begin(Operation::Insert, indirect);
+            let written = write_row(table.key, values, out).map(|()| true);
+            finish(group, settler, start, written)
+        });
+    }
+
+    #[inline]
+    fn update(&mut self, table: TableSchema<'_>, before: &[Value<'_>], after: &[Value<'_>]) {
+        self.guard(table.name, |core| {
+            table.expect(before)?;
+            table.expect(after)?;
+            let (format, indirect) = (core.fold.format(), core.indirect);
+            let (group, settler) = core.group(table)?;
+            let (start, out) = group.begin(Operation::Update, indirect);
+            let written = write_update(table.key, format, before, after, out);
+            finish(group, settler, start, written)
+        });
+    }
+
+    #[inline]
+    fn delete(&mut self, table: TableSchema<'_>, values: &[Value<'_>]) {
+        self.guard(table.name, |core| {
+            table.expect(values)?;
+            let (format, indirect) = (core.fold.format(), core.indirect);
+            let (group, settler) = core.group(table)?;
+            let (start, out) = group.begin(Operation::Delete, indirect);
+            let written = match format {
+                Format::Changeset => write_row(table.key, values, out),
+                Format::Patchset => write_key(table.key, values, out),
+            };
+            finish(group, settler, start, written.map(|()| true))
+        });
+    }
+
+    #[inline]
+    fn record(&mut self, record: &Record<'_>) {
+        self.guard(record.table(), |core| {
+            let (header, format, raw) = record.parts();
+            if format != core.fold.format() {
+                return Err(Wrong::of(BuildErrorKind::WrongFormat { found: format }));
+            }
+            let (group, settler) = core.fold.table(header)?;
+            if raw.operation == Operation::Update && !sets_anything(header.key, format, raw) {
+                return Ok(());
+            }
+            let (start, out) = group.begin(raw.operation, raw.indirect);
+            out.extend_from_slice(raw.before);
+            out.extend_from_slice(raw.after);
+            Ok(group.settle(start, settler)?)
+        });
+    }
+
+    fn build(self) -> Result<Vec<u8>, BuildError> {
+        match self.error {
+            Some(error) => Err(*error),
+            None => Ok(self.fold.into_bytes()),
+        }
+    }
+}
+
+/// Settles the change that was written, or takes it back where it failed or says nothing.
+#[inline]
+fn finish(group: &mut Group, settler: Settler<'_>, start: usize, written: Result<bool, Wrong>) -> Result<(), Wrong> {
+    match written {
+        Ok(true) => Ok(group.settle(start, settler)?),
+        Ok(false) => {
+            group.drop_from(start);
+            Ok(())
+        }
+        Err(wrong) => {
+            group.drop_from(start);
+            Err(wrong)
+        }
+    }
+}
+
+#[inline]
+fn write_row(key: &[u8], values: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Wrong> {
+    for (column, (place, value)) in key.iter().zip(values).enumerate() {
+        write_value(column, *place != 0, *value, out)?;
+    }
+    Ok(())
+}
+
+fn write_key(key: &[u8], values: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Wrong> {
+    for (column, (_, value)) in key.iter().zip(values).enumerate().filter(|(_, (place, _))| **place != 0) {
+        write_value(column, true, *value, out)?;
+    }
+    Ok(())
+}
+
+/// Says whether anything has changed.
+fn write_update(
+    key: &[u8],
+    format: Format,
+    before: &[Value<'_>],
+    after: &[Value<'_>],
+    out: &mut Vec<u8>,
+) -> Result<bool, Wrong> {
+    let columns = || key.iter().zip(before.iter().zip(after)).enumerate();
+    let mut is_changed = false;
+    for (column, (place, (old, new))) in columns() {
+        let (old, new) = (stored(*old), stored(*new));
+        if *place != 0 {
+            if old.is_null() || new.is_null() {
+                return Err(Wrong::in_column(BuildErrorKind::NullKey, column));
+            }
+            if !is_identical(old, new) {
+                return Err(Wrong::in_column(BuildErrorKind::MovedKey, column));
+            }
+            write_value(column, true, old, out)?;
+        } else if old == new {
+            out.push(UNDEFINED);
+        } else {
+            is_changed = true;
+            let recorded = match format {
+                Format::Changeset => old,
+                Format::Patchset => new,
+            };
+            write_value(column, false, recorded, out)?;
+        }
+    }
+    if format == Format::Changeset && is_changed {
+        for (column, (place, (old, new))) in columns() {
+            if *place != 0 || stored(*old) == stored(*new) {
+                out.push(UNDEFINED);
+            } else {
+                write_value(column, false, *new, out)?;
+            }
+        }
+    }
+    Ok(is_changed)
+}
+
+#[inline]
+fn write_value(column: usize, is_key: bool, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
+    let value = stored(value);
+    match value {
+        Value::Null if is_key => return Err(Wrong::in_column(BuildErrorKind::NullKey, column)),
+        Value::Text(bytes) | Value::Blob(bytes) if bytes.len() > MAX_VALUE_LENGTH => {
+            return Err(Wrong::in_column(BuildErrorKind::ValueLength(bytes.len()), column));
+        }
+        _ => value.write(out),
+    }
+    Ok(())
+}
+
+/// The value as SQLite stores it.
+#[inline]
+fn stored(value: Value<'_>) -> Value<'_> {
+    match value {
+        Value::Real(real) => Value::from(real),
+        other => other,
+    }
+}
+
+/// Whether two values have the same bytes: 0.0 and -0.0 do not.
+fn is_identical(one: Value<'_>, other: Value<'_>) -> bool {
+    match (one, other) {
+        (Value::Real(one), Value::Real(other)) => one.to_bits() == other.to_bits(),
+        _ => one == other,
+    }
+}
+
+/// Writes one of the two builders.
+macro_rules! builder {
+    (
+        $format:expr, $Set:ident,
+        $(#[$builder_doc:meta])* $Builder:ident,
+        $(#[$update_doc:meta])* update_values,
+        $(#[$delete_doc:meta])* delete_values,
+    ) => {
+        $(#[$builder_doc])*
+        #[derive(Clone)]
+        #[must_use = "a builder does nothing until it builds"]
+        pub struct $Builder {
+            core: Core,
+        }
+
+        impl $Builder {
+            /// One without a change yet.
+            pub fn new() -> Self {
+                Self { core: Core::new($format) }
+            }
+
+            /// Adds the INSERT of a row: a value for each column.
+            pub fn insert_values(mut self, table: TableSchema<'_>, row: &[Value<'_>]) -> Self {
+                self.push_insert(table, row);
+                self
+            }
+
+            $(#[$update_doc])*
+            pub fn update_values(mut self, table: TableSchema<'_>, before: &[Value<'_>], after: &[Value<'_>]) -> Self {
+                self.push_update(table, before, after);
+                self
+            }
+
+            $(#[$delete_doc])*
+            pub fn delete_values(mut self, table: TableSchema<'_>, row: &[Value<'_>]) -> Self {
+                self.push_delete(table, row);
+                self
+            }
+
+            /// Adds a change of another changeset or patchset, of the same format, with its own indirect flag. Its values are
+            /// copied as they stand.
+            pub fn record(mut self, record: &Record<'_>) -> Self {
+                self.push_record(record);
+                self
+            }
+
+            /// Whether what is added by its values from here on is [indirect](Record::indirect). At first it is not.
+            pub fn indirect(mut self, indirect: bool) -> Self {
+                self.set_indirect(indirect);
+                self
+            }
+
+            /// The changes, and what they have been folded into.
+            ///
+            /// # Errors
+            ///
+            /// The first thing that was wrong with what was added. What came after it was not looked at.
+            pub fn build(self) -> Result<$Set, BuildError> {
+                self.core.build().map($Set::from_checked)
+            }
+
+            #[inline]
+            pub(crate) fn push_insert(&mut self, table: TableSchema<'_>, row: &[Value<'_>]) {
+                self.core.insert(table, row);
+            }
+
+            #[inline]
+            pub(crate) fn push_update(&mut self, table: TableSchema<'_>, before: &[Value<'_>], after: &[Value<'_>]) {
+                self.core.update(table, before, after);
+            }
+
+            #[inline]
+            pub(crate) fn push_delete(&mut self, table: TableSchema<'_>, row: &[Value<'_>]) {
+                self.core.delete(table, row);
+            }
+
+            #[inline]
+            pub(crate) fn push_record(&mut self, record: &Record<'_>) {
+                self.core.record(record);
+            }
+
+            #[inline]
+            pub(crate) fn set_indirect(&mut self, indirect: bool) {
+                self.core.indirect = indirect;
+            }
+        }
+
+        impl Default for $Builder {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl fmt::Debug for $Builder {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($Builder))
+                    .field("indirect", &self.core.indirect)
+                    .field("error", &self.core.error)
+                    .finish_non_exhaustive()
+            }
+        }
+
+        impl $Set {
+            #[doc = concat!("A builder: see [`", stringify!($Builder), "`].")]
+            pub fn builder() -> $Builder {
+                $Builder::new()
+            }
+        }
+    };
+}
+
+builder! {
+    Format::Changeset, Changeset,
+    /// Makes a changeset of values and of records, without a database.
+    ///
+    /// What is added is checked at once, but errors come out of [`build`](Self::build), so that calls can be chained; in a
+    /// loop, assign: `builder = builder.insert_values(…)`.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{Changeset, TableSchema};
+    ///
+    /// let users = TableSchema::new("users", &[1, 0]);
+    /// let changeset = Changeset::builder()
+    ///     .insert_values(users, &[1.into(), "Ada".into()])
+    ///     .update_values(users, &[2.into(), "Bob".into()], &[2.into(), "Robert".into()])
+    ///     .update_values(users, &[1.into(), "Ada".into()], &[1.into(), "Ada Lovelace".into()])
+    ///     .build()?;
+    /// let lines: Vec<String> = changeset.records().map(|record| record.to_string()).collect();
+    /// assert_eq!(lines, ["INSERT users(1, 'Ada Lovelace')", "UPDATE users(2, 'Bob' -> 'Robert')"]);
+    /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+    /// ```
+    ///
+    /// # Folding
+    ///
+    /// The result has at most one change for each row. Two rows are the same if the values of their keys have the same storage
+    /// classes and bytes: 1 and 1.0 are two, and so are 0.0 and -0.0. Changes to one row are put together as
+    /// [`sqlite3changegroup_add`](https://www.sqlite.org/session/sqlite3changegroup_add.html) does it:
+    ///
+    /// | there is | is added | becomes, in a changeset | in a patchset |
+    /// |---|---|---|---|
+    /// | INSERT | INSERT | what there is; the second does not fit and is dropped | the same |
+    /// | INSERT | UPDATE | INSERT of the new values | the same |
+    /// | INSERT | DELETE | nothing | the same |
+    /// | UPDATE | INSERT | what there is; the INSERT is dropped | the same |
+    /// | UPDATE | UPDATE | UPDATE from the first's old to the second's new values; nothing, if they are the same | UPDATE of what either sets |
+    /// | UPDATE | DELETE | DELETE of the row before the UPDATE | DELETE |
+    /// | DELETE | INSERT | UPDATE of what differs; nothing, if nothing does | UPDATE of every column; nothing, if the key is all |
+    /// | DELETE | UPDATE | what there is; the UPDATE is dropped | the same |
+    /// | DELETE | DELETE | what there is; the second is dropped | the same |
+    ///
+    /// Whether the values before a change are those that the last one left is not looked at. Where two changes become one, it
+    /// is [indirect](Record::indirect) if both were; where the second is dropped, the first stays as it is.
+    ///
+    /// The changegroup differs in two things. It keeps an UPDATE that sets no column to another value, as SQLite records it
+    /// where a key changes to an [equal one](super::wire#changes), and as a DELETE and an INSERT make it in a patchset of a table
+    /// that has no column beside its key; here there is never one, as if it had not been added. And it puts
+    /// the new key that an UPDATE can hold into an INSERT that is there; here it is passed over, as applying passes over it.
+    ///
+    /// Tables are in the order in which they were first named, rows in that in which their changes began. A table's name is
+    /// compared without regard to the case of ASCII letters, and stands as it was first written.
+    ///
+    /// # Memory
+    ///
+    /// A change costs its bytes, in a buffer that may be twice as large. As long as each row of a table has a greater key than the
+    /// one added before it (integers of one sign that count up, UUIDs of version 7) that is all. From the first that has not, each
+    /// row costs 19 to 30 bytes more, and half as much again for a moment whenever the index grows.
+    ChangesetBuilder,
+    /// Adds the UPDATE of a row from `before` to `after`: whole rows, of a value for each column, with the same key. What did
+    /// not change is left out, as SQLite leaves it out; if nothing did, there is no change. Between 0.0 and -0.0 there is none.
+    update_values,
+    /// Adds the DELETE of a row: the value of each column as it was.
+    delete_values,
+}
+
+builder! {
+    Format::Patchset, Patchset,
+    /// Makes a patchset of values and of records, without a database: see [`ChangesetBuilder`], where it is also said how
+    /// changes to one row [fold](ChangesetBuilder#folding) into one.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{Patchset, TableSchema};
+    ///
+    /// let users = TableSchema::new("users", &[1, 0]);
+    /// let patchset = Patchset::builder()
+    ///     .update_values(users, &[2.into(), "Bob".into()], &[2.into(), "Robert".into()])
+    ///     .delete_values(users, &[3.into(), "Eve".into()])
+    ///     .build()?;
+    /// let lines: Vec<String> = patchset.records().map(|record| record.to_string()).collect();
+    /// assert_eq!(lines, ["UPDATE users(2, -> 'Robert')", "DELETE users(3, _)"]);
+    /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+    /// ```
+    PatchsetBuilder,
+    /// Adds the UPDATE of a row from `before` to `after`: whole rows, of a value for each column, with the same key. The key and
+    /// the new values of what changed are recorded; if nothing did, there is no change. Between 0.0 and -0.0 there is none.
+    update_values,
+    /// Adds the DELETE of a row. The values of its key are recorded, and others can be anything.
+    delete_values,
+}

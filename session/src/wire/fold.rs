@@ -1,0 +1,414 @@
+//! Encoded changes put together, at most one for each row, as SQLite's
+//! [changegroup](https://www.sqlite.org/session/changegroup.html) does it.
+//!
+//! [`Fold`] holds a [`Group`] for each table, and a group holds the bytes of its section as they will be written. A change is
+//! appended to them, and [settled](Group::settle): if its row has none yet, that is all; otherwise the two are
+//! [merged](super::merge). What is in the way of the order, as merged changes got longer or came to nothing, is put
+//! right when the bytes are taken, or when half of them are no longer in use.
+//!
+//! While each key that arrives is greater than the last one, none can be there twice, so there is nothing to look up: the
+//! index is made when the first one arrives of which that is not so.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+
+use super::cursor::Cursor;
+use super::error::BuildErrorKind;
+use super::index::{Index, MOST_ROWS, Seed};
+use super::merge::{Merged, merge};
+use super::record::RawRecord;
+use super::table::{Header, MAX_COLUMNS};
+use super::value::write_varint;
+use super::{Format, Operation, check};
+
+/// See the [module](self).
+#[derive(Clone)]
+pub(super) struct Fold {
+    format: Format,
+    seed: Seed,
+    groups: Vec<Group>,
+    /// From a table's name, in lower case, to its group.
+    names: Index,
+    /// The group of the last change: most often that of the next one too.
+    last: usize,
+    merged: Vec<u8>,
+}
+
+impl Fold {
+    pub(super) fn new(format: Format) -> Self {
+        let seed = Seed::new();
+        Self { format, seed, groups: Vec::new(), names: Index::default(), last: 0, merged: Vec::new() }
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The group of a table, and what is needed to settle changes in it. Names are compared as SQLite does, without regard to
+    /// the case of ASCII letters.
+    #[inline]
+    pub(super) fn table(&mut self, header: Header<'_>) -> Result<(&mut Group, Settler<'_>), BuildErrorKind> {
+        let at = match self.groups.get(self.last) {
+            Some(group) if *group.name == *header.name => self.last,
+            _ => self.find(header)?,
+        };
+        self.last = at;
+        let settler = Settler { format: self.format, seed: self.seed, merged: &mut self.merged };
+        match self.groups.get_mut(at) {
+            Some(group) if *group.key == *header.key => Ok((group, settler)),
+            Some(group) => Err(group.mismatch(header)),
+            None => Err(BuildErrorKind::TooMany),
+        }
+    }
+
+    #[cold]
+    fn find(&mut self, header: Header<'_>) -> Result<usize, BuildErrorKind> {
+        header.check()?;
+        let new = self.groups.len();
+        if new >= MOST_ROWS {
+            return Err(BuildErrorKind::TooMany);
+        }
+        let lower = header.name.to_ascii_lowercase();
+        let hash = self.seed.finish(self.seed.add(self.seed.start(), lower.as_bytes()));
+        let groups = &self.groups;
+        let is_it = |at: usize| groups.get(at).is_some_and(|group| group.name.eq_ignore_ascii_case(header.name));
+        match self.names.find_or_insert(hash, new, is_it) {
+            Some((_, at)) => Ok(at),
+            None => {
+                self.groups.push(Group::new(header, self.format));
+                Ok(new)
+            }
+        }
+    }
+
+    /// The bytes: the sections in the order in which their tables were named, those without a change left out.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        let mut sections = self.groups.into_iter().filter_map(|group| group.into_section(self.format));
+        let Some(mut out) = sections.next() else {
+            return Vec::new();
+        };
+        let rest: Vec<Vec<u8>> = sections.collect();
+        out.reserve_exact(rest.iter().map(Vec::len).fold(0, usize::saturating_add));
+        for section in rest {
+            out.extend_from_slice(&section);
+        }
+        out
+    }
+}
+
+/// What settling a change takes beside its group.
+pub(super) struct Settler<'a> {
+    format: Format,
+    seed: Seed,
+    /// Where changes are merged, kept for its memory.
+    merged: &'a mut Vec<u8>,
+}
+
+/// The changes to one table.
+#[derive(Clone)]
+pub(super) struct Group {
+    name: Box<str>,
+    key: Box<[u8]>,
+    /// How many columns there are up to the last one of the key.
+    lead: usize,
+    /// The section: its header, then the changes, among them such as are no longer in use.
+    bytes: Vec<u8>,
+    header_length: usize,
+    /// Where the last change begins, while each has a greater key than the one before it.
+    ascending: Option<usize>,
+    /// When that has ended: where the change of each row begins, in the order of the output.
+    rows: Vec<usize>,
+    index: Index,
+    /// Bytes that are no longer in use, of changes and of `rows`.
+    waste: usize,
+    /// How many of `rows` are `GONE`.
+    gone: usize,
+    /// Whether the bytes are other than the output.
+    is_disordered: bool,
+}
+
+/// The row's changes came to nothing.
+const GONE: usize = usize::MAX;
+
+/// So much waste is not worth the work.
+const LITTLE_WASTE: usize = 4096;
+
+impl Group {
+    fn new(header: Header<'_>, format: Format) -> Self {
+        let mut bytes = Vec::new();
+        header.write(format, &mut bytes);
+        Self {
+            name: header.name.into(),
+            key: header.key.into(),
+            lead: header.key.iter().rposition(|place| *place != 0).map_or(0, |last| last.saturating_add(1)),
+            header_length: bytes.len(),
+            ascending: Some(bytes.len()),
+            bytes,
+            rows: Vec::new(),
+            index: Index::default(),
+            waste: 0,
+            gone: 0,
+            is_disordered: false,
+        }
+    }
+
+    fn header(&self) -> Header<'_> {
+        Header { name: &self.name, key: &self.key }
+    }
+
+    #[cold]
+    fn mismatch(&self, header: Header<'_>) -> BuildErrorKind {
+        if self.key.len() == header.key.len() {
+            BuildErrorKind::OtherKey
+        } else {
+            BuildErrorKind::OtherColumns { before: self.key.len(), now: header.key.len() }
+        }
+    }
+
+    /// Begins a change: its values are appended to the bytes that this gives. Then it is [settled](Self::settle) or
+    /// [dropped](Self::drop_from), and nothing else may happen before that.
+    #[inline]
+    pub(super) fn begin(&mut self, operation: Operation, indirect: bool) -> (usize, &mut Vec<u8>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[operation.to_byte(), u8::from(indirect)]);
+        (start, &mut self.bytes)
+    }
+
+    /// Takes away the change that begins at `start`, the last one.
+    #[cold]
+    pub(super) fn drop_from(&mut self, start: usize) {
+        self.bytes.truncate(start);
+    }
+
+    /// Makes the change that begins at `start`, the last one, part of the others.
+    #[inline]
+    pub(super) fn settle(&mut self, start: usize, settler: Settler<'_>) -> Result<(), BuildErrorKind> {
+        if let Some(last) = self.ascending {
+            if start == self.header_length
+                || self.key_at(last, settler.format).is_below(self.key_at(start, settler.format))
+            {
+                self.ascending = Some(start);
+                return Ok(());
+            }
+            self.index_up_to(start, settler.format, settler.seed)?;
+        }
+        self.look_up(start, settler)
+    }
+
+    /// Ends the time of ascending keys.
+    #[cold]
+    fn index_up_to(&mut self, end: usize, format: Format, seed: Seed) -> Result<(), BuildErrorKind> {
+        self.ascending = None;
+        self.rows.clear();
+        self.index = Index::default();
+        let mut at = self.header_length;
+        while at < end {
+            if self.rows.len() >= MOST_ROWS {
+                return Err(BuildErrorKind::TooMany);
+            }
+            let hash = self.key_at(at, format).hash(seed);
+            self.index.find_or_insert(hash, self.rows.len(), |_| false);
+            self.rows.push(at);
+            at = at.saturating_add(self.length_at(at, format).max(1));
+        }
+        Ok(())
+    }
+
+    fn look_up(&mut self, start: usize, settler: Settler<'_>) -> Result<(), BuildErrorKind> {
+        let Settler { format, seed, merged } = settler;
+        let key = KeyFields::new(&self.bytes, start, &self.key, self.lead, format);
+        let (new, hash) = (self.rows.len(), key.hash(seed));
+        if new >= MOST_ROWS {
+            self.bytes.truncate(start);
+            return Err(BuildErrorKind::TooMany);
+        }
+        let (rows, bytes) = (&self.rows, &self.bytes);
+        let is_it = |row: usize| {
+            let at = rows.get(row).copied().unwrap_or(GONE);
+            KeyFields::new(bytes, at, &self.key, self.lead, format).compare(key) == Ordering::Equal
+        };
+        let Some((place, row)) = self.index.find_or_insert(hash, new, is_it) else {
+            self.rows.push(start);
+            return Ok(());
+        };
+        let at = self.rows.get(row).copied().unwrap_or(GONE);
+        let (Some((length, first)), Some((_, second))) = (self.record_at(at, format), self.record_at(start, format))
+        else {
+            return Ok(()); // bytes that were appended whole do not come here
+        };
+        merged.clear();
+        let outcome = merge(&self.key, format, first, second, merged);
+        self.bytes.truncate(start);
+        match outcome {
+            Merged::First => return Ok(()),
+            Merged::Nothing => {
+                self.index.remove(place);
+                self.vacate(at, length);
+                self.set_row(row, GONE);
+                self.gone = self.gone.saturating_add(1);
+                self.waste = self.waste.saturating_add(size_of::<usize>());
+            }
+            Merged::One => match self.bytes.get_mut(at..at.saturating_add(length)) {
+                Some(old) if old.len() == merged.len() => old.copy_from_slice(merged),
+                _ => {
+                    self.vacate(at, length);
+                    self.set_row(row, self.bytes.len());
+                    self.bytes.extend_from_slice(merged);
+                }
+            },
+        }
+        let all = self.bytes.len().saturating_add(self.rows.len().saturating_mul(size_of::<usize>()));
+        if self.waste > LITTLE_WASTE && self.waste > all / 2 {
+            self.compact(format);
+            if self.gone > 0 {
+                self.gone = 0;
+                self.index_up_to(self.bytes.len(), format, seed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_row(&mut self, row: usize, at: usize) {
+        if let Some(place) = self.rows.get_mut(row) {
+            *place = at;
+        }
+    }
+
+    /// Gives up the bytes of a change.
+    fn vacate(&mut self, at: usize, length: usize) {
+        if at.saturating_add(length) == self.bytes.len() {
+            self.bytes.truncate(at);
+        } else {
+            self.waste = self.waste.saturating_add(length);
+            self.is_disordered = true;
+        }
+    }
+
+    /// Writes the changes anew, in the order of their rows.
+    #[cold]
+    fn compact(&mut self, format: Format) {
+        let mut out = Vec::with_capacity(self.bytes.len().saturating_sub(self.waste).max(self.header_length));
+        self.header().write(format, &mut out);
+        let mut rows = core::mem::take(&mut self.rows);
+        for row in rows.iter_mut().filter(|row| **row != GONE) {
+            let end = row.saturating_add(self.length_at(*row, format));
+            let change = self.bytes.get(*row..end).unwrap_or_default();
+            *row = out.len();
+            out.extend_from_slice(change);
+        }
+        self.rows = rows;
+        self.bytes = out;
+        self.waste = 0;
+        self.is_disordered = false;
+    }
+
+    /// The section, if it has a change.
+    fn into_section(mut self, format: Format) -> Option<Vec<u8>> {
+        if self.is_disordered {
+            self.index = Index::default();
+            self.compact(format);
+        }
+        (self.bytes.len() > self.header_length).then_some(self.bytes)
+    }
+
+    #[inline]
+    fn key_at(&self, at: usize, format: Format) -> KeyFields<'_> {
+        KeyFields::new(&self.bytes, at, &self.key, self.lead, format)
+    }
+
+    /// The change at a byte, and its length.
+    fn record_at(&self, at: usize, format: Format) -> Option<(usize, RawRecord<'_>)> {
+        let start = Cursor::new(self.bytes.get(at..)?);
+        let mut cursor = start;
+        let record = check::extent(&mut cursor, self.header(), format)?;
+        Some((cursor.since(start).len(), record))
+    }
+
+    fn length_at(&self, at: usize, format: Format) -> usize {
+        self.record_at(at, format).map_or(0, |(length, _)| length)
+    }
+}
+
+/// The encoded values of a change's key.
+#[derive(Clone, Copy)]
+struct KeyFields<'a> {
+    values: Cursor<'a>,
+    /// The columns up to the last one of the key.
+    places: &'a [u8],
+    /// Whether the key's columns are all that there is.
+    alone: bool,
+}
+
+impl<'a> KeyFields<'a> {
+    #[inline]
+    fn new(bytes: &'a [u8], at: usize, key: &'a [u8], lead: usize, format: Format) -> Self {
+        let mut values = Cursor::new(bytes.get(at..).unwrap_or_default());
+        let operation = values.byte().and_then(Operation::from_byte);
+        values.byte();
+        let alone = format == Format::Patchset && operation == Some(Operation::Delete);
+        Self { values, places: key.get(..lead).unwrap_or(key), alone }
+    }
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while let Some((place, rest)) = self.places.split_first() {
+            self.places = rest;
+            if *place != 0 {
+                return self.values.field();
+            }
+            if !self.alone {
+                self.values.field();
+            }
+        }
+        None
+    }
+
+    /// Some order of all keys: that of their bytes, value by value.
+    #[inline]
+    fn compare(mut self, mut other: KeyFields<'_>) -> Ordering {
+        while let (Some(one), Some(other)) = (self.next(), other.next()) {
+            match one.cmp(other) {
+                Ordering::Equal => {}
+                unequal => return unequal,
+            }
+        }
+        Ordering::Equal
+    }
+
+    #[inline]
+    fn is_below(self, other: KeyFields<'_>) -> bool {
+        self.compare(other) == Ordering::Less
+    }
+
+    #[inline]
+    fn hash(mut self, seed: Seed) -> u32 {
+        let mut hash = seed.start();
+        while let Some(field) = self.next() {
+            hash = seed.add(hash, field);
+        }
+        seed.finish(hash)
+    }
+}
+
+impl Header<'_> {
+    /// Refuses what [`Header::read`] would refuse.
+    fn check(self) -> Result<(), BuildErrorKind> {
+        if self.key.is_empty() || self.key.len() as u64 > MAX_COLUMNS {
+            return Err(BuildErrorKind::ColumnCount(self.key.len()));
+        }
+        if self.key.iter().all(|place| *place == 0) {
+            return Err(BuildErrorKind::NoPrimaryKey);
+        }
+        if self.name.contains('\0') { Err(BuildErrorKind::TableName) } else { Ok(()) }
+    }
+
+    /// Appends the header as a section begins with it.
+    fn write(self, format: Format, out: &mut Vec<u8>) {
+        out.push(format.to_byte());
+        write_varint(out, self.key.len() as u64);
+        out.extend_from_slice(self.key);
+        out.extend_from_slice(self.name.as_bytes());
+        out.push(0);
+    }
+}
