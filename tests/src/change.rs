@@ -1,6 +1,6 @@
 //! A change as plain data, so that what SQLite reads and what we read can be compared.
 
-use diesel_sqlite_session::{Operation, Record, Value};
+use diesel_sqlite_session::{Format, Operation, Record, Value};
 
 /// A value that owns its bytes. Reals are compared by their bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,38 @@ impl From<Value<'_>> for Owned {
     }
 }
 
+impl Owned {
+    /// The value, borrowed.
+    pub fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Integer(integer) => Value::Integer(*integer),
+            Self::Real(bits) => Value::Real(f64::from_bits(*bits)),
+            Self::Text(bytes) => Value::Text(bytes),
+            Self::Blob(bytes) => Value::Blob(bytes),
+        }
+    }
+
+    /// Appends the value as a record holds it.
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut bytes = |class: u8, bytes: &[u8]| {
+            out.push(class);
+            if bytes.len() >= 0x80 {
+                out.push(u8::try_from(bytes.len() >> 7).expect("at most 16,383 bytes") | 0x80);
+            }
+            out.push((bytes.len() & 0x7f) as u8);
+            out.extend_from_slice(bytes);
+        };
+        match self {
+            Self::Null => out.push(5),
+            Self::Integer(integer) => out.extend([1].into_iter().chain(integer.to_be_bytes())),
+            Self::Real(bits) => out.extend([2].into_iter().chain(bits.to_be_bytes())),
+            Self::Text(text) => bytes(3, text),
+            Self::Blob(blob) => bytes(4, blob),
+        }
+    }
+}
+
 /// One change; a value that is not recorded is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -44,6 +76,38 @@ pub struct Change {
     pub old: Vec<Option<Owned>>,
     /// The row after.
     pub new: Vec<Option<Owned>>,
+}
+
+impl Change {
+    /// The bytes of a changeset or patchset that holds this alone.
+    ///
+    /// # Panics
+    ///
+    /// With more than 127 columns, or a value of more than 16,383 bytes.
+    pub fn encode(&self, format: Format) -> Vec<u8> {
+        let mut out = vec![if format == Format::Changeset { b'T' } else { b'P' }];
+        out.push(u8::try_from(self.key.len()).ok().filter(|count| *count < 128).expect("at most 127 columns"));
+        out.extend_from_slice(&self.key);
+        out.extend_from_slice(&self.table);
+        out.extend([0, self.operation as u8, u8::from(self.indirect)]);
+        let is_key = |column: usize| self.key[column] != 0;
+        let mut field = |value: &Option<Owned>| match value {
+            Some(value) => value.write(&mut out),
+            None => out.push(0),
+        };
+        for column in 0..self.key.len() {
+            match (self.operation, format) {
+                (18, _) => field(&self.new[column]),
+                (9, Format::Patchset) if !is_key(column) => {}
+                (23, Format::Patchset) if !is_key(column) => field(&self.new[column]),
+                _ => field(&self.old[column]),
+            }
+        }
+        if (self.operation, format) == (23, Format::Changeset) {
+            self.new.iter().for_each(field);
+        }
+        out
+    }
 }
 
 impl From<Record<'_>> for Change {

@@ -234,6 +234,28 @@ pub fn concat(first: &[u8], second: &[u8]) -> Result<Vec<u8>, Code> {
     })
 }
 
+/// `sqlite3changegroup_add` of each, one after another, and `sqlite3changegroup_output`.
+///
+/// # Errors
+///
+/// SQLite's code.
+pub fn group<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, Code> {
+    let mut group = ptr::null_mut();
+    // SAFETY: `group` may be written to.
+    ok(unsafe { ffi::sqlite3changegroup_new(&raw mut group) })?;
+    let added = parts.into_iter().try_for_each(|part| {
+        // SAFETY: the group is new; the length is that of `part`, which SQLite only reads.
+        ok(unsafe { ffi::sqlite3changegroup_add(group, length(part), part.as_ptr().cast_mut().cast()) })
+    });
+    let grouped = added.and_then(|()| {
+        // SAFETY: the group has not been deleted; the others are those that `output` gives.
+        output(|size, out| unsafe { ffi::sqlite3changegroup_output(group, size, out) })
+    });
+    // SAFETY: created above and not used after this.
+    unsafe { ffi::sqlite3changegroup_delete(group) };
+    grouped
+}
+
 /// `sqlite3rebaser_rebase`.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! The tests that need SQLite as a referee, one module for each subject.
 
 mod applying;
+mod building;
 mod conformance;
 mod corpus;
 mod handle;
