@@ -160,6 +160,8 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
 mod builder;
+#[cfg(test)]
+mod builder_tests;
 mod check;
 mod cursor;
 mod error;
