@@ -61,6 +61,24 @@ pub fn narrow_inserts(rows: i64) -> Vec<u8> {
     out.bytes
 }
 
+/// A row of the table that [`narrow_inserts`] inserts into.
+pub type Event = (i64, String, i64);
+
+/// The rows that [`narrow_inserts`] inserts, by their values.
+pub fn events(rows: i64) -> Vec<Event> {
+    (0..rows).map(|row| (row, format!("event number {row}"), row * 1000)).collect()
+}
+
+/// Puts rows in an order that looks random and is the same in every run.
+pub fn shuffle<T>(rows: &mut [T]) {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for last in (1..rows.len()).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let below = u64::try_from(last + 1).expect("a length");
+        rows.swap(last, usize::try_from((state >> 33) % below).expect("below a length"));
+    }
+}
+
 /// How many columns the wide table has.
 pub const WIDE_COLUMNS: usize = 24;
 

@@ -7,6 +7,8 @@ use std::ptr;
 
 use libsqlite3_sys as ffi;
 
+use crate::data::Event;
+
 /// A database in memory.
 pub struct Connection {
     handle: *mut ffi::sqlite3,
@@ -57,6 +59,34 @@ impl Connection {
             ffi::sqlite3_finalize(statement);
             text
         }
+    }
+
+    /// Runs a prepared statement for each row, with its values as the parameters 1 to 3.
+    ///
+    /// # Panics
+    ///
+    /// When SQLite cannot.
+    pub fn insert_each(&self, sql: &str, rows: &[Event]) {
+        let sql = CString::new(sql).unwrap();
+        let mut statement = ptr::null_mut();
+        // SAFETY: the handle is open, `sql` is a C string, `statement` may be written to.
+        let prepared =
+            unsafe { ffi::sqlite3_prepare_v2(self.handle, sql.as_ptr(), -1, &raw mut statement, ptr::null_mut()) };
+        assert_eq!(prepared, ffi::SQLITE_OK);
+        for (id, name, at) in rows {
+            let length = c_int::try_from(name.len()).unwrap();
+            // SAFETY: the statement is prepared; the length is that of the text, which lives until the statement has been
+            // reset and is bound anew before the next step.
+            unsafe {
+                ffi::sqlite3_bind_int64(statement, 1, *id);
+                ffi::sqlite3_bind_text(statement, 2, name.as_ptr().cast(), length, ffi::SQLITE_STATIC());
+                ffi::sqlite3_bind_int64(statement, 3, *at);
+                assert_eq!(ffi::sqlite3_step(statement), ffi::SQLITE_DONE);
+                ffi::sqlite3_reset(statement);
+            }
+        }
+        // SAFETY: prepared above and not used after this.
+        unsafe { ffi::sqlite3_finalize(statement) };
     }
 
     /// A session on one table.

@@ -1,0 +1,165 @@
+//! Making changesets: ours of values, SQLite's session of prepared INSERTs, and with the feature `peers` rusqlite and
+//! sqlite-diff-rs; and putting records together: ours and SQLite's changegroup.
+//!
+//! Before anything is timed, all must have made the same set of changes. What is made, and what it was made with, is dropped
+//! outside of what is timed.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use diesel_sqlite_session::{Changeset, ChangesetRef, TableSchema};
+use diesel_sqlite_session_benches::data::{Event, events, shuffle};
+use diesel_sqlite_session_benches::raw;
+use diesel_sqlite_session_tests::sqlite;
+
+const SCHEMA: &str = "CREATE TABLE events (id INTEGER PRIMARY KEY, name TEXT NOT NULL, at INTEGER NOT NULL)";
+const INSERT: &str = "INSERT INTO events VALUES (?1, ?2, ?3)";
+
+fn ours(rows: &[Event]) -> Changeset {
+    const EVENTS: TableSchema<'_> = TableSchema::new("events", &[1, 0, 0]);
+    let mut builder = Changeset::builder();
+    for (id, name, at) in rows {
+        builder = builder.insert_values(EVENTS, &[(*id).into(), name.as_str().into(), (*at).into()]);
+    }
+    builder.build().unwrap()
+}
+
+fn ours_of_records(changeset: ChangesetRef<'_>) -> Changeset {
+    changeset.records().fold(Changeset::builder(), |builder, record| builder.record(&record)).build().unwrap()
+}
+
+/// In a transaction, as anybody would who inserts many rows.
+fn raw_session(rows: &[Event]) -> (raw::Buffer, raw::Connection) {
+    let connection = raw::Connection::open();
+    connection.execute(SCHEMA);
+    let session = connection.track(c"events");
+    connection.execute("BEGIN");
+    connection.insert_each(INSERT, rows);
+    connection.execute("COMMIT");
+    let changeset = session.changeset();
+    drop(session);
+    (changeset, connection)
+}
+
+#[cfg(feature = "peers")]
+mod peers {
+    use diesel_sqlite_session_benches::data::Event;
+    use rusqlite::Connection;
+    use rusqlite::session::{Changeset, Session};
+    use sqlite_diff_rs::{ChangesetFormat, DiffOps, DiffSetBuilder, Insert, TableSchema, Value};
+
+    type Builder<'a> = DiffSetBuilder<ChangesetFormat, TableSchema<&'a str>, &'a str, &'a [u8]>;
+
+    pub(super) fn sqlite_diff_rs(rows: &[Event]) -> (Vec<u8>, Builder<'_>) {
+        let events = TableSchema::new("events", 3, vec![1, 0, 0]);
+        let mut builder = Builder::new();
+        for (id, name, at) in rows {
+            let insert = Insert::<_, &str, &[u8]>::from(events.clone());
+            let insert = insert.set(0, *id).unwrap().set(1, Value::Text(name.as_str())).unwrap().set(2, *at).unwrap();
+            builder = builder.insert(insert);
+        }
+        (builder.build(), builder)
+    }
+
+    fn record<T>(rows: &[Event], take: impl FnOnce(&mut Session<'_>) -> T) -> (T, Connection) {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(super::SCHEMA).unwrap();
+        let taken = {
+            let mut session = Session::new(&connection).unwrap();
+            session.attach(Some("events")).unwrap();
+            connection.execute_batch("BEGIN").unwrap();
+            let mut insert = connection.prepare(super::INSERT).unwrap();
+            for (id, name, at) in rows {
+                insert.execute((id, name.as_str(), at)).unwrap();
+            }
+            drop(insert);
+            connection.execute_batch("COMMIT").unwrap();
+            take(&mut session)
+        };
+        (taken, connection)
+    }
+
+    pub(super) fn rusqlite_session(rows: &[Event]) -> (Changeset, Connection) {
+        record(rows, |session| session.changeset().unwrap())
+    }
+
+    /// rusqlite's `Changeset` does not show its bytes; only a stream does.
+    pub(super) fn rusqlite_bytes(rows: &[Event]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        record(rows, |session| session.changeset_strm(&mut bytes).unwrap());
+        bytes
+    }
+}
+
+/// Fails if the changes are not the same, in whatever order.
+fn assert_same_set(name: &str, found: &[u8], expected: &[u8]) {
+    fn changes(bytes: &[u8]) -> (&[u8], Vec<&[u8]>) {
+        let changeset = ChangesetRef::parse(bytes).unwrap();
+        let ends: Vec<usize> = changeset.records().map(|record| record.offset()).chain([bytes.len()]).collect();
+        let header = &bytes[..ends[0]];
+        let mut changes: Vec<&[u8]> = ends.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+        changes.sort_unstable();
+        (header, changes)
+    }
+    assert!(changes(found) == changes(expected), "{name} has made other changes than SQLite");
+}
+
+fn inserts(group: &mut BenchmarkGroup<'_, WallTime>, order: &str, rows: &[Event]) {
+    let expected = raw_session(rows).0;
+    assert_same_set("ours", ours(rows).as_bytes(), &expected);
+    group.bench_function(BenchmarkId::new("ours", order), |b| b.iter_with_large_drop(|| ours(black_box(rows))));
+    group.bench_function(BenchmarkId::new("sqlite_c_session", order), |b| {
+        b.iter_with_large_drop(|| raw_session(black_box(rows)));
+    });
+    #[cfg(feature = "peers")]
+    {
+        assert_same_set("sqlite-diff-rs", &peers::sqlite_diff_rs(rows).0, &expected);
+        assert_same_set("rusqlite", &peers::rusqlite_bytes(rows), &expected);
+        group.bench_function(BenchmarkId::new("sqlite_diff_rs", order), |b| {
+            b.iter_with_large_drop(|| peers::sqlite_diff_rs(black_box(rows)));
+        });
+        group.bench_function(BenchmarkId::new("rusqlite_session", order), |b| {
+            b.iter_with_large_drop(|| peers::rusqlite_session(black_box(rows)));
+        });
+    }
+}
+
+/// Records as a session gives them, in the order of its hash table.
+fn records(group: &mut BenchmarkGroup<'_, WallTime>, rows: &[Event]) {
+    let recorded = raw_session(rows).0;
+    let changeset = ChangesetRef::parse(&recorded).unwrap();
+    let grouped = || sqlite::group([changeset.as_bytes()]).unwrap();
+    assert_same_set("ours", ours_of_records(changeset).as_bytes(), &grouped());
+    group.bench_function("ours", |b| b.iter_with_large_drop(|| ours_of_records(black_box(changeset))));
+    group.bench_function("sqlite_c_changegroup", |b| b.iter_with_large_drop(grouped));
+}
+
+fn builder(criterion: &mut Criterion) {
+    // `cargo bench -- --test` runs each once: small inputs do
+    let sizes: &[i64] =
+        if std::env::args().any(|argument| argument == "--test") { &[1_000] } else { &[1_000, 1_000_000] };
+    for &size in sizes {
+        let mut rows = events(size);
+        let configure = |group: &mut BenchmarkGroup<'_, WallTime>| {
+            group.throughput(Throughput::Elements(size.unsigned_abs()));
+            group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+        };
+        let mut group = criterion.benchmark_group(format!("build_inserts_{size}"));
+        configure(&mut group);
+        inserts(&mut group, "ascending", &rows);
+        shuffle(&mut rows);
+        // so that the texts are read from one end of the memory to the other, as before
+        rows = rows.iter().cloned().collect();
+        inserts(&mut group, "shuffled", &rows);
+        group.finish();
+        let mut group = criterion.benchmark_group(format!("build_of_records_{size}"));
+        configure(&mut group);
+        records(&mut group, &rows);
+        group.finish();
+    }
+}
+
+criterion_group!(benches, builder);
+criterion_main!(benches);
