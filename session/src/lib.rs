@@ -6,7 +6,7 @@
 //! - A `Session` records the tables that are attached to it, by `table!` and with a look at whether that agrees with the
 //!   database, by name, or all of them.
 //! - [`wire`] checks and reads changesets and patchsets in pure Rust, without SQLite, more than ten times as fast as SQLite's own
-//!   iterator.
+//!   iterator. [`Changeset::builder`] and [`Patchset::builder`] make them of values, without a database.
 //!
 //! ```
 //! use diesel_sqlite_session::{Changeset, Operation};

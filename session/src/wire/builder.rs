@@ -311,13 +311,14 @@ macro_rules! builder {
         #[derive(Clone)]
         #[must_use = "a builder does nothing until it builds"]
         pub struct $Builder {
-            core: Core,
+            // boxed, as it is handed on with every call of a chain
+            core: Box<Core>,
         }
 
         impl $Builder {
             /// One without a change yet.
             pub fn new() -> Self {
-                Self { core: Core::new($format) }
+                Self { core: Box::new(Core::new($format)) }
             }
 
             /// Adds the INSERT of a row: a value for each column.
@@ -453,7 +454,7 @@ builder! {
     /// is [indirect](Record::indirect) if both were; where the second is dropped, the first stays as it is.
     ///
     /// The changegroup differs in two things. It keeps an UPDATE that sets no column to another value, as SQLite records it
-    /// where a key changes to an [equal one](super::wire#changes), and as a DELETE and an INSERT make it in a patchset of a table
+    /// where a key changes to an [equal one](super#changes), and as a DELETE and an INSERT make it in a patchset of a table
     /// that has no column beside its key; here there is never one, as if it had not been added. And it puts
     /// the new key that an UPDATE can hold into an INSERT that is there; here it is passed over, as applying passes over it.
     ///

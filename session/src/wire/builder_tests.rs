@@ -231,7 +231,7 @@ fn a_patchsets_delete_looks_at_the_key_alone() {
 }
 
 #[test]
-fn the_first_error_stays_and_what_was_wrong_leaves_no_bytes() {
+fn the_first_error_stays() {
     let good = [Value::Null, 7.into(), Value::Null];
     let builder = Changeset::builder()
         .insert_values(PAIRS, &good)

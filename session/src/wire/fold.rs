@@ -15,7 +15,7 @@ use core::cmp::Ordering;
 
 use super::cursor::Cursor;
 use super::error::BuildErrorKind;
-use super::index::{Index, MOST_ROWS, Seed};
+use super::index::{Index, MOST_ROWS, Seed, are_equal};
 use super::merge::{Merged, merge};
 use super::record::RawRecord;
 use super::table::{Header, MAX_COLUMNS};
@@ -50,13 +50,13 @@ impl Fold {
     #[inline]
     pub(super) fn table(&mut self, header: Header<'_>) -> Result<(&mut Group, Settler<'_>), BuildErrorKind> {
         let at = match self.groups.get(self.last) {
-            Some(group) if *group.name == *header.name => self.last,
+            Some(group) if are_equal(group.name.as_bytes(), header.name.as_bytes()) => self.last,
             _ => self.find(header)?,
         };
         self.last = at;
         let settler = Settler { format: self.format, seed: self.seed, merged: &mut self.merged };
         match self.groups.get_mut(at) {
-            Some(group) if *group.key == *header.key => Ok((group, settler)),
+            Some(group) if are_equal(&group.key, header.key) => Ok((group, settler)),
             Some(group) => Err(group.mismatch(header)),
             None => Err(BuildErrorKind::TooMany),
         }
@@ -368,7 +368,7 @@ impl<'a> KeyFields<'a> {
     #[inline]
     fn compare(mut self, mut other: KeyFields<'_>) -> Ordering {
         while let (Some(one), Some(other)) = (self.next(), other.next()) {
-            match one.cmp(other) {
+            match order(one, other) {
                 Ordering::Equal => {}
                 unequal => return unequal,
             }
@@ -389,6 +389,17 @@ impl<'a> KeyFields<'a> {
         }
         seed.finish(hash)
     }
+}
+
+/// The order of encoded values: without a call for numbers, of which most keys are made.
+#[inline]
+fn order(one: &[u8], other: &[u8]) -> Ordering {
+    if let (Ok([class, one @ ..]), Ok([other_class, other @ ..])) =
+        (<[u8; 9]>::try_from(one), <[u8; 9]>::try_from(other))
+    {
+        return (class, u64::from_be_bytes(one)).cmp(&(other_class, u64::from_be_bytes(other)));
+    }
+    one.cmp(other)
 }
 
 impl Header<'_> {

@@ -192,6 +192,12 @@ fn ends(bytes: &[u8]) -> (u64, u64) {
     }
 }
 
+/// Whether they are the same: without a call for short ones, as names and lists of key ordinals are.
+#[inline]
+pub(super) fn are_equal(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && if one.len() <= 16 { ends(one) == ends(other) } else { one == other }
+}
+
 #[inline]
 fn mix(one: u64, two: u64) -> u64 {
     let product = u128::from(one).wrapping_mul(u128::from(two));
@@ -233,6 +239,20 @@ mod tests {
         check(200, |_| u32::MAX);
         check(200, |row| (row as u32) << 30);
         check(200, |row| row as u32);
+    }
+
+    #[test]
+    fn short_and_long_bytes_are_compared_whole() {
+        let bytes = [7u8; 40];
+        for length in 0..bytes.len() - 1 {
+            assert!(are_equal(&bytes[..length], &bytes[1..=length]));
+            assert!(!are_equal(&bytes[..length], &bytes[..=length]));
+            for changed in 0..length {
+                let mut other = bytes;
+                other[changed] = 8;
+                assert!(!are_equal(&bytes[..length], &other[..length]));
+            }
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! SQLite's changesets and patchsets, read and checked in pure Rust: no SQLite, no `std`, no dependency, no `unsafe`.
+//! SQLite's changesets and patchsets, read, checked and built in pure Rust: no SQLite, no `std`, no dependency, no `unsafe`.
 //!
 //! [`Changeset`] and [`Patchset`] own their bytes, [`ChangesetRef`] and [`PatchsetRef`] borrow them. Making one of them checks
 //! everything in one pass; after that reading cannot fail and copies nothing:
@@ -22,6 +22,8 @@
 //! assert_eq!(update.to_string(), "UPDATE users(2, _, NULL -> 'bob@example.org')");
 //! # Ok::<(), diesel_sqlite_session::ParseError>(())
 //! ```
+//!
+//! [`ChangesetBuilder`] and [`PatchsetBuilder`] make them of values, and put the changes of several together.
 //!
 //! # The format
 //!

@@ -94,6 +94,7 @@ impl<'a> Value<'a> {
     }
 
     /// Appends the value as a record holds it.
+    #[inline]
     pub(super) fn write(self, out: &mut Vec<u8>) {
         match self {
             Value::Null => out.push(NULL),
