@@ -1,10 +1,10 @@
-//! How much memory reading takes, whatever the input claims. A program of its own, for it counts every allocation.
+//! How much memory reading and building take, whatever the input claims. A program of its own, for it counts every allocation.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, repeat};
 
-use diesel_sqlite_session::{ChangesetReader, ChangesetRef, PatchsetRef, ReadError};
+use diesel_sqlite_session::{Changeset, ChangesetReader, ChangesetRef, PatchsetRef, ReadError, TableSchema};
 
 thread_local! {
     static NOW: Cell<usize> = const { Cell::new(0) };
@@ -63,6 +63,26 @@ fn checking_and_reading_allocate_nothing() {
         changeset.records().map(|record| record.new_values().flatten().count()).sum::<usize>()
     });
     assert_eq!((count, peak), (2000, 0));
+}
+
+#[test]
+fn building_costs_what_its_docs_say() {
+    const ROWS: i64 = 10_000;
+    let users = TableSchema::new("users", &[1, 0]);
+    // 7 has no factor in common with the number of rows
+    for (step, each) in [(1, 0), (7, 56)] {
+        let (changeset, peak) = peak(|| {
+            let mut builder = Changeset::builder();
+            for row in 0..ROWS {
+                builder = builder.insert_values(users, &[(row * step % ROWS).into(), "Alice".into()]);
+            }
+            builder.build().unwrap()
+        });
+        assert_eq!(changeset.records().count(), ROWS as usize);
+        // a buffer that grows is there twice for a moment
+        let most = 3 * changeset.as_bytes().len() + each * ROWS as usize + 1000;
+        assert!(peak <= most, "{peak} bytes, and not {most}");
+    }
 }
 
 #[test]

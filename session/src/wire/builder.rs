@@ -176,14 +176,11 @@ impl Core {
             if format != core.fold.format() {
                 return Err(Wrong::of(BuildErrorKind::WrongFormat { found: format }));
             }
-            let (group, settler) = core.fold.table(header)?;
             if raw.operation == Operation::Update && !sets_anything(header.key, format, raw) {
+                core.fold.table(header)?;
                 return Ok(());
             }
-            let (start, out) = group.begin(raw.operation, raw.indirect);
-            out.extend_from_slice(raw.before);
-            out.extend_from_slice(raw.after);
-            Ok(group.settle(start, settler)?)
+            Ok(core.fold.add(header, raw)?)
         });
     }
 
@@ -465,7 +462,7 @@ builder! {
     ///
     /// A change costs its bytes, in a buffer that may be twice as large. As long as each row of a table has a greater key than the
     /// one added before it (integers of one sign that count up, UUIDs of version 7) that is all. From the first that has not, each
-    /// row costs 19 to 30 bytes more, and half as much again for a moment whenever the index grows.
+    /// row costs 19 to 37 bytes more, and half as much again for a moment, whenever the index grows.
     ChangesetBuilder,
     /// Adds the UPDATE of a row from `before` to `after`: whole rows, of a value for each column, with the same key. What did
     /// not change is left out, as SQLite leaves it out; if nothing did, there is no change. Between 0.0 and -0.0 there is none.

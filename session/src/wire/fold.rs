@@ -62,15 +62,26 @@ impl Fold {
         }
     }
 
-    #[cold]
+    /// Adds a change whose bytes have been checked.
+    pub(super) fn add(&mut self, header: Header<'_>, record: RawRecord<'_>) -> Result<(), BuildErrorKind> {
+        let (group, settler) = self.table(header)?;
+        let (start, out) = group.begin(record.operation, record.indirect);
+        out.extend_from_slice(record.before);
+        out.extend_from_slice(record.after);
+        group.settle(start, settler)
+    }
+
     fn find(&mut self, header: Header<'_>) -> Result<usize, BuildErrorKind> {
         header.check()?;
         let new = self.groups.len();
         if new >= MOST_ROWS {
             return Err(BuildErrorKind::TooMany);
         }
-        let lower = header.name.to_ascii_lowercase();
-        let hash = self.seed.finish(self.seed.add(self.seed.start(), lower.as_bytes()));
+        let hash = self.seed.finish(header.name.as_bytes().chunks(16).fold(self.seed.start(), |hash, chunk| {
+            let mut lower = [0; 16];
+            lower.iter_mut().zip(chunk).for_each(|(lower, byte)| *lower = byte.to_ascii_lowercase());
+            self.seed.add(hash, &lower)
+        }));
         let groups = &self.groups;
         let is_it = |at: usize| groups.get(at).is_some_and(|group| group.name.eq_ignore_ascii_case(header.name));
         match self.names.find_or_insert(hash, new, is_it) {
