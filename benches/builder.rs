@@ -151,7 +151,7 @@ fn builder(criterion: &mut Criterion) {
         inserts(&mut group, "ascending", &rows);
         shuffle(&mut rows);
         // so that the texts are read from one end of the memory to the other, as before
-        rows = rows.iter().cloned().collect();
+        rows = rows.to_vec();
         inserts(&mut group, "shuffled", &rows);
         group.finish();
         let mut group = criterion.benchmark_group(format!("build_of_records_{size}"));

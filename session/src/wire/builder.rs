@@ -314,11 +314,29 @@ macro_rules! builder {
 
         impl $Builder {
             /// One without a change yet.
+            ///
+            /// ```
+            #[doc = concat!("assert!(diesel_sqlite_session::", stringify!($Builder), "::new().build()?.is_empty());")]
+            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+            /// ```
             pub fn new() -> Self {
                 Self { core: Box::new(Core::new($format)) }
             }
 
             /// Adds the INSERT of a row: a value for each column.
+            ///
+            /// ```
+            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Set), ", TableSchema, Value};")]
+            ///
+            /// let users = TableSchema::new("users", &[1, 0, 0]);
+            #[doc = concat!("let mut builder = ", stringify!($Set), "::builder();")]
+            /// for (id, name) in [(1, "Ada"), (2, "Bob")] {
+            ///     builder = builder.insert_values(users, &[id.into(), name.into(), Value::Null]);
+            /// }
+            /// let built = builder.build()?;
+            /// assert_eq!(built.records().next().unwrap().to_string(), "INSERT users(1, 'Ada', NULL)");
+            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+            /// ```
             pub fn insert_values(mut self, table: TableSchema<'_>, row: &[Value<'_>]) -> Self {
                 self.push_insert(table, row);
                 self
@@ -338,12 +356,40 @@ macro_rules! builder {
 
             /// Adds a change of another changeset or patchset, of the same format, with its own indirect flag. Its values are
             /// copied as they stand.
+            ///
+            /// ```
+            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Set), ", TableSchema};")]
+            ///
+            /// let users = TableSchema::new("users", &[1, 0]);
+            #[doc = concat!("let morning = ", stringify!($Set), "::builder().insert_values(users, &[1.into(), \"Ada\".into()]).build()?;")]
+            #[doc = concat!("let evening = ", stringify!($Set), "::builder().delete_values(users, &[1.into(), \"Ada\".into()]).build()?;")]
+            ///
+            #[doc = concat!("let mut day = ", stringify!($Set), "::builder();")]
+            /// for record in morning.records().chain(evening.records()) {
+            ///     day = day.record(&record);
+            /// }
+            /// assert!(day.build()?.is_empty());
+            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+            /// ```
             pub fn record(mut self, record: &Record<'_>) -> Self {
                 self.push_record(record);
                 self
             }
 
             /// Whether what is added by its values from here on is [indirect](Record::indirect). At first it is not.
+            ///
+            /// ```
+            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Set), ", TableSchema};")]
+            ///
+            #[doc = concat!("let built = ", stringify!($Set), "::builder()")]
+            ///     .insert_values(TableSchema::new("users", &[1]), &[7.into()])
+            ///     .indirect(true)
+            ///     .insert_values(TableSchema::new("log", &[1, 0]), &[1.into(), "a user has come".into()])
+            ///     .build()?;
+            /// let indirect: Vec<bool> = built.records().map(|record| record.indirect()).collect();
+            /// assert_eq!(indirect, [false, true]);
+            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+            /// ```
             pub fn indirect(mut self, indirect: bool) -> Self {
                 self.set_indirect(indirect);
                 self
@@ -354,6 +400,14 @@ macro_rules! builder {
             /// # Errors
             ///
             /// The first thing that was wrong with what was added. What came after it was not looked at.
+            ///
+            /// ```
+            #[doc = concat!("use diesel_sqlite_session::{BuildErrorKind, ", stringify!($Set), ", TableSchema};")]
+            ///
+            /// let users = TableSchema::new("users", &[1, 0]);
+            #[doc = concat!("let built = ", stringify!($Set), "::builder().insert_values(users, &[1.into()]).build();")]
+            /// assert_eq!(built.unwrap_err().kind(), BuildErrorKind::ValueCount { columns: 2, values: 1 });
+            /// ```
             pub fn build(self) -> Result<$Set, BuildError> {
                 self.core.build().map($Set::from_checked)
             }
@@ -401,6 +455,11 @@ macro_rules! builder {
 
         impl $Set {
             #[doc = concat!("A builder: see [`", stringify!($Builder), "`].")]
+            ///
+            /// ```
+            #[doc = concat!("assert!(diesel_sqlite_session::", stringify!($Set), "::builder().build()?.is_empty());")]
+            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+            /// ```
             pub fn builder() -> $Builder {
                 $Builder::new()
             }
@@ -466,8 +525,27 @@ builder! {
     ChangesetBuilder,
     /// Adds the UPDATE of a row from `before` to `after`: whole rows, of a value for each column, with the same key. What did
     /// not change is left out, as SQLite leaves it out; if nothing did, there is no change. Between 0.0 and -0.0 there is none.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{Changeset, TableSchema};
+    ///
+    /// let points = TableSchema::new("points", &[1, 0, 0]);
+    /// let (before, after) = ([1.into(), 0.5.into(), 2.0.into()], [1.into(), 0.5.into(), 3.0.into()]);
+    /// let changeset = Changeset::builder().update_values(points, &before, &after).build()?;
+    /// assert_eq!(changeset.records().next().unwrap().to_string(), "UPDATE points(1, _, 2.0 -> 3.0)");
+    /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+    /// ```
     update_values,
     /// Adds the DELETE of a row: the value of each column as it was.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{Changeset, TableSchema};
+    ///
+    /// let users = TableSchema::new("users", &[1, 0]);
+    /// let changeset = Changeset::builder().delete_values(users, &[3.into(), "Eve".into()]).build()?;
+    /// assert_eq!(changeset.invert().records().next().unwrap().to_string(), "INSERT users(3, 'Eve')");
+    /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+    /// ```
     delete_values,
 }
 
@@ -491,7 +569,26 @@ builder! {
     PatchsetBuilder,
     /// Adds the UPDATE of a row from `before` to `after`: whole rows, of a value for each column, with the same key. The key and
     /// the new values of what changed are recorded; if nothing did, there is no change. Between 0.0 and -0.0 there is none.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{Patchset, TableSchema};
+    ///
+    /// let points = TableSchema::new("points", &[1, 0, 0]);
+    /// let (before, after) = ([1.into(), 0.5.into(), 2.0.into()], [1.into(), 0.5.into(), 3.0.into()]);
+    /// let patchset = Patchset::builder().update_values(points, &before, &after).build()?;
+    /// assert_eq!(patchset.records().next().unwrap().to_string(), "UPDATE points(1, _, -> 3.0)");
+    /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+    /// ```
     update_values,
     /// Adds the DELETE of a row. The values of its key are recorded, and others can be anything.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{Patchset, TableSchema, Value};
+    ///
+    /// let users = TableSchema::new("users", &[1, 0]);
+    /// let patchset = Patchset::builder().delete_values(users, &[3.into(), Value::Null]).build()?;
+    /// assert_eq!(patchset.records().next().unwrap().to_string(), "DELETE users(3, _)");
+    /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+    /// ```
     delete_values,
 }
