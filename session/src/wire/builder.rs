@@ -7,13 +7,14 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::encode::{Wrong, write_key, write_row, write_update};
 use super::error::{BuildError, BuildErrorKind};
 use super::fold::{Fold, Group, Settler};
 use super::merge::sets_anything;
 use super::record::Record;
 use super::set::{Changeset, Patchset};
 use super::table::{Header, Table, key_columns};
-use super::value::{MAX_VALUE_LENGTH, UNDEFINED, Value};
+use super::value::Value;
 use super::{Format, Operation};
 
 /// What a table section says of its table: the name, and for each column its place in the primary key.
@@ -70,30 +71,6 @@ impl<'a> TableSchema<'a> {
 impl<'a> From<Table<'a>> for TableSchema<'a> {
     fn from(table: Table<'a>) -> Self {
         Self { name: table.name(), key: table.key_ordinals() }
-    }
-}
-
-/// What is wrong, and in which column.
-struct Wrong {
-    kind: BuildErrorKind,
-    column: Option<usize>,
-}
-
-impl Wrong {
-    #[cold]
-    fn of(kind: BuildErrorKind) -> Self {
-        Self { kind, column: None }
-    }
-
-    #[cold]
-    fn in_column(kind: BuildErrorKind, column: usize) -> Self {
-        Self { kind, column: Some(column) }
-    }
-}
-
-impl From<BuildErrorKind> for Wrong {
-    fn from(kind: BuildErrorKind) -> Self {
-        Self::of(kind)
     }
 }
 
@@ -205,94 +182,6 @@ fn finish(group: &mut Group, settler: Settler<'_>, start: usize, written: Result
             group.drop_from(start);
             Err(wrong)
         }
-    }
-}
-
-#[inline]
-fn write_row(key: &[u8], values: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Wrong> {
-    for (column, (place, value)) in key.iter().zip(values).enumerate() {
-        write_value(column, *place != 0, *value, out)?;
-    }
-    Ok(())
-}
-
-fn write_key(key: &[u8], values: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Wrong> {
-    for (column, (_, value)) in key.iter().zip(values).enumerate().filter(|(_, (place, _))| **place != 0) {
-        write_value(column, true, *value, out)?;
-    }
-    Ok(())
-}
-
-/// Says whether anything has changed.
-fn write_update(
-    key: &[u8],
-    format: Format,
-    before: &[Value<'_>],
-    after: &[Value<'_>],
-    out: &mut Vec<u8>,
-) -> Result<bool, Wrong> {
-    let columns = || key.iter().zip(before.iter().zip(after)).enumerate();
-    let mut is_changed = false;
-    for (column, (place, (old, new))) in columns() {
-        let (old, new) = (stored(*old), stored(*new));
-        if *place != 0 {
-            if old.is_null() || new.is_null() {
-                return Err(Wrong::in_column(BuildErrorKind::NullKey, column));
-            }
-            if !is_identical(old, new) {
-                return Err(Wrong::in_column(BuildErrorKind::MovedKey, column));
-            }
-            write_value(column, true, old, out)?;
-        } else if old == new {
-            out.push(UNDEFINED);
-        } else {
-            is_changed = true;
-            let recorded = match format {
-                Format::Changeset => old,
-                Format::Patchset => new,
-            };
-            write_value(column, false, recorded, out)?;
-        }
-    }
-    if format == Format::Changeset && is_changed {
-        for (column, (place, (old, new))) in columns() {
-            if *place != 0 || stored(*old) == stored(*new) {
-                out.push(UNDEFINED);
-            } else {
-                write_value(column, false, *new, out)?;
-            }
-        }
-    }
-    Ok(is_changed)
-}
-
-#[inline]
-fn write_value(column: usize, is_key: bool, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
-    let value = stored(value);
-    match value {
-        Value::Null if is_key => return Err(Wrong::in_column(BuildErrorKind::NullKey, column)),
-        Value::Text(bytes) | Value::Blob(bytes) if bytes.len() > MAX_VALUE_LENGTH => {
-            return Err(Wrong::in_column(BuildErrorKind::ValueLength(bytes.len()), column));
-        }
-        _ => value.write(out),
-    }
-    Ok(())
-}
-
-/// The value as SQLite stores it.
-#[inline]
-fn stored(value: Value<'_>) -> Value<'_> {
-    match value {
-        Value::Real(real) => Value::from(real),
-        other => other,
-    }
-}
-
-/// Whether two values have the same bytes: 0.0 and -0.0 do not.
-fn is_identical(one: Value<'_>, other: Value<'_>) -> bool {
-    match (one, other) {
-        (Value::Real(one), Value::Real(other)) => one.to_bits() == other.to_bits(),
-        _ => one == other,
     }
 }
 

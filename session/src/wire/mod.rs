@@ -166,6 +166,7 @@ mod builder;
 mod builder_tests;
 mod check;
 mod cursor;
+mod encode;
 mod error;
 mod fold;
 mod index;
