@@ -112,8 +112,8 @@ pub use diesel_sqlite_session_derive::Tracked;
 pub use typed::private as __private;
 #[cfg(feature = "derive")]
 pub use typed::{
-    Change, Changes, CowValue, DecodeError, DecodeErrorKind, Field, FromChanges, FromPatches, FromSqlValue, Patch,
-    Patches, RecordColumn, RustType, TableInfo, ToSqlValue, Tracked, TrackedSet, ValueError,
+    Change, Changes, CowValue, DecodeError, DecodeErrorKind, Edit, Field, FromChanges, FromPatches, FromSqlValue,
+    Patch, Patches, RecordColumn, RustType, TableInfo, ToSqlValue, Tracked, TrackedSet, ValueError,
 };
 pub use wire::{
     BuildError, BuildErrorKind, Changeset, ChangesetBuilder, ChangesetRef, Format, MAX_VALUE_LENGTH, Operation,

@@ -2,12 +2,14 @@
 //! and columns, and knows nothing of SQLite's C API.
 //!
 //! - [`change`]: [`Tracked`], which the derive implements, and [`Change`] and [`Patch`]
+//! - [`build`]: typed rows into the builders of changesets and patchsets
 //! - [`set`]: sets of tables, and the iterators over their changes
 //! - [`value`]: one value, by the SQL type of its column; [`via_diesel`] for types that have only Diesel's traits
 //! - [`column`]: one column of a record that is not read as a row
 //! - [`table`]: names, columns and keys, as constants
 //! - [`reader`], [`encode`], [`private`]: what the derive's code calls
 
+mod build;
 mod change;
 mod column;
 mod encode;
@@ -22,6 +24,7 @@ mod value;
 #[cfg(feature = "sqlite")]
 mod via_diesel;
 
+pub use build::Edit;
 pub use change::{Change, Patch, Tracked};
 pub use column::RecordColumn;
 pub use error::{DecodeError, DecodeErrorKind, ValueError};

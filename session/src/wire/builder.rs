@@ -201,6 +201,13 @@ macro_rules! builder {
             core: Box<Core>,
         }
 
+        /// Adds changes of another changeset or patchset, as `record` does: those that a filter lets through, for one.
+        impl<'a> Extend<Record<'a>> for $Builder {
+            fn extend<I: IntoIterator<Item = Record<'a>>>(&mut self, records: I) {
+                records.into_iter().for_each(|record| self.push_record(&record));
+            }
+        }
+
         impl $Builder {
             /// One without a change yet.
             ///
@@ -322,6 +329,13 @@ macro_rules! builder {
             }
 
             #[inline]
+            /// Keeps an error, if it is the first.
+            #[cfg(feature = "derive")]
+            #[cold]
+            pub(crate) fn fail(&mut self, error: BuildError) {
+                self.core.error.get_or_insert_with(|| Box::new(error));
+            }
+
             pub(crate) fn set_indirect(&mut self, indirect: bool) {
                 self.core.indirect = indirect;
             }

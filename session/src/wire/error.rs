@@ -146,11 +146,19 @@ pub struct BuildError {
     kind: BuildErrorKind,
     table: Box<str>,
     column: Option<usize>,
+    reason: Option<Box<str>>,
 }
 
 impl BuildError {
     pub(super) fn new(kind: BuildErrorKind, table: &str, column: Option<usize>) -> Self {
-        Self { kind, table: Box::from(cut(table, LONGEST_NAME)), column }
+        Self { kind, table: Box::from(cut(table, LONGEST_NAME)), column, reason: None }
+    }
+
+    /// A value of a typed row that has no form in SQLite, for this reason.
+    #[cfg(feature = "derive")]
+    pub(crate) fn of_value(table: &str, column: usize, reason: &dyn fmt::Display) -> Self {
+        let reason = Some(alloc::format!("{reason}").into_boxed_str());
+        Self { reason, ..Self::new(BuildErrorKind::Value, table, Some(column)) }
     }
 
     /// What is wrong.
@@ -175,7 +183,11 @@ impl fmt::Display for BuildError {
         if let Some(column) = self.column {
             write!(f, ", column {column}")?;
         }
-        write!(f, ": {}", self.kind)
+        write!(f, ": {}", self.kind)?;
+        match &self.reason {
+            Some(reason) => write!(f, ": {reason}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -219,6 +231,8 @@ pub enum BuildErrorKind {
     MovedKey,
     /// A text or blob of so many bytes: more than [`MAX_VALUE_LENGTH`].
     ValueLength(usize),
+    /// A value of a typed row that has no form in SQLite.
+    Value,
     /// A record of the other format: of a patchset where a changeset is built, or the reverse.
     WrongFormat {
         /// The record's format.
@@ -244,6 +258,7 @@ impl fmt::Display for BuildErrorKind {
             Self::ValueLength(length) => {
                 write!(f, "a value of {length} bytes (SQLite reads at most {MAX_VALUE_LENGTH})")
             }
+            Self::Value => f.write_str("the value has no form in SQLite"),
             Self::WrongFormat { found } => write!(f, "a {found}'s record, where a {} is built", found.other()),
             Self::TooMany => f.write_str("more rows or tables than can be kept apart (3221225472)"),
         }

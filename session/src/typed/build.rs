@@ -1,0 +1,132 @@
+//! Typed rows into the builders of changesets and patchsets.
+
+use super::encode::EncodeRow;
+use crate::wire::{BuildError, ChangesetBuilder, PatchsetBuilder, TableSchema, Value};
+
+/// What happens to a row, for [`Extend`] of the builders.
+///
+/// ```
+/// use diesel_sqlite_session::{Changeset, Edit, Tracked};
+///
+/// diesel::table! {
+///     users (id) {
+///         id -> Integer,
+///         name -> Text,
+///     }
+/// }
+///
+/// #[derive(Tracked)]
+/// #[diesel(table_name = users)]
+/// pub struct User {
+///     id: i32,
+///     name: String,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let users = ["Ada", "Bob"].map(|name| User { id: name.len() as i32 + name.as_bytes()[0] as i32, name: name.into() });
+/// let mut builder = Changeset::builder();
+/// builder.extend(users.iter().map(Edit::Insert));
+/// assert_eq!(builder.build()?.records().count(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub enum Edit<'r, R> {
+    /// The row is inserted.
+    Insert(&'r R),
+    /// The row was the first and becomes the second.
+    Update(&'r R, &'r R),
+    /// The row is deleted.
+    Delete(&'r R),
+}
+
+/// A row that cannot be written is an error of the compiler's, not of the program's.
+struct Writable<R>(std::marker::PhantomData<R>);
+
+impl<R: EncodeRow> Writable<R> {
+    const CHECK: () = if R::UNWRITABLE.is_some() {
+        panic!(
+            "a field of this row cannot be written: its type has neither `ToSqlValue` for the column's SQL type, nor Diesel's \
+             `ToSql<_, Sqlite>`"
+        )
+    };
+}
+
+/// Calls `push` with the values of a row.
+#[inline]
+fn encoded<R: EncodeRow, B>(
+    row: &R,
+    builder: &mut B,
+    push: impl FnOnce(&mut B, &[Value<'_>]),
+    fail: impl FnOnce(&mut B, BuildError),
+) {
+    const { Writable::<R>::CHECK };
+    if let Err((column, error)) = row.encode(|values| push(builder, values)) {
+        fail(builder, BuildError::of_value(R::INFO.name(), column, &error));
+    }
+}
+
+#[inline]
+fn schema<R: EncodeRow>() -> TableSchema<'static> {
+    const { TableSchema::new(R::INFO.name(), R::INFO.key_ordinals()) }
+}
+
+macro_rules! typed_builder {
+    ($Builder:ident) => {
+        impl $Builder {
+            /// Adds an INSERT of a row: a struct with `#[derive(Tracked)]`.
+            pub fn insert<R: EncodeRow>(mut self, row: &R) -> Self {
+                self.add(Edit::Insert(row));
+                self
+            }
+
+            /// Adds an UPDATE of a row, from what it was to what it is. Both must have the same key.
+            pub fn update<R: EncodeRow>(mut self, before: &R, after: &R) -> Self {
+                self.add(Edit::Update(before, after));
+                self
+            }
+
+            /// Adds a DELETE of a row, as it was.
+            pub fn delete<R: EncodeRow>(mut self, row: &R) -> Self {
+                self.add(Edit::Delete(row));
+                self
+            }
+
+            #[inline]
+            fn add<R: EncodeRow>(&mut self, edit: Edit<'_, R>) {
+                let table = schema::<R>();
+                match edit {
+                    Edit::Insert(row) => {
+                        encoded(row, self, |builder, values| builder.push_insert(table, values), Self::fail);
+                    }
+                    Edit::Update(before, after) => {
+                        const { Writable::<R>::CHECK };
+                        let both = before.encode(|before| {
+                            encoded(
+                                after,
+                                self,
+                                |builder, after| builder.push_update(table, before, after),
+                                Self::fail,
+                            );
+                        });
+                        if let Err((column, error)) = both {
+                            self.fail(BuildError::of_value(table.name(), column, &error));
+                        }
+                    }
+                    Edit::Delete(row) => {
+                        encoded(row, self, |builder, values| builder.push_delete(table, values), Self::fail);
+                    }
+                }
+            }
+        }
+
+        /// Adds edits of rows.
+        impl<'r, R: EncodeRow> Extend<Edit<'r, R>> for $Builder {
+            fn extend<I: IntoIterator<Item = Edit<'r, R>>>(&mut self, edits: I) {
+                edits.into_iter().for_each(|edit| self.add(edit));
+            }
+        }
+    };
+}
+typed_builder!(ChangesetBuilder);
+typed_builder!(PatchsetBuilder);
