@@ -152,6 +152,8 @@ fn meanwhile(mut conn: SqliteConnection, work: impl FnOnce(&mut SqliteConnection
                 Ok(changeset) => {
                     assert!(!changeset.is_empty());
                     taken += 1;
+                    // SQLite's mutex is not fair
+                    std::thread::sleep(std::time::Duration::from_micros(50));
                 }
                 Err(SessionError::ConnectionClosed | SessionError::Busy) => {}
                 Err(other) => panic!("{other:?}"),
