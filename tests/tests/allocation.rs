@@ -117,3 +117,50 @@ fn a_stream_of_many_changes_takes_the_memory_of_one() {
     assert_eq!(count, 5000);
     assert!(peak <= 2 * CHUNK, "{peak} bytes for {} of input", bytes.len());
 }
+
+#[allow(missing_docs)]
+mod rows {
+    diesel::table! {
+        users (id) {
+            id -> BigInt,
+            name -> Text,
+        }
+    }
+
+    #[derive(diesel_sqlite_session::Tracked)]
+    #[diesel(table_name = users)]
+    pub(super) struct UserRef<'a> {
+        pub(super) id: i64,
+        pub(super) name: &'a str,
+    }
+
+    #[derive(diesel_sqlite_session::Tracked)]
+    #[diesel(table_name = users)]
+    pub(super) struct User {
+        pub(super) id: i64,
+        pub(super) name: String,
+    }
+}
+
+#[test]
+fn borrowed_rows_allocate_nothing_and_owned_rows_what_they_own() {
+    use diesel_sqlite_session::Change;
+    use rows::{User, UserRef};
+    let insert = b"\x12\0\x01\0\0\0\0\0\0\0\x01\x03\x05Alice";
+    let bytes = [&b"T\x02\x01\0users\0"[..], &insert.repeat(1000)].concat();
+    let changeset = ChangesetRef::parse(&bytes).unwrap();
+    let (sum, allocated) = peak(|| {
+        changeset.changes::<Change<UserRef<'_>>>().fold(0, |sum, change| match change {
+            Ok(Change::Insert(user)) => sum + user.id + user.name.len() as i64,
+            _ => panic!("there are INSERTs alone"),
+        })
+    });
+    assert_eq!((sum, allocated), (6000, 0));
+    let (sum, allocated) = peak(|| {
+        changeset.changes::<Change<User>>().fold(0, |sum, change| match change {
+            Ok(Change::Insert(user)) => sum + user.id + user.name.len() as i64,
+            _ => panic!("there are INSERTs alone"),
+        })
+    });
+    assert_eq!((sum, allocated), (6000, "Alice".len()));
+}

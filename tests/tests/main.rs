@@ -8,6 +8,7 @@ mod handle;
 mod properties;
 mod replication;
 mod sessions;
+mod typed;
 mod unborrowed;
 
 use diesel::connection::SimpleConnection;
