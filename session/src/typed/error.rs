@@ -17,7 +17,7 @@ pub enum ValueError {
     },
     /// NULL, where the column is not `Nullable`.
     Null,
-    /// An integer that the type cannot hold.
+    /// A number that the type cannot hold.
     OutOfRange,
     /// Text that is not UTF-8.
     Utf8,
@@ -42,7 +42,7 @@ impl fmt::Display for ValueError {
         match self {
             Self::StorageClass { expected } => write!(f, "expected {expected}"),
             Self::Null => f.write_str("NULL in a column that is not Nullable"),
-            Self::OutOfRange => f.write_str("the integer is out of range"),
+            Self::OutOfRange => f.write_str("the number is out of range"),
             Self::Utf8 => f.write_str("the text is not UTF-8"),
             Self::Invalid { message } => f.write_str(message),
             Self::Missing => f.write_str("no value is recorded"),

@@ -1,4 +1,17 @@
-//! Values of changes as Rust values, by the SQL type of their column.
+//! Values of changes as Rust values, by the SQL type of their column: one module for the plain types, and one for each
+//! feature. What is read is what Diesel loads from the same value, or an error; what is written is what Diesel binds.
+
+#[cfg(feature = "chrono")]
+mod chrono;
+#[cfg(feature = "serde_json")]
+mod json;
+#[cfg(feature = "serde_json")]
+mod jsonb;
+#[cfg(feature = "numeric")]
+mod numeric;
+mod plain;
+#[cfg(feature = "time")]
+mod time;
 
 use std::borrow::Cow;
 use std::string::String;
@@ -93,7 +106,7 @@ impl CowValue<'_> {
 }
 
 /// The error of a value of another storage class.
-pub(crate) fn unexpected(value: Value<'_>, expected: &'static str) -> ValueError {
+fn unexpected(value: Value<'_>, expected: &'static str) -> ValueError {
     match value {
         Value::Null => ValueError::Null,
         _ => ValueError::StorageClass { expected },
@@ -101,189 +114,22 @@ pub(crate) fn unexpected(value: Value<'_>, expected: &'static str) -> ValueError
 }
 
 #[inline(always)]
-pub(crate) fn text(value: Value<'_>) -> Result<&str, ValueError> {
+fn text(value: Value<'_>) -> Result<&str, ValueError> {
     match value {
         Value::Text(bytes) => std::str::from_utf8(bytes).map_err(|_| ValueError::Utf8),
         other => Err(unexpected(other, "text")),
     }
 }
 
-macro_rules! integers {
-    ($($Rust:ty => $Sql:ty),*) => {$(
-        impl<'a> FromSqlValue<'a, $Sql> for $Rust {
-            #[inline]
-            fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
-                match value {
-                    Value::Integer(integer) => Self::try_from(integer).map_err(|_| ValueError::OutOfRange),
-                    other => Err(unexpected(other, "an integer")),
-                }
-            }
-        }
-
-        impl ToSqlValue<$Sql> for $Rust {
-            #[inline]
-            fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-                Ok(CowValue::Integer(i64::from(*self)))
-            }
-        }
-    )*};
-}
-integers!(i16 => SmallInt, i32 => Integer, i64 => BigInt);
-
-impl<'a> FromSqlValue<'a, Bool> for bool {
-    #[inline]
-    fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
-        match value {
-            Value::Integer(integer) => Ok(integer != 0),
-            other => Err(unexpected(other, "an integer")),
-        }
-    }
-}
-
-impl ToSqlValue<Bool> for bool {
-    #[inline]
-    fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-        Ok(CowValue::Integer(i64::from(*self)))
-    }
-}
-
-/// A number: SQLite makes an integer of a whole number in some columns.
-#[inline]
-fn real(value: Value<'_>) -> Result<f64, ValueError> {
-    match value {
-        Value::Real(real) => Ok(real),
-        #[expect(clippy::cast_precision_loss, reason = "as SQLite does")]
-        Value::Integer(integer) => Ok(integer as f64),
-        other => Err(unexpected(other, "a number")),
-    }
-}
-
-impl<'a> FromSqlValue<'a, Double> for f64 {
-    #[inline]
-    fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
-        real(value)
-    }
-}
-
-impl ToSqlValue<Double> for f64 {
-    #[inline]
-    fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-        Ok(CowValue::Real(*self))
-    }
-}
-
-impl<'a> FromSqlValue<'a, Float> for f32 {
-    #[inline]
-    fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
-        #[expect(clippy::cast_possible_truncation, reason = "as Diesel does")]
-        real(value).map(|real| real as f32)
-    }
-}
-
-impl ToSqlValue<Float> for f32 {
-    #[inline]
-    fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-        Ok(CowValue::Real(f64::from(*self)))
-    }
-}
-
-/// Text, for every SQL type that SQLite holds as text.
-macro_rules! texts {
-    ($($Sql:ty),*) => {$(
-        impl<'a> FromSqlValue<'a, $Sql> for String {
-            #[inline]
-            fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
-                text(value).map(Self::from)
-            }
-        }
-
-        impl<'a: 'b, 'b> FromSqlValue<'a, $Sql> for &'b str {
-            #[inline]
-            fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
-                text(value)
-            }
-        }
-
-        impl<'a: 'b, 'b> FromSqlValue<'a, $Sql> for Cow<'b, str> {
-            #[inline]
-            fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
-                text(value).map(Cow::Borrowed)
-            }
-        }
-
-        impl ToSqlValue<$Sql> for String {
-            #[inline]
-            fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-                Ok(CowValue::Text(Cow::Borrowed(self)))
-            }
-        }
-
-        impl ToSqlValue<$Sql> for str {
-            #[inline]
-            fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-                Ok(CowValue::Text(Cow::Borrowed(self)))
-            }
-        }
-
-        impl ToSqlValue<$Sql> for Cow<'_, str> {
-            #[inline]
-            fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-                Ok(CowValue::Text(Cow::Borrowed(self)))
-            }
-        }
-    )*};
-}
-texts!(Text, Date, Time, Timestamp);
-#[cfg(feature = "sqlite")]
-texts!(diesel::sql_types::TimestamptzSqlite);
-
-fn blob(value: Value<'_>) -> Result<&[u8], ValueError> {
-    match value {
-        Value::Blob(bytes) => Ok(bytes),
-        other => Err(unexpected(other, "a blob")),
-    }
-}
-
-impl<'a> FromSqlValue<'a, Binary> for Vec<u8> {
-    #[inline]
-    fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
-        blob(value).map(Self::from)
-    }
-}
-
-impl<'a: 'b, 'b> FromSqlValue<'a, Binary> for &'b [u8] {
-    #[inline]
-    fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
-        blob(value)
-    }
-}
-
-impl<'a: 'b, 'b> FromSqlValue<'a, Binary> for Cow<'b, [u8]> {
-    #[inline]
-    fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
-        blob(value).map(Cow::Borrowed)
-    }
-}
-
-impl ToSqlValue<Binary> for Vec<u8> {
-    #[inline]
-    fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-        Ok(CowValue::Blob(Cow::Borrowed(self)))
-    }
-}
-
-impl ToSqlValue<Binary> for [u8] {
-    #[inline]
-    fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-        Ok(CowValue::Blob(Cow::Borrowed(self)))
-    }
-}
-
-impl ToSqlValue<Binary> for Cow<'_, [u8]> {
-    #[inline]
-    fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-        Ok(CowValue::Blob(Cow::Borrowed(self)))
-    }
+/// A Julian day as the seconds since 1970, as Diesel counts them. Text is what SQLite makes of a number that is read as text.
+#[cfg(any(feature = "chrono", feature = "time"))]
+fn julian_seconds(value: Value<'_>) -> Option<f64> {
+    let days = match value {
+        Value::Text(bytes) => std::str::from_utf8(bytes).ok()?.parse().ok()?,
+        value => plain::real(value).ok()?,
+    };
+    let seconds = (days - 2_440_587.5) * 86_400.0;
+    f64::is_finite(seconds).then_some(seconds)
 }
 
 impl<ST, T: ToSqlValue<ST> + ?Sized> ToSqlValue<ST> for &T {
