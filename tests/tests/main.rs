@@ -10,6 +10,7 @@ mod replication;
 mod sessions;
 mod typed;
 mod unborrowed;
+mod values;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
