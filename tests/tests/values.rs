@@ -1,6 +1,7 @@
 //! Values of every type and SQL type that Diesel has on SQLite: read as Diesel loads them, written as Diesel binds them; and
 //! types that have only Diesel's own traits.
 
+use std::any::TypeId;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -14,13 +15,13 @@ use diesel::query_dsl::LoadQuery;
 use diesel::serialize::ToSql;
 use diesel::sql_query;
 use diesel::sql_types::{
-    BigInt, Binary, Bool, Date, Double, Float, HasSqlType, Integer, Json, Jsonb, Numeric, SingleValue, SmallInt, Text,
-    Time, Timestamp, TimestamptzSqlite,
+    BigInt, Binary, Bool, Date, Double, Float, HasSqlType, Integer, Json, Jsonb, Nullable, Numeric, SingleValue,
+    SmallInt, Text, Time, Timestamp, TimestamptzSqlite,
 };
 use diesel::sqlite::Sqlite;
-use diesel_sqlite_session::{FromSqlValue, SqliteSessionExt, ToSqlValue, Value};
+use diesel_sqlite_session::{FromSqlValue, RustType, SqliteSessionExt, ToSqlValue, Value, ValueError};
 use proptest::prelude::*;
-use serde_json::Value as JsonValue;
+use serde_json::{Value as JsonValue, json};
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use super::{exec, open};
@@ -390,4 +391,178 @@ proptest! {
         bytes[at] = byte;
         reads::<JsonValue, Jsonb>(conn, Value::Blob(&bytes), Reads::All);
     }
+}
+
+// Odd values: what the documentation of `FromSqlValue` says of them.
+
+fn read<T: for<'a> FromSqlValue<'a, ST>, ST>(value: Value<'_>) -> Result<T, ValueError> {
+    T::from_sql_value(value)
+}
+
+/// What we read, and what Diesel loads.
+fn both<T, ST>(conn: &mut SqliteConnection, value: Value<'_>) -> (Result<T, ValueError>, Option<T>)
+where
+    T: for<'a> FromSqlValue<'a, ST>,
+    ST: SingleValue,
+    for<'q> SqlLiteral<ST>: LoadQuery<'q, SqliteConnection, T>,
+{
+    store(conn, value);
+    (T::from_sql_value(value), loaded::<T, ST>(conn).ok())
+}
+
+/// Diesel loads this, we give an error.
+fn refused<T, ST>(conn: &mut SqliteConnection, value: Value<'_>, diesels: T, error: &ValueError)
+where
+    T: for<'a> FromSqlValue<'a, ST> + PartialEq + Debug,
+    ST: SingleValue,
+    for<'q> SqlLiteral<ST>: LoadQuery<'q, SqliteConnection, T>,
+{
+    let (ours, loaded) = both::<T, ST>(conn, value);
+    assert_eq!((ours.as_ref(), loaded), (Err(error), Some(diesels)), "{value:?}");
+}
+
+#[test]
+fn where_diesel_makes_another_value_of_it_there_is_an_error() {
+    let conn = &mut untyped();
+    // Diesel cuts an integer to its low bits, and rounds to infinity
+    let range = &ValueError::OutOfRange;
+    refused::<i16, SmallInt>(conn, Value::Integer(65_537), 1, range);
+    refused::<i32, Integer>(conn, Value::Integer((1 << 32) + 7), 7, range);
+    refused::<bool, Bool>(conn, Value::Integer(1 << 32), false, range);
+    refused::<f32, Float>(conn, Value::Real(1e300), f32::INFINITY, range);
+    // reads one class as another
+    let class = |expected| ValueError::StorageClass { expected };
+    refused::<i16, SmallInt>(conn, Value::Text(b"7"), 7, &class("an integer"));
+    refused::<i32, Integer>(conn, Value::Real(1.9), 1, &class("an integer"));
+    refused::<i64, BigInt>(conn, Value::Text(b"12 apples"), 12, &class("an integer"));
+    refused::<bool, Bool>(conn, Value::Text(b"true"), false, &class("an integer"));
+    refused::<bool, Bool>(conn, Value::Real(1.0), true, &class("an integer"));
+    refused::<f32, Float>(conn, Value::Blob(b"1.5"), 1.5, &class("a number"));
+    refused::<f64, Double>(conn, Value::Text(b"1.5"), 1.5, &class("a number"));
+    refused::<BigDecimal, Numeric>(conn, Value::Text(b"1.5 m"), "1.5".parse().unwrap(), &class("a number"));
+    refused::<String, Text>(conn, Value::Integer(5), "5".into(), &class("text"));
+    refused::<String, Date>(conn, Value::Blob(b"ab"), "ab".into(), &class("text"));
+    refused::<Vec<u8>, Binary>(conn, Value::Text(b"ab"), b"ab".to_vec(), &class("a blob"));
+    refused::<JsonValue, Json>(conn, Value::Blob(b"[1]"), json!([1]), &class("text or a number"));
+    refused::<JsonValue, Jsonb>(conn, Value::Text(b"\x131"), json!(1), &class("a blob"));
+    let day = NaiveDate::from_ymd_opt(2024, 2, 3).unwrap();
+    let (midnight, text) = (day.and_hms_opt(0, 0, 0).unwrap(), Value::Blob(b"2024-02-03 00:00"));
+    refused::<NaiveDate, Date>(conn, Value::Blob(b"2024-02-03"), day, &class("text"));
+    refused::<NaiveDateTime, Timestamp>(conn, text, midnight, &class("text or a number"));
+    refused::<PrimitiveDateTime, Timestamp>(conn, text, to_time(midnight).unwrap(), &class("text or a number"));
+    // puts another character for what is not UTF-8
+    refused::<JsonValue, Json>(conn, Value::Text(b"\"\xff\""), "\u{fffd}".into(), &ValueError::Utf8);
+    assert_eq!(both::<String, Text>(conn, Value::Text(b"\xff")), (Err(ValueError::Utf8), None));
+    // and reads what is no number as 1970
+    let (start, nan) = (DateTime::UNIX_EPOCH.naive_utc(), Value::Text(b"nan"));
+    let error = ValueError::Invalid { message: "not a date and time".into() };
+    refused::<NaiveDateTime, Timestamp>(conn, nan, start, &error);
+    refused::<PrimitiveDateTime, Timestamp>(conn, nan, to_time(start).unwrap(), &error);
+}
+
+#[test]
+fn odd_values_that_diesel_loads_are_read() {
+    let conn = &mut untyped();
+    assert_eq!(both::<bool, Bool>(conn, Value::Integer(2)), (Ok(true), Some(true)));
+    assert_eq!(both::<f32, Float>(conn, Value::Integer(3)), (Ok(3.0), Some(3.0)));
+    assert_eq!(both::<f32, Float>(conn, Value::Real(f64::INFINITY)), (Ok(f32::INFINITY), Some(f32::INFINITY)));
+    assert_eq!(
+        both::<f64, Double>(conn, Value::Real(f64::NEG_INFINITY)),
+        (Ok(f64::NEG_INFINITY), Some(f64::NEG_INFINITY))
+    );
+    assert_eq!(both::<JsonValue, Json>(conn, Value::Integer(5)), (Ok(json!(5)), Some(json!(5))));
+    assert_eq!(both::<JsonValue, Json>(conn, Value::Real(1.5)), (Ok(json!(1.5)), Some(json!(1.5))));
+    assert_eq!(both::<JsonValue, Json>(conn, Value::Text(b" null ")), (Ok(json!(null)), Some(json!(null))));
+    for text in ["inf", "-inf", "1e999", "", " ", "12:00", "2024-02-03"] {
+        reads_dates_and_times(conn, Value::from(text));
+    }
+    for real in [f64::INFINITY, f64::NEG_INFINITY, f64::MAX, 0.0, -0.0] {
+        reads_dates_and_times(conn, Value::Real(real));
+        reads::<BigDecimal, Numeric>(conn, Value::Real(real), Reads::All);
+        if real.is_infinite() {
+            reads::<JsonValue, Json>(conn, Value::Real(real), Reads::All);
+        }
+    }
+    // a number that Diesel writes and does not load
+    let large = json!([u64::MAX]);
+    let written = ToSqlValue::<Jsonb>::to_sql_value(&large).unwrap();
+    let (ours, diesels) = both::<JsonValue, Jsonb>(conn, written.as_value());
+    assert_eq!((ours, diesels), (Ok(large), None));
+}
+
+#[test]
+fn json_columns_of_numeric_affinity_hold_numbers() {
+    let conn = &mut open("CREATE TABLE things (id INTEGER PRIMARY KEY, x JSON)");
+    for (text, value) in [("5", Value::Integer(5)), ("2.5", Value::Real(2.5)), ("[5]", Value::Text(b"[5]"))] {
+        let json: JsonValue = text.parse().unwrap();
+        exec(conn, "DELETE FROM things");
+        let mut session = conn.create_session().unwrap();
+        session.attach_by_name("things").unwrap();
+        sql_query("INSERT INTO things VALUES (1, ?)").bind::<Json, _>(&json).execute(conn).unwrap();
+        let changeset = session.changeset().unwrap();
+        let recorded = changeset.records().next().unwrap().new_value(1).unwrap();
+        assert_eq!(
+            (recorded, read::<JsonValue, Json>(recorded), loaded::<JsonValue, Json>(conn).ok()),
+            (value, Ok(json.clone()), Some(json))
+        );
+    }
+}
+
+#[test]
+fn json_is_nested_no_deeper_than_sqlite_lets_it() {
+    // arrays, each with the header of four bytes of length
+    let nested = |depth: u32| {
+        (0..depth).rev().fold(Vec::new(), |bytes: Vec<u8>, _| {
+            let mut outer = vec![0xeb];
+            outer.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
+            outer.extend(bytes);
+            outer
+        })
+    };
+    let conn = &mut untyped();
+    for (depth, fits) in [(1000, true), (1001, false)] {
+        let bytes = nested(depth);
+        let value = <JsonValue as FromSqlValue<Jsonb>>::from_sql_value(Value::Blob(&bytes));
+        assert_eq!(value.is_ok(), fits, "{depth}");
+        store(conn, Value::Blob(&bytes));
+        let sqlites = sql::<Text>("SELECT json(x) FROM things").get_result::<String>(conn);
+        assert_eq!(sqlites.is_ok(), fits, "{depth}: {sqlites:?}");
+        let text = "[".repeat(depth as usize) + &"]".repeat(depth as usize);
+        assert!(read::<JsonValue, Json>(Value::from(text.as_str())).is_err(), "serde_json stops at 128");
+        if let Ok(value) = value {
+            assert_eq!(round::<JsonValue, Jsonb>(conn, &value), Some(value.clone()));
+            assert!(ToSqlValue::<Jsonb>::to_sql_value(&json!([value])).is_err());
+        }
+    }
+    // a hostile one ends as quickly
+    assert!(read::<JsonValue, Jsonb>(Value::Blob(&nested(20_000))).is_err());
+}
+
+#[test]
+fn lengths_of_jsonb_are_as_diesel_writes_them() {
+    let conn = &mut untyped();
+    for length in [0, 1, 9, 10, 11, 12, 253, 254, 255, 256, 65_534, 65_535, 65_536, 70_000] {
+        let text = json!("x".repeat(length));
+        let array = json!([text]);
+        let object = json!({ "k": array, "x".repeat(length): 1 });
+        for value in [text, array, object] {
+            assert_eq!(round::<JsonValue, Jsonb>(conn, &value), Some(value));
+        }
+    }
+}
+
+/// The type that a schema derive gives a column of this SQL type.
+fn rust_type<ST: RustType<Type = T>, T: 'static>() -> TypeId {
+    TypeId::of::<T>()
+}
+
+#[test]
+fn dates_and_times_are_text_where_no_type_is_said() {
+    let text = TypeId::of::<String>();
+    assert_eq!([rust_type::<Date, _>(), rust_type::<Time, _>(), rust_type::<Timestamp, _>()], [text; 3]);
+    assert_eq!(rust_type::<TimestamptzSqlite, _>(), text);
+    // these have the one type that Diesel has for them
+    assert_eq!([rust_type::<Json, _>(), rust_type::<Jsonb, _>()], [TypeId::of::<JsonValue>(); 2]);
+    assert_eq!(rust_type::<Numeric, _>(), TypeId::of::<BigDecimal>());
+    assert_eq!(rust_type::<Nullable<Json>, _>(), TypeId::of::<Option<JsonValue>>());
 }
