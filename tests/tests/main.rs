@@ -11,6 +11,7 @@ mod sessions;
 mod typed;
 mod unborrowed;
 mod values;
+mod via_diesel;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;

@@ -1,13 +1,16 @@
 //! Values by way of SQLite, for types that have only Diesel's own traits: a database in memory is asked for the value.
 
 use std::borrow::Cow;
+use std::boxed::Box;
 use std::cell::RefCell;
+use std::error::Error;
 use std::string::String;
 use std::vec::Vec;
 
 use diesel::deserialize::FromSqlRow;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::{DeserializeFieldError, UnexpectedNullError};
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, Binary, Double, HasSqlType, Nullable, SingleValue, Text};
 use diesel::sqlite::Sqlite;
@@ -31,10 +34,23 @@ fn with_scratch<R>(work: impl FnOnce(&mut SqliteConnection) -> QueryResult<R>) -
     let _ = SCRATCH.try_with(|scratch| scratch.replace(Some(connection)));
     result.map_err(|error| match error {
         diesel::result::Error::DeserializationError(error) | diesel::result::Error::SerializationError(error) => {
-            ValueError::invalid(error)
+            reason(error)
         }
         error => ValueError::invalid(error),
     })
+}
+
+/// What a type's own code said, out of what Diesel says of it.
+fn reason(error: Box<dyn Error + Send + Sync>) -> ValueError {
+    let error = match error.downcast::<DeserializeFieldError>() {
+        Ok(of_field) => of_field.error,
+        Err(error) => error,
+    };
+    match error.downcast::<ValueError>() {
+        Ok(error) => *error,
+        Err(error) if error.is::<UnexpectedNullError>() => ValueError::Null,
+        Err(error) => ValueError::invalid(error),
+    }
 }
 
 /// `SELECT ?`, the value in its own storage class, read as `ST`.
