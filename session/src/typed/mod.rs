@@ -20,6 +20,8 @@ pub mod private;
 mod reader;
 mod set;
 mod table;
+#[cfg(test)]
+mod tests;
 mod value;
 #[cfg(feature = "sqlite")]
 mod via_diesel;

@@ -63,9 +63,10 @@ impl<ST: SingleValue> Query for SelectValue<'_, ST> {
     type SqlType = ST;
 }
 
+/// The SQL is the same for every value and type: one statement is prepared for each thread.
 impl<ST> QueryId for SelectValue<'_, ST> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
+    type QueryId = SelectValue<'static, ()>;
+    const HAS_STATIC_QUERY_ID: bool = true;
 }
 
 impl<Conn, ST> RunQueryDsl<Conn> for SelectValue<'_, ST> {}
@@ -74,7 +75,7 @@ impl<ST> QueryFragment<Sqlite> for SelectValue<'_, ST> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         out.push_sql("SELECT ");
         match &self.value {
-            Value::Null => out.push_sql("NULL"),
+            Value::Null => out.push_bind_param::<Nullable<BigInt>, _>(&None::<i64>)?,
             Value::Integer(integer) => out.push_bind_param::<BigInt, _>(integer)?,
             Value::Real(real) => out.push_bind_param::<Double, _>(real)?,
             Value::Text(bytes) => {
@@ -98,19 +99,20 @@ where
     with_scratch(|connection| SelectValue::<ST> { value, sql_type: std::marker::PhantomData }.get_result(connection))
 }
 
-/// `SELECT typeof(v), v, v, v, v FROM (SELECT ? AS v)`
+/// `SELECT v, v, v, v FROM (SELECT ? AS v)`, each but for the one of its storage class NULL.
 struct SelectClass<'a, T: ?Sized, ST> {
     value: &'a T,
     sql_type: std::marker::PhantomData<ST>,
 }
 
 impl<T: ?Sized, ST> Query for SelectClass<'_, T, ST> {
-    type SqlType = (Text, Nullable<BigInt>, Nullable<Double>, Nullable<Text>, Nullable<Binary>);
+    type SqlType = (Nullable<BigInt>, Nullable<Double>, Nullable<Text>, Nullable<Binary>);
 }
 
+/// As for reading.
 impl<T: ?Sized, ST> QueryId for SelectClass<'_, T, ST> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
+    type QueryId = SelectClass<'static, (), ()>;
+    const HAS_STATIC_QUERY_ID: bool = true;
 }
 
 impl<Conn, T: ?Sized, ST> RunQueryDsl<Conn> for SelectClass<'_, T, ST> {}
@@ -121,12 +123,10 @@ where
     Sqlite: HasSqlType<ST>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        let class = |class: &str| std::format!(", CASE typeof(v) WHEN '{class}' THEN v END");
-        out.push_sql("SELECT typeof(v)");
-        for name in ["integer", "real", "text", "blob"] {
-            out.push_sql(&class(name));
-        }
-        out.push_sql(" FROM (SELECT ");
+        out.push_sql(
+            "SELECT CASE typeof(v) WHEN 'integer' THEN v END, CASE typeof(v) WHEN 'real' THEN v END, \
+             CASE typeof(v) WHEN 'text' THEN v END, CASE typeof(v) WHEN 'blob' THEN v END FROM (SELECT ",
+        );
         out.push_bind_param::<ST, T>(self.value)?;
         out.push_sql(" AS v)");
         Ok(())
@@ -139,9 +139,9 @@ where
     T: ToSql<ST, Sqlite> + ?Sized,
     Sqlite: HasSqlType<ST>,
 {
-    type Classes = (String, Option<i64>, Option<f64>, Option<String>, Option<Vec<u8>>);
+    type Classes = (Option<i64>, Option<f64>, Option<String>, Option<Vec<u8>>);
     let query = SelectClass::<T, ST> { value, sql_type: std::marker::PhantomData };
-    let (_, integer, real, text, blob) = with_scratch(|connection| query.get_result::<Classes>(connection))?;
+    let (integer, real, text, blob) = with_scratch(|connection| query.get_result::<Classes>(connection))?;
     Ok(match (integer, real, text, blob) {
         (Some(integer), ..) => CowValue::Integer(integer),
         (_, Some(real), ..) => CowValue::Real(real),
