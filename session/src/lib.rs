@@ -45,10 +45,17 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `std` | yes | `ChangesetReader` and `PatchsetReader` over `std::io::Read` |
+//! | `derive` | yes | `#[derive(Tracked)]` and changes as typed values: needs Diesel, but neither a backend nor SQLite |
 //! | `sqlite` | yes | `Session` and `SqliteSessionExt`: needs Diesel and SQLite |
 //! | `wasm-bindgen` | yes | on `wasm32-unknown-unknown` the clock and random numbers from JavaScript, elsewhere nothing |
+//! | `chrono`, `time` | | dates and times of these crates in typed changes, and `derive` |
+//! | `serde_json` | | `serde_json::Value` for `Json` and `Jsonb` in typed changes, and `derive` |
+//! | `numeric` | | `bigdecimal::BigDecimal` for `Numeric` in typed changes, and `derive` |
 //! | `bundled` | | compiles SQLite from source |
 //! | `buildtime_bindgen` | | takes libsqlite3-sys's own `session` feature, which needs libclang, in the place of `LIBSQLITE3_FLAGS` |
+//!
+//! The features of types are called as Diesel's own, and turn them on: `FromSqlValue` lists the types. Diesel's `uuid` does nothing
+//! on SQLite, so there is none here.
 //!
 //! Without any, the crate is `no_std`, needs `alloc`, has no dependency and compiles no C.
 //!

@@ -552,17 +552,17 @@ fn lengths_of_jsonb_are_as_diesel_writes_them() {
 }
 
 /// The type that a schema derive gives a column of this SQL type.
-fn rust_type<ST: RustType<Type = T>, T: 'static>() -> TypeId {
-    TypeId::of::<T>()
+fn rust_type<ST: RustType<Type: 'static>>() -> TypeId {
+    TypeId::of::<ST::Type>()
 }
 
 #[test]
 fn dates_and_times_are_text_where_no_type_is_said() {
     let text = TypeId::of::<String>();
-    assert_eq!([rust_type::<Date, _>(), rust_type::<Time, _>(), rust_type::<Timestamp, _>()], [text; 3]);
-    assert_eq!(rust_type::<TimestamptzSqlite, _>(), text);
+    assert_eq!([rust_type::<Date>(), rust_type::<Time>(), rust_type::<Timestamp>()], [text; 3]);
+    assert_eq!(rust_type::<TimestamptzSqlite>(), text);
     // these have the one type that Diesel has for them
-    assert_eq!([rust_type::<Json, _>(), rust_type::<Jsonb, _>()], [TypeId::of::<JsonValue>(); 2]);
-    assert_eq!(rust_type::<Numeric, _>(), TypeId::of::<BigDecimal>());
-    assert_eq!(rust_type::<Nullable<Json>, _>(), TypeId::of::<Option<JsonValue>>());
+    assert_eq!([rust_type::<Json>(), rust_type::<Jsonb>()], [TypeId::of::<JsonValue>(); 2]);
+    assert_eq!(rust_type::<Numeric>(), TypeId::of::<BigDecimal>());
+    assert_eq!(rust_type::<Nullable<Json>>(), TypeId::of::<Option<JsonValue>>());
 }

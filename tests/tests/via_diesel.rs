@@ -158,7 +158,7 @@ fn a_row_of_every_type_arrives_as_it_was_inserted() {
     let changeset = changes(conn, "everything", |conn| {
         diesel::insert_into(everything::table).values(&row).execute(conn).unwrap();
     });
-    assert_eq!(everything::table.get_results::<Everything>(conn).unwrap(), [row.clone()]);
+    assert_eq!(everything::table.get_result::<Everything>(conn).unwrap(), row);
     let read = changeset.changes::<Change<Everything>>().collect::<Result<Vec<_>, _>>().unwrap();
     assert_eq!(read, [Change::<Everything>::Insert(row.clone())]);
     let inserted = changeset.records().next().unwrap().to_string();

@@ -5,7 +5,7 @@
 //! - [`build`]: typed rows into the builders of changesets and patchsets
 //! - [`set`]: sets of tables, and the iterators over their changes
 //! - [`value`]: one value, by the SQL type of its column; [`via_diesel`] for types that have only Diesel's traits
-//! - [`column`]: one column of a record that is not read as a row
+//! - [`column`](mod@column): one column of a record that is not read as a row
 //! - [`table`]: names, columns and keys, as constants
 //! - [`reader`], [`encode`], [`private`]: what the derive's code calls
 

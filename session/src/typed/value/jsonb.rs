@@ -190,7 +190,7 @@ fn write_text(bytes: &mut Vec<u8>, text: &str) -> Result<(), ValueError> {
         return write_payload(bytes, TEXT, text.as_bytes());
     }
     let quoted = serde_json::to_string(text).map_err(ValueError::invalid)?;
-    write_payload(bytes, TEXTJ, quoted[1..quoted.len() - 1].as_bytes())
+    write_payload(bytes, TEXTJ, &quoted.as_bytes()[1..quoted.len() - 1])
 }
 
 fn write_payload(bytes: &mut Vec<u8>, kind: u8, payload: &[u8]) -> Result<(), ValueError> {
