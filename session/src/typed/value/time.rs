@@ -21,14 +21,16 @@ const OFFSET: &[Item<'_>] = format_description!("[offset_hour sign:mandatory]:[o
 
 /// The longest first: nothing that may follow looks like what a shorter one leaves.
 const ANY_TIME: Item<'_> = Item::First(&[Item::Compound(FRACTION), Item::Compound(SECONDS), Item::Compound(MINUTES)]);
-const ANY_ZONE: Item<'_> = Item::Optional(&Item::First(&[Item::Literal(b"Z"), Item::Compound(OFFSET)]));
-const ANY_SEPARATOR: Item<'_> = Item::First(&[Item::Literal(b" "), Item::Literal(b"T")]);
+const ANY_ZONE: Item<'_> =
+    Item::Optional(&Item::First(&[Item::Compound(format_description!("Z")), Item::Compound(OFFSET)]));
+const ANY_SEPARATOR: Item<'_> =
+    Item::First(&[Item::Compound(format_description!(" ")), Item::Compound(format_description!("T"))]);
 
 const TIME_IN: &[Item<'_>] = &[ANY_TIME, ANY_ZONE];
 const DATE_TIME_IN: &[Item<'_>] = &[Item::Compound(DATE), ANY_SEPARATOR, ANY_TIME, ANY_ZONE];
 
-const WHOLE: &[Item<'_>] = &[Item::Compound(DATE), Item::Literal(b" "), Item::Compound(SECONDS)];
-const FRACTIONAL: &[Item<'_>] = &[Item::Compound(DATE), Item::Literal(b" "), Item::Compound(FRACTION)];
+const WHOLE: &[Item<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+const FRACTIONAL: &[Item<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond]");
 
 fn written(formatted: Result<String, Format>) -> Result<CowValue<'static>, ValueError> {
     formatted.map(|text| CowValue::Text(Cow::Owned(text))).map_err(ValueError::invalid)
