@@ -51,11 +51,12 @@
 //! | `chrono`, `time` | | dates and times of these crates in typed changes, and `derive` |
 //! | `serde_json` | | `serde_json::Value` for `Json` and `Jsonb` in typed changes, and `derive` |
 //! | `numeric` | | `bigdecimal::BigDecimal` for `Numeric` in typed changes, and `derive` |
+//! | `uuid` | | `uuid::Uuid` for `Binary` and `Text` in typed changes, and `derive` |
 //! | `bundled` | | compiles SQLite from source |
 //! | `buildtime_bindgen` | | takes libsqlite3-sys's own `session` feature, which needs libclang, in the place of `LIBSQLITE3_FLAGS` |
 //!
-//! The features of types are called as Diesel's own, and turn them on: `FromSqlValue` lists the types. Diesel's `uuid` does nothing
-//! on SQLite, so there is none here.
+//! The features of types are called as Diesel's own, and turn them on, but for `uuid`, which Diesel does not have on SQLite:
+//! `FromSqlValue` lists the types.
 //!
 //! Without any, the crate is `no_std`, needs `alloc`, has no dependency and compiles no C.
 //!

@@ -566,3 +566,37 @@ fn dates_and_times_are_text_where_no_type_is_said() {
     assert_eq!(rust_type::<Numeric>(), TypeId::of::<BigDecimal>());
     assert_eq!(rust_type::<Nullable<Json>>(), TypeId::of::<Option<JsonValue>>());
 }
+
+#[test]
+fn uuids_are_read_from_blobs_and_from_text() {
+    use diesel_sqlite_session::{Change, Changeset, Tracked, Value};
+    use uuid::Uuid;
+
+    diesel::table! {
+        keys (id) {
+            id -> Binary,
+            parent -> Nullable<Text>,
+        }
+    }
+
+    #[derive(Debug, PartialEq, Tracked)]
+    #[diesel(table_name = keys)]
+    struct Key {
+        id: Uuid,
+        parent: Option<Uuid>,
+    }
+
+    let uuid = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+    let row = Key { id: uuid, parent: Some(uuid) };
+    let built = Changeset::builder().insert(&row).build().unwrap();
+    let record = built.records().next().unwrap();
+    assert_eq!(record.new_value(0), Some(Value::Blob(uuid.as_bytes())));
+    assert_eq!(record.new_value(1), Some(Value::Text(b"01234567-89ab-cdef-0123-456789abcdef")));
+    assert_eq!(built.changes::<Change<Key>>().next().unwrap().unwrap(), Change::Insert(row));
+
+    let table = diesel_sqlite_session::TableSchema::new("keys", &[1, 0]);
+    for id in [&b"too short"[..], b""] {
+        let bad = Changeset::builder().insert_values(table, &[Value::Blob(id), Value::Null]).build().unwrap();
+        assert!(bad.changes::<Change<Key>>().next().unwrap().is_err());
+    }
+}

@@ -12,6 +12,8 @@ mod numeric;
 mod plain;
 #[cfg(feature = "time")]
 mod time;
+#[cfg(feature = "uuid")]
+mod uuid;
 
 use std::borrow::Cow;
 use std::string::String;
@@ -46,9 +48,11 @@ use crate::wire::Value;
 /// | | `time::PrimitiveDateTime`, `time::OffsetDateTime` | `time` |
 /// | `Json`, `Jsonb` | `serde_json::Value` | `serde_json` |
 /// | `Numeric` | `bigdecimal::BigDecimal` | `numeric` |
+/// | `Binary`, `Text` | `uuid::Uuid`: 16 bytes, or text in any of its forms | `uuid` |
 /// | `Nullable<ST>` | `Option<T>` of each of these | |
 ///
-/// `TimestamptzSqlite` needs the feature `sqlite`. Diesel has no `uuid::Uuid` on SQLite: wrap it in a type of your own.
+/// `TimestamptzSqlite` needs the feature `sqlite`. Diesel itself has no `uuid::Uuid` on SQLite: a row that Diesel loads too needs a
+/// type of its own, or `#[diesel(deserialize_as = …)]`.
 ///
 /// # What is read
 ///
