@@ -8,7 +8,6 @@
 use core::ffi::c_int;
 use std::ptr::{self, NonNull};
 
-use super::mutex;
 use super::sys::{self, sqlite3, sqlite3_stmt};
 
 /// A statement that does nothing.
@@ -86,7 +85,7 @@ pub(super) unsafe fn is_nobody_inside(db: NonNull<sqlite3>) -> bool {
     let try_it = move || {
         let address = address;
         // SAFETY: the connection is open, says the caller, who waits for this thread.
-        unsafe { mutex::try_enter(address.0.as_ptr()) }.is_some()
+        unsafe { super::mutex::try_enter(address.0.as_ptr()) }.is_some()
     };
     let thread = std::thread::Builder::new().name("diesel-sqlite-session".into()).spawn(try_it);
     thread.is_ok_and(|thread| thread.join().unwrap_or(false))
