@@ -3,9 +3,11 @@
 mod applying;
 mod conformance;
 mod corpus;
+mod deriving;
 mod handle;
 mod properties;
 mod replication;
+mod schemas;
 mod sessions;
 mod unborrowed;
 

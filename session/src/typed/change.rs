@@ -29,15 +29,15 @@ pub trait Tracked {
     type Key;
 }
 
-/// Reads changes of a table.
+/// Reads changes as a row and its companions.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from these changes",
     note = "a row that borrows cannot outlive the changeset that it is read from"
 )]
-pub trait DecodeRow<'de>: Tracked {
-    fn inserted(reader: &Reader<'_, 'de>) -> Result<Self::Row, DecodeError>;
-    fn deleted(reader: &Reader<'_, 'de>) -> Result<Self::Row, DecodeError>;
+pub trait DecodeRow<'de>: Tracked<Row = Self> + Sized {
+    fn inserted(reader: &Reader<'_, 'de>) -> Result<Self, DecodeError>;
+    fn deleted(reader: &Reader<'_, 'de>) -> Result<Self, DecodeError>;
     fn updated(reader: &Reader<'_, 'de>) -> Result<Self::Update, DecodeError>;
     fn patched(reader: &Reader<'_, 'de>) -> Result<Self::Patch, DecodeError>;
     fn key(reader: &Reader<'_, 'de>) -> Result<Self::Key, DecodeError>;

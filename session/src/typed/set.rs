@@ -53,26 +53,32 @@ pub trait FromPatches<'a>: TrackedSet + Sized {
     fn read(table: usize, record: &Record<'a>) -> Result<Self, DecodeError>;
 }
 
-impl<'a, T: DecodeRow<'a>> FromChanges<'a> for Change<T> {
+impl<'a, T: Tracked> FromChanges<'a> for Change<T>
+where
+    T::Row: DecodeRow<'a, Update = T::Update, Patch = T::Patch, Key = T::Key>,
+{
     #[inline]
     fn read(_: usize, record: &Record<'a>) -> Result<Self, DecodeError> {
         let reader = Reader::new(record, &T::TABLE);
         match record.operation() {
-            Operation::Insert => T::inserted(&reader).map(Self::Insert),
-            Operation::Update => T::updated(&reader).map(Self::Update),
-            Operation::Delete => T::deleted(&reader).map(Self::Delete),
+            Operation::Insert => T::Row::inserted(&reader).map(Self::Insert),
+            Operation::Update => T::Row::updated(&reader).map(Self::Update),
+            Operation::Delete => T::Row::deleted(&reader).map(Self::Delete),
         }
     }
 }
 
-impl<'a, T: DecodeRow<'a>> FromPatches<'a> for Patch<T> {
+impl<'a, T: Tracked> FromPatches<'a> for Patch<T>
+where
+    T::Row: DecodeRow<'a, Update = T::Update, Patch = T::Patch, Key = T::Key>,
+{
     #[inline]
     fn read(_: usize, record: &Record<'a>) -> Result<Self, DecodeError> {
         let reader = Reader::new(record, &T::TABLE);
         match record.operation() {
-            Operation::Insert => T::inserted(&reader).map(Self::Insert),
-            Operation::Update => T::patched(&reader).map(Self::Update),
-            Operation::Delete => T::key(&reader).map(Self::Delete),
+            Operation::Insert => T::Row::inserted(&reader).map(Self::Insert),
+            Operation::Update => T::Row::patched(&reader).map(Self::Update),
+            Operation::Delete => T::Row::key(&reader).map(Self::Delete),
         }
     }
 }

@@ -1,0 +1,3 @@
+//! `#[derive(Tracked)]` on whole schemas.
+
+pub(crate) mod small;
