@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{DeriveInput, Ident, LitStr, Path, Token, Type, Visibility};
 
+use crate::at;
 use crate::attributes::{any, distance, each, list, names, path, unknown};
 use crate::errors::Errors;
 use crate::row::{self, Names, Row, same};
@@ -370,7 +372,10 @@ impl Schema<'_> {
             None => column.plain_type().and_then(|sql| rust_type(&sql, krate)),
         };
         match known {
-            Some(ty) if column.is_nullable() => syn::parse_quote!(#krate::__private::Option<#ty>),
+            // a mistake in a type is shown where the user has written it
+            Some(ty) if column.is_nullable() => {
+                syn::parse_quote_spanned!(at(ty.span())=> #krate::__private::Option<#ty>)
+            }
             Some(ty) => ty,
             None => syn::parse_quote! {
                 <<#table::#name as #krate::__private::diesel::Expression>::SqlType as #krate::RustType>::Type
