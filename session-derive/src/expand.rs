@@ -175,14 +175,18 @@ impl Row {
         last.map(|segment| segment.ident.unraw().to_string()).unwrap_or_default()
     }
 
+    /// The names of the key's columns, and of those that have a field.
     fn key_names(&self) -> TokenStream {
         let table = self.table_type();
+        let count = self.columns.len();
+        let fields = self.columns.iter().map(|column| self.column_name(&column.column, &quote!(__p)));
         quote! {
             const __KEY: &[&__p::str] = {
                 #[allow(unused_imports)]
                 use __p::OneColumn as _;
                 __p::KeyList::<<#table as __p::diesel::Table>::PrimaryKey>::NAMES
             };
+            const __FIELDS: [&__p::str; #count] = [#(#fields),*];
         }
     }
 
@@ -193,7 +197,6 @@ impl Row {
             let names = columns.iter().map(|column| self.column_name(column, &p));
             quote!(&[#(#names),*])
         };
-        let fields: Vec<_> = self.columns.iter().map(|column| self.column_name(&column.column, &p)).collect();
         let (skipped, generated) = (names(&self.skipped), names(&self.generated));
         let (fields_count, count) = (self.columns.len(), self.columns.len() + self.skipped.len());
         let (row, shown) = (self.name.unraw().to_string(), self.shown_table());
@@ -227,7 +230,6 @@ impl Row {
         quote! {
             const __ALL: &[&__p::str] = <<#table as __p::diesel::Table>::AllColumns as __p::ColumnList>::NAMES;
             #key_names
-            const __FIELDS: [&__p::str; #fields_count] = [#(#fields),*];
             const __SKIPPED: &[&__p::str] = #skipped;
             const __GENERATED: &[&__p::str] = #generated;
             #missing
@@ -260,8 +262,8 @@ impl Row {
             None => {
                 let (table, name) = (self.table_type(), &self.name);
                 let (_, ty_generics, _) = self.generics.split_for_impl();
-                quote! {
-                    <__p::Columns<{ __KEY.len() }> as __p::KeyOf<
+                quote_spanned! {at(name.span())=>
+                    <__p::Columns<{ __p::key_columns(__KEY, &__FIELDS) }> as __p::KeyOf<
                         <#table as __p::diesel::Table>::PrimaryKey,
                         #name #ty_generics,
                     >>::Key
@@ -352,7 +354,7 @@ impl Row {
                 }
                 Some(false) => quote!(#field: __reader.patch(&__new, __AT[#place], __p::type_name::<#sql>, #read)?),
                 None => quote! {
-                    #field: <__p::IsKey<{ __ORDINALS[__AT[#place]] != 0 }> as __p::ReadUpdate<'__de, _>>::#method(
+                    #field: <__p::IsKey<{ __p::position(__KEY, __FIELDS[#place]).is_some() }> as __p::ReadUpdate<'__de, _>>::#method(
                         __reader, (&__old, &__new), __AT[#place], __p::type_name::<#sql>, #read,
                     )?
                 },
@@ -432,8 +434,8 @@ impl Row {
     fn read_key(&self) -> TokenStream {
         let Some(key) = self.key_columns() else {
             let table = self.table_type();
-            return quote! {
-                <__p::Columns<{ __KEY.len() }> as __p::ReadKey<
+            return quote_spanned! {at(self.name.span())=>
+                <__p::Columns<{ __p::key_columns(__KEY, &__FIELDS) }> as __p::ReadKey<
                     '__de,
                     <#table as __p::diesel::Table>::PrimaryKey,
                     Self,

@@ -129,7 +129,7 @@ pub(crate) fn derive(item: &DeriveInput) -> TokenStream {
                 .map_err(|error| syn::Error::new_spanned(file, format!("{}: {error}", file.value()))),
         ),
         Err(error) => {
-            errors.at(file, format!("{error}: {}\nthe path is relative to the folder of Cargo.toml", path.display()));
+            errors.at(file, format!("{error}; the path is relative to the folder of Cargo.toml"));
             None
         }
     };

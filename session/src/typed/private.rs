@@ -158,6 +158,18 @@ pub const fn check_columns(all: &[&'static str], named: &[&[&str]], table: &str,
     }
 }
 
+/// How many columns the key has; 0 if one of them has no field.
+pub const fn key_columns(key: &[&str], fields: &[&str]) -> usize {
+    let mut i = 0;
+    while i < key.len() {
+        if position(fields, key[i]).is_none() {
+            return 0;
+        }
+        i += 1;
+    }
+    key.len()
+}
+
 /// Refuses to leave out a column of the key.
 #[track_caller]
 pub const fn check_left_out(key: &[&str], name: &str, column: &str) {
@@ -387,6 +399,17 @@ pub trait KeyOf<P, R> {
 /// Reads the key.
 pub trait ReadKey<'de, P, R>: KeyOf<P, R> {
     fn read<const N: usize>(reader: &Reader<'_, 'de>, old: &Side<'de, N>) -> Result<Self::Key, DecodeError>;
+}
+
+// a row without all of them has a mistake, which is said elsewhere
+impl<P, R> KeyOf<P, R> for Columns<0> {
+    type Key = ();
+}
+
+impl<'de, P, R> ReadKey<'de, P, R> for Columns<0> {
+    fn read<const N: usize>(_: &Reader<'_, 'de>, _: &Side<'de, N>) -> Result<(), DecodeError> {
+        Ok(())
+    }
 }
 
 impl<C, R: HasColumn<C>> KeyOf<C, R> for Columns<1> {

@@ -33,6 +33,7 @@ impl<T: Tracked> TrackedSet for Patch<T> {
 #[diagnostic::on_unimplemented(
     message = "the changes of a changeset cannot be read as `{Self}`",
     label = "expected a `Change<…>`, or an enum of them with `#[derive(Tracked)]`",
+    note = "the changes of one table or row are read as `Change<users::table>` or `Change<User>`",
     note = "`Patch`es are read from a patchset, with `patches`"
 )]
 pub trait FromChanges<'a>: TrackedSet + Sized {
@@ -45,6 +46,7 @@ pub trait FromChanges<'a>: TrackedSet + Sized {
 #[diagnostic::on_unimplemented(
     message = "the changes of a patchset cannot be read as `{Self}`",
     label = "expected a `Patch<…>`, or an enum of them with `#[derive(Tracked)]`",
+    note = "the changes of one table or row are read as `Patch<users::table>` or `Patch<User>`",
     note = "`Change`s are read from a changeset, with `changes`"
 )]
 pub trait FromPatches<'a>: TrackedSet + Sized {
