@@ -12,6 +12,8 @@ mod expand;
 mod row;
 mod schema;
 mod set;
+#[cfg(test)]
+mod snapshots;
 mod table_macro;
 
 use proc_macro2::{Span, TokenStream};
