@@ -318,10 +318,17 @@ impl Row {
         generics
     }
 
+    /// What makes a field of a value.
+    fn reader(place: usize, column: &Column) -> TokenStream {
+        let ((read, sql), ty) = (locals(place), &column.ty);
+        // the same function for all columns of a type is compiled once
+        if column.plain { quote!(<#ty as __p::FromSqlValue<'__de, #sql>>::from_sql_value) } else { quote!(#read) }
+    }
+
     /// A function for each column that makes a field of its value.
     fn readers(&self, decode_generics: &syn::ImplGenerics<'_>) -> TokenStream {
         let where_clause = &self.generics.where_clause;
-        let readers = self.columns.iter().enumerate().map(|(place, column)| {
+        let readers = self.columns.iter().enumerate().filter(|(_, column)| !column.plain).map(|(place, column)| {
             let ((read, sql), ty) = (locals(place), &column.ty);
             let decoded = column.deserialize_as.as_ref().unwrap_or(ty);
             // a mistake in the type is shown where the type is
@@ -346,7 +353,8 @@ impl Row {
     fn read_companion(&self, method: &str) -> TokenStream {
         let method = Ident::new(method, Span::call_site());
         let fields = self.columns.iter().enumerate().map(|(place, column)| {
-            let ((read, sql), field) = (locals(place), &column.field);
+            let ((_, sql), field) = (locals(place), &column.field);
+            let read = Self::reader(place, column);
             match self.is_key(column) {
                 Some(true) => quote!(#field: __reader.value(&__old, __AT[#place], __p::type_name::<#sql>, #read)?),
                 Some(false) if method == "update" => {
@@ -372,7 +380,8 @@ impl Row {
         let (decode_generics, _, _) = generics.split_for_impl();
         let readers = self.readers(&decode_generics);
         let of_row = self.columns.iter().enumerate().map(|(place, column)| {
-            let ((read, sql), field) = (locals(place), &column.field);
+            let ((_, sql), field) = (locals(place), &column.field);
+            let read = Self::reader(place, column);
             if column.optional {
                 quote_spanned! {at(column.ty.span())=>
                     #field: __reader.value_or_default(__side, __AT[#place], __p::type_name::<#sql>, #read)?
@@ -447,7 +456,7 @@ impl Row {
             .iter()
             .filter_map(|column| place(column))
             .map(|place| {
-                let (read, sql) = locals(place);
+                let ((_, sql), read) = (locals(place), Self::reader(place, &self.columns[place]));
                 quote!(__reader.value(&__old, __AT[#place], __p::type_name::<#sql>, #read)?)
             })
             .collect();
@@ -479,7 +488,8 @@ impl Row {
         let (_, ty_generics, where_clause) = self.generics.split_for_impl();
         let (decode_generics, _, _) = generics.split_for_impl();
         let read_columns = self.columns.iter().enumerate().map(|(place, column)| {
-            let ((read, sql), ty, path) = (locals(place), &column.ty, self.column(&column.column));
+            let ((_, sql), ty, path) = (locals(place), &column.ty, self.column(&column.column));
+            let read = Self::reader(place, column);
             quote! {
                 #[automatically_derived]
                 impl #decode_generics __p::ReadColumn<'__de, #path> for #name #ty_generics #where_clause {
@@ -502,7 +512,7 @@ impl Row {
         }
         let (name, count) = (&self.name, self.columns.len());
         let (impl_generics, ty_generics, where_clause) = self.generics.split_for_impl();
-        let can_write = self.columns.iter().enumerate().map(|(place, column)| {
+        let can_write = self.columns.iter().enumerate().filter(|(_, column)| !column.plain).map(|(place, column)| {
             let ((_, sql), field, ty) = (locals(place), column.field.unraw().to_string(), &column.ty);
             let written = column.serialize_as.as_ref().unwrap_or(ty);
             let is_made = column.serialize_as.as_ref().map(|other| quote!(&& __p::CanMake::<#ty, #other>::MADE));
@@ -512,6 +522,12 @@ impl Row {
         });
         let values = self.columns.iter().enumerate().map(|(place, column)| {
             let ((_, sql), field, ty) = (locals(place), &column.field, &column.ty);
+            if column.plain {
+                return quote! {
+                    __values[__AT[#place]] = <#ty as __p::ToSqlValue<#sql>>::to_sql_value(&self.#field)
+                        .map_err(|__error| (__AT[#place], __error))?;
+                };
+            }
             let written = column.serialize_as.as_ref().unwrap_or(ty);
             let (bound, value) = match &column.serialize_as {
                 None => (TokenStream::new(), quote!(&self.#field)),

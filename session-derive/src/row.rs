@@ -49,6 +49,8 @@ pub(crate) struct Column {
     pub(crate) optional: bool,
     pub(crate) deserialize_as: Option<Type>,
     pub(crate) serialize_as: Option<Type>,
+    /// Whether the type is known to have this crate's traits, so that the compiler need not look for others.
+    pub(crate) plain: bool,
 }
 
 /// Whether two names are of the same column: a keyword can be raw in one place and not in another.
@@ -171,6 +173,7 @@ fn read_field(field: &syn::Field, errors: &mut Errors) -> Option<Column> {
         optional,
         deserialize_as: diesel.deserialize_as,
         serialize_as: diesel.serialize_as,
+        plain: false,
     })
 }
 

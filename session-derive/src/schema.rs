@@ -335,6 +335,7 @@ impl Schema<'_> {
                     optional: Self::has(&options.default, table, &column.name),
                     deserialize_as: None,
                     serialize_as: None,
+                    plain: self.plain_type(column).is_some(),
                 });
             }
         }
@@ -369,7 +370,7 @@ impl Schema<'_> {
         let mapped = sql.as_ref().and_then(|sql| self.options.types.iter().find(|(name, _)| same(name, sql)));
         let known = match mapped {
             Some((_, ty)) => Some(ty.clone()),
-            None => column.plain_type().and_then(|sql| rust_type(&sql, krate)),
+            None => self.plain_type(column),
         };
         match known {
             // a mistake in a type is shown where the user has written it
@@ -381,6 +382,13 @@ impl Schema<'_> {
                 <<#table::#name as #krate::__private::diesel::Expression>::SqlType as #krate::RustType>::Type
             },
         }
+    }
+
+    /// The type of a column of one of Diesel's SQL types, if no other is said.
+    fn plain_type(&self, column: &table_macro::Column) -> Option<Type> {
+        let sql = column.plain_type()?;
+        let is_mapped = self.options.types.iter().any(|(name, _)| same(name, &sql));
+        if is_mapped { None } else { rust_type(&sql, &self.options.krate) }
     }
 
     fn row_struct(&self, table: &Table, row: &Row) -> TokenStream {
