@@ -606,7 +606,7 @@ impl Row {
                         Self { #(#fields: __p::core::clone::Clone::clone(&self.#fields),)* }
                     }
                 }
-                #[automatically_derived]
+                // not as derived: clippy would have `Eq` derived beside it
                 impl #impl_generics __p::core::cmp::PartialEq for #companion #ty_generics #eq {
                     fn eq(&self, __other: &Self) -> bool {
                         true #(&& self.#fields == __other.#fields)*

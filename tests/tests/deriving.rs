@@ -538,7 +538,7 @@ mod strict {
         clippy::unwrap_used
     )]
     #![forbid(unsafe_code)]
-    #![expect(clippy::exhaustive_structs, reason = "the row's own")]
+    #![allow(clippy::redundant_pub_crate, reason = "the rows' own")]
 
     pub(crate) mod rows {
         use crate::deriving::schema::{log, users};
