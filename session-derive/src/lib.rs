@@ -2,9 +2,9 @@
 //! of the same name. The guide is in
 //! [the trait's documentation](https://docs.rs/diesel-sqlite-session/latest/diesel_sqlite_session/trait.Tracked.html).
 //!
-//! What is derived for is told by the item: [`row`] for a struct with fields, [`set`] for an enum, [`schema`] for a unit struct.
-//! Each goes the same way: the item and its attributes are read ([`attributes`]), with all mistakes collected ([`errors`]), and
-//! what is left is written out ([`expand`]). After a mistake a stub is written, so that what uses the item makes no more errors.
+//! What is derived for is told by the item: `row` for a struct with fields, `set` for an enum, `schema` for a unit struct.
+//! Each goes the same way: the item and its attributes are read (`attributes`), with all mistakes collected (`errors`), and
+//! what is left is written out (`expand`). After a mistake a stub is written, so that what uses the item makes no more errors.
 
 mod attributes;
 mod errors;
