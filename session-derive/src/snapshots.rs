@@ -79,3 +79,16 @@ fn a_mistake() {
     };
     hold("mistake", crate::derive(&item));
 }
+
+#[test]
+fn mistakes_in_what_is_said_of_a_schema() {
+    let item: DeriveInput = parse_quote! {
+        #[tracked(schema = "schema.rs", module = crate::schema, exclud(log), include(log, user, users_))]
+        #[tracked(rename(users_ = Log), skip(users::pasword, name), types(Colour = i32))]
+        pub struct Shop;
+    };
+    let text = "diesel::table! { users (id) { id -> BigInt, password -> Text, } }
+                diesel::table! { users_ (id) { id -> BigInt, } }
+                diesel::table! { log (id) { id -> BigInt, } }";
+    hold("schema_mistakes", crate::schema::expand_text(&item, text));
+}
