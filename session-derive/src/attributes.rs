@@ -30,15 +30,22 @@ pub(crate) fn each(
     attributes: &[Attribute],
     name: &str,
     errors: &mut Errors,
-    mut entry: impl FnMut(&ParseNestedMeta<'_>) -> syn::Result<()>,
+    mut entry: impl FnMut(&ParseNestedMeta<'_>, &mut Errors) -> syn::Result<()>,
 ) {
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(name)) {
-        errors.take(attribute.parse_nested_meta(|meta| entry(&meta)));
+        let result = attribute.parse_nested_meta(|meta| entry(&meta, errors));
+        errors.take(result);
     }
 }
 
 /// Skips `= …` or `(…)`.
 fn skip(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+    // a type can have commas of its own
+    if meta.path.is_ident("select_expression_type") || meta.path.is_ident("sql_type") {
+        meta.value()?.parse::<Type>()?;
+    } else if meta.path.is_ident("select_expression") {
+        meta.value()?.parse::<syn::Expr>()?;
+    }
     if meta.input.peek(syn::token::Paren) {
         let content;
         parenthesized!(content in meta.input);
@@ -54,23 +61,37 @@ fn skip(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
 
 /// A name, as a word or, as Diesel still takes it, in quotes.
 fn name(input: ParseStream<'_>) -> syn::Result<Ident> {
-    if input.peek(LitStr) {
-        input.parse::<LitStr>()?.parse_with(Ident::parse_any)
-    } else {
-        input.call(Ident::parse_any)
-    }
+    if input.peek(LitStr) { input.parse::<LitStr>()?.parse_with(any) } else { any(input) }
+}
+
+/// A name, raw if it is a keyword: `type` is `r#type`.
+pub(crate) fn any(input: ParseStream<'_>) -> syn::Result<Ident> {
+    let name = input.call(Ident::parse_any)?;
+    let is_keyword = syn::parse_str::<Ident>(&name.to_string()).is_err();
+    let can_be_raw = !["self", "Self", "super", "crate", "_"].contains(&name.to_string().as_str());
+    Ok(if is_keyword && can_be_raw { Ident::new_raw(&name.to_string(), name.span()) } else { name })
+}
+
+/// A module as `a::b`.
+pub(crate) fn path(input: ParseStream<'_>) -> syn::Result<Path> {
+    input.call(Path::parse_mod_style)
+}
+
+/// `(a, b)`
+pub(crate) fn list<T>(meta: &ParseNestedMeta<'_>, item: fn(ParseStream<'_>) -> syn::Result<T>) -> syn::Result<Vec<T>> {
+    let content;
+    parenthesized!(content in meta.input);
+    Ok(Punctuated::<T, Token![,]>::parse_terminated_with(&content, item)?.into_iter().collect())
 }
 
 /// `(a, b)`: names of columns.
 pub(crate) fn names(meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<Ident>> {
-    let content;
-    parenthesized!(content in meta.input);
-    Ok(Punctuated::<Ident, Token![,]>::parse_terminated_with(&content, Ident::parse_any)?.into_iter().collect())
+    list(meta, any)
 }
 
 pub(crate) fn diesel_item(attributes: &[Attribute], errors: &mut Errors) -> DieselItem {
     let mut item = DieselItem::default();
-    each(attributes, "diesel", errors, |meta| {
+    each(attributes, "diesel", errors, |meta, _| {
         if meta.path.is_ident("table_name") {
             let value = meta.value()?;
             item.table_name =
@@ -88,7 +109,7 @@ pub(crate) fn diesel_item(attributes: &[Attribute], errors: &mut Errors) -> Dies
 
 pub(crate) fn diesel_field(attributes: &[Attribute], errors: &mut Errors) -> DieselField {
     let mut field = DieselField::default();
-    each(attributes, "diesel", errors, |meta| {
+    each(attributes, "diesel", errors, |meta, _| {
         if meta.path.is_ident("column_name") {
             field.column_name = Some(name(meta.value()?)?);
         } else if meta.path.is_ident("deserialize_as") {
@@ -105,17 +126,41 @@ pub(crate) fn diesel_field(attributes: &[Attribute], errors: &mut Errors) -> Die
     field
 }
 
-/// The error of an entry that is not known, with those that are.
-pub(crate) fn unknown(meta: &ParseNestedMeta<'_>, known: &[&str]) -> syn::Error {
-    let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+/// Notes an entry that is not known, with those that are, and goes on after it.
+pub(crate) fn unknown(meta: &ParseNestedMeta<'_>, known: &[&str], errors: &mut Errors) -> syn::Result<()> {
     let written = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
-    let near = known.iter().find(|name| distance(name, &written) <= 2);
-    let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-    meta.error(format!("`{written}` is no entry of `#[tracked(…)]` here, which takes {list}{hint}"))
+    let near = known.iter().map(|name| (distance(name, &written), name)).min();
+    let message = match (near, elsewhere(&written, known)) {
+        (Some((..=2, near)), _) => format!("`{written}` is not known here; did you mean `{near}`?"),
+        (_, Some(elsewhere)) => format!("`{written}` does not belong here, but {elsewhere}"),
+        _ => {
+            let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            format!("`{written}` is not known here; there are {list}")
+        }
+    };
+    errors.add(meta.error(message));
+    skip(meta)
+}
+
+/// Where an entry belongs that is not known where it is.
+fn elsewhere(written: &str, known: &[&str]) -> Option<&'static str> {
+    let schema = ["schema", "module", "include", "exclude", "rename", "types", "row_derive", "rowids"];
+    match written {
+        "default" if known.contains(&"update") => Some("on a field: the last columns can have it"),
+        "update" | "patch" | "derive" | "row_only" | "crate" if known == ["default"] => Some("above the struct"),
+        "update" | "patch" | "skip" | "generated" | "row_only" | "default" if known == ["crate"] => {
+            Some("on a row: the struct that this set has a `Change` or a `Patch` of")
+        }
+        "table_name" | "column_name" | "primary_key" => Some("in `#[diesel(…)]`"),
+        _ if schema.contains(&written) => Some(
+            "on a unit struct that stands for a whole schema: `#[tracked(schema = \"src/schema.rs\", module = crate::schema)]`",
+        ),
+        _ => None,
+    }
 }
 
 /// How many letters two words differ by.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use proc_macro2::TokenStream;
 use quote::ToTokens;
 
 /// Mistakes, as they are found.
@@ -28,8 +29,16 @@ impl Errors {
         result.map_err(|error| self.add(error)).ok()
     }
 
-    /// Ends with all mistakes, if there are any.
-    pub(crate) fn check(self) -> syn::Result<()> {
-        self.first.map_or(Ok(()), Err)
+    /// What `good` writes, if there is no mistake; else the mistakes, and what `stub` writes in its place, so that the code that
+    /// uses the item compiles.
+    pub(crate) fn finish(self, good: impl FnOnce() -> TokenStream, stub: impl FnOnce() -> TokenStream) -> TokenStream {
+        match self.first {
+            None => good(),
+            Some(error) => {
+                let mut tokens = error.into_compile_error();
+                tokens.extend(stub());
+                tokens
+            }
+        }
     }
 }

@@ -1,42 +1,55 @@
 //! `#[derive(Tracked)]`, which [`diesel-sqlite-session`](https://docs.rs/diesel-sqlite-session) re-exports beside its trait
-//! of the same name; the documentation is there.
+//! of the same name. The guide is in
+//! [the trait's documentation](https://docs.rs/diesel-sqlite-session/latest/diesel_sqlite_session/trait.Tracked.html).
 //!
-//! What is derived for is told by the item: [`row`] for a struct with fields, [`set`] for an enum, [`schema`] for a unit struct.
-//! Each goes the same way: the item and its attributes are read ([`attributes`]), with all mistakes collected ([`errors`]), and
-//! what is left is written out.
+//! What is derived for is told by the item: `row` for a struct with fields, `set` for an enum, `schema` for a unit struct.
+//! Each goes the same way: the item and its attributes are read (`attributes`), with all mistakes collected (`errors`), and
+//! what is left is written out (`expand`). After a mistake a stub is written, so that what uses the item makes no more errors.
 
 mod attributes;
 mod errors;
+mod expand;
 mod row;
 mod schema;
 mod set;
+#[cfg(test)]
+mod snapshots;
 mod table_macro;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::{Data, DeriveInput, Fields};
 
-/// Typed changes: see the trait of the same name in `diesel_sqlite_session`.
+/// Typed changes of a row, a set of tables or a schema.
+///
+/// The guide to its items and attributes is in the documentation of the trait of the same name.
 #[proc_macro_derive(Tracked, attributes(tracked, diesel))]
 pub fn derive_tracked(item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let item = syn::parse_macro_input!(item as DeriveInput);
-    expand(&item).unwrap_or_else(syn::Error::into_compile_error).into()
+    derive(&item).into()
 }
 
-fn expand(item: &DeriveInput) -> syn::Result<TokenStream> {
+fn derive(item: &DeriveInput) -> TokenStream {
+    let refused = |tokens: TokenStream, message: &str| syn::Error::new_spanned(tokens, message).into_compile_error();
     match &item.data {
         Data::Struct(data) => match &data.fields {
             Fields::Named(fields) => row::derive(item, fields),
             Fields::Unit => schema::derive(item),
-            Fields::Unnamed(_) => Err(syn::Error::new_spanned(
-                &item.ident,
-                "a row needs fields with names, as Diesel's own derives go by them or by their places",
-            )),
+            Fields::Unnamed(fields) => refused(
+                fields.to_token_stream(),
+                "a row needs fields with names: `struct User { id: i32, name: String }`",
+            ),
         },
         Data::Enum(data) => set::derive(item, data),
-        Data::Union(data) => Err(syn::Error::new_spanned(
-            data.union_token.into_token_stream(),
+        Data::Union(data) => refused(
+            data.union_token.to_token_stream(),
             "`Tracked` is derived for a struct (a row), an enum (a set of tables) or a unit struct (a schema)",
-        )),
+        ),
     }
+}
+
+/// The place of the user's code, for an error to point at, with names as the derive's own: those that a `macro_rules!` of the
+/// user has made would not see the derive's locals.
+fn at(place: Span) -> Span {
+    Span::call_site().located_at(place)
 }

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::punctuated::Punctuated;
-use syn::{DeriveInput, Ident, LitStr, Path, Token, Type, Visibility, parenthesized};
+use syn::spanned::Spanned;
+use syn::{DeriveInput, Ident, LitStr, Path, Token, Type, Visibility};
 
-use crate::attributes::{each, names, unknown};
+use crate::at;
+use crate::attributes::{any, distance, each, list, names, path, unknown};
 use crate::errors::Errors;
-use crate::row::{self, Names, Row};
+use crate::row::{self, Names, Row, same};
 use crate::set;
 use crate::table_macro::{self, Table};
 
@@ -34,7 +35,7 @@ struct Options {
     krate: Path,
 }
 
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     "schema",
     "module",
     "include",
@@ -50,21 +51,12 @@ const KNOWN: [&str; 15] = [
     "row_derive",
     "rowids",
     "row_only",
+    "crate",
 ];
-
-/// `(a, b)`
-fn list<T>(
-    meta: &syn::meta::ParseNestedMeta<'_>,
-    item: fn(syn::parse::ParseStream<'_>) -> syn::Result<T>,
-) -> syn::Result<Vec<T>> {
-    let content;
-    parenthesized!(content in meta.input);
-    Ok(Punctuated::<T, Token![,]>::parse_terminated_with(&content, item)?.into_iter().collect())
-}
 
 /// `a = b`
 fn pair<T: syn::parse::Parse>(input: syn::parse::ParseStream<'_>) -> syn::Result<(Ident, T)> {
-    let name = input.call(Ident::parse_any)?;
+    let name = any(input)?;
     input.parse::<Token![=]>()?;
     Ok((name, input.parse()?))
 }
@@ -88,43 +80,46 @@ fn read(item: &DeriveInput, errors: &mut Errors) -> Options {
         row_only: false,
         krate: row::default_crate(),
     };
-    each(&item.attrs, "tracked", errors, |meta| {
+    each(&item.attrs, "tracked", errors, |meta, errors| {
         let name = meta.path.get_ident().map(|ident| ident.unraw().to_string()).unwrap_or_default();
         match name.as_str() {
             "schema" => options.file = Some(meta.value()?.parse()?),
-            "module" => options.module = Some(meta.value()?.parse()?),
+            "module" => options.module = Some(path(meta.value()?)?),
             "include" => options.include.get_or_insert_default().extend(names(meta)?),
             "exclude" => options.exclude.extend(names(meta)?),
             "rename" => options.rename.extend(list(meta, pair)?),
             "types" => options.types.extend(list(meta, pair)?),
-            "skip" => options.skip.extend(list(meta, Path::parse_mod_style)?),
-            "generated" => options.generated.extend(list(meta, Path::parse_mod_style)?),
-            "default" => options.default.extend(list(meta, Path::parse_mod_style)?),
+            "skip" => options.skip.extend(list(meta, path)?),
+            "generated" => options.generated.extend(list(meta, path)?),
+            "default" => options.default.extend(list(meta, path)?),
             "change" => options.change = meta.value()?.parse()?,
             "patch" => options.patch = meta.value()?.parse()?,
-            "derive" => options.derives.get_or_insert_default().extend(list(meta, Path::parse_mod_style)?),
-            "row_derive" => options.row_derives.extend(list(meta, Path::parse_mod_style)?),
+            "derive" => options.derives.get_or_insert_default().extend(list(meta, path)?),
+            "row_derive" => options.row_derives.extend(list(meta, path)?),
             "rowids" => options.rowids = true,
             "row_only" => options.row_only = true,
-            "crate" => options.krate = meta.value()?.parse()?,
-            _ => return Err(unknown(meta, &KNOWN)),
+            "crate" => options.krate = path(meta.value()?)?,
+            _ => return unknown(meta, &KNOWN, errors),
         }
         Ok(())
     });
     options
 }
 
-pub(crate) fn derive(item: &DeriveInput) -> syn::Result<TokenStream> {
+pub(crate) fn derive(item: &DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
     let options = read(item, &mut errors);
     let (Some(file), Some(module)) = (&options.file, &options.module) else {
-        errors.at(
-            &item.ident,
-            "a schema needs its file and the module that it is: `#[tracked(schema = \"src/schema.rs\", module = crate::schema)]`; \
-             a row needs fields",
-        );
-        errors.check()?;
-        return Ok(TokenStream::new());
+        let message = match (&options.file, &options.module) {
+            (Some(_), None) => "a schema needs the module that the file is: `module = crate::schema`",
+            (None, Some(_)) => "a schema needs the file of its `table!`s: `schema = \"src/schema.rs\"`",
+            _ => {
+                "a row needs fields, and a whole schema its file and module: \
+                 `#[tracked(schema = \"src/schema.rs\", module = crate::schema)]`"
+            }
+        };
+        errors.at(&item.ident, message);
+        return errors.finish(TokenStream::new, || stub(item, &options));
     };
     let root = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
     let path = root.join(file.value());
@@ -134,19 +129,60 @@ pub(crate) fn derive(item: &DeriveInput) -> syn::Result<TokenStream> {
                 .map_err(|error| syn::Error::new_spanned(file, format!("{}: {error}", file.value()))),
         ),
         Err(error) => {
-            errors.at(file, format!("{}: {error}; the path is from the folder of Cargo.toml", path.display()));
+            errors.at(file, format!("{error}; the path is relative to the folder of Cargo.toml"));
             None
         }
     };
-    let schema = tables.map(|tables| Schema { item, options: &options, module, tables });
-    let expanded = schema.map(|schema| schema.expand(&mut errors));
-    errors.check()?;
+    let Some(tables) = tables else {
+        return errors.finish(TokenStream::new, || stub(item, &options));
+    };
+    let expanded = expand(item, &options, module, tables, &mut errors);
     let path = path.to_string_lossy();
     // a change of the file compiles the crate again
-    Ok(quote! {
-        const _: &[u8] = include_bytes!(#path);
+    let again = quote!(
+        const _: &[::core::primitive::u8] = ::core::include_bytes!(#path);
+    );
+    errors.finish(|| quote!(#again #expanded), || quote!(#again #expanded))
+}
+
+/// The code for the tables of a file.
+fn expand(
+    item: &DeriveInput,
+    options: &Options,
+    module: &Path,
+    tables: Vec<Table>,
+    errors: &mut Errors,
+) -> TokenStream {
+    let expanded = Schema { item, options, module, tables }.expand(errors);
+    let name = &item.ident;
+    let (impl_generics, ty_generics, where_clause) = item.generics.split_for_impl();
+    quote! {
+        // the struct stands for the schema, and is nowhere else
+        #[allow(dead_code)]
+        const _: () = { impl #impl_generics #name #ty_generics #where_clause { const __TRACKED: Self = Self; } };
         #expanded
-    })
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn expand_text(item: &DeriveInput, text: &str) -> TokenStream {
+    let mut errors = Errors::default();
+    let options = read(item, &mut errors);
+    let module = options.module.clone().unwrap_or_else(|| syn::parse_quote!(crate::schema));
+    let tables = table_macro::tables_of(text).unwrap_or_default();
+    let expanded = expand(item, &options, &module, tables, &mut errors);
+    errors.finish(|| expanded, TokenStream::new)
+}
+
+/// The sets of a schema that could not be read, so that what uses them makes no further errors.
+fn stub(item: &DeriveInput, options: &Options) -> TokenStream {
+    let visibility = &item.vis;
+    let sets = [&options.change, &options.patch].map(|name| {
+        let set: DeriveInput = syn::parse_quote!(#visibility enum #name {});
+        let stub = set::stub(&set, &options.krate);
+        quote!(#[allow(missing_docs)] #[derive(Debug, Clone, PartialEq)] #set #stub)
+    });
+    quote!(#(#sets)*)
 }
 
 struct Schema<'a> {
@@ -163,26 +199,32 @@ impl Schema<'_> {
         let mut used: Vec<String> = vec![self.options.change.to_string(), self.options.patch.to_string()];
         for table in self.tables.iter().filter(|table| self.is_wanted(table)) {
             if table.by_rowid() && !self.options.rowids {
+                if let Some(name) = self.options.include.iter().flatten().find(|name| same(name, &table.name)) {
+                    errors.at(name, format!("the table `{name}` has no primary key; `rowids` tracks it by its rowids"));
+                }
                 left_out.push(table.name.unraw().to_string());
                 continue;
             }
             let base = self.base_name(table);
-            let row = self.row(table, &base, errors);
-            for name in [&row.name, &row.names.update, &row.names.patch] {
-                if used.contains(&name.to_string()) {
-                    let span = self.renamed(table).map_or(self.item.ident.span(), Ident::span);
-                    errors.add(syn::Error::new(span, format!(
-                        "two items would have the name `{name}`: give the table `{}` another with `#[tracked(rename(…))]`",
-                        table.name,
-                    )));
-                }
-                used.push(name.to_string());
+            let row = self.row(table, &base);
+            let names = [&row.name, &row.names.update, &row.names.patch].map(ToString::to_string);
+            if let Some(name) = names.iter().find(|name| used.contains(name)) {
+                let span = self.renamed(table).map_or(self.item.ident.span(), Ident::span);
+                let table = &table.name;
+                errors.add(syn::Error::new(
+                    span,
+                    format!("two items would have the name `{name}`: give one to the table `{table}` with `rename({table} = …)`"),
+                ));
+                continue;
             }
+            used.extend(names);
             rows.push((base, table, row));
         }
         if rows.is_empty() {
-            errors.at(&self.item.ident, "the schema has no table to track");
-            return TokenStream::new();
+            let why =
+                if left_out.is_empty() { "" } else { ": `rowids` tracks tables without a primary key by their rowids" };
+            errors.at(&self.item.ident, format!("the schema has no table to track{why}"));
+            return stub(self.item, self.options);
         }
         let structs = rows.iter().map(|(_, table, row)| self.row_struct(table, row));
         let expanded = rows.iter().map(|(_, _, row)| row.expand());
@@ -197,10 +239,10 @@ impl Schema<'_> {
     fn check_names(&self, errors: &mut Errors) {
         let options = self.options;
         let renamed = options.rename.iter().map(|(table, _)| table);
+        let tables: Vec<&Ident> = self.tables.iter().map(|table| &table.name).collect();
         for name in options.include.iter().flatten().chain(&options.exclude).chain(renamed) {
-            if !self.tables.iter().any(|table| table.name == *name) {
-                let all: Vec<_> = self.tables.iter().map(|table| table.name.to_string()).collect();
-                errors.at(name, format!("the file has no table `{name}`, but {}", all.join(", ")));
+            if !tables.iter().any(|table| same(table, name)) {
+                errors.at(name, format!("the file has no table `{name}`{}", nearest(name, &tables)));
             }
         }
         for path in options.skip.iter().chain(&options.generated).chain(&options.default) {
@@ -208,16 +250,13 @@ impl Schema<'_> {
                 errors.at(path, "a column is named with its table: `users::password`");
                 continue;
             };
-            match self.tables.iter().find(|found| found.name == **table) {
-                None => errors.at(table, format!("the file has no table `{table}`")),
-                Some(found) if !found.columns.iter().any(|known| known.name == **column) => {
-                    let all: Vec<_> = found.columns.iter().map(|column| column.name.to_string()).collect();
-                    errors.at(column, format!("the table `{table}` has no column `{column}`, but {}", all.join(", ")));
-                }
-                Some(found) if found.key.contains(column) => {
-                    errors.at(column, format!("`{column}` is part of the key of `{table}` and cannot be left out"));
-                }
-                Some(_) => {}
+            let Some(found) = self.tables.iter().find(|found| same(&found.name, table)) else {
+                errors.at(table, format!("the file has no table `{table}`{}", nearest(table, &tables)));
+                continue;
+            };
+            let columns: Vec<&Ident> = found.columns.iter().map(|column| &column.name).collect();
+            if !columns.iter().any(|known| same(known, column)) {
+                errors.at(column, format!("the table `{table}` has no column `{column}`{}", nearest(column, &columns)));
             }
         }
         for (name, _) in &options.types {
@@ -229,12 +268,12 @@ impl Schema<'_> {
     }
 
     fn is_wanted(&self, table: &Table) -> bool {
-        self.options.include.as_ref().is_none_or(|include| include.contains(&table.name))
-            && !self.options.exclude.contains(&table.name)
+        self.options.include.as_ref().is_none_or(|include| include.iter().any(|name| same(name, &table.name)))
+            && !self.options.exclude.iter().any(|name| same(name, &table.name))
     }
 
     fn renamed(&self, table: &Table) -> Option<&Ident> {
-        self.options.rename.iter().find(|(name, _)| *name == table.name).map(|(_, new)| new)
+        self.options.rename.iter().find(|(name, _)| same(name, &table.name)).map(|(_, new)| new)
     }
 
     /// What the names of a table's items begin with, which is its variant in the sets.
@@ -254,10 +293,17 @@ impl Schema<'_> {
         Ident::new(&camel, self.item.ident.span())
     }
 
+    /// A name of the file at the place of the item.
+    fn here(&self, name: &Ident) -> Ident {
+        let mut name = name.clone();
+        name.set_span(self.item.ident.span());
+        name
+    }
+
     fn path(&self, table: &Table) -> Path {
         let mut path = self.module.clone();
         for segment in table.modules.iter().chain([&table.name]) {
-            path.segments.push(Ident::new_raw_if_needed(segment, self.item.ident.span()).into());
+            path.segments.push(self.here(segment).into());
         }
         path
     }
@@ -265,17 +311,17 @@ impl Schema<'_> {
     /// Whether a column of a table is in a list.
     fn has(list: &[Path], table: &Table, column: &Ident) -> bool {
         list.iter().any(|path| {
-            let names: Vec<_> = path.segments.iter().map(|segment| &segment.ident).collect();
-            names == [&table.name, column]
+            let names = path.segments.iter().map(|segment| segment.ident.unraw());
+            names.eq([table.name.unraw(), column.unraw()])
         })
     }
 
-    fn row(&self, table: &Table, base: &Ident, _: &mut Errors) -> Row {
+    fn row(&self, table: &Table, base: &Ident) -> Row {
         let options = self.options;
         let path = self.path(table);
         let (mut columns, mut skipped, mut generated) = (Vec::new(), Vec::new(), Vec::new());
         for column in &table.columns {
-            let name = Ident::new_raw_if_needed(&column.name, self.item.ident.span());
+            let name = self.here(&column.name);
             if Self::has(&options.skip, table, &column.name) {
                 skipped.push(name);
             } else if Self::has(&options.generated, table, &column.name) {
@@ -289,6 +335,7 @@ impl Schema<'_> {
                     optional: Self::has(&options.default, table, &column.name),
                     deserialize_as: None,
                     serialize_as: None,
+                    plain: self.plain_type(column).is_some(),
                 });
             }
         }
@@ -296,11 +343,12 @@ impl Schema<'_> {
             visibility: self.item.vis.clone(),
             name: format_ident!("{base}Row"),
             generics: syn::Generics::default(),
-            table: path,
+            lints: Vec::new(),
+            table: Some(path),
             columns,
             skipped,
             generated,
-            key: Some(table.key.iter().map(|name| Ident::new_raw_if_needed(name, self.item.ident.span())).collect()),
+            key: Some(table.key.iter().map(|name| self.here(name)).collect()),
             names: Names { update: format_ident!("{base}Update"), patch: format_ident!("{base}Patch") },
             derives: options.derives.clone(),
             row_only: options.row_only,
@@ -318,14 +366,29 @@ impl Schema<'_> {
 
     fn field_type(&self, table: &Path, column: &table_macro::Column, name: &Ident) -> Type {
         let krate = &self.options.krate;
-        let mapped = column.sql_type().and_then(|sql| self.options.types.iter().find(|(name, _)| *name == sql));
-        match mapped {
-            Some((_, ty)) if column.is_nullable() => syn::parse_quote!(::core::option::Option<#ty>),
-            Some((_, ty)) => ty.clone(),
+        let sql = column.sql_type();
+        let mapped = sql.as_ref().and_then(|sql| self.options.types.iter().find(|(name, _)| same(name, sql)));
+        let known = match mapped {
+            Some((_, ty)) => Some(ty.clone()),
+            None => self.plain_type(column),
+        };
+        match known {
+            // a mistake in a type is shown where the user has written it
+            Some(ty) if column.is_nullable() => {
+                syn::parse_quote_spanned!(at(ty.span())=> #krate::__private::Option<#ty>)
+            }
+            Some(ty) => ty,
             None => syn::parse_quote! {
                 <<#table::#name as #krate::__private::diesel::Expression>::SqlType as #krate::RustType>::Type
             },
         }
+    }
+
+    /// The type of a column of one of Diesel's SQL types, if no other is said.
+    fn plain_type(&self, column: &table_macro::Column) -> Option<Type> {
+        let sql = column.plain_type()?;
+        let is_mapped = self.options.types.iter().any(|(name, _)| same(name, &sql));
+        if is_mapped { None } else { rust_type(&sql, &self.options.krate) }
     }
 
     fn row_struct(&self, table: &Table, row: &Row) -> TokenStream {
@@ -355,6 +418,7 @@ impl Schema<'_> {
             #[doc = #doc]
             #[doc = ""]
             #(#more)*
+            #[allow(dead_code, non_snake_case)]
             #[derive(#derives)]
             #diesel
             #visibility struct #name { #(#fields,)* }
@@ -402,6 +466,7 @@ impl Schema<'_> {
         let item: DeriveInput = syn::parse_quote! {
             #[doc = #doc]
             #note
+            #[allow(dead_code)]
             #[derive(#(#derives),*)]
             #visibility enum #name { #(#variants,)* }
         };
@@ -413,15 +478,34 @@ impl Schema<'_> {
     }
 }
 
-/// Names of the file at a place of the user's: raw where they are keywords.
-trait RawIfNeeded {
-    fn new_raw_if_needed(name: &Ident, span: Span) -> Ident;
+/// The same as the trait `RustType` says: known here, fields have types that a reader knows, and that cost the compiler nothing.
+fn rust_type(sql: &Ident, krate: &Path) -> Option<Type> {
+    Some(match sql.to_string().as_str() {
+        "SmallInt" | "Int2" => syn::parse_quote!(::core::primitive::i16),
+        "Integer" | "Int4" => syn::parse_quote!(::core::primitive::i32),
+        "BigInt" | "Int8" => syn::parse_quote!(::core::primitive::i64),
+        "Bool" => syn::parse_quote!(::core::primitive::bool),
+        "Float" | "Float4" => syn::parse_quote!(::core::primitive::f32),
+        "Double" | "Float8" => syn::parse_quote!(::core::primitive::f64),
+        "Text" | "VarChar" | "Date" | "Time" | "Timestamp" | "TimestamptzSqlite" => {
+            syn::parse_quote!(#krate::__private::String)
+        }
+        "Binary" | "Blob" => syn::parse_quote!(#krate::__private::Vec<::core::primitive::u8>),
+        _ => return None,
+    })
 }
 
-impl RawIfNeeded for Ident {
-    fn new_raw_if_needed(name: &Ident, span: Span) -> Ident {
-        let mut name = name.clone();
-        name.set_span(span);
-        name
+/// The name that is most like one that is not known.
+fn nearest(name: &Ident, known: &[&Ident]) -> String {
+    let written = name.unraw().to_string();
+    let near =
+        known.iter().map(|known| (distance(&known.unraw().to_string(), &written), known)).min_by_key(|near| near.0);
+    match near {
+        Some((..=3, known)) => format!("; did you mean `{known}`?"),
+        _ if known.len() <= 20 => {
+            let all: Vec<_> = known.iter().map(|known| format!("`{known}`")).collect();
+            format!(", but {}", all.join(", "))
+        }
+        _ => String::new(),
     }
 }

@@ -1,12 +1,16 @@
 //! A set of tables: an enum whose variants each hold a `Change` or each a `Patch`.
 
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
+use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{DataEnum, DeriveInput, Fields, GenericParam, Lifetime, Path, PathArguments, Type};
+use syn::{DataEnum, DeriveInput, Fields, GenericParam, Generics, Ident, Lifetime, Path, PathArguments, Type};
 
-use crate::attributes::{each, unknown};
+use crate::at;
+use crate::attributes::{each, path, unknown};
 use crate::errors::Errors;
+use crate::expand::scope;
+use crate::row::default_crate;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -21,17 +25,37 @@ impl Kind {
             Self::Patch => "Patch",
         }
     }
+
+    /// The trait that reads such a set.
+    fn from(self) -> Ident {
+        Ident::new(if self == Self::Change { "FromChanges" } else { "FromPatches" }, Span::call_site())
+    }
 }
 
-pub(crate) fn derive(item: &DeriveInput, data: &DataEnum) -> syn::Result<TokenStream> {
+/// A set as it was read.
+struct Set<'a> {
+    item: &'a DeriveInput,
+    krate: Path,
+    kind: Kind,
+    variants: Vec<(&'a Ident, &'a Type)>,
+}
+
+const ONE: &str = "a variant of a set holds one `Change<…>` or one `Patch<…>`: `Users(Change<users::table>)`";
+
+pub(crate) fn derive(item: &DeriveInput, data: &DataEnum) -> TokenStream {
     let mut errors = Errors::default();
-    let mut krate: Path = syn::parse_quote!(::diesel_sqlite_session);
-    each(&item.attrs, "tracked", &mut errors, |meta| {
+    let set = read(item, data, &mut errors);
+    errors.finish(|| set.expand(), || set.stub())
+}
+
+fn read<'a>(item: &'a DeriveInput, data: &'a DataEnum, errors: &mut Errors) -> Set<'a> {
+    let mut krate = default_crate();
+    each(&item.attrs, "tracked", errors, |meta, errors| {
         if meta.path.is_ident("crate") {
-            krate = meta.value()?.parse()?;
+            krate = path(meta.value()?)?;
             Ok(())
         } else {
-            Err(unknown(meta, &["crate"]))
+            unknown(meta, &["crate"], errors)
         }
     });
     for parameter in &item.generics.params {
@@ -40,67 +64,66 @@ pub(crate) fn derive(item: &DeriveInput, data: &DataEnum) -> syn::Result<TokenSt
         }
     }
     let mut kind = None;
-    let mut tables: Vec<String> = Vec::new();
+    let mut variants: Vec<(&Ident, &Type)> = Vec::new();
     for variant in &data.variants {
-        let Fields::Unnamed(fields) = &variant.fields else {
-            errors.at(
-                variant,
-                "a variant of a set holds one `Change<table>` or one `Patch<table>`: `Users(Change<users::table>)`",
-            );
-            continue;
+        let field = match &variant.fields {
+            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => fields.unnamed.first(),
+            _ => None,
         };
-        let (Some(field), 1) = (fields.unnamed.first(), fields.unnamed.len()) else {
-            errors.at(
-                variant,
-                "a variant of a set holds one `Change<table>` or one `Patch<table>`: `Users(Change<users::table>)`",
-            );
+        let Some(field) = field else {
+            errors.at(variant, ONE);
             continue;
         };
         let Some((this, table)) = kind_of(&field.ty) else {
-            errors.at(
-                &field.ty,
-                "a variant of a set holds a `Change<table>` or a `Patch<table>`: `Change<users::table>`",
-            );
+            errors.at(&field.ty, ONE);
             continue;
         };
-        match kind {
-            None => kind = Some(this),
-            Some(kind) if kind != this => {
-                errors.at(
-                    &field.ty,
-                    format!("this set has `{}`es; changes of changesets and of patchsets are two sets", kind.name(),)
-                        .replace("Changees", "Changes"),
-                );
-            }
-            Some(_) => {}
+        let first = *kind.get_or_insert(this);
+        if first != this {
+            errors.at(
+                &field.ty,
+                format!(
+                    "a set is of `{}` or of `{}` alone, and this one began with `{}`: a changeset and a patchset are read as \
+                     two sets",
+                    Kind::Change.name(),
+                    Kind::Patch.name(),
+                    first.name(),
+                ),
+            );
         }
         let name = quote!(#table).to_string();
-        if tables.contains(&name) {
-            errors.at(&field.ty, "this table is in the set already");
+        match variants.iter().find(|(_, ty)| kind_of(ty).is_some_and(|(_, known)| quote!(#known).to_string() == name)) {
+            Some((before, _)) => {
+                errors.at(&field.ty, format!("this table is in the set already: the variant `{before}` has it"));
+            }
+            None => variants.push((&variant.ident, &field.ty)),
         }
-        tables.push(name);
     }
     if data.variants.is_empty() {
         errors.at(&item.ident, "a set has a variant for each table: `Users(Change<users::table>)`");
     }
-    errors.check()?;
-    Ok(expand_checked(item, data, &krate))
+    Set { item, krate, kind: kind.unwrap_or(Kind::Change), variants }
 }
 
 /// The code for an enum that is a set.
 pub(crate) fn expand_checked(item: &DeriveInput, data: &DataEnum, krate: &Path) -> TokenStream {
-    let types: Vec<&Type> =
-        data.variants.iter().filter_map(|variant| Some(&variant.fields.iter().next()?.ty)).collect();
-    let variants: Vec<_> = data.variants.iter().map(|variant| &variant.ident).collect();
-    match types.first().and_then(|ty| kind_of(ty)) {
-        Some((kind, _)) => expand(item, krate, kind, &variants, &types),
-        None => TokenStream::new(),
-    }
+    Set { krate: krate.clone(), ..read(item, data, &mut Errors::default()) }.expand()
+}
+
+/// The code of an enum in the place of a set that could not be made.
+pub(crate) fn stub(item: &DeriveInput, krate: &Path) -> TokenStream {
+    Set { item, krate: krate.clone(), kind: Kind::Change, variants: Vec::new() }.stub()
 }
 
 /// Whether a type is a `Change` or a `Patch`, and of what.
 fn kind_of(ty: &Type) -> Option<(Kind, &PathArguments)> {
-    let Type::Path(path) = ty else { return None };
+    let path = match ty {
+        Type::Path(path) => path,
+        // as a `macro_rules!` passes it
+        Type::Group(group) => return kind_of(&group.elem),
+        Type::Paren(paren) => return kind_of(&paren.elem),
+        _ => return None,
+    };
     let last = path.path.segments.last()?;
     let kind = match last.ident.to_string().as_str() {
         "Change" => Kind::Change,
@@ -110,63 +133,110 @@ fn kind_of(ty: &Type) -> Option<(Kind, &PathArguments)> {
     Some((kind, &last.arguments))
 }
 
-fn expand(item: &DeriveInput, krate: &Path, kind: Kind, variants: &[&syn::Ident], types: &[&Type]) -> TokenStream {
-    let name = &item.ident;
-    let (impl_generics, ty_generics, where_clause) = item.generics.split_for_impl();
-    let (trait_name, count) = (
-        format_ident!(
-            "From{}",
-            match kind {
-                Kind::Change => "Changes",
-                Kind::Patch => "Patches",
+/// Tokens with `'static` for each of these lifetimes: a constant that is no item's own cannot name them.
+fn with_static(tokens: TokenStream, lifetimes: &[&Lifetime]) -> TokenStream {
+    let mut replaced = TokenStream::new();
+    let mut after_quote = false;
+    for token in tokens {
+        let token = match token {
+            TokenTree::Group(group) => {
+                let mut inner = Group::new(group.delimiter(), with_static(group.stream(), lifetimes));
+                inner.set_span(group.span());
+                inner.into()
             }
-        ),
-        types.len(),
-    );
-    let mut generics = item.generics.clone();
-    let outlived: Vec<&Lifetime> = item.generics.lifetimes().map(|lifetime| &lifetime.lifetime).collect();
-    generics.params.insert(0, syn::parse_quote!('__de: #(#outlived)+*));
-    let (decode_generics, _, _) = generics.split_for_impl();
-    let last = types.last();
-    let (first_variants, first_types) = (variants.iter().take(count - 1), types.iter().take(count - 1));
-    let first_places = 0..count - 1;
-    let last_variant = variants.last();
-    // a table can be there under two names
-    let doubles = types.iter().enumerate().skip(1).map(|(place, ty)| {
-        let before = &types[..place];
-        quote_spanned! {ty.span()=>
-            const _: () = if __p::is_in(
-                <#ty as __p::TrackedSet>::TABLES[0].name(),
-                &[#(<#before as __p::TrackedSet>::TABLES),*],
-            ) {
-                panic!("this table is in the set already")
-            };
+            TokenTree::Ident(name) if after_quote && lifetimes.iter().any(|lifetime| lifetime.ident == name) => {
+                Ident::new("static", name.span()).into()
+            }
+            token => token,
+        };
+        after_quote = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '\'');
+        replaced.extend([token]);
+    }
+    replaced
+}
+
+impl Set<'_> {
+    fn decode_generics(&self) -> Generics {
+        let mut generics = self.item.generics.clone();
+        let outlived = self.item.generics.lifetimes().map(|lifetime| &lifetime.lifetime);
+        generics.params.insert(0, syn::parse_quote!('__de: #(#outlived)+*));
+        generics
+    }
+
+    /// A table can be there by two paths: the compiler alone sees that.
+    fn doubles(&self) -> TokenStream {
+        let lifetimes: Vec<&Lifetime> = self.item.generics.lifetimes().map(|lifetime| &lifetime.lifetime).collect();
+        let types: Vec<TokenStream> =
+            self.variants.iter().map(|(_, ty)| with_static(quote!(#ty), &lifetimes)).collect();
+        let names = self.variants.iter().map(|(name, _)| name.unraw().to_string());
+        let checks = self.variants.iter().enumerate().skip(1).map(|(place, (_, ty))| {
+            quote_spanned!(at(ty.span())=> const _: () = __p::check_table(__TABLES, __VARIANTS, #place);)
+        });
+        quote! {
+            const __TABLES: &[&[&__p::TableInfo]] = &[#(<#types as __p::TrackedSet>::TABLES),*];
+            const __VARIANTS: &[&__p::str] = &[#(#names),*];
+            #(#checks)*
         }
-    });
-    // lifetimes cannot be named in a constant; any will do there
-    let doubles: Vec<TokenStream> = if outlived.is_empty() { doubles.collect() } else { Vec::new() };
-    quote! {
-        const _: () = {
-            use #krate::__private as __p;
-            #(#doubles)*
+    }
 
-            #[automatically_derived]
-            impl #impl_generics __p::TrackedSet for #name #ty_generics #where_clause {
-                const TABLES: &'static [&'static __p::TableInfo] = {
-                    &__p::tables([#(<#types as __p::TrackedSet>::TABLES),*])
-                };
-            }
+    fn expand(&self) -> TokenStream {
+        let name = &self.item.ident;
+        let (impl_generics, ty_generics, where_clause) = self.item.generics.split_for_impl();
+        let generics = self.decode_generics();
+        let (decode_generics, _, _) = generics.split_for_impl();
+        let from = self.kind.from();
+        let (variants, types): (Vec<_>, Vec<_>) = self.variants.iter().copied().unzip();
+        let count = types.len();
+        // the last takes whatever place is left
+        let last = count.saturating_sub(1);
+        let places = (0..count).map(|place| if place < last { quote!(#place) } else { quote!(_) });
+        let doubles = self.doubles();
+        let of_variants =
+            self.variants.iter().map(|(_, ty)| quote_spanned!(at(ty.span())=> <#ty as __p::TrackedSet>::TABLES));
+        scope(
+            &self.krate,
+            quote! {
+                #doubles
 
-            #[automatically_derived]
-            impl #decode_generics __p::#trait_name<'__de> for #name #ty_generics #where_clause {
-                #[inline]
-                fn read(__table: usize, __record: &__p::Record<'__de>) -> __p::core::result::Result<Self, __p::DecodeError> {
-                    match __table {
-                        #(#first_places => <#first_types as __p::#trait_name<'__de>>::read(0, __record).map(Self::#first_variants),)*
-                        _ => <#last as __p::#trait_name<'__de>>::read(0, __record).map(Self::#last_variant),
+                #[automatically_derived]
+                impl #impl_generics __p::TrackedSet for #name #ty_generics #where_clause {
+                    const TABLES: &'static [&'static __p::TableInfo] = &__p::tables([#(#of_variants),*]);
+                }
+
+                #[automatically_derived]
+                impl #decode_generics __p::#from<'__de> for #name #ty_generics #where_clause {
+                    #[inline]
+                    fn read(__table: __p::usize, __record: &__p::Record<'__de>) -> __p::Result<Self, __p::DecodeError> {
+                        match __table {
+                            #(#places => <#types as __p::#from<'__de>>::read(0, __record).map(Self::#variants),)*
+                        }
                     }
                 }
-            }
-        };
+            },
+        )
+    }
+
+    /// What a set with a mistake gets, so that what uses it makes no further errors.
+    fn stub(&self) -> TokenStream {
+        let name = &self.item.ident;
+        let (impl_generics, ty_generics, where_clause) = self.item.generics.split_for_impl();
+        let generics = self.decode_generics();
+        let (decode_generics, _, _) = generics.split_for_impl();
+        let froms = [Kind::Change.from(), Kind::Patch.from()];
+        scope(
+            &self.krate,
+            quote! {
+                #[automatically_derived]
+                impl #impl_generics __p::TrackedSet for #name #ty_generics #where_clause {
+                    const TABLES: &'static [&'static __p::TableInfo] = &[];
+                }
+                #(
+                    #[automatically_derived]
+                    impl #decode_generics __p::#froms<'__de> for #name #ty_generics #where_clause {
+                        fn read(_: __p::usize, _: &__p::Record<'__de>) -> __p::Result<Self, __p::DecodeError> { loop {} }
+                    }
+                )*
+            },
+        )
     }
 }

@@ -3,7 +3,9 @@
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, GenericArgument, Ident, Item, ItemUse, PathArguments, Token, Type, braced, parenthesized};
+use syn::{
+    Attribute, GenericArgument, Ident, Item, ItemUse, PathArguments, Token, Type, UseTree, braced, parenthesized,
+};
 
 /// A table of a file.
 pub(crate) struct Table {
@@ -19,6 +21,8 @@ pub(crate) struct Column {
     pub(crate) name: Ident,
     pub(crate) docs: Vec<Attribute>,
     ty: Type,
+    /// Whether a `use` of the table brings the name of the type in, which is then not Diesel's.
+    imported: bool,
 }
 
 impl Table {
@@ -40,6 +44,14 @@ impl Column {
         let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
         match arguments.args.first()? {
             GenericArgument::Type(ty) => Some(ty),
+            _ => None,
+        }
+    }
+
+    /// The name of the SQL type, if it is one of Diesel's where it is one of their names.
+    pub(crate) fn plain_type(&self) -> Option<Ident> {
+        match self.nullable().unwrap_or(&self.ty) {
+            Type::Path(path) if path.path.segments.len() == 1 && !self.imported => path.path.get_ident().cloned(),
             _ => None,
         }
     }
@@ -84,14 +96,26 @@ fn collect(items: &[Item], modules: &[Ident], tables: &mut Vec<Table>) -> syn::R
     Ok(())
 }
 
+/// The names that a `use` brings in one by one.
+fn names_of(tree: &UseTree, names: &mut Vec<Ident>) {
+    match tree {
+        UseTree::Path(path) => names_of(&path.tree, names),
+        UseTree::Name(name) => names.push(name.ident.clone()),
+        UseTree::Rename(rename) => names.push(rename.rename.clone()),
+        UseTree::Group(group) => group.items.iter().for_each(|tree| names_of(tree, names)),
+        UseTree::Glob(_) => {}
+    }
+}
+
 fn docs(attributes: Vec<Attribute>) -> Vec<Attribute> {
     attributes.into_iter().filter(|attribute| attribute.path().is_ident("doc")).collect()
 }
 
 impl Parse for Table {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let mut imported = Vec::new();
         while input.peek(Token![use]) {
-            input.parse::<ItemUse>()?;
+            names_of(&input.parse::<ItemUse>()?.tree, &mut imported);
         }
         let docs = docs(input.call(Attribute::parse_outer)?);
         let mut name = input.call(Ident::parse_any)?;
@@ -108,7 +132,10 @@ impl Parse for Table {
         };
         let content;
         braced!(content in input);
-        let columns = Punctuated::<Column, Token![,]>::parse_terminated(&content)?.into_iter().collect();
+        let mut columns: Vec<_> = Punctuated::<Column, Token![,]>::parse_terminated(&content)?.into_iter().collect();
+        for column in &mut columns {
+            column.imported = column.sql_type().is_some_and(|name| imported.contains(&name));
+        }
         Ok(Self { modules: Vec::new(), name, docs, key, columns })
     }
 }
@@ -118,6 +145,6 @@ impl Parse for Column {
         let docs = docs(input.call(Attribute::parse_outer)?);
         let name = input.call(Ident::parse_any)?;
         input.parse::<Token![->]>()?;
-        Ok(Self { name, docs, ty: input.parse()? })
+        Ok(Self { name, docs, ty: input.parse()?, imported: false })
     }
 }

@@ -10,3 +10,11 @@ pub mod agree;
 pub mod change;
 pub mod random;
 pub mod sqlite;
+
+diesel::table! {
+    /// A table of this crate, for another to track.
+    foreign (id) {
+        /// Its key.
+        id -> Integer,
+    }
+}

@@ -6,10 +6,247 @@ use super::DecodeError;
 use super::reader::Reader;
 use super::table::TableInfo;
 
-/// What `#[derive(Tracked)]` makes of a row struct, and of its table: the types that the table's changes are read as.
+/// The row of a table, and the table: what `#[derive(Tracked)]` makes of a struct, so that changes are read as its values.
 ///
-/// It is implemented for the struct, and for the table too where the struct is `pub`, has no lifetime and belongs to the crate
-/// of the table: `Change<User>` and `Change<users::table>` are then the same.
+/// The derive goes by the item that it stands on:
+///
+/// | item | is | writes |
+/// |---|---|---|
+/// | a struct with fields and `#[diesel(table_name = …)]` | a [row](#rows) | `UserUpdate` and `UserPatch`, and this trait for `User` and `users::table` |
+/// | an enum of [`Change`]s or of [`Patch`]es | a [set of tables](#sets) | [`TrackedSet`](super::TrackedSet), to attach, to iterate and to match on |
+/// | a unit struct with `#[tracked(schema = …)]` | a [whole schema](#schemas) | a row for each table of a file, and a set of all |
+///
+/// # Rows
+///
+/// A row has a field for each column, in any order, beside whatever else is derived for it. The names, places and key of the
+/// columns are taken from `table!`: what does not fit is a compile error.
+///
+/// ```
+/// use diesel::prelude::*;
+/// use diesel_sqlite_session::{Change, Changeset, Patchset, Patch, Tracked};
+///
+/// diesel::table! {
+///     seats (flight, row) {
+///         flight -> Text,
+///         row -> Integer,
+///         passenger -> Nullable<Text>,
+///     }
+/// }
+///
+/// #[derive(Debug, PartialEq, Queryable, Insertable, Tracked)]
+/// #[diesel(table_name = seats)]
+/// pub struct Seat {
+///     flight: String,
+///     row: i32,
+///     #[diesel(column_name = passenger)]
+///     who: Option<String>,
+/// }
+///
+/// fn print(changeset: &Changeset) -> Result<(), Box<dyn std::error::Error>> {
+///     for change in changeset.changes::<Change<seats::table>>() {
+///         match change? {
+///             Change::Insert(seat) => println!("{seat:?} is new"),
+///             // a SeatUpdate: the key as it is, and a `Field` for each other column
+///             Change::Update(seat) => match seat.who.changed() {
+///                 Some((old, new)) => println!("{} {}: {old:?} -> {new:?}", seat.flight, seat.row),
+///                 None => {}
+///             },
+///             Change::Delete(seat) => println!("{seat:?} is gone"),
+///         }
+///     }
+///     Ok(())
+/// }
+///
+/// fn gone(patchset: &Patchset) -> Vec<(String, i32)> {
+///     let patches = patchset.patches::<Patch<seats::table>>().flatten();
+///     // a patchset says of a deleted row the key alone: a tuple, as there are two columns
+///     patches.filter_map(|patch| if let Patch::Delete(key) = patch { Some(key) } else { None }).collect()
+/// }
+/// ```
+///
+/// - **Keys.** `Key` is the type of the key's column, or the tuple of its columns, in the order of `table!`. With Diesel's
+///   `primary_key(…)` on the struct, it must be that of `table!`.
+/// - **Visibility.** A `pub` row without a lifetime is the row of its table: `Change<seats::table>` and `Change<Seat>` are the same.
+///   One row of a table can be that: a second one says [`row_only`](#attributes-of-a-row). A row that is not `pub`, or has a
+///   lifetime, is named itself. The table of another crate cannot have your row as its own (the compiler says E0117):
+///   `row_only` again.
+/// - **Private types.** The key is found by the compiler, and so the types of all fields are as public as the row (E0446). With
+///   `#[diesel(primary_key(…))]` only those of the key are.
+/// - **Types.** A field has any type that [`FromSqlValue`](super::FromSqlValue) is implemented for, or that Diesel loads from SQLite;
+///   `Option` exactly where the column is `Nullable`. `deserialize_as` and `serialize_as` are heeded.
+/// - **Companions** have `Debug`, `Clone` and `PartialEq` where the types of the fields have them, and the struct's visibility.
+///
+/// ## Attributes of a row
+///
+/// | `#[tracked(…)]` | on | |
+/// |---|---|---|
+/// | `skip(column, …)` | struct | these columns have no field: [below](#skip) |
+/// | `generated(column, …)` | struct | generated columns, which `diesel print-schema` lists and changes do not hold |
+/// | `default` | field | `Default::default()` in changes that are [older than the column](#older-changes) |
+/// | `update = Name`, `patch = Name` | struct | the names of the companions |
+/// | `derive(Trait, …)` | struct | what the companions derive, in the place of `Debug`, `Clone` and `PartialEq` |
+/// | `row_only` | struct | not the row of the table's type |
+/// | `crate = path` | struct | where this crate is, if it is re-exported |
+///
+/// Of `#[diesel(…)]` the derive heeds `table_name`, `primary_key`, `column_name`, `deserialize_as` and `serialize_as`, and leaves the
+/// rest to Diesel.
+///
+/// ## Skip
+///
+/// A column that must not reach the typed side, such as a password hash, is absent from the row, its companions and all that is
+/// printed. It is recorded and applied like the others: only the types do not have it. A row that skips columns cannot be written
+/// by a builder, which would lose them; the key cannot be skipped.
+///
+/// ```
+/// # use diesel_sqlite_session::Tracked;
+/// # diesel::table! {
+/// #     users (id) {
+/// #         id -> Integer,
+/// #         name -> Text,
+/// #         password -> Text,
+/// #     }
+/// # }
+/// #[derive(Debug, Tracked)]
+/// #[diesel(table_name = users)]
+/// #[tracked(skip(password))]
+/// pub struct User {
+///     id: i32,
+///     name: String,
+/// }
+/// # assert_eq!(User::TABLE.columns(), ["id", "name", "password"]);
+/// ```
+///
+/// ## Older changes
+///
+/// SQLite adds columns at the end. Changes that were recorded before lack them: with `default` on the fields of those last
+/// columns, INSERTs and DELETEs have the default, and UPDATEs have them unchanged.
+///
+/// ```
+/// # use diesel_sqlite_session::{Change, Changeset, Tracked};
+/// # diesel::table! {
+/// #     users (id) {
+/// #         id -> Integer,
+/// #         name -> Text,
+/// #         city -> Nullable<Text>,
+/// #     }
+/// # }
+/// #[derive(Debug, PartialEq, Tracked)]
+/// #[diesel(table_name = users)]
+/// pub struct User {
+///     id: i32,
+///     name: String,
+///     #[tracked(default)]
+///     city: Option<String>,
+/// }
+///
+/// // an INSERT of (1, 'Ada')
+/// let bytes = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
+/// let changeset = Changeset::try_from(bytes.to_vec())?;
+/// let ada = User { id: 1, name: "Ada".into(), city: None };
+/// assert_eq!(changeset.changes::<Change<User>>().next(), Some(Ok(Change::Insert(ada))));
+/// # Ok::<(), diesel_sqlite_session::ParseError>(())
+/// ```
+///
+/// ## Borrowed rows
+///
+/// A row with a lifetime borrows from the changeset: `&'a str`, `&'a [u8]` and `Cow<'a, …>` are read without a copy.
+///
+/// ```
+/// # use diesel_sqlite_session::{Change, Changeset, Tracked};
+/// # diesel::table! {
+/// #     users (id) {
+/// #         id -> Integer,
+/// #         name -> Text,
+/// #     }
+/// # }
+/// #[derive(Debug, Tracked)]
+/// #[diesel(table_name = users)]
+/// struct UserRef<'a> {
+///     id: i32,
+///     name: &'a str,
+/// }
+///
+/// fn longest(changeset: &Changeset) -> Option<&str> {
+///     let changes = changeset.changes::<Change<UserRef<'_>>>().flatten();
+///     changes.filter_map(|change| if let Change::Insert(user) = change { Some(user.name) } else { None }).max_by_key(|name| name.len())
+/// }
+/// ```
+///
+/// # Sets
+///
+/// A variant for each table, each with a [`Change`] or each with a [`Patch`] of a table or a row. A table can be there once. `crate`
+/// is the only attribute.
+///
+/// ```
+/// # use diesel_sqlite_session::{Change, Tracked};
+/// # diesel::table! {
+/// #     users (id) {
+/// #         id -> Integer,
+/// #     }
+/// # }
+/// # diesel::table! {
+/// #     posts (id) {
+/// #         id -> Integer,
+/// #     }
+/// # }
+/// # #[derive(Debug, Tracked)]
+/// # #[diesel(table_name = users)]
+/// # pub struct User {
+/// #     id: i32,
+/// # }
+/// # #[derive(Debug, Tracked)]
+/// # #[diesel(table_name = posts)]
+/// # struct Post {
+/// #     id: i32,
+/// # }
+/// #[derive(Debug, Tracked)]
+/// enum Blog {
+///     Users(Change<users::table>),
+///     Posts(Change<Post>),
+/// }
+/// ```
+///
+/// # Schemas
+///
+/// The file of `diesel print-schema`, and the module that the crate has it as:
+///
+/// ```ignore
+/// mod schema;
+///
+/// #[derive(Tracked)]
+/// #[tracked(schema = "src/schema.rs", module = crate::schema)]
+/// pub struct Shop;
+/// ```
+///
+/// For a table `order_lines` this writes the structs `OrderLinesRow`, `OrderLinesUpdate` and `OrderLinesPatch`, and for all of them the
+/// sets `ShopChange` and `ShopPatch`, with a variant `OrderLines`. Modules of the file are looked into; a change of it compiles the crate
+/// again. A column has the type that [`RustType`](super::RustType) says, whatever features are on: a `Timestamp` is a `String`.
+///
+/// | `#[tracked(…)]` | |
+/// |---|---|
+/// | `schema = "path"`, `module = path` | the file, from the folder of Cargo.toml, and its module |
+/// | `include(table, …)`, `exclude(table, …)` | only these tables, or all but these |
+/// | `rename(table = Name, …)` | what the names of a table's items begin with |
+/// | `types(SqlType = Type, …)` | the Rust type of an SQL type, without `Option` |
+/// | `skip(table::column, …)`, `generated(…)`, `default(…)` | as on a row |
+/// | `change = Name`, `patch = Name` | the names of the sets |
+/// | `derive(Trait, …)` | what rows, companions and, as far as they can, sets derive |
+/// | `row_derive(Trait, …)` | what the rows derive besides, such as `Queryable, Insertable` |
+/// | `rowids` | tables without a primary key are tracked too, by the `rowid` that print-schema gives them; without it they are left out, and the docs of the sets say which |
+/// | `row_only` | the rows are not those of their tables: for a second schema of the same tables, or one of another crate |
+/// | `crate = path` | where this crate is |
+///
+/// # Errors
+///
+/// All mistakes of an item are said at once, where they are. What only the compiler can see reads so:
+///
+/// | error | means |
+/// |---|---|
+/// | E0080, evaluation panicked | the columns do not fit: the message says which, and what to write |
+/// | E0277, a column … cannot be read as … | the type of a field is not one of its column |
+/// | E0119, conflicting implementations | two `pub` rows of one table: one is `row_only` |
+/// | E0117, only traits defined in the current crate | a table of another crate: `row_only` |
+/// | E0446, private type in public interface | a field of a public row has a private type: say the key with `#[diesel(primary_key(…))]` |
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no row to read changes as",
     label = "no `#[derive(Tracked)]` makes this a row or the table of one",
@@ -29,15 +266,15 @@ pub trait Tracked {
     type Key;
 }
 
-/// Reads changes of a table.
+/// Reads changes as a row and its companions.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from these changes",
     note = "a row that borrows cannot outlive the changeset that it is read from"
 )]
-pub trait DecodeRow<'de>: Tracked {
-    fn inserted(reader: &Reader<'_, 'de>) -> Result<Self::Row, DecodeError>;
-    fn deleted(reader: &Reader<'_, 'de>) -> Result<Self::Row, DecodeError>;
+pub trait DecodeRow<'de>: Tracked<Row = Self> + Sized {
+    fn inserted(reader: &Reader<'_, 'de>) -> Result<Self, DecodeError>;
+    fn deleted(reader: &Reader<'_, 'de>) -> Result<Self, DecodeError>;
     fn updated(reader: &Reader<'_, 'de>) -> Result<Self::Update, DecodeError>;
     fn patched(reader: &Reader<'_, 'de>) -> Result<Self::Patch, DecodeError>;
     fn key(reader: &Reader<'_, 'de>) -> Result<Self::Key, DecodeError>;

@@ -14,7 +14,12 @@ pub use super::{
 };
 pub use crate::wire::Value;
 pub use core;
+pub use core::option::Option;
+pub use core::primitive::{str, u8, usize};
+pub use core::result::Result;
 pub use diesel;
+pub use std::string::String;
+pub use std::vec::Vec;
 
 // What a constant can find out of names.
 
@@ -39,18 +44,6 @@ pub const fn position(names: &[&str], name: &str) -> Option<usize> {
     while i < names.len() {
         if same(names[i], name) {
             return Some(i);
-        }
-        i += 1;
-    }
-    None
-}
-
-/// The first name that is not among others.
-pub const fn missing(names: &[&'static str], among: &[&str]) -> Option<&'static str> {
-    let mut i = 0;
-    while i < names.len() {
-        if position(among, names[i]).is_none() {
-            return Some(names[i]);
         }
         i += 1;
     }
@@ -97,55 +90,186 @@ pub const fn ordinals<const N: usize>(columns: &[&str; N], key: &[&str]) -> [u8;
     ordinals
 }
 
-/// How long several texts are together.
-pub const fn length(parts: &[&str]) -> usize {
-    let (mut i, mut sum) = (0, 0);
-    while i < parts.len() {
-        sum += parts[i].len();
-        i += 1;
-    }
-    sum
+/// A text that a constant puts together, to panic with.
+struct Text {
+    bytes: [u8; 1024],
+    length: usize,
 }
 
-/// Several texts in one.
-pub const fn join<const N: usize>(parts: &[&str]) -> [u8; N] {
-    let mut joined = [0; N];
-    let (mut i, mut n) = (0, 0);
-    while i < parts.len() {
-        let part = parts[i].as_bytes();
-        let mut j = 0;
-        while j < part.len() {
-            joined[n] = part[j];
-            n += 1;
-            j += 1;
-        }
-        i += 1;
+impl Text {
+    const fn new() -> Self {
+        Self { bytes: [0; 1024], length: 0 }
     }
-    joined
-}
 
-/// Bytes that are text.
-pub const fn as_text(bytes: &[u8]) -> &str {
-    match core::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(_) => "",
-    }
-}
-
-/// Whether a table is in one of the sets before.
-pub const fn is_in(table: &str, before: &[&'static [&'static TableInfo]]) -> bool {
-    let mut i = 0;
-    while i < before.len() {
-        let mut j = 0;
-        while j < before[i].len() {
-            if same(table, before[i][j].name()) {
-                return true;
+    /// With more at its end, as far as there is room.
+    const fn and(mut self, more: &str) -> Self {
+        if self.length + more.len() <= self.bytes.len() {
+            let mut i = 0;
+            while i < more.len() {
+                self.bytes[self.length] = more.as_bytes()[i];
+                self.length += 1;
+                i += 1;
             }
+        }
+        self
+    }
+
+    const fn as_str(&self) -> &str {
+        match core::str::from_utf8(self.bytes.split_at(self.length).0) {
+            Ok(text) => text,
+            Err(_) => "",
+        }
+    }
+}
+
+/// Refuses a row that leaves columns of its table out.
+#[track_caller]
+pub const fn check_columns(all: &[&'static str], named: &[&[&str]], table: &str, row: &str) {
+    let (mut text, mut count, mut i) = (Text::new(), 0, 0);
+    while i < all.len() {
+        let (mut found, mut j) = (false, 0);
+        while j < named.len() {
+            found |= position(named[j], all[i]).is_some();
             j += 1;
+        }
+        if !found {
+            text = text.and(if count == 0 { "`" } else { ", `" }).and(all[i]).and("`");
+            count += 1;
         }
         i += 1;
     }
-    false
+    if count > 0 {
+        let (column, has, one) = if count == 1 { ("column", "has", "one") } else { ("columns", "have", "them") };
+        let text = Text::new()
+            .and("the ")
+            .and(column)
+            .and(" ")
+            .and(text.as_str())
+            .and(" of `")
+            .and(table)
+            .and("` ")
+            .and(has)
+            .and(" no field in `")
+            .and(row)
+            .and("`: write ")
+            .and(one)
+            .and(", or above the struct `#[tracked(skip(…))]`, or for a generated column `#[tracked(generated(…))]`");
+        panic!("{}", text.as_str());
+    }
+}
+
+/// How many columns the key has; 0 if one of them has no field.
+pub const fn key_columns(key: &[&str], fields: &[&str]) -> usize {
+    let mut i = 0;
+    while i < key.len() {
+        if position(fields, key[i]).is_none() {
+            return 0;
+        }
+        i += 1;
+    }
+    key.len()
+}
+
+/// Refuses to leave out a column of the key.
+#[track_caller]
+pub const fn check_left_out(key: &[&str], name: &str, column: &str) {
+    if position(key, name).is_some() {
+        let text = Text::new()
+            .and("`")
+            .and(column)
+            .and("` is of the primary key, which tells the rows apart: it needs a field and cannot be left out");
+        panic!("{}", text.as_str());
+    }
+}
+
+/// Refuses a default of a column that is not one of the last, or is of the key.
+#[track_caller]
+pub const fn check_default(ordinals: &[u8], at: usize, optional: usize, field: &str) {
+    if ordinals[at] != 0 {
+        let text = Text::new()
+            .and("`")
+            .and(field)
+            .and("` is of the primary key, which every change holds: it needs no default");
+        panic!("{}", text.as_str());
+    }
+    if at + optional < ordinals.len() {
+        let text = Text::new()
+            .and("`")
+            .and(field)
+            .and("` is not one of the table's last columns: older changes can lack those alone, and `#[tracked(default)]` is for \
+                  them");
+        panic!("{}", text.as_str());
+    }
+}
+
+/// Refuses a `primary_key` that is not the table's.
+#[track_caller]
+pub const fn check_key(said: &[&str], key: &[&str], fields: &[&str], columns: &[&str]) {
+    let (mut is_same, mut i) = (said.len() == key.len(), 0);
+    while is_same && i < key.len() {
+        is_same = same(said[i], key[i]);
+        i += 1;
+    }
+    if !is_same {
+        let mut text = Text::new().and("this is not the primary key of `table!`: write `primary_key(");
+        let mut i = 0;
+        while i < key.len() {
+            let name = match position(fields, key[i]) {
+                Some(at) => columns[at],
+                None => key[i],
+            };
+            text = text.and(if i == 0 { "" } else { ", " }).and(name);
+            i += 1;
+        }
+        let text = text.and(")`");
+        panic!("{}", text.as_str());
+    }
+}
+
+/// Refuses a set that has a table twice.
+#[track_caller]
+pub const fn check_table(tables: &[&[&TableInfo]], variants: &[&str], at: usize) {
+    let mut i = 0;
+    while i < at {
+        if same_but_for_case(tables[i][0].name(), tables[at][0].name()) {
+            let text = Text::new()
+                .and("the table `")
+                .and(tables[at][0].name())
+                .and("` is in the set already: the variant `")
+                .and(variants[i])
+                .and("` has it");
+            panic!("{}", text.as_str());
+        }
+        i += 1;
+    }
+}
+
+/// As SQLite compares the names of tables.
+const fn same_but_for_case(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if !a[i].eq_ignore_ascii_case(&b[i]) {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// The first field that cannot be written.
+pub const fn unwritable(fields: &[(bool, &'static str)]) -> Option<&'static str> {
+    let mut i = 0;
+    while i < fields.len() {
+        if !fields[i].0 {
+            return Some(fields[i].1);
+        }
+        i += 1;
+    }
+    None
 }
 
 /// The tables of sets of one table each.
@@ -277,6 +401,17 @@ pub trait ReadKey<'de, P, R>: KeyOf<P, R> {
     fn read<const N: usize>(reader: &Reader<'_, 'de>, old: &Side<'de, N>) -> Result<Self::Key, DecodeError>;
 }
 
+// a row without all of them has a mistake, which is said elsewhere
+impl<P, R> KeyOf<P, R> for Columns<0> {
+    type Key = ();
+}
+
+impl<'de, P, R> ReadKey<'de, P, R> for Columns<0> {
+    fn read<const N: usize>(_: &Reader<'_, 'de>, _: &Side<'de, N>) -> Result<(), DecodeError> {
+        Ok(())
+    }
+}
+
 impl<C, R: HasColumn<C>> KeyOf<C, R> for Columns<1> {
     type Key = R::Type;
 }
@@ -379,6 +514,16 @@ impl<'de, T, ST> DecodeNot<'de, T, ST> for Via<T, ST> {
     }
 }
 
+/// A field by way of another type: `#[diesel(deserialize_as = …)]`.
+#[inline]
+pub fn convert<T, U>(value: Result<T, ValueError>) -> Result<U, ValueError>
+where
+    T: TryInto<U>,
+    T::Error: core::fmt::Display,
+{
+    value.and_then(|value| value.try_into().map_err(ValueError::invalid))
+}
+
 /// By [`ToSqlValue`].
 pub trait EncodeOurs<T: ?Sized> {
     fn encode<'t>(&self, value: &'t T) -> Result<CowValue<'t>, ValueError>;
@@ -445,3 +590,46 @@ pub trait NotDiesels {
 }
 
 impl<T: ?Sized, ST> NotDiesels for CanWrite<T, ST> {}
+
+/// Whether a field can be made into the `U` of `#[diesel(serialize_as = U)]`, and how.
+pub struct CanMake<T, U>(PhantomData<(fn() -> U, fn(T))>);
+
+impl<T: Clone + Into<U>, U> CanMake<T, U> {
+    pub const MADE: bool = true;
+}
+
+pub trait NotMade {
+    const MADE: bool = false;
+}
+
+impl<T, U> NotMade for CanMake<T, U> {}
+
+/// A field of the type `T` that is written as a `U`.
+pub struct Make<T, U>(PhantomData<(fn() -> U, fn(T))>);
+
+impl<T, U> Make<T, U> {
+    pub const NEW: Self = Self(PhantomData);
+}
+
+/// By `Into`.
+pub trait MakeByInto<T, U> {
+    fn make(&self, value: &T) -> Result<U, ValueError>;
+}
+
+impl<T: Clone + Into<U>, U> MakeByInto<T, U> for &Make<T, U> {
+    #[inline]
+    fn make(&self, value: &T) -> Result<U, ValueError> {
+        Ok(value.clone().into())
+    }
+}
+
+/// By nothing: [`CanMake`] has refused to compile it before it can be called.
+pub trait MakeNot<T, U> {
+    fn make(&self, value: &T) -> Result<U, ValueError>;
+}
+
+impl<T, U> MakeNot<T, U> for Make<T, U> {
+    fn make(&self, _: &T) -> Result<U, ValueError> {
+        Err(ValueError::invalid("the type cannot be written"))
+    }
+}

@@ -33,6 +33,7 @@ impl<T: Tracked> TrackedSet for Patch<T> {
 #[diagnostic::on_unimplemented(
     message = "the changes of a changeset cannot be read as `{Self}`",
     label = "expected a `Change<…>`, or an enum of them with `#[derive(Tracked)]`",
+    note = "the changes of one table or row are read as `Change<users::table>` or `Change<User>`",
     note = "`Patch`es are read from a patchset, with `patches`"
 )]
 pub trait FromChanges<'a>: TrackedSet + Sized {
@@ -45,6 +46,7 @@ pub trait FromChanges<'a>: TrackedSet + Sized {
 #[diagnostic::on_unimplemented(
     message = "the changes of a patchset cannot be read as `{Self}`",
     label = "expected a `Patch<…>`, or an enum of them with `#[derive(Tracked)]`",
+    note = "the changes of one table or row are read as `Patch<users::table>` or `Patch<User>`",
     note = "`Change`s are read from a changeset, with `changes`"
 )]
 pub trait FromPatches<'a>: TrackedSet + Sized {
@@ -53,26 +55,32 @@ pub trait FromPatches<'a>: TrackedSet + Sized {
     fn read(table: usize, source: &Source<'a>) -> Result<Self, DecodeError>;
 }
 
-impl<'a, T: DecodeRow<'a>> FromChanges<'a> for Change<T> {
+impl<'a, T: Tracked> FromChanges<'a> for Change<T>
+where
+    T::Row: DecodeRow<'a, Update = T::Update, Patch = T::Patch, Key = T::Key>,
+{
     #[inline]
     fn read(_: usize, source: &Source<'a>) -> Result<Self, DecodeError> {
         let reader = Reader::new(source, &T::TABLE);
         match source.operation() {
-            Operation::Insert => T::inserted(&reader).map(Self::Insert),
-            Operation::Update => T::updated(&reader).map(Self::Update),
-            Operation::Delete => T::deleted(&reader).map(Self::Delete),
+            Operation::Insert => T::Row::inserted(&reader).map(Self::Insert),
+            Operation::Update => T::Row::updated(&reader).map(Self::Update),
+            Operation::Delete => T::Row::deleted(&reader).map(Self::Delete),
         }
     }
 }
 
-impl<'a, T: DecodeRow<'a>> FromPatches<'a> for Patch<T> {
+impl<'a, T: Tracked> FromPatches<'a> for Patch<T>
+where
+    T::Row: DecodeRow<'a, Update = T::Update, Patch = T::Patch, Key = T::Key>,
+{
     #[inline]
     fn read(_: usize, source: &Source<'a>) -> Result<Self, DecodeError> {
         let reader = Reader::new(source, &T::TABLE);
         match source.operation() {
-            Operation::Insert => T::inserted(&reader).map(Self::Insert),
-            Operation::Update => T::patched(&reader).map(Self::Update),
-            Operation::Delete => T::key(&reader).map(Self::Delete),
+            Operation::Insert => T::Row::inserted(&reader).map(Self::Insert),
+            Operation::Update => T::Row::patched(&reader).map(Self::Update),
+            Operation::Delete => T::Row::key(&reader).map(Self::Delete),
         }
     }
 }

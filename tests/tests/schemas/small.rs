@@ -1,0 +1,8 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    things (id) {
+        id -> Integer,
+        label -> Nullable<Text>,
+    }
+}

@@ -1,0 +1,29 @@
+#![allow(unused_imports)]
+
+use diesel_sqlite_session::{Change, Patch, Tracked};
+
+diesel::table! {
+    users (id) {
+        id -> Integer,
+        name -> Text,
+        email -> Nullable<Text>,
+    }
+}
+
+use diesel_sqlite_session::Changeset;
+
+#[derive(Tracked)]
+#[diesel(table_name = users)]
+pub struct User {
+    id: i32,
+    name: String,
+    email: Option<String>,
+}
+
+fn changes(changeset: &Changeset) {
+    let _ = changeset.changes::<User>();
+    let _ = changeset.changes::<users::table>();
+}
+
+fn main() {}
+

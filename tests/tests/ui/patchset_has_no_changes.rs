@@ -1,0 +1,28 @@
+#![allow(unused_imports)]
+
+use diesel_sqlite_session::{Change, Patch, Tracked};
+
+diesel::table! {
+    users (id) {
+        id -> Integer,
+        name -> Text,
+        email -> Nullable<Text>,
+    }
+}
+
+use diesel_sqlite_session::Patchset;
+
+#[derive(Tracked)]
+#[diesel(table_name = users)]
+pub struct User {
+    id: i32,
+    name: String,
+    email: Option<String>,
+}
+
+fn changes(patchset: &Patchset) {
+    let _ = patchset.changes::<Change<users::table>>();
+}
+
+fn main() {}
+
