@@ -72,9 +72,62 @@ fn schema<R: EncodeRow>() -> TableSchema<'static> {
 }
 
 macro_rules! typed_builder {
-    ($Builder:ident) => {
+    ($Builder:ident, $Set:ident) => {
         impl $Builder {
             /// Adds an INSERT of a row: a struct with `#[derive(Tracked)]`.
+            ///
+            /// ```
+            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Set), ", Tracked};")]
+            ///
+            /// diesel::table! {
+            ///     users (id) {
+            ///         id -> Integer,
+            ///         name -> Text,
+            ///     }
+            /// }
+            ///
+            /// #[derive(Tracked)]
+            /// #[diesel(table_name = users)]
+            /// pub struct User {
+            ///     id: i32,
+            ///     name: String,
+            /// }
+            ///
+            /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// let (bob, robert) = (User { id: 1, name: "Bob".into() }, User { id: 1, name: "Robert".into() });
+            #[doc = concat!("let built = ", stringify!($Set), "::builder().insert(&bob).update(&bob, &robert).build()?;")]
+            /// assert_eq!(built.records().next().unwrap().to_string(), "INSERT users(1, 'Robert')");
+            /// # Ok(())
+            /// # }
+            /// ```
+            ///
+            /// A row with a field that cannot be written does not compile here:
+            ///
+            /// ```compile_fail,E0080
+            #[doc = concat!("# use diesel_sqlite_session::{FromSqlValue, ", stringify!($Set), ", Tracked, Value, ValueError};")]
+            /// # diesel::table! {
+            /// #     users (id) {
+            /// #         id -> Integer,
+            /// #     }
+            /// # }
+            /// struct ReadOnly(i32);
+            ///
+            /// impl<'a> FromSqlValue<'a, diesel::sql_types::Integer> for ReadOnly {
+            ///     fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
+            ///         i32::from_sql_value(value).map(ReadOnly)
+            ///     }
+            /// }
+            ///
+            /// #[derive(Tracked)]
+            /// #[diesel(table_name = users)]
+            /// struct User {
+            ///     id: ReadOnly,
+            /// }
+            ///
+            /// # fn main() {
+            #[doc = concat!("let _ = ", stringify!($Set), "::builder().insert(&User { id: ReadOnly(1) });")]
+            /// # }
+            /// ```
             pub fn insert<R: EncodeRow>(mut self, row: &R) -> Self {
                 self.add(Edit::Insert(row));
                 self
@@ -128,5 +181,5 @@ macro_rules! typed_builder {
         }
     };
 }
-typed_builder!(ChangesetBuilder);
-typed_builder!(PatchsetBuilder);
+typed_builder!(ChangesetBuilder, Changeset);
+typed_builder!(PatchsetBuilder, Patchset);
