@@ -210,16 +210,31 @@ use super::table::TableInfo;
 ///
 /// The file of `diesel print-schema`, and the module that the crate has it as:
 ///
-/// ```ignore
+/// ```
+/// # use diesel_sqlite_session::{Change, Tracked};
+/// # /*
 /// mod schema;
+/// # */
+/// # #[allow(non_snake_case)]
+/// # mod schema {
+/// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/chinook/schema.rs"));
+/// # }
 ///
 /// #[derive(Tracked)]
-/// #[tracked(schema = "src/schema.rs", module = crate::schema)]
-/// pub struct Shop;
+/// #[tracked(schema = "examples/chinook/schema.rs", module = crate::schema)]
+/// pub struct Music;
+///
+/// fn tell(change: &MusicChange) -> String {
+///     match change {
+///         MusicChange::Album(Change::Insert(album)) => format!("a new album: {}", album.Title),
+///         other => format!("{other:?}"),
+///     }
+/// }
+/// # fn main() {}
 /// ```
 ///
 /// For a table `order_lines` this writes the structs `OrderLinesRow`, `OrderLinesUpdate` and `OrderLinesPatch`, and for all of them the
-/// sets `ShopChange` and `ShopPatch`, with a variant `OrderLines`. Modules of the file are looked into; a change of it compiles the crate
+/// sets `MusicChange` and `MusicPatch`, with a variant `OrderLines`. Modules of the file are looked into; a change of it compiles the crate
 /// again. A column has the type that [`RustType`](super::RustType) says, whatever features are on: a `Timestamp` is a `String`.
 ///
 /// | `#[tracked(…)]` | |
