@@ -397,7 +397,7 @@ impl Row {
         quote! {
             #readers
 
-            #[inline]
+            #[inline(always)]
             fn __row #decode_generics (
                 __reader: &__p::Reader<'_, '__de>,
                 __side: &__p::Side<'__de, #count>,
@@ -410,7 +410,7 @@ impl Row {
 
             #[automatically_derived]
             impl #decode_generics __p::DecodeRow<'__de> for #name #ty_generics #where_clause {
-                #[inline]
+                #[inline(always)]
                 fn inserted(__reader: &__p::Reader<'_, '__de>) -> __p::Result<Self, __p::DecodeError> {
                     __row(__reader, &__reader.new_values())
                 }

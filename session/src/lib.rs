@@ -97,6 +97,9 @@ mod schema;
 mod session;
 #[cfg(feature = "derive")]
 mod typed;
+#[cfg(feature = "derive")]
+#[path = "ffi/utf8.rs"]
+mod utf8;
 pub mod wire;
 
 #[cfg(feature = "sqlite")]

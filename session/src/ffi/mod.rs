@@ -1,4 +1,5 @@
-//! The only `unsafe` code: SQLite's C API, each piece behind a safe face.
+//! The only `unsafe` code: SQLite's C API, each piece behind a safe face. (And `utf8.rs`, which has nothing to do with C and is a
+//! module of the crate by itself, so that it is there without SQLite.)
 //!
 //! - [`handle`]: the `sqlite3*` of a `SqliteConnection`, by way of [`probe`]
 //! - [`registry`]: what hangs on a connection and is told when it closes

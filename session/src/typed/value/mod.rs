@@ -168,7 +168,7 @@ fn unexpected(value: Value<'_>, expected: &'static str) -> ValueError {
 #[inline(always)]
 fn text(value: Value<'_>) -> Result<&str, ValueError> {
     match value {
-        Value::Text(bytes) => std::str::from_utf8(bytes).map_err(|_| ValueError::Utf8),
+        Value::Text(bytes) => crate::utf8::text(bytes).ok_or(ValueError::Utf8),
         other => Err(unexpected(other, "text")),
     }
 }
