@@ -2,25 +2,51 @@
 //! [Diesel](https://diesel.rs): what changes in a database is recorded, taken as a changeset or patchset, and applied to
 //! another one.
 //!
-//! - On any `SqliteConnection`, the trait `SqliteSessionExt` has `create_session`, `apply_changeset` and `apply_patchset`.
-//! - A `Session` records the tables that are attached to it, by `table!` and with a look at whether that agrees with the
+//! - `#[derive(Tracked)]` makes of a table's changes typed Rust values: `Change<users::table>`, and enums of them that the compiler
+//!   checks a `match` on. See the trait `Tracked` for everything that it can do.
+//! - On any `SqliteConnection`, the trait `SqliteSessionExt` has `create_session`, `capture`, `apply_changeset` and
+//!   `apply_patchset`.
+//! - A `Session` records the tables that are attached to it, as a set, by `table!` and with a look at whether that agrees with the
 //!   database, by name, or all of them.
-//! - [`wire`] checks and reads changesets and patchsets in pure Rust, without SQLite, more than ten times as fast as SQLite's own
-//!   iterator. [`Changeset::builder`] and [`Patchset::builder`] make them of values, without a database.
+//! - [`wire`] checks, reads and builds changesets and patchsets in pure Rust, without SQLite, more than ten times as fast as
+//!   SQLite's own iterator reads them.
 //!
 //! ```
-//! use diesel_sqlite_session::{Changeset, Operation};
+//! # #[cfg(feature = "derive")]
+//! # mod example {
+//! use diesel_sqlite_session::{Change, Changeset, DecodeError, Tracked};
 //!
-//! # let bytes = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada".to_vec();
-//! let changeset = Changeset::try_from(bytes)?; // everything is checked here
-//! for record in &changeset {
-//!     match record.operation() {
-//!         Operation::Insert => println!("a new row in {}: {record}", record.table()),
-//!         Operation::Update => println!("column 1 was {:?}, is {:?}", record.old_value(1), record.new_value(1)),
-//!         Operation::Delete => println!("undo with {:?}", changeset.invert()),
+//! diesel::table! {
+//!     users (id) {
+//!         id -> Integer,
+//!         name -> Text,
 //!     }
 //! }
-//! # Ok::<(), diesel_sqlite_session::ParseError>(())
+//!
+//! #[derive(Tracked)]
+//! #[diesel(table_name = users)]
+//! pub struct User {
+//!     id: i32,
+//!     name: String,
+//! }
+//!
+//! #[derive(Tracked)]
+//! enum Blog {
+//!     Users(Change<users::table>),
+//! }
+//!
+//! # #[allow(dead_code)]
+//! fn log(changeset: &Changeset) -> Result<(), DecodeError> {
+//!     for change in changeset.changes::<Blog>() {
+//!         match change? {
+//!             Blog::Users(Change::Insert(user)) => println!("{} joined", user.name),
+//!             Blog::Users(Change::Update(user)) => println!("user {}: {:?}", user.id, user.name.changed()),
+//!             Blog::Users(Change::Delete(user)) => println!("{} left", user.name),
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! # }
 //! ```
 //!
 //! # Building

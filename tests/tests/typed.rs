@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel_sqlite_session::{
     CaptureError, Change, Changeset, DecodeErrorKind, Field, Operation, Patch, SqliteSessionExt, TableSchema, Tracked,
-    Value,
+    Value, ValueError,
 };
 
 use crate::{exec, open};
@@ -259,4 +259,12 @@ fn patches_are_read_as_the_changes_are() {
     }
     seen.sort();
     assert_eq!(seen, ["+Ada", "-2", "~3 None Some(None)"]);
+}
+
+#[test]
+fn a_new_value_without_its_old_one_is_an_error() {
+    let bytes = b"T\x03\x01\0\0users\0\x17\0\x01\0\0\0\0\0\0\0\x01\0\0\0\x03\x03Eve\0";
+    let changeset = Changeset::try_from(bytes.to_vec()).unwrap();
+    let error = changeset.changes::<Change<users::table>>().next().unwrap().unwrap_err();
+    assert_eq!((error.column(), error.kind()), (Some("name"), &DecodeErrorKind::Value(ValueError::Missing)));
 }
