@@ -25,8 +25,9 @@ use crate::wire::{Changeset, Format, Patchset};
 /// Nor does it need the connection to be at rest: while another thread works with that, a call waits its turn. What takes
 /// changes, compares tables or looks at the schema runs SQL; it waits until no statement has rows left to be read
 /// (`load_iter`) and until the message of an error has surely been read, for which it takes ten milliseconds after the
-/// connection's last failure. After five seconds the answer is [`SessionError::Busy`]. Known limit: a thread that the system
-/// suspends for longer than these ten milliseconds, just between an error and Diesel's reading of it, may read another.
+/// connection's last failure, or a second where that was on another thread and nothing has succeeded since. After five seconds
+/// the answer is [`SessionError::Busy`]. Known limit: a thread that is suspended for longer than that, just between an error
+/// and Diesel's reading of it, may read another.
 ///
 /// What is recorded is the difference to the state before: a row that is inserted and deleted again leaves nothing. Rows with
 /// NULL in their key are not recorded. What is rolled back is not in the changes.

@@ -368,3 +368,20 @@ fn inside_a_callback_of_another_connection_an_old_error_does_not_hinder() {
         })
         .unwrap();
 }
+
+#[test]
+fn an_error_on_another_thread_hinders_only_for_a_while() {
+    let mut conn = open(TABLE);
+    let mut session = tracked(&mut conn);
+    exec(&mut conn, "INSERT INTO t VALUES (1, 'x')");
+    let (send, receive) = std::sync::mpsc::channel();
+    let worker = std::thread::spawn(move || {
+        assert!(conn.batch_execute("INSERT INTO t VALUES (1, 'x')").is_err());
+        send.send(()).unwrap();
+        // idle, with the error unanswered
+        conn
+    });
+    receive.recv().unwrap();
+    assert_eq!(session.changeset().unwrap().records().count(), 1);
+    drop(worker.join().unwrap());
+}

@@ -110,8 +110,10 @@ impl Patience {
 /// Waiting until whoever met an error on the connection has surely read SQLite's message of it.
 ///
 /// Diesel reads the message after the call that failed has given the mutex back, and the next error on the connection frees
-/// it. It does so within a microsecond or so; after ten milliseconds in which nothing else was done on the connection, what
-/// is to be seen is an error that was read long ago.
+/// it. It does so within a microsecond or so; after a while in which nothing else was done on the connection, what is to be seen
+/// is an error that was read long ago. That is a second where the connection is used on another thread, which the system may
+/// suspend; and ten milliseconds where it was last used on this one, which has come further since, and only a statement that
+/// did not even compile could have been another's.
 #[derive(Default)]
 pub(super) struct ErrorRead {
     #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
@@ -124,14 +126,16 @@ type Trace = (core::ffi::c_int, [core::ffi::c_int; 3]);
 
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 impl ErrorRead {
-    const LONG_AGO: Duration = Duration::from_millis(10);
+    const LONG_AGO: Duration = Duration::from_secs(1);
+    const LONG_AGO_HERE: Duration = Duration::from_millis(10);
 
-    /// Whether no error of the connection can be in the midst of being read.
+    /// Whether no error of the connection can be in the midst of being read. `used_here` says that the connection was last used
+    /// on this thread.
     ///
     /// # Safety
     ///
     /// `db` must be open, and its mutex held.
-    pub(super) unsafe fn is_sure(&mut self, db: *mut sqlite3) -> bool {
+    pub(super) unsafe fn is_sure(&mut self, db: *mut sqlite3, used_here: bool) -> bool {
         // SAFETY: `db` is open, says the caller.
         let code = unsafe { sys::sqlite3_extended_errcode(db) };
         if matches!(code & 0xff, sys::SQLITE_OK | sys::SQLITE_ROW | sys::SQLITE_DONE) {
@@ -147,7 +151,9 @@ impl ErrorRead {
             }),
         );
         match self.seen {
-            Some((before, since)) if before == trace => since.elapsed() >= Self::LONG_AGO,
+            Some((before, since)) if before == trace => {
+                since.elapsed() >= if used_here { Self::LONG_AGO_HERE } else { Self::LONG_AGO }
+            }
             _ => {
                 self.seen = Some((trace, Instant::now()));
                 false
@@ -163,7 +169,7 @@ impl ErrorRead {
     /// # Safety
     ///
     /// None is needed here.
-    pub(super) unsafe fn is_sure(&mut self, _: *mut sqlite3) -> bool {
+    pub(super) unsafe fn is_sure(&mut self, _: *mut sqlite3, _: bool) -> bool {
         true
     }
 }

@@ -11,6 +11,7 @@ use core::ffi::{c_int, c_uint, c_void};
 use std::boxed::Box;
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
@@ -33,6 +34,16 @@ pub(super) struct Registry {
     db: NonNull<sqlite3>,
     sessions: Mutex<Vec<Arc<Shared>>>,
     canary: Mutex<Option<Canary>>,
+    /// The thread on which a statement of the connection was last begun, other than by a session.
+    last_thread: AtomicUsize,
+}
+
+/// What tells a thread from all others that live.
+pub(super) fn this_thread() -> usize {
+    std::thread_local! {
+        static MARK: u8 = const { 0 };
+    }
+    MARK.with(|mark| core::ptr::from_ref(mark).addr())
 }
 
 impl Registry {
@@ -47,7 +58,12 @@ impl Registry {
         if !present.is_null() {
             return Ok(());
         }
-        let registry = Box::into_raw(Box::new(Self { db, sessions: Mutex::default(), canary: Mutex::default() }));
+        let registry = Box::into_raw(Box::new(Self {
+            db,
+            sessions: Mutex::default(),
+            canary: Mutex::default(),
+            last_thread: AtomicUsize::new(this_thread()),
+        }));
         lock(&LIVE).insert(db.as_ptr().addr());
         // SAFETY: as above. The data is a `Registry` from a box, which `closed` takes back; SQLite calls it exactly once,
         // also if it fails to keep the data.
@@ -57,7 +73,9 @@ impl Registry {
         }
         // SAFETY: as above. SQLite has the registry now, which lives until `closed`, and calls nothing of the connection
         // after that.
-        let code = unsafe { sys::sqlite3_trace_v2(db.as_ptr(), sys::TRACE_CLOSE, Some(closing), registry.cast()) };
+        let code = unsafe {
+            sys::sqlite3_trace_v2(db.as_ptr(), sys::TRACE_CLOSE | sys::TRACE_STMT, Some(traced), registry.cast())
+        };
         if code == sys::SQLITE_OK { Ok(()) } else { Err(code) }
     }
 
@@ -97,6 +115,16 @@ impl Registry {
             // SAFETY: the caller's promise; `closing` and `closed` finalize it.
             none => *none = unsafe { Canary::new(self.db) },
         }
+    }
+
+    /// The thread on which a statement of the connection was last begun, other than by a session.
+    pub(super) fn last_thread(&self) -> usize {
+        self.last_thread.load(Ordering::Relaxed)
+    }
+
+    /// Takes back what statements of a session's own have left there.
+    pub(super) fn restore_last_thread(&self, thread: usize) {
+        self.last_thread.store(thread, Ordering::Relaxed);
     }
 
     pub(super) fn add(&self, session: Arc<Shared>) {
@@ -155,9 +183,7 @@ pub(super) fn pin(db: NonNull<sqlite3>) -> Option<Pinned> {
 ///
 /// A close that then fails, because a statement was forgotten, comes no further than here; but Diesel gives the connection
 /// up all the same, and with it the memory of a deserialized database, so that no session may read from it any more.
-unsafe extern "C" fn closing(_: c_uint, registry: *mut c_void, _: *mut c_void, _: *mut c_void) -> c_int {
-    // SAFETY: the context is the registry, which lives until `closed`. There are only shared references to it.
-    let registry = unsafe { &*registry.cast::<Registry>() };
+fn closing(registry: &Registry) {
     if callback::is_inside(registry.db.as_ptr()) {
         // Closed by a function of the connection's own, which SQLite called from the midst of a session's work. There is no
         // way back from here on which nothing is freed that SQLite is about to read.
@@ -169,6 +195,17 @@ unsafe extern "C" fn closing(_: c_uint, registry: *mut c_void, _: *mut c_void, _
     registry.close_sessions();
     // it would keep the connection open
     drop(lock(&registry.canary).take());
+}
+
+/// SQLite's call when a statement begins, and when the connection is about to be closed.
+unsafe extern "C" fn traced(event: c_uint, registry: *mut c_void, _: *mut c_void, _: *mut c_void) -> c_int {
+    // SAFETY: the context is the registry, which lives until `closed`. There are only shared references to it.
+    let registry = unsafe { &*registry.cast::<Registry>() };
+    if event == sys::TRACE_CLOSE {
+        closing(registry);
+    } else {
+        registry.last_thread.store(this_thread(), Ordering::Relaxed);
+    }
     0
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::vec::Vec;
 
 use super::handle::Handle;
-use super::registry::{Registry, lock};
+use super::registry::{Registry, lock, this_thread};
 use super::statement::Connection;
 use super::sys::{self, sqlite3, sqlite3_session};
 use super::{Failure, callback, canary, mutex};
@@ -88,7 +88,14 @@ impl Shared {
                 Some(_) => unsafe { hindrance(db, &mut error, nobody_inside) },
             };
             if hindrance.is_none() {
-                return Ok(work(&mut state));
+                // SAFETY: as above. The registry lives as long as the connection, which cannot close before `held` is given up.
+                let registry = unsafe { Registry::of(db) }.filter(|_| needs == Needs::Rest);
+                let last_thread = registry.map(Registry::last_thread);
+                let done = work(&mut state);
+                if let (Some(registry), Some(thread)) = (registry, last_thread) {
+                    registry.restore_last_thread(thread);
+                }
+                return Ok(done);
             }
             drop(held);
             if hindrance == Some(Hindrance::Replacement) {
@@ -154,18 +161,23 @@ unsafe fn hindrance(db: NonNull<sqlite3>, error: &mut mutex::ErrorRead, nobody_i
         return Some(Hindrance::Rows);
     }
     // SAFETY: the caller's promise.
-    if !unsafe { error.is_sure(db.as_ptr()) } {
+    let registry = unsafe { Registry::of(db) }?;
+    let used_here = registry.last_thread() == this_thread();
+    // SAFETY: the caller's promise.
+    if !unsafe { error.is_sure(db.as_ptr(), used_here) } {
         return Some(Hindrance::Error);
     }
-    // SAFETY: the caller's promise.
-    let registry = unsafe { Registry::of(db) }?;
+    let last_thread = registry.last_thread();
     if nobody_inside {
         // SAFETY: the caller's promise.
         unsafe { registry.note_rest() };
+        registry.restore_last_thread(last_thread);
         return None;
     }
     // SAFETY: the caller's promise.
-    (!unsafe { registry.is_unchanged() }).then_some(Hindrance::Replacement)
+    let is_unchanged = unsafe { registry.is_unchanged() };
+    registry.restore_last_thread(last_thread);
+    (!is_unchanged).then_some(Hindrance::Replacement)
 }
 
 /// A session; deleted when dropped or when its connection closes, whichever comes first.

@@ -150,6 +150,8 @@ pub(crate) use wasm::*;
 pub(crate) const OBJCONFIG_SIZE: core::ffi::c_int = 1;
 /// `SQLITE_SESSION_OBJCONFIG_ROWID`
 pub(crate) const OBJCONFIG_ROWID: core::ffi::c_int = 2;
+/// `SQLITE_TRACE_STMT`
+pub(crate) const TRACE_STMT: core::ffi::c_uint = 1;
 /// `SQLITE_TRACE_CLOSE`
 pub(crate) const TRACE_CLOSE: core::ffi::c_uint = 8;
 /// `SQLITE_DBSTATUS_LOOKASIDE_HIT`, `SQLITE_DBSTATUS_LOOKASIDE_MISS_SIZE`, `SQLITE_DBSTATUS_LOOKASIDE_MISS_FULL`: how often the
