@@ -5,6 +5,7 @@ use std::ptr;
 use std::string::String;
 
 use super::handle::Handle;
+use super::registry::Registry;
 use super::sys::{self, sqlite3, sqlite3_changeset_iter};
 use super::{Failure, callback};
 use crate::apply::{ConflictAction, ConflictType};
@@ -79,6 +80,7 @@ pub(crate) fn apply(
     };
     // functions of the connection's may be called, by triggers
     let _inside = callback::enter(db);
+    let _untraced = handle.registry().map(Registry::untraced);
     // SAFETY: the connection is open.
     let in_transaction = unsafe { sys::sqlite3_get_autocommit(db) } == 0;
     let mut context = Context { db, handler, table: None, end: None };

@@ -10,7 +10,7 @@
 use core::ffi::{c_int, c_uint, c_void};
 use std::boxed::Box;
 use std::collections::BTreeSet;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
@@ -71,12 +71,23 @@ impl Registry {
         if code != sys::SQLITE_OK {
             return Err(code);
         }
-        // SAFETY: as above. SQLite has the registry now, which lives until `closed`, and calls nothing of the connection
-        // after that.
-        let code = unsafe {
-            sys::sqlite3_trace_v2(db.as_ptr(), sys::TRACE_CLOSE | sys::TRACE_STMT, Some(traced), registry.cast())
-        };
+        // SAFETY: SQLite has the registry now, which lives until `closed`.
+        let code = unsafe { &*registry }.trace(sys::TRACE_CLOSE | sys::TRACE_STMT);
         if code == sys::SQLITE_OK { Ok(()) } else { Err(code) }
+    }
+
+    /// Has SQLite call `traced` for these events.
+    fn trace(&self, events: c_uint) -> c_int {
+        let context = ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: the connection is open as long as there is a registry, and after `closed`, when it is gone, SQLite calls
+        // nothing of the connection. `traced` only reads it.
+        unsafe { sys::sqlite3_trace_v2(self.db.as_ptr(), events, Some(traced), context) }
+    }
+
+    /// Spares the call for each statement while many are run on this thread. To be called when the connection is borrowed.
+    pub(super) fn untraced(&self) -> Untraced<'_> {
+        self.trace(sys::TRACE_CLOSE);
+        Untraced(self)
     }
 
     /// The connection's registry.
@@ -152,6 +163,15 @@ impl Registry {
     /// The sessions that nobody else holds any more: their owners dropped them when they could not be deleted.
     pub(super) fn abandoned(&self) -> Vec<Arc<Shared>> {
         lock(&self.sessions).iter().filter(|session| Arc::strong_count(session) == 1).cloned().collect()
+    }
+}
+
+/// While this lives, the thread on which statements are begun is not noted.
+pub(super) struct Untraced<'a>(&'a Registry);
+
+impl Drop for Untraced<'_> {
+    fn drop(&mut self) {
+        self.0.trace(sys::TRACE_CLOSE | sys::TRACE_STMT);
     }
 }
 
