@@ -366,6 +366,22 @@ fn record<C: Contestant>(group: &mut Group<'_>, script: &Script) {
     });
 }
 
+/// From a table that is tracked to a replica that has its rows.
+fn replicate<C: Contestant>(group: &mut Group<'_>, script: &Script) {
+    group.bench_function(BenchmarkId::new(C::NAME, script.rows), |b| {
+        script.check();
+        b.iter_batched_ref(
+            || (script.seeded::<C>(), script.seeded::<C>()),
+            |(source, replica)| {
+                let mut session = source.track();
+                source.execute(&script.recorded);
+                replica.apply(&C::changeset(&mut session));
+            },
+            BatchSize::PerIteration,
+        );
+    });
+}
+
 fn configure(group: &mut Group<'_>, rows: i32) {
     group.throughput(Throughput::Elements(rows.unsigned_abs().into()));
     group.sample_size(if rows > 10_000 { 10 } else { 20 });
@@ -375,7 +391,7 @@ fn configure(group: &mut Group<'_>, rows: i32) {
 fn comparison(criterion: &mut Criterion) {
     // `cargo bench -- --test` runs each once: small inputs do
     let small = std::env::args().any(|argument| argument == "--test");
-    let sizes: &[i32] = if small { &[100] } else { &[100, 10_000, 100_000] };
+    let sizes: &[i32] = if small { &[100] } else { &[10, 100, 500, 10_000, 100_000] };
 
     let mut group = criterion.benchmark_group("create_and_attach_first");
     each!(track_first(&mut group));
@@ -409,6 +425,12 @@ fn comparison(criterion: &mut Criterion) {
         configure(&mut group, script.rows);
         each!(apply_again(&mut group, script));
     }
+    group.finish();
+
+    let script = Script::inserts(100);
+    let mut group = criterion.benchmark_group("replication");
+    configure(&mut group, script.rows);
+    each!(replicate(&mut group, &script));
     group.finish();
 
     // at 100,000 rows, recording takes SQLite seconds

@@ -55,12 +55,12 @@ enum Shop {
 /// The audit log. Should the set get another table, this does not compile until it has its arm.
 fn log(change: &Shop) -> String {
     match change {
-        Shop::Products(Change::Insert(product)) => format!("{} came in, {} of them", product.name, product.stock),
+        Shop::Products(Change::Insert(product)) => format!("{}: new, {} in stock", product.name, product.stock),
         Shop::Products(Change::Update(product)) => match product.stock.changed() {
             Some((old, new)) => format!("product {}: the stock went from {old} to {new}", product.id),
             None => format!("product {} has another name", product.id),
         },
-        Shop::Products(Change::Delete(product)) => format!("{} were given up", product.name),
+        Shop::Products(Change::Delete(product)) => format!("{}: given up", product.name),
         Shop::Orders(Change::Insert(order)) => {
             format!("order {}: product {} for {}", order.id, order.product_id, order.customer)
         }

@@ -127,7 +127,6 @@ fn reading_failed(table: &str) -> impl FnOnce(Failure) -> ApplyError + use<'_> {
 
 /// Whether an UPDATE sets no column outside the key. SQLite writes such where a key changed to an equal one, beside an INSERT
 /// of the row with its new key, and then fails to apply them.
-fn sets_nothing(record: &Record<'_>) -> bool {
-    record.operation() == Operation::Update
-        && record.new_values().zip(record.key_ordinals()).all(|(value, place)| value.is_none() || *place != 0)
+fn sets_nothing(update: &Record<'_>) -> bool {
+    update.new_values().zip(update.key_ordinals()).all(|(value, place)| value.is_none() || *place != 0)
 }
