@@ -9,16 +9,20 @@ use std::process::Command;
 /// Every session function is in the same file of SQLite's, so one stands for all; the other came with SQLite 3.44.
 const SESSION: &str = "sqlite3session_create";
 const CLIENT_DATA: &str = "sqlite3_set_clientdata";
+/// Without which changes cannot be filtered one by one.
+const APPLY_V3: &str = "sqlite3changeset_apply_v3";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=LIBSQLITE3_FLAGS");
+    println!("cargo:rustc-check-cfg=cfg(apply_v3)");
     let is_set = |name: &str| env::var_os(name).is_some();
     if !is_set("CARGO_FEATURE_SQLITE") || is_set("DOCS_RS") || is_set("DOCSRS") {
         return;
     }
     if env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {
-        return; // sqlite-wasm-rs has it
+        println!("cargo:rustc-cfg=apply_v3");
+        return; // sqlite-wasm-rs has it all
     }
     let Some(library) = find_library() else {
         return; // not to be judged from here: the linker will tell
@@ -28,6 +32,9 @@ fn main() {
     };
     let has = |symbol: &str| bytes.windows(symbol.len()).any(|window| window == symbol.as_bytes());
     if has(SESSION) && has(CLIENT_DATA) {
+        if has(APPLY_V3) {
+            println!("cargo:rustc-cfg=apply_v3");
+        }
         return;
     }
     let bundled = is_set("DEP_SQLITE3_LIB_DIR");

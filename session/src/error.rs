@@ -4,10 +4,12 @@ use std::boxed::Box;
 use std::fmt;
 use std::string::String;
 
-use crate::apply::ConflictType;
+use crate::apply::{ConflictType, ForeignKeyConflict};
 use crate::ffi::Failure;
 use crate::ffi::session::Unavailable;
-use crate::wire::ParseError;
+#[cfg(feature = "derive")]
+use crate::typed::DecodeError;
+use crate::wire::{Limit, ParseError, ReadError};
 
 /// Why a `SqliteConnection` can be neither tracked nor applied to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,10 +232,22 @@ pub enum ApplyError {
     Parse(ParseError),
     /// A table does not fit.
     SchemaMismatch(Box<SchemaMismatch>),
-    /// The conflict handler answered [`ConflictAction::Abort`](crate::ConflictAction::Abort).
+    /// A change is of a table that is not to be changed: see [`Apply::only_tables`](crate::Apply::only_tables).
+    UnexpectedTable {
+        /// The table.
+        table: String,
+        /// The byte, counted from 0, at which its first change begins.
+        offset: usize,
+    },
+    /// A conflict handler aborted, or there was none.
     ConflictAborted,
-    /// The conflict handler panicked.
+    /// A conflict handler failed, of [`Apply::try_on_conflict`](crate::Apply::try_on_conflict).
+    Handler(Box<dyn std::error::Error + Send + Sync>),
+    /// A conflict handler, a filter, a reader or another function that was called panicked.
     ConflictHandlerPanicked,
+    /// A change, or the row that is in its way, is not what the types say that a handler or a filter is given.
+    #[cfg(feature = "derive")]
+    Decode(DecodeError),
     /// The conflict handler answered [`ConflictAction::Replace`](crate::ConflictAction::Replace) to a conflict that does not
     /// take it.
     IllegalReplace {
@@ -242,6 +256,30 @@ pub enum ApplyError {
         /// The table.
         table: Option<String>,
     },
+    /// An INSERT met a row with its key, which was deleted, as the handler said `Replace`; then the INSERT broke a constraint,
+    /// and the handler said `Omit`: the row would be lost. A handler that means that says
+    /// `ConstraintConflict::omit_and_lose_row`.
+    ReplacedRowLost {
+        /// The table.
+        table: String,
+    },
+    /// After everything was applied, foreign keys were broken.
+    ForeignKeyViolations(Box<ForeignKeyConflict>),
+    /// There is more than was allowed.
+    Limit {
+        /// Of what.
+        limit: Limit,
+        /// How much was allowed.
+        max: u64,
+    },
+    /// The function of [`Apply::on_progress`](crate::Apply::on_progress) ended it.
+    Cancelled,
+    /// The source of a stream failed.
+    Io(std::io::Error),
+    /// [`Apply::without_savepoint`](crate::Apply::without_savepoint) is for a transaction, and there is none.
+    NoTransaction,
+    /// A filter takes SQLite 3.51, and the library is older.
+    CannotFilter,
     /// The table has a constraint with `ON CONFLICT ROLLBACK`, or the database a trigger with `RAISE(ROLLBACK)` or `OR
     /// ROLLBACK`. Met while applying, it would end the transaction that undoes a failed apply, and SQLite would go on.
     RollbackClause {
@@ -253,8 +291,6 @@ pub enum ApplyError {
         /// The table.
         table: Option<String>,
     },
-    /// The changes take more than 2 GiB, which is as much as SQLite takes at once.
-    TooLarge,
     /// Called inside a callback of the same connection.
     Busy,
     /// The connection's handle cannot be had.
@@ -280,7 +316,9 @@ impl fmt::Display for ApplyError {
             Self::Parse(_) => f.write_str("the changes are not well-formed"),
             Self::SchemaMismatch(mismatch) => mismatch.fmt(f),
             Self::ConflictAborted => f.write_str("the conflict handler aborted"),
-            Self::ConflictHandlerPanicked => f.write_str("the conflict handler panicked"),
+            Self::ConflictHandlerPanicked => {
+                f.write_str("a conflict handler, or another function that was called, panicked")
+            }
             Self::IllegalReplace { conflict, table } => {
                 of(f, table)?;
                 write!(f, "the conflict handler answered Replace to {conflict:?}, which takes Omit or Abort")
@@ -297,7 +335,28 @@ impl fmt::Display for ApplyError {
                     table.escape_debug()
                 )
             }
-            Self::TooLarge => f.write_str("changes of more than 2 GiB cannot be applied at once"),
+            Self::UnexpectedTable { table, offset } => {
+                write!(f, "table {}: its changes, at byte {offset}, are not to be applied", table.escape_debug())
+            }
+            Self::Handler(_) => f.write_str("the conflict handler failed"),
+            #[cfg(feature = "derive")]
+            Self::Decode(error) => error.fmt(f),
+            Self::ReplacedRowLost { table } => {
+                write!(
+                    f,
+                    "table {}: a row was deleted for an INSERT, which then broke a constraint: to omit that would lose the row",
+                    table.escape_debug()
+                )
+            }
+            Self::ForeignKeyViolations(broken) => {
+                write!(f, "{} foreign keys would be broken", broken.violations())?;
+                broken.rows().first().map_or(Ok(()), |first| write!(f, ": {first}"))
+            }
+            Self::Limit { limit, max } => write!(f, "more than {max} {limit}"),
+            Self::Cancelled => f.write_str("the apply was cancelled"),
+            Self::Io(_) => f.write_str("the source of the changes failed"),
+            Self::NoTransaction => f.write_str("without a savepoint changes are applied inside a transaction alone"),
+            Self::CannotFilter => f.write_str("this SQLite is too old to filter changes: 3.51 is needed"),
             Self::Busy => f.write_str("changes cannot be applied inside a callback of the same connection"),
             Self::Handle(error) => error.fmt(f),
             Self::Sqlite { operation, table, error } => {
@@ -312,6 +371,10 @@ impl std::error::Error for ApplyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Parse(error) => Some(error),
+            Self::Handler(error) => Some(&**error),
+            #[cfg(feature = "derive")]
+            Self::Decode(error) => error.source(),
+            Self::Io(error) => Some(error),
             _ => None,
         }
     }
@@ -332,5 +395,22 @@ impl From<ParseError> for ApplyError {
 impl From<SchemaMismatch> for ApplyError {
     fn from(mismatch: SchemaMismatch) -> Self {
         Self::SchemaMismatch(Box::new(mismatch))
+    }
+}
+
+impl From<ReadError> for ApplyError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Io(error) => Self::Io(error),
+            ReadError::Parse(error) => Self::Parse(error),
+            ReadError::Limit { limit, max } => Self::Limit { limit, max },
+        }
+    }
+}
+
+#[cfg(feature = "derive")]
+impl From<DecodeError> for ApplyError {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
     }
 }

@@ -2,9 +2,10 @@
 
 use diesel::SqliteConnection;
 
-use crate::apply::{self, ChangesetInput, ConflictAction, ConflictType, PatchsetInput};
+use crate::apply::{self, Apply, ApplyInput, ChangesetInput, ConflictAction, ConflictType, PatchsetInput};
 use crate::error::{ApplyError, SessionError};
 use crate::session::Session;
+use crate::wire::Format;
 #[cfg(feature = "derive")]
 use crate::{CaptureError, Captured, FromChanges};
 
@@ -102,16 +103,27 @@ pub trait SqliteSessionExt: sealed::Sealed {
         S: for<'a> FromChanges<'a>,
         F: FnOnce(&mut SqliteConnection) -> Result<T, E>;
 
-    /// Applies a changeset to the `main` database. `on_conflict` is asked about each change that does not fit.
+    /// Changes that are to be applied to the `main` database: a changeset, a patchset, or a reader over a
+    /// [`Read`](std::io::Read), which is applied in bounded memory. The [`Apply`] takes typed conflict handlers, filters, options and
+    /// limits; its `run` applies the changes and says what became of them.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{ApplyError, Changeset, ChangesetReader, SqliteSessionExt};
+    ///
+    /// # fn apply(replica: &mut diesel::SqliteConnection, changeset: &Changeset) -> Result<(), Box<dyn std::error::Error>> {
+    /// println!("{}", replica.apply(changeset).run()?);
+    /// let file = std::fs::File::open("changes.bin")?;
+    /// println!("{}", replica.apply(ChangesetReader::new(file)).max_bytes(1 << 30).run()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn apply<'a, I: ApplyInput<'a>>(&'a mut self, input: I) -> Apply<'a, I::Format>;
+
+    /// Applies a changeset to the `main` database. `on_conflict` is asked, by kind, about each change that does not fit.
     ///
     /// Everything is applied, or nothing. Each table of the changeset must be there, with at least as many columns and the
     /// same key; more columns get their defaults. SQLite itself would leave out a table that is not so without a word.
-    /// `sqlite_stat1` is left out where a replica has none.
-    ///
-    /// Triggers of the replica fire, and foreign key actions act, as on any change. Foreign keys are looked at at the end.
-    /// SQLite can ask several times about one change, and asks about constraints after the rest of a table. An UPDATE that
-    /// does nothing but put an [equal key](crate::wire#changes) in the place of another, which SQLite cannot apply, is left
-    /// out; the INSERT that SQLite records beside it is asked about as a [`ConflictType::Conflict`].
+    /// `sqlite_stat1` is left out where a replica has none. What else to know is said at [`Apply`].
     ///
     /// A patchset does not compile here:
     ///
@@ -121,21 +133,6 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// replica.apply_changeset(&Patchset::new(), |_| ConflictAction::Abort);
     /// # }
     /// ```
-    ///
-    /// A table's own `ON CONFLICT IGNORE`, `REPLACE` and `FAIL`, and `RAISE(IGNORE)` in its triggers, act before SQLite sees a
-    /// conflict, and so unasked.
-    ///
-    /// UPDATEs that are in each other's way, as where two rows exchange unique values, are made by deleting a row and inserting
-    /// it again (SQLite 3.53 and later), unless that could do more: where the table has triggers or more columns than the
-    /// changes, the database has foreign keys and they are on, or another schema has a table of the same name. There they are
-    /// [`ConflictType::Constraint`].
-    ///
-    /// Text is applied as it is, also where it is not UTF-8. A collation that was registered through Diesel ends the process
-    /// when it is given such text: for bytes from strangers, look at [`Value::as_str`](crate::Value::as_str) of what goes into
-    /// columns with one.
-    ///
-    /// While applying, SQLite sets [`defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys), and
-    /// leaves it off.
     ///
     /// # Errors
     ///
@@ -177,13 +174,17 @@ impl SqliteSessionExt for SqliteConnection {
         crate::capture::capture(self, work)
     }
 
+    fn apply<'a, I: ApplyInput<'a>>(&'a mut self, input: I) -> Apply<'a, I::Format> {
+        Apply::new(self, input.into_input())
+    }
+
     fn apply_changeset<C: ChangesetInput + ?Sized>(
         &mut self,
         changeset: &C,
         mut on_conflict: impl FnMut(ConflictType) -> ConflictAction,
     ) -> Result<(), ApplyError> {
         let changeset = changeset.checked()?;
-        apply::run(self, changeset.as_bytes(), changeset.records(), &mut on_conflict)
+        apply::run_by_kind(self, changeset.as_bytes(), changeset.records(), Format::Changeset, &mut on_conflict)
     }
 
     fn apply_patchset<P: PatchsetInput + ?Sized>(
@@ -192,6 +193,6 @@ impl SqliteSessionExt for SqliteConnection {
         mut on_conflict: impl FnMut(ConflictType) -> ConflictAction,
     ) -> Result<(), ApplyError> {
         let patchset = patchset.checked()?;
-        apply::run(self, patchset.as_bytes(), patchset.records(), &mut on_conflict)
+        apply::run_by_kind(self, patchset.as_bytes(), patchset.records(), Format::Patchset, &mut on_conflict)
     }
 }

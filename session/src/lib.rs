@@ -128,8 +128,15 @@ mod typed;
 mod utf8;
 pub mod wire;
 
+#[cfg(all(feature = "derive", feature = "sqlite"))]
+pub use apply::{
+    AppliedTable, Conflict, ConstraintConflict, Decision, NotFoundConflict, RowConflict, TypedChange, TypedFormat,
+};
 #[cfg(feature = "sqlite")]
-pub use apply::{ChangesetInput, ConflictAction, ConflictType, PatchsetInput};
+pub use apply::{
+    Apply, ApplyFormat, ApplyInput, ApplyReport, ChangesetInput, ConflictAction, ConflictType, ForeignKeyConflict,
+    ForeignKeyDecision, ForeignKeyViolation, PatchsetInput, Progress, RebaseData, TableReport,
+};
 #[cfg(all(feature = "derive", feature = "sqlite"))]
 pub use capture::{CaptureError, Captured};
 #[cfg(feature = "sqlite")]
@@ -158,4 +165,4 @@ pub use wire::{
     Value, Values,
 };
 #[cfg(feature = "std")]
-pub use wire::{ChangesetReader, PatchsetReader, ReadError};
+pub use wire::{ChangesetReader, Limit, PatchsetReader, ReadError};

@@ -116,6 +116,16 @@ impl LiveTable {
         }
     }
 
+    /// For each column that SQLite records its name in SQL and its place in the key.
+    pub(crate) fn recorded_columns(&self) -> impl Iterator<Item = (&str, u8)> {
+        // a rowid has this name in SQLite's own statements; a table of which it could be another column is refused
+        let rowid = !self.has_key();
+        self.effective().into_iter().enumerate().map(move |(place, (name, key))| {
+            // SQLite keeps the place in a byte
+            (if rowid && place == 0 { "_rowid_" } else { name }, (key & 0xff) as u8)
+        })
+    }
+
     /// The columns that SQLite records, the rowid in front where it is the key, with their places in the key.
     fn effective(&self) -> Vec<(&str, i64)> {
         let rowid = (!self.has_key()).then_some(("rowid", 1));

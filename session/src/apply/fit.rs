@@ -8,72 +8,152 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::clauses::Clauses;
+use super::tally::Tally;
 use crate::error::{ApplyError, SchemaMismatch};
 use crate::ffi::Failure;
-use crate::ffi::apply::Flags;
 use crate::ffi::statement::Connection;
+#[cfg(feature = "derive")]
+use crate::schema::{Declared, check_declared};
 use crate::schema::{Fit, LiveTable, check_section};
-use crate::wire::{Operation, Record, Records};
+#[cfg(feature = "derive")]
+use crate::typed::{DecodeError, TableInfo};
+use crate::wire::raw::Limits;
+use crate::wire::{Limit, Operation, Record, Records};
+
+/// Which tables may be changed, and which are typed.
+#[derive(Clone, Default)]
+pub(super) struct Scope {
+    /// The tables that alone may be changed, if not all may be.
+    pub(super) only: Option<Vec<String>>,
+    /// Whether the changes of other tables are left out, and not refused.
+    pub(super) skips_others: bool,
+    /// The tables of which changes are read as rows.
+    #[cfg(feature = "derive")]
+    pub(super) typed: Vec<&'static TableInfo>,
+}
 
 /// Changes that fit a database.
 pub(super) struct Fitted<'a> {
     pub(super) bytes: Cow<'a, [u8]>,
-    pub(super) flags: Flags,
+    /// Whether an UPDATE must not be made by way of a DELETE and an INSERT.
+    pub(super) no_update_loop: bool,
+}
+
+/// Compares sections with the tables of a database.
+pub(super) struct Fitting<'conn> {
+    connection: Connection<'conn>,
+    scope: Scope,
+    clauses: Option<Clauses>,
+    /// The key ordinals of the tables met so far, by their names in lower case.
+    ordinals: BTreeMap<String, Vec<u8>>,
+}
+
+/// How a section fits.
+pub(super) struct Section {
+    /// Whether it is left out.
+    pub(super) is_left_out: bool,
+    /// The key ordinals as the table has them, if they differ.
+    pub(super) ordinals: Option<Vec<u8>>,
+    /// Whether the table has no column that the changes lack.
+    is_whole: bool,
 }
 
 /// Sees to it that every section fits the database, and makes of the bytes what SQLite can apply.
 pub(super) fn fit<'a>(
-    connection: Connection<'_>,
+    fitting: &mut Fitting<'_>,
     bytes: &'a [u8],
     records: Records<'a>,
+    is_inverted: bool,
+    limits: Limits,
+    tally: &mut Tally,
 ) -> Result<Fitted<'a>, ApplyError> {
-    let mut fitting = Fitting { connection, clauses: None, ordinals: BTreeMap::new(), edits: Vec::new() };
-    let mut flags = Flags::default();
-    let mut section: Option<&[u8]> = None;
-    let (mut updates, mut whole) = (false, true);
+    if bytes.len() as u64 > limits.bytes {
+        return Err(ApplyError::Limit { limit: Limit::Bytes, max: limits.bytes });
+    }
+    let mut edits = Edits::default();
+    let mut no_update_loop = false;
+    let mut current: Option<(&[u8], Section)> = None;
+    let (mut updates, mut changes) = (false, 0);
     for record in records {
         // each section has ordinals of its own, in their place among the bytes
-        if section.is_none_or(|ordinals| !ptr::eq(ordinals, record.key_ordinals())) {
-            whole = fitting.begin_section(&record)?;
-            section = Some(record.key_ordinals());
-            updates = false;
+        let is_same = current.as_ref().is_some_and(|(ordinals, _)| ptr::eq(*ordinals, record.key_ordinals()));
+        let section = if is_same { current.as_mut() } else { None };
+        let (_, section) = match section {
+            Some(section) => section,
+            None => {
+                let section = fitting.begin_section(&record)?;
+                tally.begin_section(record.table());
+                if let Some(ordinals) = &section.ordinals {
+                    let name = record.table().len().saturating_add(1);
+                    let header = record.column_count().saturating_add(name);
+                    edits.push(record.offset().saturating_sub(header), ordinals.len(), ordinals.clone());
+                }
+                updates = false;
+                current.insert((record.key_ordinals(), section))
+            }
+        };
+        tally.count(section.is_left_out);
+        changes += 1;
+        if changes > limits.changes {
+            return Err(ApplyError::Limit { limit: Limit::Changes, max: limits.changes });
+        }
+        if limits.value_bytes != u64::MAX && record.longest_value() as u64 > limits.value_bytes {
+            return Err(ApplyError::Limit { limit: Limit::ValueBytes, max: limits.value_bytes });
+        }
+        if section.is_left_out {
+            edits.push(record.offset(), record.byte_length(), Vec::new());
+            continue;
         }
         if record.operation() != Operation::Update {
             continue;
         }
-        if sets_nothing(&record) {
-            fitting.edits.push((record.offset(), record.byte_length(), Vec::new()));
+        if sets_nothing(&record, is_inverted) {
+            edits.push(record.offset(), record.byte_length(), Vec::new());
         }
         if !updates {
             updates = true;
-            flags.no_update_loop |= !(whole && fitting.allow_update_loop(record.table())?);
+            no_update_loop |= !(section.is_whole && fitting.allow_update_loop(record.table())?);
         }
     }
-    let edits = fitting.edits;
-    if edits.is_empty() {
-        return Ok(Fitted { bytes: Cow::Borrowed(bytes), flags });
-    }
-    let mut edited = Vec::with_capacity(bytes.len());
-    let mut done = 0;
-    for (offset, length, replacement) in edits {
-        edited.extend_from_slice(bytes.get(done..offset).unwrap_or_default());
-        edited.extend_from_slice(&replacement);
-        done = offset.saturating_add(length);
-    }
-    edited.extend_from_slice(bytes.get(done..).unwrap_or_default());
-    Ok(Fitted { bytes: Cow::Owned(edited), flags })
+    Ok(Fitted { bytes: edits.apply(bytes), no_update_loop })
 }
 
-struct Fitting<'a, 'conn> {
-    connection: Connection<'conn>,
-    clauses: Option<Clauses>,
-    /// The key ordinals of the tables met so far, by their names in lower case.
-    ordinals: BTreeMap<String, &'a [u8]>,
-    /// What to put in the place of which bytes: where they begin, how many they are.
-    edits: Vec<(usize, usize, Vec<u8>)>,
+/// What to put in the place of which bytes.
+#[derive(Default)]
+struct Edits(Vec<(usize, usize, Vec<u8>)>);
+
+impl Edits {
+    /// The bytes begin there, and are so many. Edits come in their order.
+    fn push(&mut self, offset: usize, length: usize, replacement: Vec<u8>) {
+        match self.0.last_mut() {
+            Some((start, before, last)) if last.is_empty() && replacement.is_empty() && *start + *before == offset => {
+                *before += length;
+            }
+            _ => self.0.push((offset, length, replacement)),
+        }
+    }
+
+    fn apply(self, bytes: &[u8]) -> Cow<'_, [u8]> {
+        if self.0.is_empty() {
+            return Cow::Borrowed(bytes);
+        }
+        let mut edited = Vec::with_capacity(bytes.len());
+        let mut done = 0;
+        for (offset, length, replacement) in self.0 {
+            edited.extend_from_slice(bytes.get(done..offset).unwrap_or_default());
+            edited.extend_from_slice(&replacement);
+            done = offset.saturating_add(length);
+        }
+        edited.extend_from_slice(bytes.get(done..).unwrap_or_default());
+        Cow::Owned(edited)
+    }
 }
 
-impl<'a> Fitting<'a, '_> {
+impl<'conn> Fitting<'conn> {
+    pub(super) fn new(connection: Connection<'conn>, scope: Scope) -> Self {
+        Self { connection, scope, clauses: None, ordinals: BTreeMap::new() }
+    }
+
     fn clauses(&mut self, table: &str) -> Result<&Clauses, ApplyError> {
         Ok(match &mut self.clauses {
             Some(clauses) => clauses,
@@ -81,9 +161,16 @@ impl<'a> Fitting<'a, '_> {
         })
     }
 
-    /// Compares a section, by its first record, with the table. Gives whether the table has no column that the changes lack.
-    fn begin_section(&mut self, first: &Record<'a>) -> Result<bool, ApplyError> {
+    /// Compares a section, by its first record, with the table.
+    pub(super) fn begin_section(&mut self, first: &Record<'_>) -> Result<Section, ApplyError> {
         let (connection, name, ordinals) = (self.connection, first.table(), first.key_ordinals());
+        let is_it = |table: &String| table.eq_ignore_ascii_case(name);
+        if self.scope.only.as_ref().is_some_and(|only| !only.iter().any(is_it)) {
+            if self.scope.skips_others {
+                return Ok(Section { is_left_out: true, ordinals: None, is_whole: true });
+            }
+            return Err(ApplyError::UnexpectedTable { table: name.to_string(), offset: first.offset() });
+        }
         let lower = name.to_ascii_lowercase();
         let clauses = self.clauses(name)?;
         if clauses.can_roll_back(&lower) {
@@ -91,23 +178,44 @@ impl<'a> Fitting<'a, '_> {
         }
         let live = clauses.kind(&lower).map(|kind| LiveTable::read_columns(connection, "main", name, kind));
         let live = live.transpose().map_err(reading_failed(name))?;
-        if let Some(other) = self.ordinals.insert(lower, ordinals).filter(|other| *other != ordinals) {
+        match self.ordinals.get(&lower) {
             // SQLite takes two sections of one table for one, whatever the second says of itself
-            let says = |ordinals: &[u8]| format!("{} columns with the key {ordinals:?}", ordinals.len());
-            return Err(SchemaMismatch {
-                table: name.to_string(),
-                column: None,
-                expected: says(other),
-                found: format!("{} in another section", says(ordinals)),
+            Some(other) if other != ordinals => {
+                let says = |ordinals: &[u8]| format!("{} columns with the key {ordinals:?}", ordinals.len());
+                return Err(SchemaMismatch {
+                    table: name.to_string(),
+                    column: None,
+                    expected: says(other),
+                    found: format!("{} in another section", says(ordinals)),
+                }
+                .into());
             }
-            .into());
+            Some(_) => {}
+            None => {
+                self.ordinals.insert(lower, ordinals.to_vec());
+            }
         }
         let is_whole = live.as_ref().is_none_or(|live| live.is_whole(ordinals.len()));
-        if let Fit::WithOrdinals(live) = check_section(name, ordinals, live.as_ref())? {
-            let header = ordinals.len().saturating_add(name.len()).saturating_add(1);
-            self.edits.push((first.offset().saturating_sub(header), ordinals.len(), live));
+        let ordinals = match check_section(name, ordinals, live.as_ref())? {
+            Fit::Exactly => None,
+            Fit::WithOrdinals(live) => Some(live),
+        };
+        #[cfg(feature = "derive")]
+        self.check_typed(first, live.as_ref())?;
+        Ok(Section { is_left_out: false, ordinals, is_whole })
+    }
+
+    /// Whether a table whose changes are read as rows is what they say, in the database and in the changes.
+    #[cfg(feature = "derive")]
+    fn check_typed(&self, first: &Record<'_>, live: Option<&LiveTable>) -> Result<(), ApplyError> {
+        let is_it = |table: &&&TableInfo| table.name().eq_ignore_ascii_case(first.table());
+        if let Some(table) = self.scope.typed.iter().find(is_it) {
+            check_declared(&Declared::from(*table), live, true)?;
+            table
+                .check(first.key_ordinals())
+                .map_err(|(column, kind)| ApplyError::Decode(DecodeError::of_table(first, column, kind)))?;
         }
-        Ok(is_whole)
+        Ok(())
     }
 
     fn allow_update_loop(&mut self, table: &str) -> Result<bool, ApplyError> {
@@ -117,7 +225,7 @@ impl<'a> Fitting<'a, '_> {
     }
 }
 
-fn reading_failed(table: &str) -> impl FnOnce(Failure) -> ApplyError + use<'_> {
+pub(super) fn reading_failed(table: &str) -> impl FnOnce(Failure) -> ApplyError + use<'_> {
     |failure| ApplyError::Sqlite {
         operation: "reading the schema",
         table: Some(table.to_string()),
@@ -127,6 +235,7 @@ fn reading_failed(table: &str) -> impl FnOnce(Failure) -> ApplyError + use<'_> {
 
 /// Whether an UPDATE sets no column outside the key. SQLite writes such where a key changed to an equal one, beside an INSERT
 /// of the row with its new key, and then fails to apply them.
-fn sets_nothing(update: &Record<'_>) -> bool {
-    update.new_values().zip(update.key_ordinals()).all(|(value, place)| value.is_none() || *place != 0)
+pub(super) fn sets_nothing(update: &Record<'_>, is_inverted: bool) -> bool {
+    let values = if is_inverted { update.old_values() } else { update.new_values() };
+    values.zip(update.key_ordinals()).all(|(value, place)| value.is_none() || *place != 0)
 }

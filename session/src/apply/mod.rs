@@ -1,176 +1,498 @@
-//! Applying changesets and patchsets, with conflicts decided by their kind.
+//! Applying changesets and patchsets.
+//!
+//! - [`Apply`]: what is to be applied and how; [`input`]: what can be
+//! - [`conflict`]: conflicts by their kind; [`typed`]: with the change as a value
+//! - [`fit`](mod@fit): what must hold before SQLite sees a change, with [`clauses`]; [`feed`]: the same for streams
+//! - [`run`]: what SQLite asks meanwhile; [`current`]: the rows in the way; [`tally`] and [`report`]: what came of it
 
 mod clauses;
+mod conflict;
+mod current;
+mod feed;
 mod fit;
+mod input;
+mod report;
+mod run;
+mod tally;
+#[cfg(feature = "derive")]
+mod typed;
 
+use std::boxed::Box;
+use std::marker::PhantomData;
+use std::ops::ControlFlow;
+use std::string::String;
 use std::vec::Vec;
 
 use diesel::SqliteConnection;
 
-use self::fit::fit;
+pub use self::conflict::{ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, ForeignKeyViolation};
+pub use self::feed::Progress;
+pub use self::input::{ApplyFormat, ApplyInput, ChangesetInput, PatchsetInput};
+pub use self::report::{ApplyReport, RebaseData, TableReport};
+#[cfg(feature = "derive")]
+pub use self::typed::{
+    AppliedTable, Conflict, ConstraintConflict, Decision, NotFoundConflict, RowConflict, TypedChange, TypedFormat,
+};
+
+use self::current::CurrentRows;
+use self::feed::Feed;
+use self::fit::{Fitting, Scope, fit};
+use self::input::Input;
+use self::run::{Rules, Run};
+use self::tally::Tally;
+#[cfg(feature = "derive")]
+use self::typed::TableRules;
 use crate::error::ApplyError;
-use crate::ffi::apply::{ApplyFailure, apply};
-use crate::ffi::handle::with_handle;
+use crate::ffi::apply::{CAN_FILTER, Ended, Input as RawInput, Options, apply};
+use crate::ffi::handle::{Handle, with_handle};
 use crate::ffi::statement::Connection;
-use crate::wire::{Changeset, ChangesetRef, ParseError, Patchset, PatchsetRef, Records};
+#[cfg(feature = "derive")]
+use crate::typed::{TableInfo, Tracked, TrackedSet};
+use crate::wire::raw::Limits;
+use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 
-/// What kept a change from being applied, in
-/// [SQLite's terms](https://www.sqlite.org/session/c_changeset_conflict.html).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ConflictType {
-    /// An UPDATE or DELETE of a changeset finds the row, but with other data than was recorded. Takes `Replace`.
-    Data,
-    /// An UPDATE or DELETE finds no row with that key.
-    NotFound,
-    /// An INSERT finds a row with that key. Takes `Replace`.
-    Conflict,
-    /// The change would break a constraint other than the key's: UNIQUE, NOT NULL, CHECK, or one of a trigger's.
-    Constraint,
-    /// After everything has been applied, foreign keys are broken. Asked once; `Omit` keeps it so, if the transaction can be
-    /// committed at all.
-    ForeignKey,
+/// Changes that are about to be applied to the `main` database, and how: from
+/// [`SqliteSessionExt::apply`](crate::SqliteSessionExt::apply). Nothing is done until [`run`](Self::run).
+///
+/// ```
+/// use diesel::prelude::*;
+/// use diesel_sqlite_session::{Change, Changeset, Conflict, SqliteSessionExt, Tracked};
+///
+/// diesel::table! {
+///     users (id) {
+///         id -> Integer,
+///         name -> Text,
+///     }
+/// }
+///
+/// #[derive(Debug, Insertable, Tracked)]
+/// #[diesel(table_name = users)]
+/// pub struct User {
+///     id: i32,
+///     name: String,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut replica = SqliteConnection::establish(":memory:")?;
+/// diesel::sql_query("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL)").execute(&mut replica)?;
+/// diesel::insert_into(users::table).values(User { id: 1, name: "Ada".into() }).execute(&mut replica)?;
+///
+/// let (ada, bob) = (User { id: 1, name: "Ada Lovelace".into() }, User { id: 2, name: "Bob".into() });
+/// let changeset = Changeset::builder().insert(&ada).insert(&bob).build()?;
+/// let report = replica
+///     .apply(&changeset)
+///     .on_conflict::<users::table>(|conflict| match conflict {
+///         // Ada is there already: the longer name wins
+///         Conflict::Conflict(c) => match c.change() {
+///             Change::Insert(new) if new.name.len() > c.current().name.len() => c.replace(),
+///             _ => c.omit(),
+///         },
+///         Conflict::Data(c) => c.abort(),
+///         Conflict::NotFound(c) => c.abort(),
+///         Conflict::Constraint(c) => c.abort(),
+///     })
+///     .run()?;
+/// assert_eq!((report.applied(), report.replaced()), (1, 1));
+/// assert_eq!(users::table.select(users::name).first::<String>(&mut replica)?, "Ada Lovelace");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What comes first
+///
+/// The changes have been checked, or are checked as they are read. Before anything is written they are compared with the
+/// database: a table that is not there, has too few columns or another key is
+/// [`SchemaMismatch`](ApplyError::SchemaMismatch). If a handler or filter is given for a table, its `table!` must agree with it too. A
+/// stream is compared section by section, as it comes.
+///
+/// Whatever goes wrong, nothing of the changes stays, unless [`without_savepoint`](Self::without_savepoint) is used. In a
+/// transaction, what was done in it before is kept.
+///
+/// # Who decides
+///
+/// A conflict goes to the handler of its table, else to that of [`otherwise`](Self::otherwise); without one it ends the apply with
+/// [`ConflictAborted`](ApplyError::ConflictAborted). [`Conflict`](crate::Conflict) says when each kind happens and what a handler may
+/// rely on.
+///
+/// # What happens unasked
+///
+/// - A table's own `ON CONFLICT IGNORE`, `REPLACE` and `FAIL`, and `RAISE(IGNORE)` in its triggers, act before SQLite sees a conflict.
+/// - Triggers of the database fire, and its foreign key actions act, also where what they did on the source is among the
+///   changes: [`ignore_noops`](Self::ignore_noops) passes over what has been done already,
+///   [`without_foreign_key_actions`](Self::without_foreign_key_actions) keeps foreign keys from acting.
+/// - An UPDATE that does nothing but put an [equal key](crate::wire#changes) in the place of another, which SQLite cannot apply, is
+///   left out; the INSERT that SQLite records beside it is a [`ConflictType::Conflict`].
+/// - UPDATEs that are in each other's way, as where two rows exchange unique values, are made by deleting a row and inserting
+///   it again (SQLite 3.53 and later), unless that could do more: where the table has triggers or more columns than the
+///   changes, the database has foreign keys and they are on, another schema has a table of the same name, or the changes are a
+///   stream. There they are [`ConflictType::Constraint`].
+/// - Text is applied as it is, also where it is not UTF-8. A collation that was registered through Diesel ends the process when
+///   it is given such text: for bytes from strangers, look at [`Value::as_str`](crate::Value::as_str) of what goes into columns
+///   with one.
+/// - While applying, SQLite sets [`defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys), and leaves it
+///   off.
+#[must_use = "nothing is applied until `run` is called"]
+pub struct Apply<'a, F: ApplyFormat> {
+    connection: &'a mut SqliteConnection,
+    input: Input<'a>,
+    scope: Scope,
+    rules: Rules<'a>,
+    limits: Limits,
+    options: Options,
+    format: PhantomData<fn() -> F>,
 }
 
-impl ConflictType {
-    /// SQLite's number for it: `SQLITE_CHANGESET_DATA` is 1, and so on.
-    pub const fn to_raw(self) -> i32 {
-        match self {
-            Self::Data => 1,
-            Self::NotFound => 2,
-            Self::Conflict => 3,
-            Self::Constraint => 4,
-            Self::ForeignKey => 5,
-        }
-    }
-
-    pub(crate) const fn from_raw(raw: i32) -> Option<Self> {
-        match raw {
-            1 => Some(Self::Data),
-            2 => Some(Self::NotFound),
-            3 => Some(Self::Conflict),
-            4 => Some(Self::Constraint),
-            5 => Some(Self::ForeignKey),
-            _ => None,
-        }
-    }
-
-    /// Whether [`ConflictAction::Replace`] is an answer to it.
-    pub const fn takes_replace(self) -> bool {
-        matches!(self, Self::Data | Self::Conflict)
+impl<F: ApplyFormat> std::fmt::Debug for Apply<'_, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Apply").field("format", &F::FORMAT).finish_non_exhaustive()
     }
 }
 
-/// What to do about a conflict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ConflictAction {
-    /// Leaves this change out and goes on. After `Replace` the row that was in the way is gone already: see there.
-    Omit,
-    /// Makes the change all the same, over the row that is in the way. For [`ConflictType::Data`] and
-    /// [`ConflictType::Conflict`] alone.
+impl<'a, F: ApplyFormat> Apply<'a, F> {
+    pub(crate) fn new(connection: &'a mut SqliteConnection, input: Input<'a>) -> Self {
+        let options = Options { rebase: true, ..Options::default() };
+        let (scope, rules, limits) = (Scope::default(), Rules::default(), Limits::default());
+        Self { connection, input, scope, rules, limits, options, format: PhantomData }
+    }
+
+    /// Refuses changes of other tables than those of the set, with [`ApplyError::UnexpectedTable`], before anything is written.
+    /// With [`skip_other_tables`](Self::skip_other_tables) they are left out instead. Several sets add up.
     ///
-    /// For a [`Conflict`](ConflictType::Conflict) SQLite deletes that row and inserts the new one. So triggers fire and foreign
-    /// key actions act as on a DELETE, children under `ON DELETE CASCADE` are deleted, and columns that the changes lack get
-    /// their defaults. Should the new row break a constraint, the next question about it is a
-    /// [`Constraint`](ConflictType::Constraint); to answer that with `Omit` leaves neither row.
-    Replace,
-    /// Undoes everything that was applied and ends with [`ApplyError::ConflictAborted`].
-    Abort,
+    /// The database's own triggers and foreign key actions can still change other tables.
+    #[cfg(feature = "derive")]
+    pub fn only<S: TrackedSet>(self) -> Self {
+        self.only_tables(S::TABLES.iter().map(|table| table.name()))
+    }
+
+    /// As [`only`](Apply::only), by the names of the tables.
+    pub fn only_tables<T: Into<String>>(mut self, tables: impl IntoIterator<Item = T>) -> Self {
+        self.scope.only.get_or_insert_default().extend(tables.into_iter().map(Into::into));
+        self
+    }
+
+    /// Leaves out the changes of tables that [`only`](Apply::only) does not name. The report counts them as
+    /// [left out](ApplyReport::left_out).
+    pub fn skip_other_tables(mut self) -> Self {
+        self.scope.skips_others = true;
+        self
+    }
+
+    /// Decides the conflicts of tables that have no handler of their own, and of foreign keys if they have none, by their
+    /// kind.
+    ///
+    /// ```
+    /// # use diesel_sqlite_session::{ApplyError, Changeset, ConflictAction, ConflictType, SqliteSessionExt};
+    /// # fn apply(conn: &mut diesel::SqliteConnection, changeset: &Changeset) -> Result<(), ApplyError> {
+    /// conn.apply(changeset)
+    ///     .otherwise(|kind| match kind {
+    ///         ConflictType::Data | ConflictType::Conflict => ConflictAction::Replace,
+    ///         ConflictType::NotFound => ConflictAction::Omit,
+    ///         ConflictType::Constraint | ConflictType::ForeignKey => ConflictAction::Abort,
+    ///     })
+    ///     .run()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn otherwise(mut self, handler: impl FnMut(ConflictType) -> ConflictAction + 'a) -> Self {
+        self.rules.otherwise = Some(Box::new(handler));
+        self
+    }
+
+    /// Decides what becomes of foreign keys that are broken after everything has been applied. It is asked once. Without it, and
+    /// without [`otherwise`](Self::otherwise), they end the apply with [`ApplyError::ForeignKeyViolations`].
+    ///
+    /// ```
+    /// # use diesel_sqlite_session::{ApplyError, Changeset, SqliteSessionExt};
+    /// # fn apply(conn: &mut diesel::SqliteConnection, changeset: &Changeset) -> Result<(), ApplyError> {
+    /// conn.apply(changeset)
+    ///     .on_foreign_keys(|broken| {
+    ///         for row in broken.rows() {
+    ///             eprintln!("{row}");
+    ///         }
+    ///         broken.abort()
+    ///     })
+    ///     .run()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_foreign_keys(mut self, handler: impl FnMut(&ForeignKeyConflict) -> ForeignKeyDecision + 'a) -> Self {
+        self.rules.on_foreign_keys = Some(Box::new(handler));
+        self
+    }
+
+    /// Passes over conflicts where the database is already as the change would make it: a DELETE of a row that is not there, an
+    /// UPDATE to the values that are there, an INSERT of the very row. They count as [applied](ApplyReport::applied).
+    /// `SQLITE_CHANGESETAPPLY_IGNORENOOP`.
+    pub fn ignore_noops(mut self) -> Self {
+        self.options.ignore_noops = true;
+        self
+    }
+
+    /// Keeps foreign keys from acting: `ON DELETE CASCADE` and the others do nothing, as what they did on the source is among the
+    /// changes. They are checked at the end all the same. `SQLITE_CHANGESETAPPLY_FKNOACTION`.
+    pub fn without_foreign_key_actions(mut self) -> Self {
+        self.options.no_foreign_key_actions = true;
+        self
+    }
+
+    /// Makes UPDATEs that are in each other's way conflicts everywhere. `SQLITE_CHANGESETAPPLY_NOUPDATELOOP`.
+    pub fn without_update_loop(mut self) -> Self {
+        self.options.no_update_loop = true;
+        self
+    }
+
+    /// Takes no savepoint: inside a transaction that is rolled back if applying fails, it is one too many. What a failed apply
+    /// has done stays in the transaction. Outside of one, [`run`](Self::run) answers
+    /// [`NoTransaction`](ApplyError::NoTransaction). `SQLITE_CHANGESETAPPLY_NOSAVEPOINT`.
+    pub fn without_savepoint(mut self) -> Self {
+        self.options.no_savepoint = true;
+        self
+    }
+
+    /// Refuses more bytes than this, with [`ApplyError::Limit`]. Of a stream no more are read.
+    pub fn max_bytes(mut self, max: u64) -> Self {
+        self.limits.bytes = max;
+        self
+    }
+
+    /// Refuses more changes than this, with [`ApplyError::Limit`].
+    pub fn max_changes(mut self, max: u64) -> Self {
+        self.limits.changes = max;
+        self
+    }
+
+    /// Refuses a text or blob of more bytes than this, with [`ApplyError::Limit`]. Of a stream it is not read.
+    pub fn max_value_bytes(mut self, max: u64) -> Self {
+        self.limits.value_bytes = max;
+        self
+    }
+
+    /// Is told how far it has come: before the first change, and then after every 16 KiB or so. `Break` ends the apply with
+    /// [`ApplyError::Cancelled`], and undoes it.
+    ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// # use std::sync::atomic::{AtomicBool, Ordering};
+    /// # use diesel_sqlite_session::{ApplyError, Changeset, SqliteSessionExt};
+    /// # fn apply(conn: &mut diesel::SqliteConnection, changeset: &Changeset, stop: &AtomicBool) -> Result<(), ApplyError> {
+    /// conn.apply(changeset)
+    ///     .on_progress(|progress| {
+    ///         println!("{} changes", progress.changes);
+    ///         if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    ///     })
+    ///     .run()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_progress(mut self, progress: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
+        self.rules.on_progress = Some(Box::new(progress));
+        self
+    }
+
+    /// Applies the changes.
+    ///
+    /// # Errors
+    ///
+    /// See [`ApplyError`].
+    pub fn run(self) -> Result<ApplyReport, ApplyError> {
+        let Self { connection, input, scope, mut rules, limits, options, .. } = self;
+        let how = How { scope, limits, options, format: F::FORMAT, counts: true };
+        with_handle(connection, |handle| run(handle, input, how, &mut rules))?
+    }
 }
 
-mod sealed {
-    pub trait Sealed {}
+impl Apply<'_, Changeset> {
+    /// Applies the inverse of the changeset, which undoes it: handlers and filters are given the inverse changes.
+    /// `SQLITE_CHANGESETAPPLY_INVERT`; [`Changeset::invert`] makes the same as a changeset of its own.
+    pub fn inverted(mut self) -> Self {
+        self.options.invert = true;
+        self
+    }
 }
 
-/// What can be applied as a changeset: a [`Changeset`], a [`ChangesetRef`], or bytes, which are checked first.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a changeset",
-    label = "expected a `Changeset`, a `ChangesetRef` or bytes",
-    note = "a `Patchset` is applied with `apply_patchset`"
-)]
-pub trait ChangesetInput: sealed::Sealed {
-    #[doc(hidden)]
-    fn checked(&self) -> Result<ChangesetRef<'_>, ParseError>;
+#[cfg(feature = "derive")]
+impl<'a, F: TypedFormat> Apply<'a, F> {
+    /// Decides the conflicts of one table. A second handler of the same table takes the place of the first.
+    ///
+    /// The handler is given the change as a typed value, and the row that is in the way where there is one: see [`Conflict`].
+    pub fn on_conflict<T: AppliedTable>(
+        self,
+        mut handler: impl for<'c> FnMut(Conflict<'c, F::Change<T>>) -> Decision<'c> + 'a,
+    ) -> Self {
+        self.on_conflict_of::<T>(move |conflict| Ok(handler(conflict)))
+    }
+
+    /// As [`on_conflict`](Self::on_conflict), with a handler that can fail: the apply is then undone, and the error is in
+    /// [`ApplyError::Handler`].
+    ///
+    /// ```
+    /// # use diesel_sqlite_session::{Changeset, Conflict, ApplyError, SqliteSessionExt, Tracked};
+    /// # diesel::table! {
+    /// #     users (id) {
+    /// #         id -> Integer,
+    /// #     }
+    /// # }
+    /// # #[derive(Debug, Tracked)]
+    /// # #[diesel(table_name = users)]
+    /// # pub struct User {
+    /// #     id: i32,
+    /// # }
+    /// # fn apply(conn: &mut diesel::SqliteConnection, changeset: &Changeset) -> Result<(), ApplyError> {
+    /// conn.apply(changeset)
+    ///     .try_on_conflict::<users::table, _>(|conflict| match conflict {
+    ///         Conflict::Data(c) => Ok(c.replace()),
+    ///         other => Err(format!("{other:?}")),
+    ///     })
+    ///     .run()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_on_conflict<T: AppliedTable, E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        self,
+        mut handler: impl for<'c> FnMut(Conflict<'c, F::Change<T>>) -> Result<Decision<'c>, E> + 'a,
+    ) -> Self {
+        self.on_conflict_of::<T>(move |conflict| handler(conflict).map_err(|error| ApplyError::Handler(error.into())))
+    }
+
+    fn on_conflict_of<T: AppliedTable>(
+        mut self,
+        handler: impl for<'c> FnMut(Conflict<'c, F::Change<T>>) -> Result<Decision<'c>, ApplyError> + 'a,
+    ) -> Self {
+        self.rules_of::<T>().on_conflict = Some(typed::on_conflict::<F, T>(handler));
+        self
+    }
+
+    /// Decides which changes of one table to make at all. A second filter of the same table takes the place of the first.
+    ///
+    /// The filter is given each change, and the row of the database with its key, if there is one, as it is just before the
+    /// change would be made: an UPDATE leaves out the columns that it does not change, and a patchset's DELETE holds the key
+    /// alone. What it refuses the report counts as [left out](ApplyReport::left_out). What a trigger of the database does is not
+    /// asked about.
+    ///
+    /// This takes SQLite 3.51 or later; [`run`](Self::run) answers [`ApplyError::CannotFilter`] where the library is older.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{ApplyError, ApplyReport, Change, Changeset, SqliteSessionExt, Tracked};
+    ///
+    /// diesel::table! {
+    ///     notes (id) {
+    ///         id -> Integer,
+    ///         tenant -> Integer,
+    ///         text -> Text,
+    ///     }
+    /// }
+    ///
+    /// #[derive(Debug, Tracked)]
+    /// #[diesel(table_name = notes)]
+    /// pub struct Note {
+    ///     id: i32,
+    ///     tenant: i32,
+    ///     text: String,
+    /// }
+    ///
+    /// # #[allow(dead_code)]
+    /// /// Takes what a tenant does with its own notes.
+    /// fn take(conn: &mut diesel::SqliteConnection, theirs: &Changeset, tenant: i32) -> Result<ApplyReport, ApplyError> {
+    ///     conn.apply(theirs)
+    ///         .only::<Change<notes::table>>()
+    ///         .filter::<notes::table>(|change, current| {
+    ///             // the row that is there is the tenant's, and so is what the change makes of it
+    ///             current.is_none_or(|note| note.tenant == tenant)
+    ///                 && match change {
+    ///                     Change::Insert(note) => note.tenant == tenant,
+    ///                     Change::Update(note) => note.tenant.changed().is_none(),
+    ///                     Change::Delete(_) => true,
+    ///                 }
+    ///         })
+    ///         .run()
+    /// }
+    /// ```
+    pub fn filter<T: AppliedTable>(mut self, filter: impl FnMut(&F::Change<T>, Option<&T::Row>) -> bool + 'a) -> Self {
+        self.rules_of::<T>().filter = Some(typed::filter::<F, T>(filter));
+        self.options.filter = true;
+        self
+    }
+
+    fn rules_of<T: Tracked>(&mut self) -> &mut TableRules<'a> {
+        let table: &'static TableInfo = &T::TABLE;
+        let tables = &mut self.rules.tables;
+        let is_it = |rules: &TableRules<'_>| rules.table.name().eq_ignore_ascii_case(table.name());
+        let place = tables.iter().position(is_it).unwrap_or_else(|| {
+            tables.push(TableRules { table, on_conflict: None, filter: None });
+            tables.len() - 1
+        });
+        self.scope.typed.push(table);
+        &mut tables[place]
+    }
 }
 
-/// What can be applied as a patchset: a [`Patchset`], a [`PatchsetRef`], or bytes, which are checked first.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a patchset",
-    label = "expected a `Patchset`, a `PatchsetRef` or bytes",
-    note = "a `Changeset` is applied with `apply_changeset`"
-)]
-pub trait PatchsetInput: sealed::Sealed {
-    #[doc(hidden)]
-    fn checked(&self) -> Result<PatchsetRef<'_>, ParseError>;
+/// How changes are applied.
+struct How {
+    scope: Scope,
+    limits: Limits,
+    options: Options,
+    format: Format,
+    counts: bool,
 }
 
-macro_rules! inputs {
-    ($Owned:ident, $Borrowed:ident, $Input:ident) => {
-        impl sealed::Sealed for $Owned {}
-        impl $Input for $Owned {
-            fn checked(&self) -> Result<$Borrowed<'_>, ParseError> {
-                Ok(self.as_borrowed())
-            }
-        }
-
-        impl sealed::Sealed for $Borrowed<'_> {}
-        impl $Input for $Borrowed<'_> {
-            fn checked(&self) -> Result<$Borrowed<'_>, ParseError> {
-                Ok(*self)
-            }
-        }
-
-        impl $Input for [u8] {
-            fn checked(&self) -> Result<$Borrowed<'_>, ParseError> {
-                $Borrowed::parse(self)
-            }
-        }
-
-        impl<const N: usize> $Input for [u8; N] {
-            fn checked(&self) -> Result<$Borrowed<'_>, ParseError> {
-                $Borrowed::parse(self)
-            }
-        }
-
-        impl $Input for Vec<u8> {
-            fn checked(&self) -> Result<$Borrowed<'_>, ParseError> {
-                $Borrowed::parse(self)
-            }
-        }
-
-        impl<T: $Input + ?Sized> $Input for &T {
-            fn checked(&self) -> Result<$Borrowed<'_>, ParseError> {
-                (**self).checked()
-            }
-        }
-    };
-}
-
-impl sealed::Sealed for [u8] {}
-impl<const N: usize> sealed::Sealed for [u8; N] {}
-impl sealed::Sealed for Vec<u8> {}
-impl<T: sealed::Sealed + ?Sized> sealed::Sealed for &T {}
-inputs!(Changeset, ChangesetRef, ChangesetInput);
-inputs!(Patchset, PatchsetRef, PatchsetInput);
-
-/// Applies checked changes.
-pub(crate) fn run(
+/// Applies checked changes, with conflicts decided by their kind alone.
+pub(crate) fn run_by_kind(
     connection: &mut SqliteConnection,
     bytes: &[u8],
     records: Records<'_>,
+    format: Format,
     handler: &mut dyn FnMut(ConflictType) -> ConflictAction,
 ) -> Result<(), ApplyError> {
-    with_handle(connection, |handle| {
-        let fitted = fit(Connection::from(handle), bytes, records)?;
-        apply(handle, &fitted.bytes, fitted.flags, handler).map_err(|failure| match failure {
-            ApplyFailure::Aborted => ApplyError::ConflictAborted,
-            ApplyFailure::Panicked => ApplyError::ConflictHandlerPanicked,
-            ApplyFailure::IllegalReplace { conflict, table } => ApplyError::IllegalReplace { conflict, table },
-            ApplyFailure::RolledBack { table } => ApplyError::RolledBack { table },
-            ApplyFailure::TooLarge => ApplyError::TooLarge,
-            ApplyFailure::Busy => ApplyError::Busy,
-            ApplyFailure::Sqlite { failure, table } => {
-                ApplyError::Sqlite { operation: "applying", table, error: failure.into() }
+    let mut rules = Rules { otherwise: Some(Box::new(handler)), ..Rules::default() };
+    let (scope, limits, options) = (Scope::default(), Limits::default(), Options::default());
+    let how = How { scope, limits, options, format, counts: false };
+    with_handle(connection, |handle| run(handle, Input::Bytes(bytes, records), how, &mut rules))?.map(|_| ())
+}
+
+fn run(handle: Handle<'_>, input: Input<'_>, how: How, rules: &mut Rules<'_>) -> Result<ApplyReport, ApplyError> {
+    let How { scope, limits, mut options, format, counts } = how;
+    if options.filter && !CAN_FILTER {
+        return Err(ApplyError::CannotFilter);
+    }
+    if options.no_savepoint && !handle.is_in_transaction() {
+        return Err(ApplyError::NoTransaction);
+    }
+    let connection = Connection::from(handle);
+    let mut tally = Tally::default();
+    let mut fitting = Fitting::new(connection, scope);
+    let fitted;
+    let (input, feed) = match input {
+        Input::Bytes(bytes, records) => {
+            fitted = fit(&mut fitting, bytes, records, options.invert, limits, &mut tally)?;
+            options.no_update_loop |= fitted.no_update_loop;
+            // a C `int` counts no more
+            let is_large = i32::try_from(fitted.bytes.len()).is_err();
+            if is_large || rules.on_progress.is_some() {
+                let records = match format {
+                    Format::Changeset => ChangesetRef::parse(&fitted.bytes)?.records(),
+                    Format::Patchset => PatchsetRef::parse(&fitted.bytes)?.records(),
+                };
+                (RawInput::Stream, Some(Feed::of_bytes(&fitted.bytes, records, format)))
+            } else {
+                (RawInput::Bytes(&fitted.bytes), None)
             }
-        })
-    })?
+        }
+        Input::Stream(mut source) => {
+            source.limit(limits);
+            // which tables will come is not known
+            options.no_update_loop = true;
+            (RawInput::Stream, Some(Feed::of_stream(source, fitting, format, options.invert)))
+        }
+    };
+    let rows = CurrentRows::new(connection);
+    let (change, row) = (Vec::new(), Vec::new());
+    let mut run = Run { connection, rules, format, counts, tally, rows, feed, change, row };
+    let rebase_data = apply(handle, input, options, &mut run).map_err(|ended| match ended {
+        Ended::Stopped(error) => error,
+        Ended::Panicked => ApplyError::ConflictHandlerPanicked,
+        Ended::RolledBack { table } => ApplyError::RolledBack { table },
+        Ended::Busy => ApplyError::Busy,
+        Ended::Sqlite { failure, table } => ApplyError::Sqlite { operation: "applying", table, error: failure.into() },
+    })?;
+    Ok(ApplyReport::new(run.tally.into_reports(), rebase_data))
 }

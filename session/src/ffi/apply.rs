@@ -1,155 +1,495 @@
-//! `sqlite3changeset_apply` with a Rust closure as its conflict handler.
+//! `sqlite3changeset_apply` in its variants, with a [`Judge`] in Rust to decide.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
-use std::ptr;
+use core::marker::PhantomData;
+use std::borrow::Cow;
+use std::ptr::{self, NonNull};
 use std::string::String;
+use std::vec::Vec;
 
 use super::handle::Handle;
 use super::registry::Registry;
-use super::sys::{self, sqlite3, sqlite3_changeset_iter};
+use super::statement::{RowValues, Statement};
+use super::sys::{self, sqlite3, sqlite3_changeset_iter, sqlite3_value};
+use super::value::{Held, NoMemory, held_bytes};
 use super::{Failure, callback};
 use crate::apply::{ConflictAction, ConflictType};
+use crate::wire::raw::{write_change, write_header, write_value};
+use crate::wire::{Format, Operation};
+
+/// Decides, while SQLite applies. An error ends the apply, which leaves nothing behind; a panic does so too.
+pub(crate) trait Judge {
+    /// Why it ends the apply.
+    type Stop;
+
+    /// The changes that follow are of this table.
+    fn begin_table(&mut self, table: &str);
+
+    /// What is to become of a change that cannot be made as it is.
+    fn conflict(&mut self, conflict: ConflictType, change: &Applied<'_>) -> Result<ConflictAction, Self::Stop>;
+
+    /// Whether broken foreign keys may stay so. SQLite says that there are some, but not how many.
+    fn foreign_keys(&mut self) -> Result<(), Self::Stop>;
+
+    /// Whether a change is to be made at all. Asked only if [`Options::filter`] is set.
+    fn takes(&mut self, change: &Applied<'_>) -> Result<bool, Self::Stop>;
+
+    /// The next bytes of a streamed input, at most so many; none at its end.
+    fn read(&mut self, most: usize) -> Result<&[u8], Self::Stop>;
+}
 
 /// Why an apply came to nothing.
-pub(crate) enum ApplyFailure {
-    /// The handler answered [`ConflictAction::Abort`].
-    Aborted,
-    /// The handler panicked.
+pub(crate) enum Ended<S> {
+    /// The judge ended it.
+    Stopped(S),
+    /// The judge panicked.
     Panicked,
-    /// The handler answered [`ConflictAction::Replace`] where SQLite does not take it.
-    IllegalReplace { conflict: ConflictType, table: Option<String> },
     /// A constraint or trigger rolled the transaction back in the midst.
     RolledBack { table: Option<String> },
-    /// More bytes than C's `int` counts.
-    TooLarge,
     /// Inside a callback of the same connection.
     Busy,
     /// SQLite failed.
     Sqlite { failure: Failure, table: Option<String> },
 }
 
-struct Context<'a> {
-    db: *mut sqlite3,
-    handler: &'a mut dyn FnMut(ConflictType) -> ConflictAction,
-    /// The table whose changes are being applied.
-    table: Option<String>,
-    /// Why the handler ended it.
-    end: Option<End>,
+/// What is to be applied. It has been checked by `wire`, or will be before it is given.
+#[derive(Clone, Copy)]
+pub(crate) enum Input<'a> {
+    Bytes(&'a [u8]),
+    /// What the judge [reads](Judge::read).
+    Stream,
 }
 
-enum End {
-    Aborted,
-    Panicked,
-    IllegalReplace(ConflictType),
-    RolledBack,
-}
-
-impl Context<'_> {
-    /// Whether the savepoint of the apply is gone.
-    fn is_rolled_back(&mut self) -> bool {
-        // SAFETY: the connection is open: SQLite is applying to it.
-        let gone = unsafe { sys::sqlite3_get_autocommit(self.db) } != 0;
-        if gone && self.end.is_none() {
-            self.end = Some(End::RolledBack);
-        }
-        gone
-    }
-}
-
-/// SQLite's options of applying.
+/// SQLite's [options](https://www.sqlite.org/session/c_changesetapply_fknoaction.html) of applying, and what is asked besides.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Flags {
+pub(crate) struct Options {
+    /// The inverse is applied. For changesets alone.
+    pub(crate) invert: bool,
+    /// There is no savepoint, so that a failed apply is not undone.
+    pub(crate) no_savepoint: bool,
+    /// What has been done already is no conflict.
+    pub(crate) ignore_noops: bool,
+    /// Foreign keys are checked, but do nothing of themselves.
+    pub(crate) no_foreign_key_actions: bool,
     /// UPDATEs that are in each other's way are conflicts, and not resolved by deleting a row and inserting it again. Older
     /// libraries do not know that and do not resolve them.
     pub(crate) no_update_loop: bool,
+    /// The judge is asked about each change.
+    pub(crate) filter: bool,
+    /// Rebase data are wanted.
+    pub(crate) rebase: bool,
 }
 
-/// Applies bytes that `wire` has checked to the `main` database.
-pub(crate) fn apply(
+impl Options {
+    fn flags(self) -> c_int {
+        [
+            (self.invert, sys::CHANGESETAPPLY_INVERT),
+            (self.ignore_noops, sys::CHANGESETAPPLY_IGNORENOOP),
+            (self.no_foreign_key_actions, sys::CHANGESETAPPLY_FKNOACTION),
+            (self.no_update_loop, sys::CHANGESETAPPLY_NOUPDATELOOP),
+        ]
+        .into_iter()
+        .fold(sys::CHANGESETAPPLY_NOSAVEPOINT, |flags, (is_set, flag)| if is_set { flags | flag } else { flags })
+    }
+}
+
+/// Whether the library can ask about each change.
+pub(crate) const CAN_FILTER: bool = cfg!(apply_v3);
+
+struct Context<'a, J: Judge> {
+    db: *mut sqlite3,
+    judge: &'a mut J,
+    /// The table whose changes are being applied.
+    table: Option<String>,
+    /// Why it is to end.
+    end: Option<End<J::Stop>>,
+}
+
+enum End<S> {
+    Stopped(S),
+    Panicked,
+    RolledBack,
+    /// SQLite asks what it never should.
+    Unknown,
+}
+
+impl<J: Judge> Context<'_, J> {
+    /// Calls the judge, unless the apply is to end. Without an answer it is.
+    fn ask<R>(&mut self, question: impl FnOnce(&mut J) -> Result<R, J::Stop>) -> Option<R> {
+        // SAFETY: the connection is open: SQLite is applying to it.
+        if unsafe { sys::sqlite3_get_autocommit(self.db) } != 0 && self.end.is_none() {
+            // the savepoint is gone, and with it the transaction
+            self.end = Some(End::RolledBack);
+        }
+        if self.end.is_some() {
+            return None;
+        }
+        match callback::run(self.db, || question(self.judge)) {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(stop)) => self.end = Some(End::Stopped(stop)),
+            Err(payload) => {
+                callback::discard(payload);
+                self.end = Some(End::Panicked);
+            }
+        }
+        None
+    }
+
+    fn begin_table(&mut self, table: &str) {
+        self.table = Some(table.into());
+        self.ask(|judge| {
+            judge.begin_table(table);
+            Ok(())
+        });
+    }
+}
+
+/// Applies changes to the `main` database. Gives the rebase data, if there are any and they are wanted.
+pub(crate) fn apply<J: Judge>(
     handle: Handle<'_>,
-    bytes: &[u8],
-    flags: Flags,
-    handler: &mut dyn FnMut(ConflictType) -> ConflictAction,
-) -> Result<(), ApplyFailure> {
+    input: Input<'_>,
+    options: Options,
+    judge: &mut J,
+) -> Result<Vec<u8>, Ended<J::Stop>> {
     let db = handle.as_ptr();
     if callback::is_inside(db) {
-        return Err(ApplyFailure::Busy);
+        return Err(Ended::Busy);
     }
-    let Ok(size) = c_int::try_from(bytes.len()) else {
-        return Err(ApplyFailure::TooLarge);
-    };
     // functions of the connection's may be called, by triggers
     let _inside = callback::enter(db);
     let _untraced = handle.registry().map(Registry::untraced);
     // SAFETY: the connection is open.
     let in_transaction = unsafe { sys::sqlite3_get_autocommit(db) } == 0;
-    let mut context = Context { db, handler, table: None, end: None };
-    // SAFETY: the connection is open and borrowed. The length is that of `bytes`, which SQLite only reads, though it asks for
-    // a mutable pointer. The functions have the types that SQLite calls, with a pointer to `context`, to which nothing else
-    // refers until the call is over. No rebase data is asked for.
-    let code = unsafe {
-        sys::sqlite3changeset_apply_v2(
-            db,
-            size,
-            bytes.as_ptr().cast_mut().cast(),
-            Some(begin_table),
-            Some(resolve),
-            (&raw mut context).cast(),
-            ptr::null_mut(),
-            ptr::null_mut(),
-            if flags.no_update_loop { sys::CHANGESETAPPLY_NOUPDATELOOP } else { 0 },
-        )
-    };
+    // SQLite's own savepoint would be released where the judge stops in the midst of filtering
+    let savepoint = !options.no_savepoint;
+    if savepoint {
+        // SAFETY: the connection is open.
+        let begun = unsafe { execute(db, c"SAVEPOINT diesel_sqlite_session_apply") };
+        begun.map_err(|failure| Ended::Sqlite { failure, table: None })?;
+    }
+    let mut applied = apply_here(db, input, options, judge);
+    if savepoint && applied.is_ok() {
+        // SAFETY: the connection is open.
+        let released = unsafe { execute(db, c"RELEASE diesel_sqlite_session_apply") };
+        if let Err(failure) = released {
+            applied = Err(Ended::Sqlite { failure, table: None });
+        }
+    }
+    if savepoint && applied.is_err() {
+        // Where the commit met a reader the savepoint is still there; after some errors, SQLite has rolled back already.
+        let undo = if in_transaction {
+            c"ROLLBACK TO diesel_sqlite_session_apply; RELEASE diesel_sqlite_session_apply"
+        } else {
+            c"ROLLBACK"
+        };
+        // SAFETY: the connection is open.
+        let _ = unsafe { execute(db, undo) };
+    }
+    applied
+}
+
+/// Runs SQL without a result.
+///
+/// # Safety
+///
+/// `db` must be open and borrowed.
+unsafe fn execute(db: *mut sqlite3, sql: &CStr) -> Result<(), Failure> {
+    // SAFETY: the connection is open, and the SQL a C string; no callback is given.
+    let code = unsafe { sys::sqlite3_exec(db, sql.as_ptr(), None, ptr::null_mut(), ptr::null_mut()) };
+    // SAFETY: as above.
+    if code == sys::SQLITE_OK { Ok(()) } else { Err(unsafe { Failure::of(db, code) }) }
+}
+
+fn apply_here<J: Judge>(
+    db: *mut sqlite3,
+    input: Input<'_>,
+    options: Options,
+    judge: &mut J,
+) -> Result<Vec<u8>, Ended<J::Stop>> {
+    let mut context = Context { db, judge, table: None, end: None };
+    let (mut rebase, mut rebase_size) = (ptr::null_mut(), 0);
+    // SAFETY: `apply`, which alone calls this, has the connection. Nothing else refers to `context` until the call is over.
+    let code = unsafe { call(db, input, options, &raw mut context, &raw mut rebase, &raw mut rebase_size) };
     let Context { table, end, .. } = context;
     // SAFETY: the connection is open.
     let failure = (code != sys::SQLITE_OK).then(|| unsafe { Failure::of(db, code) });
-    // SAFETY: as above.
-    let left_open = unsafe { sys::sqlite3_get_autocommit(db) } == 0;
-    if code != sys::SQLITE_OK && !in_transaction && left_open {
-        // Where the commit met a reader, SQLite's savepoint is still there, as a transaction that nobody knows of.
-        // SAFETY: the connection is open, and the statement a C string; no callback is given.
-        unsafe { sys::sqlite3_exec(db, c"ROLLBACK".as_ptr(), None, ptr::null_mut(), ptr::null_mut()) };
+    let mut rebase_data = Vec::new();
+    if !rebase.is_null() {
+        // SAFETY: SQLite has just given so many bytes.
+        let bytes = unsafe { held_bytes(rebase.cast_const().cast(), rebase_size) };
+        rebase_data.extend_from_slice(bytes.unwrap_or_default());
+        // SAFETY: SQLite allocated it and leaves it to the caller.
+        unsafe { sys::sqlite3_free(rebase) };
     }
-    match end {
-        Some(End::Aborted) => Err(ApplyFailure::Aborted),
-        Some(End::Panicked) => Err(ApplyFailure::Panicked),
-        Some(End::IllegalReplace(conflict)) => Err(ApplyFailure::IllegalReplace { conflict, table }),
-        Some(End::RolledBack) => Err(ApplyFailure::RolledBack { table }),
-        None => failure.map_or(Ok(()), |failure| Err(ApplyFailure::Sqlite { failure, table })),
+    match (end, failure) {
+        (Some(End::Stopped(stop)), _) => Err(Ended::Stopped(stop)),
+        (Some(End::Panicked), _) => Err(Ended::Panicked),
+        (Some(End::RolledBack), _) => Err(Ended::RolledBack { table }),
+        (_, Some(failure)) => Err(Ended::Sqlite { failure, table }),
+        (Some(End::Unknown), None) => {
+            // SAFETY: the connection is open.
+            let failure = unsafe { Failure::of(db, sys::SQLITE_MISUSE) };
+            Err(Ended::Sqlite { failure, table })
+        }
+        (None, None) => Ok(rebase_data),
+    }
+}
+
+/// The variant of the call that the input and the options need.
+///
+/// # Safety
+///
+/// `db` must be open and borrowed, and nothing else may refer to what `context` points to.
+unsafe fn call<J: Judge>(
+    db: *mut sqlite3,
+    input: Input<'_>,
+    options: Options,
+    context: *mut Context<'_, J>,
+    rebase: *mut *mut c_void,
+    rebase_size: *mut c_int,
+) -> c_int {
+    let (rebase, rebase_size) = if options.rebase { (rebase, rebase_size) } else { (ptr::null_mut(), ptr::null_mut()) };
+    let (conflict, context, flags) = (Some(resolve::<J> as _), context.cast::<c_void>(), options.flags());
+    // more than a C `int` counts goes as a stream, which the judge can give too
+    let bytes = match input {
+        Input::Bytes(bytes) => c_int::try_from(bytes.len()).ok().map(|size| (size, bytes.as_ptr().cast_mut().cast())),
+        Input::Stream => None,
+    };
+    #[cfg(apply_v3)]
+    if options.filter {
+        let filter = Some(filter::<J> as _);
+        return match bytes {
+            // SAFETY: as below.
+            Some((size, bytes)) => unsafe {
+                sys::sqlite3changeset_apply_v3(db, size, bytes, filter, conflict, context, rebase, rebase_size, flags)
+            },
+            // SAFETY: as below.
+            None => unsafe {
+                sys::sqlite3changeset_apply_v3_strm(
+                    db,
+                    Some(read::<J>),
+                    context,
+                    filter,
+                    conflict,
+                    context,
+                    rebase,
+                    rebase_size,
+                    flags,
+                )
+            },
+        };
+    }
+    let table = Some(begin_table::<J> as _);
+    match bytes {
+        // SAFETY: the connection is open and borrowed, says the caller. The size is that of the bytes, which SQLite only reads,
+        // though it asks for a mutable pointer. The functions have the types that SQLite calls, with a pointer to `context`.
+        // The rebase data are asked for by two pointers that may be written to, or by none.
+        Some((size, bytes)) => unsafe {
+            sys::sqlite3changeset_apply_v2(db, size, bytes, table, conflict, context, rebase, rebase_size, flags)
+        },
+        // SAFETY: as above.
+        None => unsafe {
+            sys::sqlite3changeset_apply_v2_strm(
+                db,
+                Some(read::<J>),
+                context,
+                table,
+                conflict,
+                context,
+                rebase,
+                rebase_size,
+                flags,
+            )
+        },
     }
 }
 
 /// SQLite's call at the first change of each table: not to filter, but to know where it is.
-unsafe extern "C" fn begin_table(context: *mut c_void, table: *const c_char) -> c_int {
+unsafe extern "C" fn begin_table<J: Judge>(context: *mut c_void, table: *const c_char) -> c_int {
     // SAFETY: the context is that of the running `apply`.
-    let context = unsafe { &mut *context.cast::<Context<'_>>() };
+    let context = unsafe { &mut *context.cast::<Context<'_, J>>() };
     // SAFETY: SQLite gives a C string.
     let table = unsafe { CStr::from_ptr(table) };
-    context.table = Some(table.to_string_lossy().into_owned());
-    let go_on = !context.is_rolled_back();
-    go_on.into()
+    context.begin_table(&table.to_string_lossy());
+    context.end.is_none().into()
+}
+
+/// SQLite's question whether to make a change at all.
+#[cfg(apply_v3)]
+unsafe extern "C" fn filter<J: Judge>(context: *mut c_void, iter: *mut sqlite3_changeset_iter) -> c_int {
+    // SAFETY: the context is that of the running `apply`.
+    let context = unsafe { &mut *context.cast::<Context<'_, J>>() };
+    // SAFETY: SQLite gives an iterator that stands on a change until this returns.
+    let Some(change) = (unsafe { Applied::new(iter) }) else {
+        context.end.get_or_insert(End::Unknown);
+        return 0;
+    };
+    if context.table.as_deref().is_none_or(|table| !table.eq_ignore_ascii_case(&change.table())) {
+        context.begin_table(&change.table());
+    }
+    context.ask(|judge| judge.takes(&change)).unwrap_or(false).into()
 }
 
 /// SQLite's question what to do about a conflict.
-unsafe extern "C" fn resolve(context: *mut c_void, conflict: c_int, _: *mut sqlite3_changeset_iter) -> c_int {
+unsafe extern "C" fn resolve<J: Judge>(
+    context: *mut c_void,
+    conflict: c_int,
+    iter: *mut sqlite3_changeset_iter,
+) -> c_int {
     // SAFETY: the context is that of the running `apply`.
-    let context = unsafe { &mut *context.cast::<Context<'_>>() };
-    if context.is_rolled_back() {
-        return sys::SQLITE_CHANGESET_ABORT;
-    }
-    let Some(conflict) = ConflictType::from_raw(conflict) else {
-        context.end = Some(End::Aborted);
-        return sys::SQLITE_CHANGESET_ABORT;
+    let context = unsafe { &mut *context.cast::<Context<'_, J>>() };
+    let answer = match ConflictType::from_raw(conflict) {
+        // the iterator stands on nothing
+        Some(ConflictType::ForeignKey) => context.ask(J::foreign_keys).map(|()| ConflictAction::Omit),
+        // SAFETY: for all others the iterator stands on a change until this returns.
+        Some(conflict) => {
+            unsafe { Applied::new(iter) }.and_then(|change| context.ask(|judge| judge.conflict(conflict, &change)))
+        }
+        None => None,
     };
-    match callback::run(context.db, || (context.handler)(conflict)) {
-        Ok(ConflictAction::Omit) => return sys::SQLITE_CHANGESET_OMIT,
-        Ok(ConflictAction::Replace) if conflict.takes_replace() => return sys::SQLITE_CHANGESET_REPLACE,
-        Ok(ConflictAction::Replace) => context.end = Some(End::IllegalReplace(conflict)),
-        Ok(ConflictAction::Abort) => context.end = Some(End::Aborted),
-        Err(payload) => {
-            callback::discard(payload);
-            context.end = Some(End::Panicked);
+    match answer {
+        Some(ConflictAction::Omit) => sys::SQLITE_CHANGESET_OMIT,
+        Some(ConflictAction::Replace) => sys::SQLITE_CHANGESET_REPLACE,
+        Some(ConflictAction::Abort) => sys::SQLITE_CHANGESET_ABORT,
+        None => {
+            context.end.get_or_insert(End::Unknown);
+            sys::SQLITE_CHANGESET_ABORT
         }
     }
-    sys::SQLITE_CHANGESET_ABORT
+}
+
+/// SQLite's request for the next bytes of a stream.
+unsafe extern "C" fn read<J: Judge>(context: *mut c_void, space: *mut c_void, size: *mut c_int) -> c_int {
+    // SAFETY: the context is that of the running `apply`.
+    let context = unsafe { &mut *context.cast::<Context<'_, J>>() };
+    // SAFETY: SQLite says here how much space there is, and reads here how much was given.
+    let size = unsafe { &mut *size };
+    let most = usize::try_from(*size).unwrap_or(0);
+    *size = 0;
+    let given = context.ask(|judge| {
+        let bytes = judge.read(most)?;
+        let length = bytes.len().min(most);
+        // SAFETY: there is space for `most` bytes, which nobody else knows of.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), space.cast(), length) };
+        Ok(length)
+    });
+    let Some(given) = given.and_then(|given| c_int::try_from(given).ok()) else {
+        return sys::SQLITE_ABORT;
+    };
+    *size = given;
+    sys::SQLITE_OK
+}
+
+/// A change that SQLite is about to make, or cannot.
+pub(crate) struct Applied<'a> {
+    iter: *mut sqlite3_changeset_iter,
+    table: &'a CStr,
+    key_ordinals: &'a [u8],
+    operation: Operation,
+    indirect: bool,
+    _held: PhantomData<&'a ()>,
+}
+
+impl<'a> Applied<'a> {
+    /// # Safety
+    ///
+    /// `iter` must stand on a change, and stay there for the lifetime that the caller chooses.
+    unsafe fn new(iter: *mut sqlite3_changeset_iter) -> Option<Self> {
+        let (mut table, mut columns, mut operation, mut indirect) = (ptr::null(), 0, 0, 0);
+        // SAFETY: the iterator stands on a change, says the caller; all pointers may be written to.
+        let code = unsafe {
+            sys::sqlite3changeset_op(iter, &raw mut table, &raw mut columns, &raw mut operation, &raw mut indirect)
+        };
+        let mut ordinals = ptr::null_mut();
+        // SAFETY: as above.
+        let key_code = unsafe { sys::sqlite3changeset_pk(iter, &raw mut ordinals, ptr::null_mut()) };
+        if code != sys::SQLITE_OK || key_code != sys::SQLITE_OK || table.is_null() {
+            return None;
+        }
+        Some(Self {
+            iter,
+            // SAFETY: SQLite has just given a C string, which stays as long as the iterator stands.
+            table: unsafe { CStr::from_ptr(table) },
+            // SAFETY: SQLite gives a byte for each column, which stay as long.
+            key_ordinals: unsafe { held_bytes(ordinals, columns) }.ok()?,
+            operation: u8::try_from(operation).ok().and_then(Operation::from_byte)?,
+            indirect: indirect != 0,
+            _held: PhantomData,
+        })
+    }
+
+    pub(crate) fn table(&self) -> Cow<'a, str> {
+        self.table.to_string_lossy()
+    }
+
+    fn old_value(&self, column: usize) -> Option<Held<'a>> {
+        // SAFETY: the iterator stands on a change; SQLite refuses columns that are not there.
+        unsafe { self.value(column, sys::sqlite3changeset_old) }
+    }
+
+    fn new_value(&self, column: usize) -> Option<Held<'a>> {
+        // SAFETY: as above.
+        unsafe { self.value(column, sys::sqlite3changeset_new) }
+    }
+
+    /// # Safety
+    ///
+    /// `read` must be one of SQLite's functions that read a value of an iterator.
+    unsafe fn value(
+        &self,
+        column: usize,
+        read: unsafe extern "C" fn(*mut sqlite3_changeset_iter, c_int, *mut *mut sqlite3_value) -> c_int,
+    ) -> Option<Held<'a>> {
+        let mut value = ptr::null_mut();
+        // SAFETY: the iterator stands on a change; `value` may be written to.
+        let code = unsafe { read(self.iter, c_int::try_from(column).ok()?, &raw mut value) };
+        let value = NonNull::new(value).filter(|_| code == sys::SQLITE_OK)?;
+        // SAFETY: SQLite gives a protected value, which is the iterator's as long as it stands.
+        Some(unsafe { Held::new(value) })
+    }
+
+    /// The values of the key, in the order of the columns.
+    fn key(&self) -> impl Iterator<Item = Held<'a>> {
+        let is_insert = self.operation == Operation::Insert;
+        let columns = self.key_ordinals.iter().enumerate().filter(|(_, place)| **place != 0);
+        columns.filter_map(move |(column, _)| if is_insert { self.new_value(column) } else { self.old_value(column) })
+    }
+
+    /// Appends the change, behind a header of its section. Gives where it begins.
+    pub(crate) fn write(&self, format: Format, out: &mut Vec<u8>) -> Result<usize, NoMemory> {
+        write_header(format, &self.table(), self.key_ordinals, out);
+        let start = out.len();
+        write_change(self.operation, self.indirect, out);
+        let mut write = |value: Option<Held<'_>>| {
+            write_value(value.map(Held::read).transpose()?, out);
+            Ok(())
+        };
+        let columns = || self.key_ordinals.iter().map(|place| *place != 0).enumerate();
+        match (self.operation, format) {
+            (Operation::Insert, _) => columns().try_for_each(|(column, _)| write(self.new_value(column)))?,
+            (Operation::Delete, Format::Changeset) => {
+                columns().try_for_each(|(column, _)| write(self.old_value(column)))?;
+            }
+            (Operation::Delete, Format::Patchset) => {
+                columns().filter(|(_, is_key)| *is_key).try_for_each(|(column, _)| write(self.old_value(column)))?;
+            }
+            (Operation::Update, Format::Changeset) => {
+                columns().try_for_each(|(column, _)| write(self.old_value(column)))?;
+                columns().try_for_each(|(column, _)| write(self.new_value(column)))?;
+            }
+            (Operation::Update, Format::Patchset) => columns().try_for_each(|(column, is_key)| {
+                write(if is_key { self.old_value(column) } else { self.new_value(column) })
+            })?,
+        }
+        Ok(start)
+    }
+
+    /// Reads the row that has the key of this change, by a statement with a parameter for each column of the key.
+    pub(crate) fn row<R>(
+        &self,
+        statement: &mut Statement<'_>,
+        read: impl FnOnce(&RowValues<'_>) -> R,
+    ) -> Result<Option<R>, Failure> {
+        statement.first_row(self.key(), read)
+    }
 }

@@ -38,6 +38,11 @@ impl Handle<'_> {
         self.db
     }
 
+    pub(crate) fn is_in_transaction(self) -> bool {
+        // SAFETY: the connection is open for as long as `self` lives.
+        unsafe { sys::sqlite3_get_autocommit(self.as_ptr()) == 0 }
+    }
+
     pub(super) fn registry(&self) -> Option<&Registry> {
         // SAFETY: the connection is open for as long as `self` lives.
         unsafe { Registry::of(self.db) }

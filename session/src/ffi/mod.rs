@@ -4,7 +4,7 @@
 //! - [`handle`]: the `sqlite3*` of a `SqliteConnection`, by way of [`probe`]
 //! - [`registry`]: what hangs on a connection and is told when it closes
 //! - [`session`]: `sqlite3_session` objects that may outlive their connection
-//! - [`apply`]: `sqlite3changeset_apply` with a Rust closure as its handler
+//! - [`apply`]: `sqlite3changeset_apply` with Rust closures to decide; [`value`]: the values that it shows them
 //! - [`statement`]: the few queries that need the handle
 //! - [`canary`]: whether a function of the connection's may just be being replaced
 //! - [`callback`]: what every function that C calls has in common: no unwinding into C, no way back into a busy object
@@ -22,6 +22,7 @@ mod registry;
 pub(crate) mod session;
 pub(crate) mod statement;
 mod sys;
+pub(crate) mod value;
 
 use core::ffi::{CStr, c_char, c_int};
 use std::string::String;
@@ -56,6 +57,15 @@ impl Failure {
             unsafe { text(message) }
         };
         Self { code, message }
+    }
+}
+
+impl From<value::NoMemory> for Failure {
+    fn from(_: value::NoMemory) -> Self {
+        // SAFETY: any code may be asked for.
+        let message = unsafe { sys::sqlite3_errstr(sys::SQLITE_NOMEM) };
+        // SAFETY: a static C string.
+        Self { code: sys::SQLITE_NOMEM, message: unsafe { text(message) } }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The few queries that are made through the handle: of a table's columns, where no `SqliteConnection` is at hand.
+//! The few queries that are made through the handle: of a table's columns and of single rows, where no `SqliteConnection` is at
+//! hand.
 
 use core::ffi::{CStr, c_int};
 use core::marker::PhantomData;
@@ -9,6 +10,8 @@ use std::vec::Vec;
 use super::Failure;
 use super::handle::Handle;
 use super::sys::{self, sqlite3, sqlite3_stmt};
+use super::value::{Held, NoMemory, held_bytes};
+use crate::wire::Value;
 
 /// An open connection that nobody else uses meanwhile.
 #[derive(Clone, Copy)]
@@ -23,7 +26,7 @@ impl<'conn> From<Handle<'conn>> for Connection<'conn> {
     }
 }
 
-impl Connection<'_> {
+impl<'conn> Connection<'conn> {
     /// # Safety
     ///
     /// `db` must be open and stay so for the lifetime that the caller chooses.
@@ -33,27 +36,33 @@ impl Connection<'_> {
 
     /// Runs a query and maps its rows.
     pub(crate) fn rows<R>(self, query: &str, mut row: impl FnMut(&Row<'_>) -> R) -> Result<Vec<R>, Failure> {
-        let statement = self.prepare(query)?;
         let mut rows = Vec::new();
+        self.for_each(query, |found| rows.push(row(found)))?;
+        Ok(rows)
+    }
+
+    /// Runs a query and calls `row` with each of its rows.
+    pub(crate) fn for_each(self, query: &str, mut row: impl FnMut(&Row<'_>)) -> Result<(), Failure> {
+        let statement = self.prepare(query)?;
         loop {
             // SAFETY: the statement is prepared, and finalized only when dropped.
             match unsafe { sys::sqlite3_step(statement.raw.as_ptr()) } {
-                sys::SQLITE_ROW => rows.push(row(&Row { statement: &statement })),
-                sys::SQLITE_DONE => return Ok(rows),
+                sys::SQLITE_ROW => row(&Row { statement: &statement }),
+                sys::SQLITE_DONE => return Ok(()),
                 // SAFETY: the connection is open.
                 code => return Err(unsafe { Failure::of(self.db.as_ptr(), code) }),
             }
         }
     }
 
-    fn prepare(self, query: &str) -> Result<Statement, Failure> {
+    pub(crate) fn prepare(self, query: &str) -> Result<Statement<'conn>, Failure> {
         let db = self.db.as_ptr();
         let size = c_int::try_from(query.len()).unwrap_or(c_int::MAX);
         let mut raw = ptr::null_mut();
         // SAFETY: the connection is open; the query's length is given; `raw` may be written to; the tail is not asked for.
         let code = unsafe { sys::sqlite3_prepare_v2(db, query.as_ptr().cast(), size, &raw mut raw, ptr::null_mut()) };
         match NonNull::new(raw).filter(|_| code == sys::SQLITE_OK) {
-            Some(raw) => Ok(Statement { raw }),
+            Some(raw) => Ok(Statement { raw, connection: self }),
             // SAFETY: the connection is open.
             None => Err(unsafe { Failure::of(db, code) }),
         }
@@ -88,20 +97,56 @@ impl Connection<'_> {
     }
 }
 
-struct Statement {
+/// A prepared statement.
+pub(crate) struct Statement<'conn> {
     raw: NonNull<sqlite3_stmt>,
+    connection: Connection<'conn>,
 }
 
-impl Drop for Statement {
+impl Drop for Statement<'_> {
     fn drop(&mut self) {
         // SAFETY: prepared by `prepare`, and not used after this.
         unsafe { sys::sqlite3_finalize(self.raw.as_ptr()) };
     }
 }
 
+impl Statement<'_> {
+    /// Runs the statement with these values in the place of its parameters, and reads its first row, if it has one.
+    pub(super) fn first_row<'v, R>(
+        &mut self,
+        values: impl Iterator<Item = Held<'v>>,
+        read: impl FnOnce(&RowValues<'_>) -> R,
+    ) -> Result<Option<R>, Failure> {
+        let done = self.step_with(values).map(|has_row| has_row.then(|| read(&RowValues { statement: self })));
+        // SAFETY: the statement is prepared. What it returns is the error that stepping it had, if any.
+        unsafe { sys::sqlite3_reset(self.raw.as_ptr()) };
+        // SAFETY: as above; the values may be gone from here on.
+        unsafe { sys::sqlite3_clear_bindings(self.raw.as_ptr()) };
+        done
+    }
+
+    fn step_with<'v>(&mut self, values: impl Iterator<Item = Held<'v>>) -> Result<bool, Failure> {
+        // SAFETY: the connection is open.
+        let failed = |code| Err(unsafe { Failure::of(self.connection.db.as_ptr(), code) });
+        for (number, value) in (1..).zip(values) {
+            // SAFETY: the statement is prepared and reset, and the value is held.
+            let code = unsafe { sys::sqlite3_bind_value(self.raw.as_ptr(), number, value.as_ptr()) };
+            if code != sys::SQLITE_OK {
+                return failed(code);
+            }
+        }
+        // SAFETY: the statement is prepared.
+        match unsafe { sys::sqlite3_step(self.raw.as_ptr()) } {
+            sys::SQLITE_ROW => Ok(true),
+            sys::SQLITE_DONE => Ok(false),
+            code => failed(code),
+        }
+    }
+}
+
 /// A row on which a statement stands.
 pub(crate) struct Row<'a> {
-    statement: &'a Statement,
+    statement: &'a Statement<'a>,
 }
 
 impl Row<'_> {
@@ -109,6 +154,11 @@ impl Row<'_> {
     pub(crate) fn integer(&self, column: c_int) -> i64 {
         // SAFETY: the statement stands on a row; any column may be asked for.
         unsafe { sys::sqlite3_column_int64(self.statement.raw.as_ptr(), column) }
+    }
+
+    pub(crate) fn is_null(&self, column: c_int) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::sqlite3_column_type(self.statement.raw.as_ptr(), column) == sys::SQLITE_NULL }
     }
 
     /// Text; empty where there is none.
@@ -121,5 +171,35 @@ impl Row<'_> {
         // SAFETY: a C string, which stays where it is until the statement moves on: not before `self` is gone. Nothing else
         // asks for the column in another form.
         unsafe { CStr::from_ptr(start.cast()) }.to_string_lossy()
+    }
+}
+
+/// A row on which a statement stands, whose columns are read as what they are, and so can be read again.
+pub(crate) struct RowValues<'a> {
+    statement: &'a Statement<'a>,
+}
+
+impl RowValues<'_> {
+    /// The value of a column.
+    pub(crate) fn value(&self, column: c_int) -> Result<Value<'_>, NoMemory> {
+        let raw = self.statement.raw.as_ptr();
+        let bytes = |start: *const u8| {
+            // SAFETY: the statement stands on a row; asked for after the pointer, as SQLite wants it.
+            let length = unsafe { sys::sqlite3_column_bytes(raw, column) };
+            // SAFETY: SQLite has just given both; they stay until the statement moves on: not before `self` is gone.
+            unsafe { held_bytes(start, length) }
+        };
+        // SAFETY: the statement stands on a row; any column may be asked for. So in all that follows.
+        Ok(match unsafe { sys::sqlite3_column_type(raw, column) } {
+            // SAFETY: as above.
+            sys::SQLITE_INTEGER => Value::Integer(unsafe { sys::sqlite3_column_int64(raw, column) }),
+            // SAFETY: as above.
+            sys::SQLITE_FLOAT => Value::Real(unsafe { sys::sqlite3_column_double(raw, column) }),
+            // SAFETY: as above.
+            sys::SQLITE_TEXT => Value::Text(bytes(unsafe { sys::sqlite3_column_text(raw, column) })?),
+            // SAFETY: as above.
+            sys::SQLITE_BLOB => Value::Blob(bytes(unsafe { sys::sqlite3_column_blob(raw, column) }.cast())?),
+            _ => Value::Null,
+        })
     }
 }

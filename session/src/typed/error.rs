@@ -76,7 +76,7 @@ impl std::error::Error for ValueError {}
 /// let bytes = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x01\0\0\0\0\0\0\0\x02";
 /// let changeset = Changeset::try_from(bytes.to_vec()).unwrap();
 /// let error = changeset.changes::<Change<users::table>>().next().unwrap().unwrap_err();
-/// assert_eq!((error.table(), error.column(), error.offset()), ("users", Some("name"), 21));
+/// assert_eq!((error.table(), error.column(), error.offset()), ("users", Some("name"), Some(21)));
 /// assert_eq!(error.to_string(), "table users, column name (Text): expected text, found integer 2 at byte 21");
 /// # }
 /// ```
@@ -90,7 +90,19 @@ struct Inner {
     sql_type: Option<&'static str>,
     kind: DecodeErrorKind,
     found: Option<String>,
-    offset: usize,
+    place: Place,
+}
+
+/// Where a value or a change stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Byte(usize),
+    /// In a change that was being applied.
+    #[cfg(feature = "sqlite")]
+    Applied,
+    /// In a row of the database.
+    #[cfg(feature = "sqlite")]
+    Row,
 }
 
 /// What is wrong: see [`DecodeError`].
@@ -121,7 +133,7 @@ impl DecodeError {
             sql_type: None,
             kind,
             found: None,
-            offset: record.offset(),
+            place: Place::Byte(record.offset()),
         }))
     }
 
@@ -142,7 +154,7 @@ impl DecodeError {
                 Value::Null => String::from("NULL"),
                 value => std::format!("{} {value:?}", value.storage_class()),
             }),
-            offset: value.map_or(record.offset(), |(_, offset)| offset),
+            place: Place::Byte(value.map_or(record.offset(), |(_, offset)| offset)),
         }))
     }
 
@@ -150,7 +162,21 @@ impl DecodeError {
     #[cold]
     pub(crate) fn of_nothing(table: &str) -> Self {
         let (table, kind) = (table.to_string(), DecodeErrorKind::Value(ValueError::Missing));
-        Self(Box::new(Inner { table, column: None, sql_type: None, kind, found: None, offset: 0 }))
+        Self(Box::new(Inner { table, column: None, sql_type: None, kind, found: None, place: Place::Byte(0) }))
+    }
+
+    /// That the change is one that was being applied, and no longer stands among the bytes.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn in_applied(mut self) -> Self {
+        self.0.place = Place::Applied;
+        self
+    }
+
+    /// That it is not a change but a row of the database.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn in_row(mut self) -> Self {
+        self.0.place = Place::Row;
+        self
     }
 
     /// What is wrong.
@@ -173,9 +199,14 @@ impl DecodeError {
         self.0.sql_type.map(short_type)
     }
 
-    /// The byte, counted from 0, at which the value that is wrong begins, or else the change.
-    pub fn offset(&self) -> usize {
-        self.0.offset
+    /// The byte, counted from 0, at which the value that is wrong begins, or else the change. `None` for a change that was in a
+    /// conflict, and for a row of the database.
+    pub fn offset(&self) -> Option<usize> {
+        match self.0.place {
+            Place::Byte(offset) => Some(offset),
+            #[cfg(feature = "sqlite")]
+            Place::Applied | Place::Row => None,
+        }
     }
 }
 
@@ -202,7 +233,7 @@ fn short_type(path: &'static str) -> String {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { table, column, kind, found, offset, .. } = &*self.0;
+        let Inner { table, column, kind, found, place, .. } = &*self.0;
         write!(f, "table {}", table.escape_debug())?;
         if let Some(column) = column {
             write!(f, ", column {}", column.escape_debug())?;
@@ -221,7 +252,13 @@ impl fmt::Display for DecodeError {
         if let Some(found) = found {
             write!(f, ", found {found}")?;
         }
-        write!(f, " at byte {offset}")
+        match place {
+            Place::Byte(offset) => write!(f, " at byte {offset}"),
+            #[cfg(feature = "sqlite")]
+            Place::Applied => f.write_str(" in the change"),
+            #[cfg(feature = "sqlite")]
+            Place::Row => f.write_str(" in the row of the database"),
+        }
     }
 }
 
@@ -233,7 +270,7 @@ impl fmt::Debug for DecodeError {
             .field("sql_type", &self.sql_type())
             .field("kind", &self.0.kind)
             .field("found", &self.0.found)
-            .field("offset", &self.0.offset)
+            .field("offset", &self.offset())
             .finish()
     }
 }

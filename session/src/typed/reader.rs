@@ -16,7 +16,7 @@ pub struct Reader<'r, 'de> {
 
 impl<'r, 'de> Reader<'r, 'de> {
     #[inline]
-    pub(super) fn new(source: &'r Source<'de>, table: &'static TableInfo) -> Self {
+    pub(crate) fn new(source: &'r Source<'de>, table: &'static TableInfo) -> Self {
         Self { source, table }
     }
 

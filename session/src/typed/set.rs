@@ -162,17 +162,10 @@ fn find(tables: &'static [&'static TableInfo], source: &Source<'_>) -> Result<Op
     let Some((place, table)) = tables.iter().copied().enumerate().find(|(_, table)| is_it(table)) else {
         return Ok(None);
     };
-    let (expected, found) = (table.columns().len(), source.key_ordinals().len());
-    if found > expected || found.saturating_add(table.optional()) < expected {
-        return Err(failed(source, None, DecodeErrorKind::ColumnCount { expected, found }));
+    match table.check(source.key_ordinals()) {
+        Ok(()) => Ok(Some(place)),
+        Err((column, kind)) => Err(failed(source, column, kind)),
     }
-    for (column, (declared, recorded)) in table.key_ordinals().iter().zip(source.key_ordinals()).enumerate() {
-        if (*declared == 0) != (*recorded == 0) {
-            let column = table.columns().get(column).copied();
-            return Err(failed(source, column, DecodeErrorKind::PrimaryKey));
-        }
-    }
-    Ok(Some(place))
 }
 
 macro_rules! typed {

@@ -3,6 +3,8 @@
 use diesel::Column;
 use diesel::internal::table_macro::{Identifier, StaticQueryFragment};
 
+use super::DecodeErrorKind;
+
 /// A table as `table!` and the row struct declare it: what its changes must look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableInfo {
@@ -41,6 +43,20 @@ impl TableInfo {
     /// How many of the last columns older changes may lack.
     pub const fn optional(&self) -> usize {
         self.optional
+    }
+
+    /// Whether changes have this table's columns and key; if not, in which column they differ and how.
+    pub(crate) fn check(&self, key_ordinals: &[u8]) -> Result<(), (Option<&'static str>, DecodeErrorKind)> {
+        let (expected, found) = (self.columns.len(), key_ordinals.len());
+        if found > expected || found.saturating_add(self.optional) < expected {
+            return Err((None, DecodeErrorKind::ColumnCount { expected, found }));
+        }
+        for (column, (declared, recorded)) in self.columns.iter().zip(self.key_ordinals.iter().zip(key_ordinals)) {
+            if (*declared == 0) != (*recorded == 0) {
+                return Err((Some(*column), DecodeErrorKind::PrimaryKey));
+            }
+        }
+        Ok(())
     }
 }
 

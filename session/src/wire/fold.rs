@@ -426,7 +426,7 @@ impl Header<'_> {
     }
 
     /// Appends the header as a section begins with it.
-    fn write(self, format: Format, out: &mut Vec<u8>) {
+    pub(super) fn write(self, format: Format, out: &mut Vec<u8>) {
         out.push(format.to_byte());
         write_varint(out, self.key.len() as u64);
         out.extend_from_slice(self.key);

@@ -172,6 +172,8 @@ mod fold;
 mod index;
 mod invert;
 mod merge;
+#[cfg(feature = "sqlite")]
+pub(crate) mod raw;
 mod record;
 mod set;
 #[cfg(feature = "derive")]
@@ -190,7 +192,7 @@ pub use error::{BuildError, BuildErrorKind, ParseError, ParseErrorKind};
 pub use record::{Record, Records, Values};
 pub use set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
 #[cfg(feature = "std")]
-pub use stream::{ChangesetReader, PatchsetReader, ReadError};
+pub use stream::{ChangesetReader, Limit, PatchsetReader, ReadError};
 pub use table::{Table, Tables};
 pub use value::{MAX_VALUE_LENGTH, Value};
 

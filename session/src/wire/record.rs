@@ -113,6 +113,13 @@ impl<'a> Record<'a> {
         self.raw.before.len().saturating_add(self.raw.after.len()).saturating_add(2)
     }
 
+    /// The most bytes that a text or blob of the change has.
+    #[cfg(feature = "std")]
+    pub(crate) fn longest_value(&self) -> usize {
+        let values = self.old_values().chain(self.new_values()).flatten();
+        values.filter_map(Value::as_bytes).map(<[u8]>::len).max().unwrap_or(0)
+    }
+
     /// The byte of the input at which this value of a column stands.
     #[cfg(feature = "derive")]
     pub(crate) fn offset_of(&self, column: usize, value: Value<'a>) -> Option<usize> {

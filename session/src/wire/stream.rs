@@ -25,11 +25,41 @@ pub enum ReadError {
     Io(io::Error),
     /// The bytes are not a well-formed changeset or patchset.
     Parse(ParseError),
+    /// The source has more than the reader was told to take.
+    Limit {
+        /// Of what.
+        limit: Limit,
+        /// How much was allowed.
+        max: u64,
+    },
+}
+
+/// What can be limited where bytes come from strangers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// The bytes of the whole changeset or patchset.
+    Bytes,
+    /// The changes in it.
+    Changes,
+    /// The bytes of one text or blob.
+    ValueBytes,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Bytes => "bytes",
+            Self::Changes => "changes",
+            Self::ValueBytes => "bytes in one value",
+        })
+    }
 }
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Limit { limit, max } => write!(f, "more than {max} {limit}"),
             Self::Io(_) => f.write_str("the source of the changes failed"),
             Self::Parse(_) => f.write_str("the changes are not well-formed"),
         }
@@ -41,6 +71,7 @@ impl std::error::Error for ReadError {
         match self {
             Self::Io(error) => Some(error),
             Self::Parse(error) => Some(error),
+            Self::Limit { .. } => None,
         }
     }
 }
@@ -91,6 +122,32 @@ impl<R: Read> ChangesetReader<R> {
         Self { inner: Stream::new(source, Format::Changeset) }
     }
 
+    /// Refuses a source of more bytes than this, and reads no more of it.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{ReadError, ChangesetReader};
+    ///
+    /// let source: &[u8] = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
+    /// let error = ChangesetReader::new(source).max_bytes(16).next_record().unwrap_err();
+    /// assert!(matches!(error, ReadError::Limit { max: 16, .. }));
+    /// ```
+    pub fn max_bytes(mut self, max: u64) -> Self {
+        self.inner.limits.bytes = max;
+        self
+    }
+
+    /// Refuses more changes than this.
+    pub fn max_changes(mut self, max: u64) -> Self {
+        self.inner.limits.changes = max;
+        self
+    }
+
+    /// Refuses a text or blob of more bytes than this, before it is read.
+    pub fn max_value_bytes(mut self, max: u64) -> Self {
+        self.inner.limits.value_bytes = max;
+        self
+    }
+
     /// The next change; `None` after the last one, and after an error of [`ReadError::Parse`].
     ///
     /// # Errors
@@ -99,6 +156,18 @@ impl<R: Read> ChangesetReader<R> {
     /// next bytes are not a change. The changes before it were well-formed, but nothing is known of those after it.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
         self.inner.next_record()
+    }
+
+    /// The next change, and how many sections have begun.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn next_with_section(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
+        self.inner.next_with_section()
+    }
+
+    /// Sets limits, where they are lower.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn narrow(&mut self, limits: Limits) {
+        self.inner.limits = self.inner.limits.and(limits);
     }
 
     /// The source. What has been read ahead is lost.
@@ -113,6 +182,32 @@ impl<R: Read> PatchsetReader<R> {
         Self { inner: Stream::new(source, Format::Patchset) }
     }
 
+    /// Refuses a source of more bytes than this, and reads no more of it.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{ReadError, PatchsetReader};
+    ///
+    /// let source: &[u8] = b"P\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
+    /// let error = PatchsetReader::new(source).max_bytes(16).next_record().unwrap_err();
+    /// assert!(matches!(error, ReadError::Limit { max: 16, .. }));
+    /// ```
+    pub fn max_bytes(mut self, max: u64) -> Self {
+        self.inner.limits.bytes = max;
+        self
+    }
+
+    /// Refuses more changes than this.
+    pub fn max_changes(mut self, max: u64) -> Self {
+        self.inner.limits.changes = max;
+        self
+    }
+
+    /// Refuses a text or blob of more bytes than this, before it is read.
+    pub fn max_value_bytes(mut self, max: u64) -> Self {
+        self.inner.limits.value_bytes = max;
+        self
+    }
+
     /// The next change; `None` after the last one, and after an error.
     ///
     /// # Errors
@@ -120,6 +215,18 @@ impl<R: Read> PatchsetReader<R> {
     /// The same as [`ChangesetReader::next_record`].
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
         self.inner.next_record()
+    }
+
+    /// The next change, and how many sections have begun.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn next_with_section(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
+        self.inner.next_with_section()
+    }
+
+    /// Sets limits, where they are lower.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn narrow(&mut self, limits: Limits) {
+        self.inner.limits = self.inner.limits.and(limits);
     }
 
     /// The source. What has been read ahead is lost.
@@ -149,6 +256,32 @@ struct Found {
     before: usize,
 }
 
+/// How much is read at most.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub(crate) bytes: u64,
+    pub(crate) changes: u64,
+    pub(crate) value_bytes: u64,
+}
+
+#[cfg(feature = "sqlite")]
+impl Limits {
+    /// The lower ones of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.min(other.bytes),
+            changes: self.changes.min(other.changes),
+            value_bytes: self.value_bytes.min(other.value_bytes),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: u64::MAX, changes: u64::MAX, value_bytes: u64::MAX }
+    }
+}
+
 struct Stream<R> {
     source: R,
     format: Format,
@@ -159,6 +292,11 @@ struct Stream<R> {
     /// Where in the input the buffer begins.
     base: u64,
     header: Option<OwnedHeader>,
+    /// How many sections have begun.
+    section: u64,
+    /// How many changes have been handed out.
+    changes: u64,
+    limits: Limits,
     /// Whether what the last `fill` read has a NUL in it.
     has_nul_in_last: bool,
     /// Whether the source has ended.
@@ -197,6 +335,9 @@ impl<R: Read> Stream<R> {
             filled: 0,
             base: 0,
             header: None,
+            section: 0,
+            changes: 0,
+            limits: Limits::default(),
             has_nul_in_last: false,
             drained: false,
             failed: false,
@@ -204,13 +345,17 @@ impl<R: Read> Stream<R> {
     }
 
     fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
+        Ok(self.next_with_section()?.map(|(record, _)| record))
+    }
+
+    fn next_with_section(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
         if self.failed {
             return Ok(None);
         }
         // until this has gone well: a source that panics leaves a reader that is at its end
         self.failed = true;
         let advanced = self.advance();
-        self.failed = matches!(advanced, Err(ReadError::Parse(_)));
+        self.failed = matches!(advanced, Err(ReadError::Parse(_) | ReadError::Limit { .. }));
         let Some(found) = advanced? else {
             return Ok(None);
         };
@@ -221,7 +366,13 @@ impl<R: Read> Stream<R> {
         bytes.take(2); // operation and indirect flag
         let before = bytes.take(found.before).unwrap_or_default();
         let raw = RawRecord { operation: found.operation, indirect: found.indirect, before, after: bytes.rest() };
-        Ok(Some(Record::new(header, self.format, raw, self.position(found.start))))
+        let record = Record::new(header, self.format, raw, self.position(found.start));
+        let limits = self.limits;
+        if limits.value_bytes != u64::MAX && record.longest_value() as u64 > limits.value_bytes {
+            self.failed = true;
+            return Err(ReadError::Limit { limit: Limit::ValueBytes, max: limits.value_bytes });
+        }
+        Ok(Some((record, self.section)))
     }
 
     /// Brings the next change into the buffer and moves past it.
@@ -237,6 +388,10 @@ impl<R: Read> Stream<R> {
                         Ok(RawRecord { operation, indirect, before, .. }) => {
                             let found = Found { start: self.consumed, operation, indirect, before: before.len() };
                             self.consumed = self.consumed.saturating_add(cursor.since(start).len());
+                            self.changes = self.changes.saturating_add(1);
+                            if self.changes > self.limits.changes {
+                                return Err(ReadError::Limit { limit: Limit::Changes, max: self.limits.changes });
+                            }
                             return Ok(Some(found));
                         }
                         Err(fault) => (fault, Some(header.name.as_str())),
@@ -247,6 +402,7 @@ impl<R: Read> Stream<R> {
                         let length = cursor.since(start).len();
                         let header = OwnedHeader { name: header.name.into(), key: header.key.to_vec() };
                         self.header = Some(header);
+                        self.section = self.section.saturating_add(1);
                         self.consumed = self.consumed.saturating_add(length);
                         continue;
                     }
@@ -257,6 +413,11 @@ impl<R: Read> Stream<R> {
                 return Err(fault.into_error(self.base.saturating_add(self.filled as u64), table).into());
             }
             let (needed, until_nul) = (fault.needed, fault.until_nul);
+            // the rest of a value, and a byte for each that follows
+            let others = self.header.as_ref().map_or(0, |header| header.key.len().saturating_mul(2));
+            if needed.saturating_sub(others) as u64 > self.limits.value_bytes.saturating_add(10) {
+                return Err(ReadError::Limit { limit: Limit::ValueBytes, max: self.limits.value_bytes });
+            }
             self.fill(needed)?;
             // a name of any length, in pieces of any size, is looked at once
             while until_nul && !self.drained && !self.has_nul_in_last {
@@ -266,7 +427,7 @@ impl<R: Read> Stream<R> {
     }
 
     /// Reads at least `needed` more bytes, unless the source ends before, and then says so in `drained`.
-    fn fill(&mut self, needed: usize) -> io::Result<()> {
+    fn fill(&mut self, needed: usize) -> Result<(), ReadError> {
         self.buffer.copy_within(self.consumed..self.filled, 0);
         self.base = self.base.saturating_add(self.consumed as u64);
         self.filled = self.filled.saturating_sub(self.consumed);
@@ -278,6 +439,10 @@ impl<R: Read> Stream<R> {
             if self.filled == self.buffer.len() {
                 // `needed` is what the input claims: the buffer grows towards it only as fast as bytes arrive
                 let more = wanted.saturating_sub(self.filled).min(self.filled).max(CHUNK);
+                // one byte past the limit shows that it is passed
+                let allowed = self.limits.bytes.saturating_sub(self.base).saturating_add(1);
+                let allowed = usize::try_from(allowed).unwrap_or(usize::MAX).saturating_sub(self.filled);
+                let more = more.min(allowed);
                 self.buffer.resize(self.filled.saturating_add(more), 0);
             }
             let space = self.buffer.get_mut(self.filled..).unwrap_or_default();
@@ -287,9 +452,14 @@ impl<R: Read> Stream<R> {
                     self.drained = true;
                     return Ok(());
                 }
-                Ok(read) => self.filled = self.filled.saturating_add(read.min(room)),
+                Ok(read) => {
+                    self.filled = self.filled.saturating_add(read.min(room));
+                    if self.base.saturating_add(self.filled as u64) > self.limits.bytes {
+                        return Err(ReadError::Limit { limit: Limit::Bytes, max: self.limits.bytes });
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
         self.has_nul_in_last = self.buffer.get(start..self.filled).is_some_and(|new| new.contains(&0));

@@ -1,0 +1,166 @@
+//! Conflicts by their kind, and the answers to them.
+
+use std::fmt;
+use std::string::String;
+use std::vec::Vec;
+
+#[cfg(doc)]
+use crate::error::ApplyError;
+use crate::ffi::Failure;
+use crate::ffi::statement::Connection;
+
+/// What kept a change from being applied, in
+/// [SQLite's terms](https://www.sqlite.org/session/c_changeset_conflict.html).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConflictType {
+    /// An UPDATE or DELETE of a changeset finds the row, but with other data than was recorded. Takes `Replace`.
+    Data,
+    /// An UPDATE or DELETE finds no row with that key.
+    NotFound,
+    /// An INSERT finds a row with that key. Takes `Replace`.
+    Conflict,
+    /// The change would break a constraint other than the key's: UNIQUE, NOT NULL, CHECK, or one of a trigger's.
+    Constraint,
+    /// After everything has been applied, foreign keys are broken. Asked once; `Omit` keeps it so, if the transaction can be
+    /// committed at all.
+    ForeignKey,
+}
+
+impl ConflictType {
+    /// SQLite's number for it: `SQLITE_CHANGESET_DATA` is 1, and so on.
+    pub const fn to_raw(self) -> i32 {
+        match self {
+            Self::Data => 1,
+            Self::NotFound => 2,
+            Self::Conflict => 3,
+            Self::Constraint => 4,
+            Self::ForeignKey => 5,
+        }
+    }
+
+    pub(crate) const fn from_raw(raw: i32) -> Option<Self> {
+        match raw {
+            1 => Some(Self::Data),
+            2 => Some(Self::NotFound),
+            3 => Some(Self::Conflict),
+            4 => Some(Self::Constraint),
+            5 => Some(Self::ForeignKey),
+            _ => None,
+        }
+    }
+
+    /// Whether [`ConflictAction::Replace`] is an answer to it.
+    pub const fn takes_replace(self) -> bool {
+        matches!(self, Self::Data | Self::Conflict)
+    }
+}
+
+/// What to do about a conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConflictAction {
+    /// Leaves this change out and goes on. After `Replace` the row that was in the way is gone already: see there.
+    Omit,
+    /// Makes the change all the same, over the row that is in the way. For [`ConflictType::Data`] and
+    /// [`ConflictType::Conflict`] alone.
+    ///
+    /// For a [`Conflict`](ConflictType::Conflict) SQLite deletes that row and inserts the new one. So triggers fire and foreign
+    /// key actions act as on a DELETE, children under `ON DELETE CASCADE` are deleted, and columns that the changes lack get
+    /// their defaults. Should the new row break a constraint, the next question about it is a
+    /// [`Constraint`](ConflictType::Constraint); to answer that with `Omit` leaves neither row.
+    Replace,
+    /// Undoes everything that was applied and ends with [`ApplyError::ConflictAborted`].
+    Abort,
+}
+
+/// Broken foreign keys after everything has been applied, for the handler of
+/// [`Apply::on_foreign_keys`](super::Apply::on_foreign_keys).
+///
+/// They are found by [`PRAGMA foreign_key_check`](https://www.sqlite.org/pragma.html#pragma_foreign_key_check), as SQLite's session
+/// extension knows only that there are some: those that were broken in the database before are among them.
+#[derive(Debug)]
+pub struct ForeignKeyConflict {
+    pub(super) violations: usize,
+    pub(super) first: Vec<ForeignKeyViolation>,
+}
+
+/// A row that refers to a row which is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignKeyViolation {
+    table: String,
+    rowid: Option<i64>,
+    parent: String,
+}
+
+/// What is to become of broken foreign keys.
+#[derive(Debug)]
+#[must_use = "a handler's decision is what it returns"]
+pub struct ForeignKeyDecision {
+    pub(super) accepts: bool,
+}
+
+impl ForeignKeyConflict {
+    /// How many rows are kept to be shown.
+    const SHOWN: usize = 100;
+
+    /// Looks for them in `main`.
+    pub(super) fn find(connection: Connection<'_>) -> Result<Self, Failure> {
+        let mut found = Self { violations: 0, first: Vec::new() };
+        connection.for_each("PRAGMA main.foreign_key_check", |row| {
+            found.violations = found.violations.saturating_add(1);
+            if found.first.len() < Self::SHOWN {
+                let (table, parent) = (row.text(0).into_owned(), row.text(2).into_owned());
+                // a table WITHOUT ROWID has none
+                let rowid = (!row.is_null(1)).then(|| row.integer(1));
+                found.first.push(ForeignKeyViolation { table, rowid, parent });
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// How many rows refer to one that is not there.
+    pub fn violations(&self) -> usize {
+        self.violations
+    }
+
+    /// These rows, the first 100 of them.
+    pub fn rows(&self) -> &[ForeignKeyViolation] {
+        &self.first
+    }
+
+    /// Leaves them broken. Of use only inside a transaction that mends them: it cannot be committed before.
+    pub fn accept(&self) -> ForeignKeyDecision {
+        ForeignKeyDecision { accepts: true }
+    }
+
+    /// Undoes everything that was applied and ends with [`ApplyError::ForeignKeyViolations`].
+    pub fn abort(&self) -> ForeignKeyDecision {
+        ForeignKeyDecision { accepts: false }
+    }
+}
+
+impl ForeignKeyViolation {
+    /// The table of the row.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The row, unless its table is `WITHOUT ROWID`.
+    pub fn rowid(&self) -> Option<i64> {
+        self.rowid
+    }
+
+    /// The table that it refers to.
+    pub fn parent(&self) -> &str {
+        &self.parent
+    }
+}
+
+impl fmt::Display for ForeignKeyViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table {}", self.table.escape_debug())?;
+        if let Some(rowid) = self.rowid {
+            write!(f, ", rowid {rowid}")?;
+        }
+        write!(f, ", refers to a row of {} that is not there", self.parent.escape_debug())
+    }
+}

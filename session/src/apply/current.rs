@@ -1,0 +1,80 @@
+//! The rows of the database that changes are about.
+
+use core::ffi::c_int;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use crate::error::ApplyError;
+use crate::ffi::Failure;
+use crate::ffi::apply::Applied;
+use crate::ffi::statement::{Connection, Statement};
+use crate::schema::LiveTable;
+use crate::wire::raw::{write_change, write_header, write_value};
+use crate::wire::{Format, Operation};
+
+/// Reads rows by the keys of changes.
+pub(super) struct CurrentRows<'conn> {
+    connection: Connection<'conn>,
+    /// By the names of the tables in lower case.
+    tables: BTreeMap<String, RowReader<'conn>>,
+}
+
+struct RowReader<'conn> {
+    statement: Statement<'conn>,
+    columns: c_int,
+    /// What the section of an INSERT of a row begins with.
+    header: Vec<u8>,
+}
+
+impl<'conn> CurrentRows<'conn> {
+    pub(super) fn new(connection: Connection<'conn>) -> Self {
+        Self { connection, tables: BTreeMap::new() }
+    }
+
+    /// Puts the row with the key of the change, as an INSERT in a section, into `out`. Says whether there is one.
+    pub(super) fn read(&mut self, change: &Applied<'_>, out: &mut Vec<u8>) -> Result<bool, ApplyError> {
+        let table = change.table();
+        let failed = |failure: Failure| ApplyError::Sqlite {
+            operation: "reading the row of a change",
+            table: Some(table.to_string()),
+            error: failure.into(),
+        };
+        let reader = match self.tables.entry(table.to_ascii_lowercase()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(RowReader::prepare(self.connection, &table).map_err(failed)?),
+        };
+        let RowReader { statement, columns, header } = reader;
+        out.clear();
+        out.extend_from_slice(header);
+        write_change(Operation::Insert, false, out);
+        let read = change.row(statement, |row| {
+            (0..*columns).try_for_each(|column| {
+                write_value(Some(row.value(column)?), out);
+                Ok::<_, Failure>(())
+            })
+        });
+        match read.map_err(failed)? {
+            Some(read) => read.map_err(failed).map(|()| true),
+            None => Ok(false),
+        }
+    }
+}
+
+impl<'conn> RowReader<'conn> {
+    fn prepare(connection: Connection<'conn>, table: &str) -> Result<Self, Failure> {
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let live = LiveTable::read(connection, "main", table)?;
+        let (names, ordinals): (Vec<_>, Vec<_>) =
+            live.iter().flat_map(LiveTable::recorded_columns).map(|(name, key)| (quoted(name), key)).unzip();
+        let is_key: Vec<String> =
+            names.iter().zip(&ordinals).filter(|(_, key)| **key != 0).map(|(name, _)| format!("{name} = ?")).collect();
+        let query = format!("SELECT {} FROM main.{} WHERE {}", names.join(", "), quoted(table), is_key.join(" AND "));
+        let mut header = Vec::new();
+        write_header(Format::Changeset, table, &ordinals, &mut header);
+        let columns = c_int::try_from(names.len()).unwrap_or(c_int::MAX);
+        Ok(Self { statement: connection.prepare(&query)?, columns, header })
+    }
+}

@@ -1,0 +1,160 @@
+//! What an apply did.
+
+use std::fmt;
+use std::string::String;
+use std::vec::Vec;
+
+#[cfg(feature = "derive")]
+use crate::typed::Tracked;
+
+/// What became of the changes that were applied, from [`Apply::run`](super::Apply::run).
+///
+/// Each change counts once, by the last answer about it. `Display` says it in a line for each table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApplyReport {
+    tables: Vec<TableReport>,
+    rebase_data: RebaseData,
+}
+
+/// What became of the changes of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableReport {
+    table: String,
+    applied: u64,
+    replaced: u64,
+    omitted: u64,
+    left_out: u64,
+}
+
+/// How the conflicts of a changeset were resolved:
+/// [rebase data](https://www.sqlite.org/session/sqlite3changeset_apply.html), by which local changes are rebased on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RebaseData {
+    bytes: Vec<u8>,
+}
+
+impl RebaseData {
+    /// The bytes, as [`sqlite3rebaser_configure`](https://www.sqlite.org/session/sqlite3rebaser_configure.html) takes them.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Whether there was no conflict that was resolved, so that there is nothing to rebase on.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+impl ApplyReport {
+    pub(super) fn new(tables: Vec<TableReport>, rebase_data: Vec<u8>) -> Self {
+        Self { tables, rebase_data: RebaseData { bytes: rebase_data } }
+    }
+
+    /// How many changes were made without a conflict, or had been made already and were
+    /// [ignored](super::Apply::ignore_noops).
+    pub fn applied(&self) -> u64 {
+        self.tables.iter().map(TableReport::applied).sum()
+    }
+
+    /// How many changes were made over a row that was in the way.
+    pub fn replaced(&self) -> u64 {
+        self.tables.iter().map(TableReport::replaced).sum()
+    }
+
+    /// How many changes were in a conflict and were not made.
+    pub fn omitted(&self) -> u64 {
+        self.tables.iter().map(TableReport::omitted).sum()
+    }
+
+    /// How many changes were left out by a filter, or as their table was not to be changed.
+    pub fn left_out(&self) -> u64 {
+        self.tables.iter().map(TableReport::left_out).sum()
+    }
+
+    /// The tables that had changes, in the order of the changes.
+    pub fn tables(&self) -> &[TableReport] {
+        &self.tables
+    }
+
+    /// A table by its name, whatever the case of its ASCII letters.
+    pub fn table(&self, name: &str) -> Option<&TableReport> {
+        self.tables.iter().find(|report| report.table.eq_ignore_ascii_case(name))
+    }
+
+    /// A table by its type: `report.of::<users::table>()`.
+    #[cfg(feature = "derive")]
+    pub fn of<T: Tracked>(&self) -> Option<&TableReport> {
+        self.table(T::TABLE.name())
+    }
+
+    /// How the conflicts were resolved. Empty without any, and for patchsets, of which SQLite says nothing.
+    pub fn rebase_data(&self) -> &RebaseData {
+        &self.rebase_data
+    }
+
+    /// How the conflicts were resolved.
+    pub fn into_rebase_data(self) -> RebaseData {
+        self.rebase_data
+    }
+}
+
+impl TableReport {
+    pub(super) fn new(table: String, applied: u64, replaced: u64, omitted: u64, left_out: u64) -> Self {
+        Self { table, applied, replaced, omitted, left_out }
+    }
+
+    /// The table's name, as the changes have it.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// See [`ApplyReport::applied`].
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// See [`ApplyReport::replaced`].
+    pub fn replaced(&self) -> u64 {
+        self.replaced
+    }
+
+    /// See [`ApplyReport::omitted`].
+    pub fn omitted(&self) -> u64 {
+        self.omitted
+    }
+
+    /// See [`ApplyReport::left_out`].
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+}
+
+impl fmt::Display for TableReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, applied, replaced, omitted, left_out } = self;
+        write!(f, "{}: {applied} applied", table.escape_debug())?;
+        for (count, what) in [(replaced, "replaced"), (omitted, "omitted"), (left_out, "left out")] {
+            if *count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ApplyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, table) in self.tables.iter().enumerate() {
+            if place > 0 {
+                f.write_str("\n")?;
+            }
+            table.fmt(f)?;
+        }
+        Ok(())
+    }
+}

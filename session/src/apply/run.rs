@@ -1,0 +1,207 @@
+//! An apply as it runs: what SQLite asks is put to those who know.
+
+use std::boxed::Box;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use super::conflict::{ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision};
+use super::current::CurrentRows;
+use super::feed::{Feed, OnProgress};
+use super::tally::Tally;
+#[cfg(feature = "derive")]
+use super::typed::{Question, Ruling, TableRules};
+use crate::error::ApplyError;
+use crate::ffi::Failure;
+use crate::ffi::apply::{Applied, Judge};
+use crate::ffi::statement::Connection;
+use crate::wire::Format;
+#[cfg(feature = "derive")]
+use crate::wire::raw::records;
+
+/// What the user has said.
+#[derive(Default)]
+pub(super) struct Rules<'a> {
+    /// By table.
+    #[cfg(feature = "derive")]
+    pub(super) tables: Vec<TableRules<'a>>,
+    /// For the tables of which nothing was said.
+    pub(super) otherwise: Option<Box<dyn FnMut(ConflictType) -> ConflictAction + 'a>>,
+    pub(super) on_foreign_keys: Option<Box<dyn FnMut(&ForeignKeyConflict) -> ForeignKeyDecision + 'a>>,
+    pub(super) on_progress: Option<OnProgress<'a>>,
+}
+
+#[cfg(feature = "derive")]
+impl<'a> Rules<'a> {
+    fn of_table(&mut self, table: &str) -> Option<&mut TableRules<'a>> {
+        self.tables.iter_mut().find(|rules| rules.table.name().eq_ignore_ascii_case(table))
+    }
+}
+
+pub(super) struct Run<'r, 'a> {
+    pub(super) connection: Connection<'r>,
+    pub(super) rules: &'r mut Rules<'a>,
+    pub(super) format: Format,
+    /// Whether answers are counted: a report is wanted.
+    pub(super) counts: bool,
+    pub(super) tally: Tally,
+    pub(super) rows: CurrentRows<'r>,
+    pub(super) feed: Option<Feed<'r>>,
+    /// A change, and a row, as SQLite shows them.
+    pub(super) change: Vec<u8>,
+    pub(super) row: Vec<u8>,
+}
+
+impl Run<'_, '_> {
+    /// Puts the change in question into its place. Gives where it begins, behind its header.
+    fn read_change(&mut self, change: &Applied<'_>) -> Result<usize, ApplyError> {
+        self.change.clear();
+        change.write(self.format, &mut self.change).map_err(|no_memory| ApplyError::Sqlite {
+            operation: "reading a change",
+            table: Some(change.table().into()),
+            error: Failure::from(no_memory).into(),
+        })
+    }
+
+    /// Asks the handler of the change's table, if it has one.
+    #[cfg(feature = "derive")]
+    fn ask_table(
+        &mut self,
+        conflict: ConflictType,
+        change: &Applied<'_>,
+        after_replace: bool,
+    ) -> Result<Option<Ruling>, ApplyError> {
+        let Some(handler) = self.rules.of_table(&change.table()).and_then(|rules| rules.on_conflict.as_mut()) else {
+            return Ok(None);
+        };
+        let wants_row = conflict.takes_replace();
+        if wants_row && !self.rows.read(change, &mut self.row)? {
+            return Err(row_gone(&change.table()));
+        }
+        let current = if wants_row { records(&self.row, Format::Changeset).next_source() } else { None };
+        match records(&self.change, self.format).next_source() {
+            Some(change) => handler(Question { conflict, change, current, after_replace }).map(Some),
+            None => Err(row_gone(&change.table())),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        conflict: ConflictType,
+        change: &Applied<'_>,
+        after_replace: bool,
+    ) -> Result<(ConflictAction, bool), ApplyError> {
+        #[cfg(feature = "derive")]
+        if let Some(Ruling { action, may_lose_row }) = self.ask_table(conflict, change, after_replace)? {
+            return Ok((action, may_lose_row));
+        }
+        let _ = after_replace;
+        Ok((self.rules.otherwise.as_mut().map_or(ConflictAction::Abort, |otherwise| otherwise(conflict)), false))
+    }
+}
+
+/// What SQLite has just shown is not there.
+fn row_gone(table: &str) -> ApplyError {
+    let failure = Failure { code: 1, message: String::from("the row is not there") };
+    ApplyError::Sqlite {
+        operation: "reading the row of a change",
+        table: Some(table.to_string()),
+        error: failure.into(),
+    }
+}
+
+impl Judge for Run<'_, '_> {
+    type Stop = ApplyError;
+
+    fn begin_table(&mut self, table: &str) {
+        self.tally.begin_table(table);
+    }
+
+    fn conflict(&mut self, conflict: ConflictType, change: &Applied<'_>) -> Result<ConflictAction, ApplyError> {
+        #[cfg(feature = "derive")]
+        let is_typed = self.rules.of_table(&change.table()).is_some_and(|rules| rules.on_conflict.is_some());
+        #[cfg(not(feature = "derive"))]
+        let is_typed = false;
+        // an INSERT that deletes a row is to be known again
+        let is_remembered = self.counts || matches!(conflict, ConflictType::Conflict | ConflictType::Constraint);
+        let start = if is_typed || is_remembered { self.read_change(change)? } else { 0 };
+        let after_replace = conflict == ConflictType::Constraint
+            && self.tally.has_replaced(self.change.get(start..).unwrap_or_default());
+        // where the row could not be deleted, it is still there
+        let after_replace = after_replace && !self.rows.read(change, &mut self.row)?;
+        let (action, may_lose_row) = self.ask(conflict, change, after_replace)?;
+        match action {
+            ConflictAction::Abort => return Err(ApplyError::ConflictAborted),
+            ConflictAction::Replace if !conflict.takes_replace() => {
+                return Err(ApplyError::IllegalReplace { conflict, table: Some(change.table().into()) });
+            }
+            ConflictAction::Omit if after_replace && !may_lose_row => {
+                return Err(ApplyError::ReplacedRowLost { table: change.table().into() });
+            }
+            ConflictAction::Omit | ConflictAction::Replace => {}
+        }
+        if is_remembered {
+            self.tally.answer(conflict, action, self.change.get(start..).unwrap_or_default());
+        }
+        Ok(action)
+    }
+
+    fn foreign_keys(&mut self) -> Result<(), ApplyError> {
+        let find = || {
+            ForeignKeyConflict::find(self.connection).map_err(|failure| ApplyError::Sqlite {
+                operation: "looking for broken foreign keys",
+                table: None,
+                error: failure.into(),
+            })
+        };
+        let broken = match (&mut self.rules.on_foreign_keys, &mut self.rules.otherwise) {
+            (Some(handler), _) => {
+                let broken = find()?;
+                if handler(&broken).accepts {
+                    return Ok(());
+                }
+                broken
+            }
+            (None, Some(otherwise)) => match otherwise(ConflictType::ForeignKey) {
+                ConflictAction::Omit => return Ok(()),
+                ConflictAction::Abort => find()?,
+                ConflictAction::Replace => {
+                    return Err(ApplyError::IllegalReplace { conflict: ConflictType::ForeignKey, table: None });
+                }
+            },
+            (None, None) => find()?,
+        };
+        Err(ApplyError::ForeignKeyViolations(Box::new(broken)))
+    }
+
+    fn takes(&mut self, change: &Applied<'_>) -> Result<bool, ApplyError> {
+        #[cfg(feature = "derive")]
+        if let Some(filter) = self.rules.of_table(&change.table()).and_then(|rules| rules.filter.as_mut()) {
+            self.change.clear();
+            let read = change.write(self.format, &mut self.change);
+            read.map_err(|no_memory| ApplyError::Sqlite {
+                operation: "reading a change",
+                table: Some(change.table().into()),
+                error: Failure::from(no_memory).into(),
+            })?;
+            let has_row = self.rows.read(change, &mut self.row)?;
+            let current = if has_row { records(&self.row, Format::Changeset).next_source() } else { None };
+            let takes = match records(&self.change, self.format).next_source() {
+                Some(source) => filter(source, current)?,
+                None => return Err(row_gone(&change.table())),
+            };
+            if !takes {
+                self.tally.leave_out();
+            }
+            return Ok(takes);
+        }
+        let _ = change;
+        Ok(true)
+    }
+
+    fn read(&mut self, most: usize) -> Result<&[u8], ApplyError> {
+        match &mut self.feed {
+            Some(feed) => feed.read(most, &mut self.tally, self.rules.on_progress.as_mut()),
+            None => Ok(&[]),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Sections and changes as bytes, as applying passes them on: of checked records, or of values that SQLite gives.
+
+use alloc::vec::Vec;
+
+use super::record::{Record, Records};
+#[cfg(feature = "std")]
+pub(crate) use super::stream::Limits;
+use super::table::Header;
+use super::value::{UNDEFINED, Value};
+use super::{Format, Operation};
+
+/// Appends what a section begins with.
+pub(crate) fn write_header(format: Format, table: &str, key_ordinals: &[u8], out: &mut Vec<u8>) {
+    Header { name: table, key: key_ordinals }.write(format, out);
+}
+
+/// Appends what a change begins with. Its values are to follow.
+pub(crate) fn write_change(operation: Operation, indirect: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[operation.to_byte(), u8::from(indirect)]);
+}
+
+/// Appends a value, or that there is none.
+pub(crate) fn write_value(value: Option<Value<'_>>, out: &mut Vec<u8>) {
+    match value {
+        Some(value) => value.write(out),
+        None => out.push(UNDEFINED),
+    }
+}
+
+/// The changes of bytes that have been put together here. Where they are not well-formed, it ends.
+#[cfg(feature = "derive")]
+pub(crate) fn records(bytes: &[u8], format: Format) -> Records<'_> {
+    Records::new(bytes, format)
+}
+
+impl Record<'_> {
+    /// Appends the change as it stands.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let (_, _, raw) = self.parts();
+        write_change(raw.operation, raw.indirect, out);
+        out.extend_from_slice(raw.before);
+        out.extend_from_slice(raw.after);
+    }
+}
