@@ -72,6 +72,14 @@ pub enum ConflictAction {
     Abort,
 }
 
+/// What is to be done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ruling {
+    pub(super) action: ConflictAction,
+    /// Whether the row that was deleted for an INSERT may be lost.
+    pub(super) may_lose_row: bool,
+}
+
 /// Broken foreign keys after everything has been applied, for the handler of
 /// [`Apply::on_foreign_keys`](super::Apply::on_foreign_keys).
 ///

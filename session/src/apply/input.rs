@@ -116,14 +116,16 @@ pub trait ApplyInput<'a>: sealed::Sealed {
 
 /// Changes that are to be applied.
 #[doc(hidden)]
-pub enum Input<'a> {
+pub struct Input<'a>(pub(super) Source<'a>);
+
+/// Where changes come from.
+pub(super) enum Source<'a> {
     Bytes(&'a [u8], Records<'a>),
     Stream(Box<dyn Stream + 'a>),
 }
 
 /// A reader of changes.
-#[doc(hidden)]
-pub trait Stream {
+pub(super) trait Stream {
     fn limit(&mut self, limits: Limits);
     /// The next change, and how many sections have begun.
     fn next(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError>;
@@ -135,7 +137,7 @@ macro_rules! apply_inputs {
             type Format = $Owned;
 
             fn into_input(self) -> Input<'a> {
-                Input::Bytes(self.as_bytes(), self.records())
+                Input(Source::Bytes(self.as_bytes(), self.records()))
             }
         }
 
@@ -143,7 +145,7 @@ macro_rules! apply_inputs {
             type Format = $Owned;
 
             fn into_input(self) -> Input<'a> {
-                Input::Bytes(self.as_bytes(), self.records())
+                Input(Source::Bytes(self.as_bytes(), self.records()))
             }
         }
 
@@ -152,7 +154,7 @@ macro_rules! apply_inputs {
             type Format = $Owned;
 
             fn into_input(self) -> Input<'a> {
-                Input::Stream(Box::new(self))
+                Input(Source::Stream(Box::new(self)))
             }
         }
 

@@ -37,7 +37,7 @@ pub use self::typed::{
 use self::current::CurrentRows;
 use self::feed::Feed;
 use self::fit::{Fitting, Scope, fit};
-use self::input::Input;
+use self::input::{Input, Source};
 use self::run::{Rules, Run};
 use self::tally::Tally;
 #[cfg(feature = "derive")]
@@ -297,7 +297,7 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
     pub fn run(self) -> Result<ApplyReport, ApplyError> {
         let Self { connection, input, scope, mut rules, limits, options, .. } = self;
         let how = How { scope, limits, options, format: F::FORMAT, counts: true };
-        with_handle(connection, |handle| run(handle, input, how, &mut rules))?
+        with_handle(connection, |handle| run(handle, input.0, how, &mut rules))?
     }
 }
 
@@ -446,10 +446,10 @@ pub(crate) fn run_by_kind(
     let mut rules = Rules { otherwise: Some(Box::new(handler)), ..Rules::default() };
     let (scope, limits, options) = (Scope::default(), Limits::default(), Options::default());
     let how = How { scope, limits, options, format, counts: false };
-    with_handle(connection, |handle| run(handle, Input::Bytes(bytes, records), how, &mut rules))?.map(|_| ())
+    with_handle(connection, |handle| run(handle, Source::Bytes(bytes, records), how, &mut rules))?.map(|_| ())
 }
 
-fn run(handle: Handle<'_>, input: Input<'_>, how: How, rules: &mut Rules<'_>) -> Result<ApplyReport, ApplyError> {
+fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) -> Result<ApplyReport, ApplyError> {
     let How { scope, limits, mut options, format, counts } = how;
     if options.filter && !CAN_FILTER {
         return Err(ApplyError::CannotFilter);
@@ -461,8 +461,8 @@ fn run(handle: Handle<'_>, input: Input<'_>, how: How, rules: &mut Rules<'_>) ->
     let mut tally = Tally::default();
     let mut fitting = Fitting::new(connection, scope);
     let fitted;
-    let (input, feed) = match input {
-        Input::Bytes(bytes, records) => {
+    let (input, feed) = match source {
+        Source::Bytes(bytes, records) => {
             fitted = fit(&mut fitting, bytes, records, options.invert, limits, &mut tally)?;
             options.no_update_loop |= fitted.no_update_loop;
             // a C `int` counts no more
@@ -477,7 +477,7 @@ fn run(handle: Handle<'_>, input: Input<'_>, how: How, rules: &mut Rules<'_>) ->
                 (RawInput::Bytes(&fitted.bytes), None)
             }
         }
-        Input::Stream(mut source) => {
+        Source::Stream(mut source) => {
             source.limit(limits);
             // which tables will come is not known
             options.no_update_loop = true;

@@ -1,15 +1,16 @@
 //! An apply as it runs: what SQLite asks is put to those who know.
 
 use std::boxed::Box;
+#[cfg(feature = "derive")]
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use super::conflict::{ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision};
+use super::conflict::{ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, Ruling};
 use super::current::CurrentRows;
 use super::feed::{Feed, OnProgress};
 use super::tally::Tally;
 #[cfg(feature = "derive")]
-use super::typed::{Question, Ruling, TableRules};
+use super::typed::{Question, TableRules};
 use crate::error::ApplyError;
 use crate::ffi::Failure;
 use crate::ffi::apply::{Applied, Judge};
@@ -17,6 +18,9 @@ use crate::ffi::statement::Connection;
 use crate::wire::Format;
 #[cfg(feature = "derive")]
 use crate::wire::raw::records;
+
+/// A user's function that decides about broken foreign keys.
+pub(super) type OnForeignKeys<'a> = Box<dyn FnMut(&ForeignKeyConflict) -> ForeignKeyDecision + 'a>;
 
 /// What the user has said.
 #[derive(Default)]
@@ -26,7 +30,7 @@ pub(super) struct Rules<'a> {
     pub(super) tables: Vec<TableRules<'a>>,
     /// For the tables of which nothing was said.
     pub(super) otherwise: Option<Box<dyn FnMut(ConflictType) -> ConflictAction + 'a>>,
-    pub(super) on_foreign_keys: Option<Box<dyn FnMut(&ForeignKeyConflict) -> ForeignKeyDecision + 'a>>,
+    pub(super) on_foreign_keys: Option<OnForeignKeys<'a>>,
     pub(super) on_progress: Option<OnProgress<'a>>,
 }
 
@@ -52,16 +56,6 @@ pub(super) struct Run<'r, 'a> {
 }
 
 impl Run<'_, '_> {
-    /// Puts the change in question into its place. Gives where it begins, behind its header.
-    fn read_change(&mut self, change: &Applied<'_>) -> Result<usize, ApplyError> {
-        self.change.clear();
-        change.write(self.format, &mut self.change).map_err(|no_memory| ApplyError::Sqlite {
-            operation: "reading a change",
-            table: Some(change.table().into()),
-            error: Failure::from(no_memory).into(),
-        })
-    }
-
     /// Asks the handler of the change's table, if it has one.
     #[cfg(feature = "derive")]
     fn ask_table(
@@ -84,22 +78,40 @@ impl Run<'_, '_> {
         }
     }
 
-    fn ask(
-        &mut self,
-        conflict: ConflictType,
-        change: &Applied<'_>,
-        after_replace: bool,
-    ) -> Result<(ConflictAction, bool), ApplyError> {
+    #[cfg(not(feature = "derive"))]
+    fn ask_table(&mut self, _: ConflictType, _: &Applied<'_>, _: bool) -> Result<Option<Ruling>, ApplyError> {
+        Ok(None)
+    }
+
+    /// Whether a change of the table is read for its handler.
+    fn has_handler(&mut self, table: &str) -> bool {
         #[cfg(feature = "derive")]
-        if let Some(Ruling { action, may_lose_row }) = self.ask_table(conflict, change, after_replace)? {
-            return Ok((action, may_lose_row));
+        return self.rules.of_table(table).is_some_and(|rules| rules.on_conflict.is_some());
+        #[cfg(not(feature = "derive"))]
+        return table.is_empty();
+    }
+
+    fn ask(&mut self, conflict: ConflictType, change: &Applied<'_>, after_replace: bool) -> Result<Ruling, ApplyError> {
+        if let Some(ruling) = self.ask_table(conflict, change, after_replace)? {
+            return Ok(ruling);
         }
-        let _ = after_replace;
-        Ok((self.rules.otherwise.as_mut().map_or(ConflictAction::Abort, |otherwise| otherwise(conflict)), false))
+        let action = self.rules.otherwise.as_mut().map_or(ConflictAction::Abort, |otherwise| otherwise(conflict));
+        Ok(Ruling { action, may_lose_row: false })
     }
 }
 
+/// Puts a change into its place. Gives where it begins, behind its header.
+fn read_change(change: &Applied<'_>, format: Format, out: &mut Vec<u8>) -> Result<usize, ApplyError> {
+    out.clear();
+    change.write(format, out).map_err(|no_memory| ApplyError::Sqlite {
+        operation: "reading a change",
+        table: Some(change.table().into()),
+        error: Failure::from(no_memory).into(),
+    })
+}
+
 /// What SQLite has just shown is not there.
+#[cfg(feature = "derive")]
 fn row_gone(table: &str) -> ApplyError {
     let failure = Failure { code: 1, message: String::from("the row is not there") };
     ApplyError::Sqlite {
@@ -117,18 +129,18 @@ impl Judge for Run<'_, '_> {
     }
 
     fn conflict(&mut self, conflict: ConflictType, change: &Applied<'_>) -> Result<ConflictAction, ApplyError> {
-        #[cfg(feature = "derive")]
-        let is_typed = self.rules.of_table(&change.table()).is_some_and(|rules| rules.on_conflict.is_some());
-        #[cfg(not(feature = "derive"))]
-        let is_typed = false;
         // an INSERT that deletes a row is to be known again
         let is_remembered = self.counts || matches!(conflict, ConflictType::Conflict | ConflictType::Constraint);
-        let start = if is_typed || is_remembered { self.read_change(change)? } else { 0 };
+        let start = if is_remembered || self.has_handler(&change.table()) {
+            read_change(change, self.format, &mut self.change)?
+        } else {
+            0
+        };
         let after_replace = conflict == ConflictType::Constraint
             && self.tally.has_replaced(self.change.get(start..).unwrap_or_default());
         // where the row could not be deleted, it is still there
         let after_replace = after_replace && !self.rows.read(change, &mut self.row)?;
-        let (action, may_lose_row) = self.ask(conflict, change, after_replace)?;
+        let Ruling { action, may_lose_row } = self.ask(conflict, change, after_replace)?;
         match action {
             ConflictAction::Abort => return Err(ApplyError::ConflictAborted),
             ConflictAction::Replace if !conflict.takes_replace() => {
@@ -176,13 +188,7 @@ impl Judge for Run<'_, '_> {
     fn takes(&mut self, change: &Applied<'_>) -> Result<bool, ApplyError> {
         #[cfg(feature = "derive")]
         if let Some(filter) = self.rules.of_table(&change.table()).and_then(|rules| rules.filter.as_mut()) {
-            self.change.clear();
-            let read = change.write(self.format, &mut self.change);
-            read.map_err(|no_memory| ApplyError::Sqlite {
-                operation: "reading a change",
-                table: Some(change.table().into()),
-                error: Failure::from(no_memory).into(),
-            })?;
+            read_change(change, self.format, &mut self.change)?;
             let has_row = self.rows.read(change, &mut self.row)?;
             let current = if has_row { records(&self.row, Format::Changeset).next_source() } else { None };
             let takes = match records(&self.change, self.format).next_source() {

@@ -4,7 +4,7 @@ use std::boxed::Box;
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::conflict::{ConflictAction, ConflictType};
+use super::conflict::{ConflictAction, ConflictType, Ruling};
 use super::input::{ApplyFormat, sealed};
 use crate::error::ApplyError;
 use crate::typed::private::{DecodeRow, Reader};
@@ -207,14 +207,6 @@ pub struct Decision<'a> {
 
 /// Ties a decision to its conflict: the lifetime can be neither longer nor shorter.
 type Brand<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ruling {
-    pub(super) action: ConflictAction,
-    /// Whether the row that was deleted for an INSERT may be lost.
-    pub(super) may_lose_row: bool,
-}
 
 impl Decision<'_> {
     fn of(action: ConflictAction) -> Self {

@@ -341,9 +341,10 @@ unsafe extern "C" fn resolve<J: Judge>(
     let answer = match ConflictType::from_raw(conflict) {
         // the iterator stands on nothing
         Some(ConflictType::ForeignKey) => context.ask(J::foreign_keys).map(|()| ConflictAction::Omit),
-        // SAFETY: for all others the iterator stands on a change until this returns.
         Some(conflict) => {
-            unsafe { Applied::new(iter) }.and_then(|change| context.ask(|judge| judge.conflict(conflict, &change)))
+            // SAFETY: for all others it stands on a change until this returns.
+            let change = unsafe { Applied::new(iter) };
+            change.and_then(|change| context.ask(|judge| judge.conflict(conflict, &change)))
         }
         None => None,
     };

@@ -2,8 +2,9 @@
 
 use alloc::vec::Vec;
 
-use super::record::{Record, Records};
-#[cfg(feature = "std")]
+use super::record::Record;
+#[cfg(feature = "derive")]
+use super::record::Records;
 pub(crate) use super::stream::Limits;
 use super::table::Header;
 use super::value::{UNDEFINED, Value};

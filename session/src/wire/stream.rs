@@ -258,7 +258,7 @@ struct Found {
 
 /// How much is read at most.
 #[derive(Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     pub(crate) bytes: u64,
     pub(crate) changes: u64,
     pub(crate) value_bytes: u64,
