@@ -21,8 +21,7 @@ pub enum ConflictType {
     Conflict,
     /// The change would break a constraint other than the key's: UNIQUE, NOT NULL, CHECK, or one of a trigger's.
     Constraint,
-    /// After everything has been applied, foreign keys are broken. Asked once; `Omit` keeps it so, if the transaction can be
-    /// committed at all.
+    /// After everything has been applied, foreign keys are broken. Asked once; `Omit` keeps it so.
     ForeignKey,
 }
 
@@ -135,7 +134,8 @@ impl ForeignKeyConflict {
         &self.first
     }
 
-    /// Leaves them broken. Of use only inside a transaction that mends them: it cannot be committed before.
+    /// Leaves them broken: SQLite does not look at them again, not even when the transaction is committed, so that they are to be
+    /// mended by hand.
     pub fn accept(&self) -> ForeignKeyDecision {
         ForeignKeyDecision { accepts: true }
     }

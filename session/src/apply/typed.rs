@@ -22,7 +22,10 @@ use crate::wire::{Changeset, Patchset};
 /// | [`Data`](Self::Data) | – | the row has other values than the old ones of the change | the row has other values than the deleted one | `replace`, `omit`, `abort` |
 /// | [`NotFound`](Self::NotFound) | – | there is no row with that key | there is no row with that key | `omit`, `abort` |
 /// | [`Conflict`](Self::Conflict) | there is a row with that key | – | – | `replace`, `omit`, `abort` |
-/// | [`Constraint`](Self::Constraint) | another constraint would be broken: UNIQUE, NOT NULL, CHECK, RAISE in a trigger | the same | RAISE in a trigger, or a foreign key with `ON DELETE RESTRICT` | `omit`, `abort` |
+/// | [`Constraint`](Self::Constraint) | another constraint would be broken: UNIQUE, NOT NULL, CHECK, RAISE in a trigger | the same | RAISE in a trigger | `omit`, `abort` |
+///
+/// Broken foreign keys are no conflict of one change: they are looked at when everything has been applied, those with
+/// `RESTRICT` too, and have [a handler of their own](super::Apply::on_foreign_keys).
 ///
 /// As a patchset has no old values, `Data` happens with one only where a trigger of the replica ignores the change (`RAISE(IGNORE)`).
 ///

@@ -1,0 +1,964 @@
+//! Applying with types: what handlers and filters are given, what they may answer, and what the report says.
+
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+
+use diesel::prelude::*;
+use diesel_sqlite_session::{
+    ApplyError, Change, Changeset, ChangesetReader, Conflict, ConflictAction, ConflictType, Decision, Limit, Patch,
+    Patchset, PatchsetReader, SqliteSessionExt, TableSchema, Tracked, Value,
+};
+
+use crate::{exec, lines, open};
+
+diesel::table! {
+    items (id) {
+        id -> Integer,
+        name -> Text,
+        n -> BigInt,
+    }
+}
+diesel::table! {
+    notes (id) {
+        id -> Integer,
+        item -> Integer,
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Insertable, Tracked)]
+#[diesel(table_name = items)]
+pub struct Item {
+    id: i32,
+    name: String,
+    n: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Tracked)]
+#[diesel(table_name = notes)]
+pub struct Note {
+    id: i32,
+    item: i32,
+}
+
+#[derive(Debug, Tracked)]
+#[allow(dead_code)]
+enum Shop {
+    Items(Change<items::table>),
+    Notes(Change<notes::table>),
+}
+
+const ITEMS: &str =
+    "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, n BIGINT NOT NULL CHECK (n < 1000));
+    CREATE TABLE notes (id INTEGER PRIMARY KEY, item INTEGER NOT NULL REFERENCES items (id));";
+
+fn item(id: i32, name: &str, n: i64) -> Item {
+    Item { id, name: name.into(), n }
+}
+
+fn shop(rows: &[Item]) -> SqliteConnection {
+    let mut conn = open(ITEMS);
+    diesel::insert_into(items::table).values(rows).execute(&mut conn).unwrap();
+    conn
+}
+
+fn rows(conn: &mut SqliteConnection) -> Vec<String> {
+    lines(conn, "SELECT id || ' ' || name || ' ' || n AS line FROM items ORDER BY id")
+}
+
+/// Answers to any conflict what its kind takes and this says.
+fn answer<'a>(conflict: &Conflict<'a, Change<items::table>>, replace: bool) -> Decision<'a> {
+    match conflict {
+        Conflict::Data(c) | Conflict::Conflict(c) if replace => c.replace(),
+        Conflict::Data(c) | Conflict::Conflict(c) => c.omit(),
+        Conflict::NotFound(c) => c.omit(),
+        Conflict::Constraint(c) => c.omit(),
+    }
+}
+
+fn updated(before: &Item, after: &Item) -> Changeset {
+    Changeset::builder().update(before, after).build().unwrap()
+}
+
+fn inserted(item: &Item) -> Changeset {
+    Changeset::builder().insert(item).build().unwrap()
+}
+
+#[test]
+fn a_patchset_gives_patches() {
+    let patchset = Patchset::builder()
+        .insert(&item(1, "plum", 1))
+        .update(&item(2, "pear", 1), &item(2, "pear", 2))
+        .delete(&item(3, "fig", 1))
+        .build()
+        .unwrap();
+    let mut conn = shop(&[item(1, "prune", 7)]);
+    let mut seen = Vec::new();
+    let report = conn
+        .apply(&patchset)
+        .on_conflict::<items::table>(|conflict| {
+            seen.push(format!("{:?}", conflict.kind()));
+            match conflict {
+                Conflict::Conflict(c) => {
+                    assert_eq!(c.change(), &Patch::Insert(item(1, "plum", 1)));
+                    assert_eq!(c.current(), &item(1, "prune", 7));
+                    c.replace()
+                }
+                Conflict::NotFound(c) => {
+                    match c.change() {
+                        Patch::Update(update) => assert_eq!((update.id, update.n), (2, Some(2))),
+                        Patch::Delete(id) => assert_eq!(*id, 3),
+                        Patch::Insert(_) => panic!("{c:?}"),
+                    }
+                    c.omit()
+                }
+                other => panic!("{other:?}"),
+            }
+        })
+        .run()
+        .unwrap();
+    seen.sort();
+    assert_eq!(seen, ["Conflict", "NotFound", "NotFound"]);
+    assert_eq!((report.applied(), report.replaced(), report.omitted()), (0, 1, 2));
+    assert!(report.rebase_data().is_empty(), "SQLite has none for patchsets");
+    assert_eq!(rows(&mut conn), ["1 plum 1"]);
+}
+
+#[test]
+fn every_way_to_fail_is_an_error_of_its_own_and_undoes_everything() {
+    let before = [item(1, "apple", 1), item(2, "pear", 2)];
+    let changeset = Changeset::builder()
+        .insert(&item(3, "fig", 3))
+        .update(&item(1, "apple", 0), &item(1, "apple", 5))
+        .build()
+        .unwrap();
+    let mut conn = shop(&before);
+    let unchanged = |conn: &mut SqliteConnection, error: Result<_, ApplyError>| {
+        assert_eq!(rows(conn), ["1 apple 1", "2 pear 2"]);
+        // neither is a transaction left open
+        exec(conn, "BEGIN; COMMIT");
+        error.map(|_: diesel_sqlite_session::ApplyReport| ()).unwrap_err()
+    };
+
+    let result = conn.apply(&changeset).on_conflict::<items::table>(|c| match c {
+        Conflict::Data(c) => c.abort(),
+        other => panic!("{other:?}"),
+    });
+    let result = result.run();
+    assert!(matches!(unchanged(&mut conn, result), ApplyError::ConflictAborted));
+
+    let result = conn.apply(&changeset).run();
+    assert!(matches!(unchanged(&mut conn, result), ApplyError::ConflictAborted));
+
+    let result = conn
+        .apply(&changeset)
+        .try_on_conflict::<items::table, _>(|conflict| Err(format!("no {:?} here", conflict.kind())))
+        .run();
+    match unchanged(&mut conn, result) {
+        ApplyError::Handler(error) => assert_eq!(error.to_string(), "no Data here"),
+        other => panic!("{other:?}"),
+    }
+
+    let result = conn.apply(&changeset).on_conflict::<items::table>(|_| panic!("handler")).run();
+    assert!(matches!(unchanged(&mut conn, result), ApplyError::ConflictHandlerPanicked));
+    let result = conn.apply(&changeset).filter::<items::table>(|_, _| panic!("filter")).run();
+    assert!(matches!(unchanged(&mut conn, result), ApplyError::ConflictHandlerPanicked));
+    let result = conn.apply(&changeset).on_progress(|_| panic!("progress")).run();
+    assert!(matches!(unchanged(&mut conn, result), ApplyError::ConflictHandlerPanicked));
+
+    let result = conn.apply(&changeset).on_progress(|_| ControlFlow::Break(())).run();
+    assert!(matches!(unchanged(&mut conn, result), ApplyError::Cancelled));
+
+    let result = conn.apply(&changeset).otherwise(|_| ConflictAction::Replace).inverted().run();
+    match unchanged(&mut conn, result) {
+        ApplyError::IllegalReplace { conflict: ConflictType::NotFound, table } => {
+            assert_eq!(table.as_deref(), Some("items"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_filter_that_panics_after_changes_were_made_undoes_them() {
+    // SQLite's own filter can leave changes out, but not stop
+    let changeset = Changeset::builder().insert(&item(1, "a", 1)).insert(&item(2, "b", 2)).build().unwrap();
+    for outer in [false, true] {
+        let mut conn = shop(&[]);
+        if outer {
+            exec(&mut conn, "BEGIN; INSERT INTO items VALUES (9, 'mine', 9)");
+        }
+        let mut calls = 0;
+        let result = conn
+            .apply(&changeset)
+            .filter::<items::table>(|_, _| {
+                calls += 1;
+                assert!(calls < 2, "the second change");
+                true
+            })
+            .run();
+        assert!(matches!(result, Err(ApplyError::ConflictHandlerPanicked)), "{result:?}");
+        let expected: &[&str] = if outer { &["9 mine 9"] } else { &[] };
+        assert_eq!(rows(&mut conn), expected);
+        exec(&mut conn, if outer { "COMMIT" } else { "BEGIN; COMMIT" });
+    }
+}
+
+#[test]
+fn values_that_do_not_fit_the_types_are_errors_that_say_where() {
+    // a row of the database that is not what its table says
+    let mut conn = shop(&[]);
+    exec(&mut conn, "INSERT INTO items VALUES (1, x'ff', 1)");
+    let changeset = updated(&item(1, "apple", 0), &item(1, "apple", 5));
+    let error = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, true)).run().unwrap_err();
+    assert!(matches!(error, ApplyError::Decode(_)), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "table items, column name (Text): expected text, found blob x'ff' in the row of the database"
+    );
+
+    // a change that is not
+    let changeset = Changeset::builder()
+        .insert_values(TableSchema::new("items", &[1, 0, 0]), &[1.into(), Value::Null, 3.into()])
+        .build()
+        .unwrap();
+    let error = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, true)).run().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "table items, column name (Text): NULL in a column that is not Nullable, found NULL in the change"
+    );
+    let error = conn.apply(&changeset).filter::<items::table>(|_, _| true).run().unwrap_err();
+    assert!(matches!(error, ApplyError::Decode(_)), "{error:?}");
+}
+
+#[test]
+fn a_table_that_is_not_what_its_type_says_is_refused() {
+    let changeset = inserted(&item(1, "apple", 1));
+    for (schema, column) in [
+        ("CREATE TABLE items (id INTEGER PRIMARY KEY, n BIGINT, name TEXT)", "name"),
+        ("CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, n BIGINT, more)", "more"),
+    ] {
+        let mut conn = open(schema);
+        // positions alone would do
+        conn.apply(&changeset).run().unwrap();
+        let error = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, false)).run().unwrap_err();
+        match &error {
+            ApplyError::SchemaMismatch(mismatch) => assert_eq!(mismatch.column(), Some(column), "{error}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn one_change_can_be_asked_about_several_times_and_counts_once() {
+    // 1 differs, and its new name is taken by 2, which stays: Data while there is hope, then Constraint
+    let changeset = Changeset::builder()
+        .update(&item(1, "apple", 0), &item(1, "pear", 5))
+        .update(&item(3, "fig", 3), &item(3, "date", 3))
+        .update(&item(4, "plum", 4), &item(4, "fig", 4))
+        .build()
+        .unwrap();
+    let mut conn = shop(&[item(1, "apple", 1), item(2, "pear", 2), item(3, "fig", 3), item(4, "plum", 4)]);
+    let mut kinds = Vec::new();
+    let report = conn
+        .apply(&changeset)
+        .on_conflict::<items::table>(|conflict| {
+            kinds.push(conflict.kind());
+            answer(&conflict, true)
+        })
+        .run()
+        .unwrap();
+    assert_eq!(kinds.last(), Some(&ConflictType::Constraint));
+    assert!(kinds.len() >= 3 && kinds[..kinds.len() - 1].iter().all(|kind| *kind == ConflictType::Data), "{kinds:?}");
+    assert_eq!((report.applied(), report.replaced(), report.omitted()), (2, 0, 1));
+    assert_eq!(rows(&mut conn), ["1 apple 1", "2 pear 2", "3 date 3", "4 fig 4"]);
+}
+
+#[test]
+fn a_row_is_not_lost_between_replace_and_omit() {
+    // the row 1 is deleted for the new one, whose name is taken by 2
+    let changeset = inserted(&item(1, "pear", 5));
+    let before = [item(1, "apple", 1), item(2, "pear", 2)];
+    let mut conn = shop(&before);
+    let error = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, true)).run().unwrap_err();
+    assert!(matches!(&error, ApplyError::ReplacedRowLost { table } if table == "items"), "{error:?}");
+    assert_eq!(rows(&mut conn), ["1 apple 1", "2 pear 2"]);
+
+    // also where it is decided by kind
+    let by_kind = |kind: ConflictType| {
+        if kind.takes_replace() { ConflictAction::Replace } else { ConflictAction::Omit }
+    };
+    let error = conn.apply_changeset(&changeset, by_kind).unwrap_err();
+    assert!(matches!(error, ApplyError::ReplacedRowLost { .. }), "{error:?}");
+    let error = conn.apply(&changeset).otherwise(by_kind).run().unwrap_err();
+    assert!(matches!(error, ApplyError::ReplacedRowLost { .. }), "{error:?}");
+    assert_eq!(rows(&mut conn), ["1 apple 1", "2 pear 2"]);
+
+    // who knows, may
+    let mut after_replace = Vec::new();
+    let report = conn
+        .apply(&changeset)
+        .on_conflict::<items::table>(|conflict| match conflict {
+            Conflict::Constraint(c) => {
+                after_replace.push(c.is_after_replace());
+                c.omit_and_lose_row()
+            }
+            other => answer(&other, true),
+        })
+        .run()
+        .unwrap();
+    assert_eq!(after_replace, [true]);
+    assert_eq!((report.applied(), report.replaced(), report.omitted()), (0, 0, 1));
+    assert_eq!(rows(&mut conn), ["2 pear 2"]);
+
+    // a constraint without a row that was deleted is an ordinary one
+    let report = conn
+        .apply(&inserted(&item(7, "pear", 5)))
+        .on_conflict::<items::table>(|conflict| match conflict {
+            Conflict::Constraint(c) => {
+                assert!(!c.is_after_replace());
+                c.omit()
+            }
+            other => panic!("{other:?}"),
+        })
+        .run()
+        .unwrap();
+    assert_eq!(report.omitted(), 1);
+}
+
+#[test]
+fn a_row_whose_deletion_was_ignored_is_not_lost() {
+    let mut conn = shop(&[item(1, "apple", 1), item(2, "pear", 2)]);
+    exec(&mut conn, "CREATE TRIGGER keep BEFORE DELETE ON items BEGIN SELECT RAISE(IGNORE); END");
+    let changeset = inserted(&item(1, "fig", 5));
+    let report = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, true)).run().unwrap();
+    assert_eq!((report.applied(), report.omitted()), (0, 1), "{report}");
+    assert_eq!(rows(&mut conn), ["1 apple 1", "2 pear 2"]);
+}
+
+#[test]
+fn every_kind_happens_when_the_docs_say() {
+    let kinds_of = |schema: &str, change: &Changeset| {
+        let mut conn = open(&format!("{ITEMS} {schema}"));
+        let mut kinds = Vec::new();
+        conn.apply(change)
+            .on_conflict::<items::table>(|conflict| {
+                kinds.push(conflict.kind());
+                answer(&conflict, false)
+            })
+            .run()
+            .unwrap();
+        kinds.dedup();
+        kinds
+    };
+    use ConflictType as Kind;
+    let apple = "INSERT INTO items VALUES (1, 'apple', 1);";
+    let (insert, update) = (inserted(&item(1, "fig", 5)), updated(&item(1, "apple", 1), &item(1, "fig", 5)));
+    let delete = Changeset::builder().delete(&item(1, "apple", 1)).build().unwrap();
+    let taken = "INSERT INTO items VALUES (2, 'fig', 2);";
+    let raise =
+        |on: &str| format!("{apple} CREATE TRIGGER no BEFORE {on} ON items BEGIN SELECT RAISE(ABORT, 'no'); END");
+    for (schema, change, expected) in [
+        ("", &insert, None),
+        (apple, &insert, Some(Kind::Conflict)),
+        (taken, &insert, Some(Kind::Constraint)),
+        (
+            "CREATE TRIGGER no BEFORE INSERT ON items BEGIN SELECT RAISE(ABORT, 'no'); END",
+            &insert,
+            Some(Kind::Constraint),
+        ),
+        (apple, &update, None),
+        ("", &update, Some(Kind::NotFound)),
+        ("INSERT INTO items VALUES (1, 'pear', 1)", &update, Some(Kind::Data)),
+        (&format!("{apple} {taken}"), &update, Some(Kind::Constraint)),
+        (&raise("UPDATE"), &update, Some(Kind::Constraint)),
+        (apple, &delete, None),
+        ("", &delete, Some(Kind::NotFound)),
+        ("INSERT INTO items VALUES (1, 'apple', 2)", &delete, Some(Kind::Data)),
+        (&raise("DELETE"), &delete, Some(Kind::Constraint)),
+    ] {
+        assert_eq!(kinds_of(schema, change), expected.into_iter().collect::<Vec<_>>(), "{schema}: {change:?}");
+    }
+    // CHECK and NOT NULL
+    assert_eq!(kinds_of("", &inserted(&item(1, "fig", 5000))), [Kind::Constraint]);
+    assert_eq!(kinds_of(apple, &updated(&item(1, "apple", 1), &item(1, "apple", 5000))), [Kind::Constraint]);
+    let mut conn = open("CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL, n BIGINT NOT NULL)");
+    let null = Changeset::builder()
+        .insert_values(TableSchema::new("items", &[1, 0, 0]), &[1.into(), Value::Null, 3.into()])
+        .build()
+        .unwrap();
+    let mut kinds = Vec::new();
+    let omit = |kind| {
+        kinds.push(kind);
+        ConflictAction::Omit
+    };
+    conn.apply(&null).otherwise(omit).run().unwrap();
+    assert_eq!(kinds, [Kind::Constraint]);
+    // with a patchset Data only where a trigger ignores the change
+    let patchset = Patchset::builder().delete(&item(1, "pear", 9)).build().unwrap();
+    for (trigger, expected) in [("", vec![]), ("BEGIN SELECT RAISE(IGNORE); END", vec![Kind::Data])] {
+        let mut conn = shop(&[item(1, "apple", 1)]);
+        if !trigger.is_empty() {
+            exec(&mut conn, &format!("CREATE TRIGGER t BEFORE DELETE ON items {trigger}"));
+        }
+        let mut kinds = Vec::new();
+        conn.apply(&patchset)
+            .on_conflict::<items::table>(|conflict| {
+                kinds.push(conflict.kind());
+                match conflict {
+                    Conflict::Data(c) => c.omit(),
+                    other => panic!("{other:?}"),
+                }
+            })
+            .run()
+            .unwrap();
+        assert_eq!(kinds, expected);
+    }
+}
+
+#[test]
+fn constraints_come_after_the_rest_of_their_table_and_tables_in_their_order() {
+    let changeset = Changeset::builder()
+        .insert(&item(1, "taken", 1))
+        .insert(&item(2, "free", 2))
+        .update(&item(3, "gone", 3), &item(3, "gone", 4))
+        .insert(&Note { id: 1, item: 2 })
+        .build()
+        .unwrap();
+    let mut conn = shop(&[item(9, "taken", 9)]);
+    exec(&mut conn, "PRAGMA foreign_keys = OFF; INSERT INTO notes VALUES (1, 9)");
+    let seen = std::cell::RefCell::new(Vec::new());
+    conn.apply(&changeset)
+        .on_conflict::<items::table>(|conflict| {
+            seen.borrow_mut().push(format!("items {:?}", conflict.kind()));
+            answer(&conflict, false)
+        })
+        .on_conflict::<notes::table>(|conflict| {
+            seen.borrow_mut().push(format!("notes {:?}", conflict.kind()));
+            match conflict {
+                Conflict::Conflict(c) => c.replace(),
+                other => panic!("{other:?}"),
+            }
+        })
+        .run()
+        .unwrap();
+    assert_eq!(seen.into_inner(), ["items NotFound", "items Constraint", "notes Conflict"]);
+}
+
+#[test]
+fn foreign_keys_have_a_handler_that_sees_which() {
+    let changeset =
+        Changeset::builder().insert(&Note { id: 4, item: 1 }).insert(&Note { id: 5, item: 2 }).build().unwrap();
+    let open = || {
+        let mut conn = shop(&[item(1, "apple", 1)]);
+        exec(&mut conn, "PRAGMA foreign_keys = ON");
+        conn
+    };
+    let mut conn = open();
+    let mut asked = 0;
+    let error = conn
+        .apply(&changeset)
+        .otherwise(|kind| panic!("{kind:?} has a handler"))
+        .on_foreign_keys(|broken| {
+            asked += 1;
+            let [row] = broken.rows() else { panic!("{broken:?}") };
+            assert_eq!((broken.violations(), row.table(), row.rowid(), row.parent()), (1, "notes", Some(5), "items"));
+            broken.abort()
+        })
+        .run()
+        .unwrap_err();
+    assert_eq!(asked, 1);
+    assert_eq!(
+        error.to_string(),
+        "1 foreign keys would be broken: table notes, rowid 5, refers to a row of items that is not there"
+    );
+    assert!(matches!(error, ApplyError::ForeignKeyViolations(_)));
+    let count = |conn: &mut SqliteConnection| lines(conn, "SELECT count(*) || '' AS line FROM notes");
+    assert_eq!(count(&mut conn), ["0"]);
+    // without a handler
+    assert!(matches!(conn.apply(&changeset).run(), Err(ApplyError::ForeignKeyViolations(_))));
+
+    // accepted, and mended in a transaction
+    let mut conn = open();
+    conn.transaction(|conn| {
+        let report = conn.apply(&changeset).on_foreign_keys(|broken| broken.accept()).run().unwrap();
+        assert_eq!(report.applied(), 2);
+        exec(conn, "INSERT INTO items VALUES (2, 'pear', 2)");
+        diesel::QueryResult::Ok(())
+    })
+    .unwrap();
+    assert_eq!(count(&mut conn), ["2"]);
+    // accepted, they stay broken
+    let mut conn = open();
+    conn.apply(&changeset).on_foreign_keys(|broken| broken.accept()).run().unwrap();
+    assert_eq!(count(&mut conn), ["2"]);
+    assert_eq!(lines(&mut conn, "SELECT \"table\" || rowid AS line FROM pragma_foreign_key_check"), ["notes5"]);
+}
+
+#[test]
+fn a_filter_decides_with_the_row_as_it_is_just_before() {
+    let changeset = Changeset::builder()
+        .insert(&item(1, "new", 1))
+        .update(&item(2, "pear", 2), &item(2, "pear", 20))
+        .delete(&item(3, "fig", 3))
+        .update(&item(4, "gone", 4), &item(4, "gone", 40))
+        .build()
+        .unwrap();
+    let mut conn = shop(&[item(2, "pear", 2), item(3, "fig", 3)]);
+    let mut seen = Vec::new();
+    let report = conn
+        .apply(&changeset)
+        .filter::<items::table>(|change, current| {
+            let current = current.map(|row| row.name.clone());
+            seen.push((current, matches!(change, Change::Update(_))));
+            !matches!(change, Change::Delete(_)) && !matches!(change, Change::Update(update) if update.id == 4)
+        })
+        .run()
+        .unwrap();
+    seen.sort();
+    assert_eq!(seen, [(None, false), (None, true), (Some("fig".into()), false), (Some("pear".into()), true)]);
+    assert_eq!((report.applied(), report.left_out()), (2, 2));
+    assert_eq!(rows(&mut conn), ["1 new 1", "2 pear 20", "3 fig 3"]);
+
+    // two changes of one row, as other writers have them: the second sees what the first did
+    let twice =
+        [inserted(&item(5, "once", 1)).into_bytes(), updated(&item(5, "once", 1), &item(5, "twice", 1)).into_bytes()];
+    let twice = Changeset::try_from(twice.concat()).unwrap();
+    let mut seen = Vec::new();
+    conn.apply(&twice)
+        .filter::<items::table>(|_, current| {
+            seen.push(current.cloned());
+            true
+        })
+        .run()
+        .unwrap();
+    assert_eq!(seen, [None, Some(item(5, "once", 1))]);
+}
+
+#[test]
+fn a_filter_is_given_patches_of_a_patchset() {
+    let patchset = Patchset::builder()
+        .update(&item(1, "apple", 1), &item(1, "apple", 10))
+        .delete(&item(2, "pear", 2))
+        .build()
+        .unwrap();
+    let mut conn = shop(&[item(1, "apple", 1), item(2, "pear", 2)]);
+    let report = conn
+        .apply(&patchset)
+        .filter::<items::table>(|change, current| match change {
+            Patch::Delete(id) => {
+                assert_eq!((*id, current), (2, Some(&item(2, "pear", 2))));
+                false
+            }
+            _ => true,
+        })
+        .run()
+        .unwrap();
+    assert_eq!((report.applied(), report.left_out()), (1, 1));
+    assert_eq!(rows(&mut conn), ["1 apple 10", "2 pear 2"]);
+}
+
+#[test]
+fn only_leaves_out_what_it_is_told_to() {
+    let changeset = Changeset::builder()
+        .insert_values(TableSchema::new("admins", &[1]), &[1.into()])
+        .insert(&item(1, "apple", 1))
+        .insert_values(TableSchema::new("absent", &[1]), &[1.into()])
+        .build()
+        .unwrap();
+    let mut conn = shop(&[]);
+    exec(&mut conn, "CREATE TABLE admins (id INTEGER PRIMARY KEY)");
+    let error = conn.apply(&changeset).only::<Shop>().run().unwrap_err();
+    assert_eq!(error.to_string(), "table admins: its changes, at byte 10, are not to be applied");
+    assert!(rows(&mut conn).is_empty());
+    // what is left out need not even be there
+    let report = conn.apply(&changeset).only::<Change<items::table>>().skip_other_tables().run().unwrap();
+    assert_eq!((report.applied(), report.left_out()), (1, 2));
+    assert_eq!(report.to_string(), "admins: 0 applied, 1 left out\nitems: 1 applied\nabsent: 0 applied, 1 left out");
+    assert_eq!(report.of::<items::table>().unwrap().applied(), 1);
+    assert_eq!(report.table("ADMINS").unwrap().left_out(), 1);
+    assert!(lines(&mut conn, "SELECT '' || id AS line FROM admins").is_empty());
+    // sets add up, and names are compared as SQLite does
+    let mut conn = open(
+        "CREATE TABLE Items (id INTEGER PRIMARY KEY, name TEXT, n BIGINT); CREATE TABLE ADMINS (id INTEGER PRIMARY KEY)",
+    );
+    conn.apply(&changeset).only::<Shop>().only_tables(["AdminS"]).skip_other_tables().run().unwrap();
+    assert_eq!(lines(&mut conn, "SELECT '' || id AS line FROM admins"), ["1"]);
+}
+
+#[test]
+fn a_set_that_is_met_too_late_in_a_stream_leaves_nothing() {
+    let bytes = Changeset::builder()
+        .insert(&item(1, "apple", 1))
+        .insert_values(TableSchema::new("admins", &[1]), &[1.into()])
+        .build()
+        .unwrap()
+        .into_bytes();
+    let mut conn = shop(&[]);
+    exec(&mut conn, "CREATE TABLE admins (id INTEGER PRIMARY KEY)");
+    let error = conn.apply(ChangesetReader::new(&bytes[..])).only::<Shop>().run().unwrap_err();
+    assert!(matches!(&error, ApplyError::UnexpectedTable { table, .. } if table == "admins"), "{error}");
+    assert!(rows(&mut conn).is_empty());
+    let report = conn.apply(ChangesetReader::new(&bytes[..])).only::<Shop>().skip_other_tables().run().unwrap();
+    assert_eq!((report.applied(), report.left_out()), (1, 1));
+}
+
+#[test]
+fn a_changeset_is_applied_inverted() {
+    let before = [item(1, "apple", 1), item(2, "pear", 2)];
+    let mut conn = shop(&before);
+    let captured = conn.capture::<Shop, _, _, _>(|conn| {
+        diesel::update(items::table.find(1)).set(items::n.eq(5)).execute(conn)?;
+        diesel::delete(items::table.find(2)).execute(conn)?;
+        diesel::insert_into(items::table).values(item(3, "fig", 3)).execute(conn)
+    });
+    let changeset = captured.unwrap().changeset;
+    assert_eq!(rows(&mut conn), ["1 apple 5", "3 fig 3"]);
+    let mut filtered = Vec::new();
+    let report = conn
+        .apply(&changeset)
+        .inverted()
+        .filter::<items::table>(|change, _| {
+            filtered.push(format!("{change:?}"));
+            true
+        })
+        .run()
+        .unwrap();
+    assert_eq!(report.applied(), 3);
+    assert_eq!(rows(&mut conn), ["1 apple 1", "2 pear 2"]);
+    assert!(filtered.iter().any(|change| change.starts_with("Delete(Item { id: 3")), "{filtered:?}");
+    // once more: everything is in conflict, and the handler sees the inverse
+    let mut seen = Vec::new();
+    conn.apply(&changeset)
+        .inverted()
+        .on_conflict::<items::table>(|conflict| {
+            seen.push(match conflict.change() {
+                Change::Insert(row) => format!("insert {}", row.id),
+                Change::Update(row) => format!("update {:?}", row.n.changed()),
+                Change::Delete(row) => format!("delete {}", row.id),
+            });
+            answer(&conflict, false)
+        })
+        .run()
+        .unwrap();
+    seen.sort();
+    assert_eq!(seen, ["delete 3", "insert 2", "update Some((5, 1))"]);
+}
+
+#[test]
+fn what_has_been_done_already_can_be_ignored() {
+    let changeset = Changeset::builder()
+        .insert(&item(1, "apple", 1))
+        .update(&item(2, "pear", 2), &item(2, "pear", 20))
+        .delete(&item(3, "fig", 3))
+        .build()
+        .unwrap();
+    let mut conn = shop(&[item(2, "pear", 2), item(3, "fig", 3)]);
+    assert_eq!(conn.apply(&changeset).run().unwrap().applied(), 3);
+    assert!(matches!(conn.apply(&changeset).run(), Err(ApplyError::ConflictAborted)));
+    let report = conn.apply(&changeset).ignore_noops().run().unwrap();
+    assert_eq!((report.applied(), report.omitted()), (3, 0));
+    assert_eq!(rows(&mut conn), ["1 apple 1", "2 pear 20"]);
+}
+
+#[test]
+fn foreign_key_actions_can_be_kept_from_acting() {
+    let schema =
+        "PRAGMA foreign_keys = ON; CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL, n BIGINT NOT NULL);
+        CREATE TABLE notes (id INTEGER PRIMARY KEY, item INTEGER NOT NULL REFERENCES items (id) ON DELETE CASCADE);
+        INSERT INTO items VALUES (1, 'apple', 1); INSERT INTO notes VALUES (7, 1)";
+    let mut source = open(schema);
+    let mut session = source.create_session().unwrap();
+    session.attach_all().unwrap();
+    exec(&mut source, "DELETE FROM items");
+    let changeset = session.changeset().unwrap();
+    assert_eq!(changeset.records().count(), 2, "the note is among the changes");
+
+    let mut replica = open(schema);
+    let mut kinds = Vec::new();
+    let omit = |kind| {
+        kinds.push(kind);
+        ConflictAction::Omit
+    };
+    replica.apply(&changeset).otherwise(omit).run().unwrap();
+    assert_eq!(kinds, [ConflictType::NotFound], "it was deleted by the cascade, and then again");
+    let mut replica = open(schema);
+    let report = replica.apply(&changeset).without_foreign_key_actions().run().unwrap();
+    assert_eq!(report.applied(), 2);
+    assert!(lines(&mut replica, "SELECT '' || id AS line FROM notes").is_empty());
+}
+
+#[test]
+fn updates_in_each_others_way_are_conflicts_if_wished_and_in_streams() {
+    let before = [item(1, "a", 1), item(2, "b", 2)];
+    let exchange =
+        Changeset::builder().update(&before[0], &item(1, "b", 1)).update(&before[1], &item(2, "a", 2)).build().unwrap();
+    let shop = |before: &[Item]| {
+        let mut conn = shop(before);
+        exec(&mut conn, "PRAGMA foreign_keys = OFF");
+        conn
+    };
+    let mut conn = shop(&before);
+    conn.apply(&exchange).run().unwrap();
+    assert_eq!(rows(&mut conn), ["1 b 1", "2 a 2"]);
+    let mut conn = shop(&before);
+    assert!(matches!(conn.apply(&exchange).without_update_loop().run(), Err(ApplyError::ConflictAborted)));
+    let result = conn.apply(ChangesetReader::new(exchange.as_bytes())).run();
+    assert!(matches!(result, Err(ApplyError::ConflictAborted)), "{result:?}");
+    assert_eq!(rows(&mut conn), ["1 a 1", "2 b 2"]);
+}
+
+#[test]
+fn without_a_savepoint_the_transaction_is_the_callers() {
+    let changeset = Changeset::builder().insert(&item(1, "a", 1)).insert(&item(9, "b", 2)).build().unwrap();
+    let mut conn = shop(&[item(9, "mine", 9)]);
+    let result = conn.apply(&changeset).without_savepoint().run();
+    assert!(matches!(result, Err(ApplyError::NoTransaction)), "{result:?}");
+    let result: diesel::QueryResult<()> = conn.transaction(|conn| {
+        let result = conn.apply(&changeset).without_savepoint().run();
+        assert!(matches!(result, Err(ApplyError::ConflictAborted)), "{result:?}");
+        Err(diesel::result::Error::RollbackTransaction)
+    });
+    assert!(result.is_err());
+    assert_eq!(rows(&mut conn), ["9 mine 9"]);
+    conn.transaction(|conn| {
+        conn.apply(&changeset).without_savepoint().otherwise(|_| ConflictAction::Omit).run().unwrap();
+        diesel::QueryResult::Ok(())
+    })
+    .unwrap();
+    assert_eq!(rows(&mut conn), ["1 a 1", "9 mine 9"]);
+}
+
+#[test]
+fn limits_hold_in_memory_and_in_streams() {
+    let changeset =
+        Changeset::builder().insert(&item(1, "a", 1)).insert(&item(2, &"b".repeat(100), 2)).build().unwrap();
+    let bytes = changeset.as_bytes();
+    let length = bytes.len() as u64;
+    let mut conn = shop(&[]);
+    for (limit, max, enough) in
+        [(Limit::Bytes, length - 1, length), (Limit::Changes, 1, 2), (Limit::ValueBytes, 99, 100)]
+    {
+        let with = |apply: diesel_sqlite_session::Apply<'_, Changeset>, max| {
+            match limit {
+                Limit::Bytes => apply.max_bytes(max),
+                Limit::Changes => apply.max_changes(max),
+                _ => apply.max_value_bytes(max),
+            }
+            .run()
+        };
+        let is_it =
+            |error: &ApplyError| matches!(error, ApplyError::Limit { limit: l, max: m } if (*l, *m) == (limit, max));
+        let error = with(conn.apply(&changeset), max).unwrap_err();
+        assert!(is_it(&error), "{error}");
+        let error = with(conn.apply(ChangesetReader::new(bytes)), max).unwrap_err();
+        assert!(is_it(&error), "{error}");
+        assert!(rows(&mut conn).is_empty());
+        assert_eq!(with(conn.apply(&changeset), enough).unwrap().applied(), 2);
+        exec(&mut conn, "DELETE FROM items");
+        assert_eq!(with(conn.apply(ChangesetReader::new(bytes)), enough).unwrap().applied(), 2);
+        exec(&mut conn, "DELETE FROM items");
+    }
+    assert_eq!(conn.apply(&changeset).max_changes(1).run().unwrap_err().to_string(), "more than 1 changes");
+}
+
+/// Gives so many bytes, then something else.
+struct Cut<'a, F>(&'a [u8], F);
+
+impl<F: FnMut() -> io::Result<usize>> Read for Cut<'_, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.0.is_empty() { (self.1)() } else { self.0.read(buffer) }
+    }
+}
+
+#[test]
+fn a_stream_that_ends_badly_leaves_nothing() {
+    let changeset = Changeset::builder();
+    let changeset = (0..2000).fold(changeset, |builder, id| builder.insert(&item(id, &format!("item {id}"), 1)));
+    let bytes = changeset.build().unwrap().into_bytes();
+    let (whole, cut) = (&bytes[..], &bytes[..bytes.len() - 3]);
+    let mut conn = shop(&[]);
+    let error = conn.apply(ChangesetReader::new(cut)).run().unwrap_err();
+    assert!(
+        matches!(&error, ApplyError::Parse(error) if error.offset() == bytes.len() - 3 || error.table() == Some("items")),
+        "{error:?}"
+    );
+    assert!(rows(&mut conn).is_empty());
+    let error = conn.apply(ChangesetReader::new(Cut(cut, || Err(io::Error::other("unplugged"))))).run().unwrap_err();
+    assert!(matches!(&error, ApplyError::Io(error) if error.to_string() == "unplugged"), "{error:?}");
+    let error = conn.apply(ChangesetReader::new(Cut(cut, || panic!("reader")))).run().unwrap_err();
+    assert!(matches!(error, ApplyError::ConflictHandlerPanicked), "{error:?}");
+    assert!(rows(&mut conn).is_empty());
+    assert_eq!(conn.apply(ChangesetReader::new(whole)).run().unwrap().applied(), 2000);
+    assert_eq!(rows(&mut conn).len(), 2000);
+}
+
+#[test]
+fn a_patchset_streams_too_and_typed_handlers_see_it() {
+    let patchset = Patchset::builder().insert(&item(1, "apple", 1)).insert(&item(2, "pear", 2)).build().unwrap();
+    let mut conn = shop(&[item(2, "old", 9)]);
+    let report = conn
+        .apply(PatchsetReader::new(patchset.as_bytes()))
+        .on_conflict::<items::table>(|conflict| match conflict {
+            Conflict::Conflict(c) => {
+                assert_eq!(c.change(), &Patch::Insert(item(2, "pear", 2)));
+                let decision = c.replace();
+                assert_eq!(c.into_parts().1, item(2, "old", 9));
+                decision
+            }
+            other => panic!("{other:?}"),
+        })
+        .run()
+        .unwrap();
+    assert_eq!((report.applied(), report.replaced()), (1, 1));
+    assert_eq!(rows(&mut conn), ["1 apple 1", "2 pear 2"]);
+}
+
+#[test]
+fn progress_counts_up_to_everything() {
+    let changeset =
+        (0..5000).fold(Changeset::builder(), |builder, id| builder.insert(&item(id, &format!("item {id}"), 1)));
+    let changeset = changeset.build().unwrap();
+    for streamed in [false, true] {
+        let mut conn = shop(&[]);
+        let mut seen = Vec::new();
+        let apply =
+            if streamed { conn.apply(ChangesetReader::new(changeset.as_bytes())) } else { conn.apply(&changeset) };
+        apply
+            .on_progress(|progress| {
+                seen.push(progress);
+                ControlFlow::Continue(())
+            })
+            .run()
+            .unwrap();
+        assert!(seen.len() > 5 && seen.is_sorted_by_key(|progress| (progress.changes, progress.bytes)));
+        assert_eq!(seen[0].changes, 0);
+        let last = seen.last().unwrap();
+        assert_eq!((last.changes, last.bytes), (5000, changeset.as_bytes().len() as u64));
+        assert_eq!(last.total_bytes, (!streamed).then_some(last.bytes));
+        assert_eq!(rows(&mut conn).len(), 5000);
+    }
+}
+
+#[test]
+fn the_row_in_the_way_has_columns_that_the_changes_lack() {
+    mod newer {
+        diesel::table! {
+            users (id) {
+                id -> Integer,
+                name -> Text,
+                city -> Nullable<Text>,
+            }
+        }
+        #[derive(Debug, PartialEq, diesel_sqlite_session::Tracked)]
+        #[diesel(table_name = users)]
+        pub struct User {
+            pub id: i32,
+            pub name: String,
+            #[tracked(default)]
+            pub city: Option<String>,
+        }
+    }
+    use newer::users;
+    let users = TableSchema::new("users", &[1, 0]);
+    let changeset = Changeset::builder()
+        .update_values(users, &[1.into(), "Ada".into()], &[1.into(), "Ida".into()])
+        .build()
+        .unwrap();
+    let mut conn = open(
+        "PRAGMA encoding = 'UTF-16'; CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, city TEXT,
+            shout TEXT AS (upper(city))); INSERT INTO users VALUES (1, 'Eda', 'Zürich')",
+    );
+    let mut asked = 0;
+    conn.apply(&changeset)
+        .on_conflict::<users::table>(|conflict| match conflict {
+            Conflict::Data(c) => {
+                asked += 1;
+                let current = newer::User { id: 1, name: "Eda".into(), city: Some("Zürich".into()) };
+                assert_eq!(c.current(), &current);
+                c.replace()
+            }
+            other => panic!("{other:?}"),
+        })
+        .run()
+        .unwrap();
+    assert_eq!(asked, 1);
+    assert_eq!(lines(&mut conn, "SELECT name || city AS line FROM users"), ["IdaZürich"]);
+}
+
+#[test]
+fn composite_keys_and_rowids_find_their_row() {
+    mod tables {
+        diesel::table! {
+            seats (flight, row) {
+                row -> Integer,
+                flight -> Text,
+                who -> Nullable<Text>,
+            }
+        }
+        diesel::table! {
+            log (rowid) {
+                rowid -> BigInt,
+                line -> Text,
+            }
+        }
+        #[derive(Debug, PartialEq, diesel_sqlite_session::Tracked)]
+        #[diesel(table_name = seats)]
+        pub struct Seat {
+            pub flight: String,
+            pub row: i32,
+            pub who: Option<String>,
+        }
+        #[derive(Debug, PartialEq, diesel_sqlite_session::Tracked)]
+        #[diesel(table_name = log)]
+        pub struct Line {
+            pub rowid: i64,
+            pub line: String,
+        }
+    }
+    use tables::{Line, Seat, log, seats};
+    let seat = |who: &str| Seat { flight: "LX1".into(), row: 3, who: Some(who.into()) };
+    let changeset = Changeset::builder()
+        .update(&seat("Ada"), &seat("Bob"))
+        .insert(&Line { rowid: 5, line: "theirs".into() })
+        .build()
+        .unwrap();
+    let mut conn = open(
+        "CREATE TABLE seats (row INTEGER, flight TEXT COLLATE NOCASE, who TEXT, PRIMARY KEY (flight, row)) WITHOUT ROWID;
+         INSERT INTO seats VALUES (3, 'lx1', 'Eve'), (3, 'LX2', 'no'), (4, 'LX1', 'no');
+         CREATE TABLE log (line TEXT); INSERT INTO log (rowid, line) VALUES (5, 'mine')",
+    );
+    let report = conn
+        .apply(&changeset)
+        .on_conflict::<seats::table>(|conflict| match conflict {
+            Conflict::Data(c) => {
+                assert_eq!(c.current(), &Seat { flight: "lx1".into(), ..seat("Eve") });
+                c.replace()
+            }
+            other => panic!("{other:?}"),
+        })
+        .on_conflict::<log::table>(|conflict| match conflict {
+            Conflict::Conflict(c) => {
+                assert_eq!(c.current(), &Line { rowid: 5, line: "mine".into() });
+                c.replace()
+            }
+            other => panic!("{other:?}"),
+        })
+        .run()
+        .unwrap();
+    assert_eq!(report.replaced(), 2);
+    assert_eq!(lines(&mut conn, "SELECT line FROM log"), ["theirs"]);
+    assert_eq!(lines(&mut conn, "SELECT who AS line FROM seats WHERE row = 3 AND flight = 'LX1'"), ["Bob"]);
+}
+
+#[test]
+fn rebase_data_say_how_conflicts_were_resolved() {
+    let changeset = Changeset::builder().insert(&item(1, "theirs", 1)).insert(&item(2, "free", 2)).build().unwrap();
+    let mut conn = shop(&[item(1, "mine", 9)]);
+    let report = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, true)).run().unwrap();
+    let data = report.into_rebase_data();
+    // a section like a changeset's, with the INSERT that replaced a row
+    assert_eq!(data.as_bytes().first(), Some(&b'T'));
+    assert!(data.as_bytes().windows(6).any(|window| window == b"theirs"));
+    assert!(!data.as_bytes().windows(4).any(|window| window == b"free"));
+    let mut conn = shop(&[]);
+    assert!(conn.apply(&changeset).run().unwrap().rebase_data().is_empty());
+}
