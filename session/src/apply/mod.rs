@@ -87,9 +87,7 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 ///             Change::Insert(new) if new.name.len() > c.current().name.len() => c.replace(),
 ///             _ => c.omit(),
 ///         },
-///         Conflict::Data(c) => c.abort(),
-///         Conflict::NotFound(c) => c.abort(),
-///         Conflict::Constraint(c) => c.abort(),
+///         other => other.abort(),
 ///     })
 ///     .run()?;
 /// assert_eq!((report.applied(), report.replaced()), (1, 1));

@@ -66,7 +66,7 @@ where
     }
 }
 
-impl<C: TypedChange> Conflict<'_, C> {
+impl<'a, C: TypedChange> Conflict<'a, C> {
     /// The change.
     pub fn change(&self) -> &C {
         match self {
@@ -92,6 +92,17 @@ impl<C: TypedChange> Conflict<'_, C> {
             Self::Conflict(_) => ConflictType::Conflict,
             Self::Constraint(_) => ConflictType::Constraint,
         }
+    }
+
+    /// Leaves this change out and goes on, whatever the kind. Where a row has been deleted for an INSERT it is an error: see
+    /// [`ConstraintConflict::is_after_replace`].
+    pub fn omit(&self) -> Decision<'a> {
+        Decision::of(ConflictAction::Omit)
+    }
+
+    /// Undoes everything that was applied and ends with [`ApplyError::ConflictAborted`], whatever the kind.
+    pub fn abort(&self) -> Decision<'a> {
+        Decision::of(ConflictAction::Abort)
     }
 }
 
