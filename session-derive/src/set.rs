@@ -201,6 +201,18 @@ impl Set<'_> {
                 #[automatically_derived]
                 impl #impl_generics __p::TrackedSet for #name #ty_generics #where_clause {
                     const TABLES: &'static [&'static __p::TableInfo] = &__p::tables([#(#of_variants),*]);
+
+                    fn table(&self) -> &'static __p::TableInfo {
+                        match self {
+                            #(Self::#variants(__change) => <#types as __p::TrackedSet>::table(__change),)*
+                        }
+                    }
+
+                    fn operation(&self) -> __p::Operation {
+                        match self {
+                            #(Self::#variants(__change) => <#types as __p::TrackedSet>::operation(__change),)*
+                        }
+                    }
                 }
 
                 #[automatically_derived]
@@ -229,6 +241,8 @@ impl Set<'_> {
                 #[automatically_derived]
                 impl #impl_generics __p::TrackedSet for #name #ty_generics #where_clause {
                     const TABLES: &'static [&'static __p::TableInfo] = &[];
+                    fn table(&self) -> &'static __p::TableInfo { loop {} }
+                    fn operation(&self) -> __p::Operation { loop {} }
                 }
                 #(
                     #[automatically_derived]

@@ -13,7 +13,7 @@ use std::fmt::Debug;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel_sqlite_session::{Change, Conflict, Field, SqliteSessionExt, Tracked};
+use diesel_sqlite_session::{Against, Change, Conflict, Field, SqliteSessionExt, Tracked};
 
 diesel::table! {
     cards (id) {
@@ -79,24 +79,20 @@ impl Merge {
         server: &T,
         is_clients: impl FnOnce(&T, &T) -> bool,
     ) -> T {
-        let Some((old, client)) = client.changed() else {
-            self.log.push(format!("{name:<10} {server:?}: the client did not change it"));
-            return server.clone();
+        let (value, why) = match client.against(server) {
+            Against::Current(server) => (server, "the client did not change it".into()),
+            Against::Same(server) => (server, "both changed it to this".into()),
+            Against::New(client) => (client, format!("only the client changed it, from {server:?}")),
+            Against::Both { new, current, .. } if is_clients(new, current) => {
+                (new, format!("the client's, not the server's {current:?}"))
+            }
+            Against::Both { new, current, .. } => {
+                self.keeps_servers = true;
+                (current, format!("the server's, not the client's {new:?}"))
+            }
         };
-        if client == server {
-            self.log.push(format!("{name:<10} {server:?}: both changed it to this"));
-            server.clone()
-        } else if old == server {
-            self.log.push(format!("{name:<10} {client:?}: only the client changed it, from {old:?}"));
-            client.clone()
-        } else if is_clients(client, server) {
-            self.log.push(format!("{name:<10} {client:?}: the client's, not the server's {server:?}"));
-            client.clone()
-        } else {
-            self.keeps_servers = true;
-            self.log.push(format!("{name:<10} {server:?}: the server's, not the client's {client:?}"));
-            server.clone()
-        }
+        self.log.push(format!("{name:<10} {value:?}: {why}"));
+        value.clone()
     }
 
     /// The newer edit wins, but of two texts the longer one.

@@ -280,6 +280,9 @@ pub enum ApplyError {
     NoTransaction,
     /// A filter takes SQLite 3.51, and the library is older.
     CannotFilter,
+    /// A query failed, or a transaction could not be begun or committed: so that `conn.transaction::<_, ApplyError, _>(…)` can
+    /// apply changes among other things.
+    Diesel(diesel::result::Error),
     /// The table has a constraint with `ON CONFLICT ROLLBACK`, or the database a trigger with `RAISE(ROLLBACK)` or `OR
     /// ROLLBACK`. Met while applying, it would end the transaction that undoes a failed apply, and SQLite would go on.
     RollbackClause {
@@ -356,6 +359,7 @@ impl fmt::Display for ApplyError {
             Self::Cancelled => f.write_str("the apply was cancelled"),
             Self::Io(_) => f.write_str("the source of the changes failed"),
             Self::NoTransaction => f.write_str("without a savepoint changes are applied inside a transaction alone"),
+            Self::Diesel(error) => error.fmt(f),
             Self::CannotFilter => f.write_str("this SQLite is too old to filter changes: 3.51 is needed"),
             Self::Busy => f.write_str("changes cannot be applied inside a callback of the same connection"),
             Self::Handle(error) => error.fmt(f),
@@ -375,8 +379,15 @@ impl std::error::Error for ApplyError {
             #[cfg(feature = "derive")]
             Self::Decode(error) => error.source(),
             Self::Io(error) => Some(error),
+            Self::Diesel(error) => error.source(),
             _ => None,
         }
+    }
+}
+
+impl From<diesel::result::Error> for ApplyError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Diesel(error)
     }
 }
 

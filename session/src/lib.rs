@@ -4,10 +4,11 @@
 //!
 //! - `#[derive(Tracked)]` makes of a table's changes typed Rust values: `Change<users::table>`, and enums of them that the compiler
 //!   checks a `match` on. See the trait `Tracked` for everything that it can do.
-//! - On any `SqliteConnection`, the trait `SqliteSessionExt` has `create_session`, `capture`, `apply_changeset` and
-//!   `apply_patchset`.
+//! - On any `SqliteConnection`, the trait `SqliteSessionExt` has `create_session`, `capture` and `apply`.
 //! - A `Session` records the tables that are attached to it, as a set, by `table!` and with a look at whether that agrees with the
 //!   database, by name, or all of them.
+//! - An `Apply` makes changes elsewhere: a handler for each table is given a `Conflict`, the typed change and the row in its way;
+//!   filters, limits and options; and a report. `apply_changeset` and `apply_patchset` are its short forms, by kind of conflict.
 //! - [`wire`] checks, reads and builds changesets and patchsets in pure Rust, without SQLite, more than ten times as fast as
 //!   SQLite's own iterator reads them.
 //!
@@ -156,8 +157,8 @@ pub use diesel_sqlite_session_derive::Tracked;
 pub use typed::private as __private;
 #[cfg(feature = "derive")]
 pub use typed::{
-    Change, Changes, CowValue, DecodeError, DecodeErrorKind, Edit, Field, FromChanges, FromPatches, FromSqlValue,
-    Patch, Patches, RecordColumn, RustType, TableInfo, ToSqlValue, Tracked, TrackedSet, ValueError,
+    Against, Change, Changes, CowValue, DecodeError, DecodeErrorKind, Edit, Field, FromChanges, FromPatches,
+    FromSqlValue, Patch, Patches, RecordColumn, RustType, TableInfo, ToSqlValue, Tracked, TrackedSet, ValueError,
 };
 pub use wire::{
     BuildError, BuildErrorKind, Changeset, ChangesetBuilder, ChangesetRef, Format, MAX_VALUE_LENGTH, Operation,

@@ -19,7 +19,7 @@ use crate::wire::{Changeset, Patchset};
 ///
 /// | | INSERT | UPDATE | DELETE | answers |
 /// |---|---|---|---|---|
-/// | [`Data`](Self::Data) | – | the row has other values than the old ones of the change | the row has other values than the deleted one | `replace`, `omit`, `abort` |
+/// | [`Data`](Self::Data) | – | the row has other values than the change found, in the columns that it changes | the row has other values than the deleted one | `replace`, `omit`, `abort` |
 /// | [`NotFound`](Self::NotFound) | – | there is no row with that key | there is no row with that key | `omit`, `abort` |
 /// | [`Conflict`](Self::Conflict) | there is a row with that key | – | – | `replace`, `omit`, `abort` |
 /// | [`Constraint`](Self::Constraint) | another constraint would be broken: UNIQUE, NOT NULL, CHECK, RAISE in a trigger | the same | RAISE in a trigger | `omit`, `abort` |
@@ -294,7 +294,7 @@ impl<'a, C: TypedChange> RowConflict<'a, C> {
         Decision::of(ConflictAction::Replace)
     }
 
-    /// The change and the row, to be kept.
+    /// The change and the row, to be kept. The decision is made before: `let decision = c.omit();`.
     pub fn into_parts(self) -> (C, C::Row) {
         (self.change, self.current)
     }

@@ -61,6 +61,32 @@ impl<T> Field<T> {
         }
     }
 
+    /// What becomes of the column where a row already holds `current`: the three ways of a merge.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{Against, Field};
+    ///
+    /// let title = Field::Changed { old: "milk", new: "oat milk" };
+    /// assert_eq!(title.against(&"milk"), Against::New(&"oat milk"));
+    /// assert_eq!(title.against(&"oat milk"), Against::Same(&"oat milk"));
+    /// assert_eq!(
+    ///     title.against(&"soy milk"),
+    ///     Against::Both { old: &"milk", new: &"oat milk", current: &"soy milk" }
+    /// );
+    /// assert_eq!(Field::Unchanged.against(&"milk"), Against::Current(&"milk"));
+    /// ```
+    pub fn against<'a>(&'a self, current: &'a T) -> Against<'a, T>
+    where
+        T: PartialEq,
+    {
+        match self {
+            Self::Unchanged => Against::Current(current),
+            Self::Changed { new, .. } if new == current => Against::Same(current),
+            Self::Changed { old, new } if old == current => Against::New(new),
+            Self::Changed { old, new } => Against::Both { old, new, current },
+        }
+    }
+
     /// Both values made something else of.
     pub fn map<U>(self, mut make: impl FnMut(T) -> U) -> Field<U> {
         match self {
@@ -68,4 +94,24 @@ impl<T> Field<T> {
             Self::Changed { old, new } => Field::Changed { old: make(old), new: make(new) },
         }
     }
+}
+
+/// A column of an UPDATE beside what a row holds there: from [`Field::against`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Against<'a, T> {
+    /// The UPDATE leaves the column as it is: this.
+    Current(&'a T),
+    /// The row still holds what the UPDATE found: this is to be in its place.
+    New(&'a T),
+    /// The row already holds what the UPDATE sets.
+    Same(&'a T),
+    /// The row holds something else than the UPDATE found: both sides changed it.
+    Both {
+        /// What the UPDATE found.
+        old: &'a T,
+        /// What it sets.
+        new: &'a T,
+        /// What the row holds.
+        current: &'a T,
+    },
 }

@@ -30,7 +30,7 @@ pub use build::Edit;
 pub use change::{Change, Patch, Tracked};
 pub use column::RecordColumn;
 pub use error::{DecodeError, DecodeErrorKind, ValueError};
-pub use field::Field;
+pub use field::{Against, Field};
 pub use set::{Changes, FromChanges, FromPatches, Patches, TrackedSet};
 pub use table::TableInfo;
 pub use value::{CowValue, FromSqlValue, RustType, ToSqlValue};

@@ -12,7 +12,7 @@ pub use super::table::{ColumnList, KeyList, OneColumn, TableName};
 pub use super::{
     Change, CowValue, DecodeError, Field, FromSqlValue, Patch, RustType, TableInfo, ToSqlValue, Tracked, ValueError,
 };
-pub use crate::wire::Value;
+pub use crate::wire::{Operation, Value};
 pub use core;
 pub use core::option::Option;
 pub use core::primitive::{str, u8, usize};

@@ -19,14 +19,44 @@ use crate::wire::{Changeset, ChangesetRef, Operation, Patchset, PatchsetRef, Rec
 pub trait TrackedSet {
     /// The tables, in the order of the variants.
     const TABLES: &'static [&'static TableInfo];
+
+    /// The table that this change is of.
+    fn table(&self) -> &'static TableInfo;
+
+    /// What this change does to a row.
+    fn operation(&self) -> Operation;
 }
 
 impl<T: Tracked> TrackedSet for Change<T> {
     const TABLES: &'static [&'static TableInfo] = &[&T::TABLE];
+
+    fn table(&self) -> &'static TableInfo {
+        const { &T::TABLE }
+    }
+
+    fn operation(&self) -> Operation {
+        match self {
+            Self::Insert(_) => Operation::Insert,
+            Self::Update(_) => Operation::Update,
+            Self::Delete(_) => Operation::Delete,
+        }
+    }
 }
 
 impl<T: Tracked> TrackedSet for Patch<T> {
     const TABLES: &'static [&'static TableInfo] = &[&T::TABLE];
+
+    fn table(&self) -> &'static TableInfo {
+        const { &T::TABLE }
+    }
+
+    fn operation(&self) -> Operation {
+        match self {
+            Self::Insert(_) => Operation::Insert,
+            Self::Update(_) => Operation::Update,
+            Self::Delete(_) => Operation::Delete,
+        }
+    }
 }
 
 /// A set that the changes of a changeset can be read as.
