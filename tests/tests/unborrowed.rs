@@ -385,3 +385,27 @@ fn an_error_on_another_thread_hinders_only_for_a_while() {
     assert_eq!(session.changeset().unwrap().records().count(), 1);
     drop(worker.join().unwrap());
 }
+
+#[test]
+fn a_session_does_not_take_its_own_statements_for_the_connections() {
+    let mut conn = open(TABLE);
+    let mut session = tracked(&mut conn);
+    let (ask, asked) = std::sync::mpsc::channel::<&str>();
+    let (answer, answered) = std::sync::mpsc::channel();
+    let worker = std::thread::spawn(move || {
+        for statement in asked {
+            answer.send(conn.batch_execute(statement).is_ok()).unwrap();
+        }
+    });
+    ask.send("INSERT INTO t VALUES (1, 'x')").unwrap();
+    assert!(answered.recv().unwrap());
+    assert_eq!(session.changeset().unwrap().records().count(), 1);
+    // what does not compile never begins: the thread of this error is that of the statement before
+    ask.send("nonsense").unwrap();
+    assert!(!answered.recv().unwrap());
+    let since = std::time::Instant::now();
+    assert_eq!(session.changeset().unwrap().records().count(), 1);
+    assert!(since.elapsed() >= std::time::Duration::from_secs(1), "the message may not have been read yet");
+    drop(ask);
+    worker.join().unwrap();
+}

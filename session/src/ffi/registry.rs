@@ -84,7 +84,9 @@ impl Registry {
         unsafe { sys::sqlite3_trace_v2(self.db.as_ptr(), events, Some(traced), context) }
     }
 
-    /// Spares the call for each statement while many are run on this thread. To be called when the connection is borrowed.
+    /// Has SQLite say nothing of the statements that follow: those of a session, which are not to be noted, or many on a thread
+    /// that is noted already. To be called when the connection is borrowed or its mutex held. The guards of two threads
+    /// may overlap; the first that is dropped ends both.
     pub(super) fn untraced(&self) -> Untraced<'_> {
         self.trace(sys::TRACE_CLOSE);
         Untraced(self)
@@ -131,11 +133,6 @@ impl Registry {
     /// The thread on which a statement of the connection was last begun, other than by a session.
     pub(super) fn last_thread(&self) -> usize {
         self.last_thread.load(Ordering::Relaxed)
-    }
-
-    /// Takes back what statements of a session's own have left there.
-    pub(super) fn restore_last_thread(&self, thread: usize) {
-        self.last_thread.store(thread, Ordering::Relaxed);
     }
 
     pub(super) fn add(&self, session: Arc<Shared>) {

@@ -90,12 +90,8 @@ impl Shared {
             if hindrance.is_none() {
                 // SAFETY: as above. The registry lives as long as the connection, which cannot close before `held` is given up.
                 let registry = unsafe { Registry::of(db) }.filter(|_| needs == Needs::Rest);
-                let last_thread = registry.map(Registry::last_thread);
-                let done = work(&mut state);
-                if let (Some(registry), Some(thread)) = (registry, last_thread) {
-                    registry.restore_last_thread(thread);
-                }
-                return Ok(done);
+                let _untraced = registry.map(Registry::untraced);
+                return Ok(work(&mut state));
             }
             drop(held);
             if hindrance == Some(Hindrance::Replacement) {
@@ -167,16 +163,15 @@ unsafe fn hindrance(db: NonNull<sqlite3>, error: &mut mutex::ErrorRead, nobody_i
     if !unsafe { error.is_sure(db.as_ptr(), used_here) } {
         return Some(Hindrance::Error);
     }
-    let last_thread = registry.last_thread();
+    // what follows runs a statement
+    let _untraced = registry.untraced();
     if nobody_inside {
         // SAFETY: the caller's promise.
         unsafe { registry.note_rest() };
-        registry.restore_last_thread(last_thread);
         return None;
     }
     // SAFETY: the caller's promise.
     let is_unchanged = unsafe { registry.is_unchanged() };
-    registry.restore_last_thread(last_thread);
     (!is_unchanged).then_some(Hindrance::Replacement)
 }
 
