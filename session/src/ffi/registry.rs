@@ -125,7 +125,7 @@ impl Registry {
         match &mut *canary {
             // SAFETY: the caller's promise.
             Some(canary) => unsafe { canary.reset() },
-            // SAFETY: the caller's promise; `closing` and `closed` finalize it.
+            // SAFETY: the caller's promise; `close` finalizes it.
             none => *none = unsafe { Canary::new(self.db) },
         }
     }
@@ -143,8 +143,9 @@ impl Registry {
         lock(&self.sessions).retain(|other| !Arc::ptr_eq(session, other));
     }
 
-    /// Deletes all sessions and tells them that their connection is gone. To be called with the connection's mutex held.
-    fn close_sessions(&self) {
+    /// Deletes all sessions and tells them that their connection is gone; and finalizes the canary, which would keep it open. To
+    /// be called with the connection's mutex held.
+    fn close(&self) {
         let sessions = core::mem::take(&mut *lock(&self.sessions));
         // first all are told, so that a thread which works with one of them does not wait for this one
         let remains: Vec<_> = sessions.iter().map(|session| session.connection_closed()).collect();
@@ -155,6 +156,7 @@ impl Registry {
                 callback::discard(payload);
             }
         }
+        drop(lock(&self.canary).take());
     }
 
     /// The sessions that nobody else holds any more: their owners dropped them when they could not be deleted.
@@ -209,9 +211,7 @@ fn closing(registry: &Registry) {
         );
         std::process::abort();
     }
-    registry.close_sessions();
-    // it would keep the connection open
-    drop(lock(&registry.canary).take());
+    registry.close();
 }
 
 /// SQLite's call when a statement begins, and when the connection is about to be closed.
@@ -231,6 +231,5 @@ unsafe extern "C" fn closed(data: *mut c_void) {
     // SAFETY: the data is that which `ensure` made with `Box::into_raw`, and SQLite calls this once.
     let registry = unsafe { Box::from_raw(data.cast::<Registry>()) };
     lock(&LIVE).remove(&registry.db.as_ptr().addr());
-    registry.close_sessions();
-    drop(lock(&registry.canary).take());
+    registry.close();
 }
