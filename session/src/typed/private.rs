@@ -23,14 +23,15 @@ pub use std::vec::Vec;
 
 // What a constant can find out of names.
 
-const fn same(a: &str, b: &str) -> bool {
+/// Whether two names are the same; but for the case of their letters, as SQLite compares the names of tables, if that is asked.
+const fn same(a: &str, b: &str, but_for_case: bool) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {
         return false;
     }
     let mut i = 0;
     while i < a.len() {
-        if a[i] != b[i] {
+        if a[i] != b[i] && !(but_for_case && a[i].eq_ignore_ascii_case(&b[i])) {
             return false;
         }
         i += 1;
@@ -42,7 +43,7 @@ const fn same(a: &str, b: &str) -> bool {
 pub const fn position(names: &[&str], name: &str) -> Option<usize> {
     let mut i = 0;
     while i < names.len() {
-        if same(names[i], name) {
+        if same(names[i], name, false) {
             return Some(i);
         }
         i += 1;
@@ -207,7 +208,7 @@ pub const fn check_default(ordinals: &[u8], at: usize, optional: usize, field: &
 pub const fn check_key(said: &[&str], key: &[&str], fields: &[&str], columns: &[&str]) {
     let (mut is_same, mut i) = (said.len() == key.len(), 0);
     while is_same && i < key.len() {
-        is_same = same(said[i], key[i]);
+        is_same = same(said[i], key[i], false);
         i += 1;
     }
     if !is_same {
@@ -231,7 +232,7 @@ pub const fn check_key(said: &[&str], key: &[&str], fields: &[&str], columns: &[
 pub const fn check_table(tables: &[&[&TableInfo]], variants: &[&str], at: usize) {
     let mut i = 0;
     while i < at {
-        if same_but_for_case(tables[i][0].name(), tables[at][0].name()) {
+        if same(tables[i][0].name(), tables[at][0].name(), true) {
             let text = Text::new()
                 .and("the table `")
                 .and(tables[at][0].name())
@@ -242,22 +243,6 @@ pub const fn check_table(tables: &[&[&TableInfo]], variants: &[&str], at: usize)
         }
         i += 1;
     }
-}
-
-/// As SQLite compares the names of tables.
-const fn same_but_for_case(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    if a.len() != b.len() {
-        return false;
-    }
-    let mut i = 0;
-    while i < a.len() {
-        if !a[i].eq_ignore_ascii_case(&b[i]) {
-            return false;
-        }
-        i += 1;
-    }
-    true
 }
 
 /// The first field that cannot be written.
