@@ -9,7 +9,7 @@ use super::input::Stream;
 use super::tally::Tally;
 use crate::error::ApplyError;
 use crate::wire::raw::{Limits, write_header};
-use crate::wire::{Format, Operation, ReadError, Record, Records};
+use crate::wire::{Format, Operation, ReadError, Record, Records, Section};
 
 /// How much is made ready at once, at least.
 const CHUNK: usize = 16 * 1024;
@@ -130,7 +130,7 @@ impl<'a> Feed<'a> {
 /// The changes of checked bytes.
 struct InMemory<'a> {
     records: Records<'a>,
-    section: Option<&'a [u8]>,
+    section: Option<Section<'a>>,
     count: u64,
 }
 
@@ -139,9 +139,8 @@ impl Stream for InMemory<'_> {
 
     fn next(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
         let Some(record) = self.records.next() else { return Ok(None) };
-        // each section has ordinals of its own, in their place among the bytes
-        if !self.section.is_some_and(|ordinals| std::ptr::eq(ordinals, record.key_ordinals())) {
-            self.section = Some(record.key_ordinals());
+        if self.section != Some(record.section()) {
+            self.section = Some(record.section());
             self.count = self.count.saturating_add(1);
         }
         Ok(Some((record, self.count)))

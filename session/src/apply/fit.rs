@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::format;
-use std::ptr;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
@@ -18,7 +17,7 @@ use crate::schema::{Fit, LiveTable, check_section};
 #[cfg(feature = "derive")]
 use crate::typed::{DecodeError, TableInfo};
 use crate::wire::raw::Limits;
-use crate::wire::{Limit, Operation, Record, Records};
+use crate::wire::{self, Limit, Operation, Record, Records};
 
 /// Which tables may be changed, and which are typed.
 #[derive(Clone, Default)]
@@ -72,11 +71,10 @@ pub(super) fn fit<'a>(
     }
     let mut edits = Edits::default();
     let mut no_update_loop = false;
-    let mut current: Option<(&[u8], Section)> = None;
+    let mut current: Option<(wire::Section<'_>, Section)> = None;
     let (mut updates, mut changes) = (false, 0);
     for record in records {
-        // each section has ordinals of its own, in their place among the bytes
-        let is_same = current.as_ref().is_some_and(|(ordinals, _)| ptr::eq(*ordinals, record.key_ordinals()));
+        let is_same = current.as_ref().is_some_and(|(section, _)| *section == record.section());
         let section = if is_same { current.as_mut() } else { None };
         let (_, section) = match section {
             Some(section) => section,
@@ -89,7 +87,7 @@ pub(super) fn fit<'a>(
                     edits.push(record.offset().saturating_sub(header), ordinals.len(), ordinals.clone());
                 }
                 updates = false;
-                current.insert((record.key_ordinals(), section))
+                current.insert((record.section(), section))
             }
         };
         tally.count(section.is_left_out);

@@ -8,7 +8,7 @@ use super::change::{Change, DecodeRow, Patch, Tracked};
 use super::error::DecodeErrorKind;
 use super::reader::{Reader, Source};
 use super::{DecodeError, TableInfo};
-use crate::wire::{Changeset, ChangesetRef, Operation, Patchset, PatchsetRef, Record, Records};
+use crate::wire::{Changeset, ChangesetRef, Operation, Patchset, PatchsetRef, Record, Records, Section};
 
 /// A set of tables: an enum of [`Change`]s or of [`Patch`]es with `#[derive(Tracked)]`, or one of them alone.
 #[diagnostic::on_unimplemented(
@@ -115,18 +115,12 @@ where
     }
 }
 
-/// The section that is being read, and which of the tables it is.
-#[derive(Clone, Copy)]
-struct Section<'a> {
-    ordinals: &'a [u8],
-    table: Option<usize>,
-}
-
 /// The changes as they come, each with its table's place in the set.
 #[derive(Clone)]
 struct Tagged<'a> {
     records: Records<'a>,
-    section: Option<Section<'a>>,
+    /// The section that is being read, and which of the tables it is.
+    section: Option<(Section<'a>, Option<usize>)>,
     skip_unknown: bool,
 }
 
@@ -144,12 +138,11 @@ impl<'a> Tagged<'a> {
     ) -> Option<Result<S, DecodeError>> {
         loop {
             let source = self.records.next_source()?;
-            // each section has ordinals of its own, in their place among the bytes
-            let section = match self.section {
-                Some(section) if std::ptr::eq(section.ordinals, source.key_ordinals()) => Ok(section.table),
+            let table = match self.section {
+                Some((section, table)) if section == source.section() => Ok(table),
                 _ => self.begin_section(tables, &source),
             };
-            let result = match section {
+            let result = match table {
                 Ok(Some(table)) => read(table, &source),
                 Ok(None) if self.skip_unknown => {
                     self.records.pass(&source);
@@ -173,7 +166,7 @@ impl<'a> Tagged<'a> {
         first: &Source<'a>,
     ) -> Result<Option<usize>, DecodeError> {
         let table = find(tables, first)?;
-        self.section = Some(Section { ordinals: first.key_ordinals(), table });
+        self.section = Some((first.section(), table));
         Ok(table)
     }
 }

@@ -193,6 +193,8 @@ pub use record::{Record, Records, Values};
 pub use set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
 #[cfg(feature = "std")]
 pub use stream::{ChangesetReader, Limit, PatchsetReader, ReadError};
+#[cfg(any(feature = "derive", feature = "sqlite"))]
+pub(crate) use table::Section;
 pub use table::{Table, Tables};
 pub use value::{MAX_VALUE_LENGTH, Value};
 

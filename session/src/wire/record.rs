@@ -4,6 +4,8 @@ use core::fmt;
 use core::iter::FusedIterator;
 
 use super::cursor::Cursor;
+#[cfg(feature = "sqlite")]
+use super::table::Section;
 use super::table::{Header, Table, key_columns};
 use super::value::Value;
 use super::{Format, Operation, check};
@@ -105,6 +107,12 @@ impl<'a> Record<'a> {
     /// The byte of the input, counted from 0, at which this change begins.
     pub fn offset(&self) -> usize {
         self.offset
+    }
+
+    /// The section that the change is in.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn section(&self) -> Section<'a> {
+        Section::of(self.table)
     }
 
     /// How many bytes the change takes.

@@ -8,7 +8,7 @@ use core::cell::Cell;
 use super::check;
 use super::cursor::Cursor;
 use super::record::{Record, Records};
-use super::table::Header;
+use super::table::{Header, Section};
 use super::value::Value;
 use super::{Format, Operation};
 
@@ -35,6 +35,12 @@ impl<'a> Source<'a> {
     #[inline]
     pub(crate) fn key_ordinals(&self) -> &'a [u8] {
         self.table.key
+    }
+
+    /// The section that the change is in.
+    #[inline]
+    pub(crate) fn section(&self) -> Section<'a> {
+        Section::of(self.table)
     }
 
     #[inline]

@@ -51,6 +51,28 @@ impl<'a> Header<'a> {
     }
 }
 
+/// Which section of the bytes a change is in, to tell whether another is in the same one.
+#[cfg(any(feature = "derive", feature = "sqlite"))]
+#[derive(Clone, Copy)]
+pub(crate) struct Section<'a>(&'a [u8]);
+
+#[cfg(any(feature = "derive", feature = "sqlite"))]
+impl<'a> Section<'a> {
+    #[inline]
+    pub(super) fn of(header: Header<'a>) -> Self {
+        Self(header.key)
+    }
+}
+
+/// Each section has key ordinals of its own: where they stand among the bytes tells it from all others.
+#[cfg(any(feature = "derive", feature = "sqlite"))]
+impl PartialEq for Section<'_> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self.0, other.0)
+    }
+}
+
 /// One section of a changeset or patchset: a table's header and the changes that follow it.
 ///
 /// A table can have more than one section, and a section can be without changes; SQLite writes one for each table
