@@ -1,0 +1,65 @@
+//! `#[derive(Tracked)]` on whatever a user may write: rows and sets here, whole schemas in [`schemas`](crate::schemas).
+
+#![allow(unreachable_pub, reason = "`pub` rows are one of the cases")]
+
+mod rows;
+mod scopes;
+mod tables;
+
+use std::borrow::Cow;
+
+use diesel::prelude::*;
+use diesel_sqlite_session::{Change, Changeset, Field, Patch, Patchset, SqliteSessionExt, Tracked};
+
+use crate::{exec, open};
+
+/// What these statements change in a database that the first have made.
+pub(crate) fn recorded(setup: &str, work: &str) -> (Changeset, Patchset) {
+    let mut conn = open(setup);
+    let mut session = conn.create_session().unwrap();
+    session.track_rowids().unwrap();
+    session.attach_all().unwrap();
+    exec(&mut conn, work);
+    (session.changeset().unwrap(), session.patchset().unwrap())
+}
+
+mod schema {
+    diesel::table! {
+        users (id) {
+            id -> Integer,
+            name -> Text,
+            email -> Nullable<Text>,
+            avatar -> Nullable<Binary>,
+        }
+    }
+    diesel::table! {
+        r#enum (r#type) {
+            r#type -> Integer,
+            r#match -> Text,
+            #[sql_name = "two words"]
+            two_words -> Nullable<Text>,
+        }
+    }
+    diesel::table! {
+        seats (row, flight) {
+            flight -> Text,
+            free -> Bool,
+            row -> Integer,
+        }
+    }
+    diesel::table! {
+        ids (id) {
+            id -> BigInt,
+        }
+    }
+    diesel::table! {
+        log (rowid) {
+            rowid -> BigInt,
+            line -> Text,
+        }
+    }
+}
+
+const USERS: &str = "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT, avatar BLOB);";
+const SEATS: &str = "CREATE TABLE seats (flight TEXT NOT NULL, free BOOLEAN NOT NULL, row INTEGER NOT NULL, \
+                     PRIMARY KEY (row, flight));";
