@@ -9,6 +9,7 @@
 mod attributes;
 mod errors;
 mod expand;
+mod place;
 mod row;
 mod schema;
 mod set;

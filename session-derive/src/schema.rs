@@ -13,7 +13,7 @@ use crate::attributes::{any, distance, each, list, names, path, unknown};
 use crate::errors::Errors;
 use crate::row::{self, Names, Row, same};
 use crate::set;
-use crate::table_macro::{self, Table};
+use crate::table_macro::{self, Mistake, Table};
 
 /// What `#[tracked(…)]` says.
 struct Options {
@@ -124,10 +124,10 @@ pub(crate) fn derive(item: &DeriveInput) -> TokenStream {
     let root = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
     let path = root.join(file.value());
     let tables = match std::fs::read_to_string(&path) {
-        Ok(text) => errors.take(
-            table_macro::tables_of(&text)
-                .map_err(|error| syn::Error::new_spanned(file, format!("{}: {error}", file.value()))),
-        ),
+        Ok(text) => errors.take(table_macro::tables_of(&text).map_err(|Mistake { line, message }| {
+            let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+            syn::Error::new_spanned(file, format!("{}{line}: {message}", file.value()))
+        })),
         Err(error) => {
             errors.at(file, format!("{error}; the path is relative to the folder of Cargo.toml"));
             None

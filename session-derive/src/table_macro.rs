@@ -1,11 +1,15 @@
 //! What `diesel::table!` takes, as `diesel print-schema` writes it or a person.
 
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{
-    Attribute, GenericArgument, Ident, Item, ItemUse, PathArguments, Token, Type, UseTree, braced, parenthesized,
+    Attribute, GenericArgument, Ident, Item, ItemMacro, ItemUse, PathArguments, Token, Type, UseTree, braced,
+    parenthesized,
 };
+
+use crate::place;
 
 /// A table of a file.
 pub(crate) struct Table {
@@ -65,35 +69,69 @@ impl Column {
     }
 }
 
+/// What is wrong in a file.
+pub(crate) struct Mistake {
+    /// Of a `table!`. What is no Rust at all has none: the compiler says it too, and where.
+    pub(crate) line: Option<usize>,
+    pub(crate) message: String,
+}
+
 /// All `table!`s of a file, in its modules too as far as they are in the file itself.
-pub(crate) fn tables_of(text: &str) -> syn::Result<Vec<Table>> {
-    let file = syn::parse_file(text)?;
+pub(crate) fn tables_of(text: &str) -> Result<Vec<Table>, Mistake> {
+    let file = syn::parse_file(text).map_err(|error| Mistake { line: None, message: error.to_string() })?;
     let mut tables = Vec::new();
-    collect(&file.items, &[], &mut tables)?;
+    collect(text, &file.items, &[], &mut tables)?;
     Ok(tables)
 }
 
-fn collect(items: &[Item], modules: &[Ident], tables: &mut Vec<Table>) -> syn::Result<()> {
+fn collect(text: &str, items: &[Item], modules: &[Ident], tables: &mut Vec<Table>) -> Result<(), Mistake> {
     for item in items {
         match item {
             Item::Macro(item) if item.mac.path.segments.last().is_some_and(|last| last.ident == "table") => {
-                let mut table: Table = item.mac.parse_body().map_err(|error| {
-                    let start = item.mac.tokens.to_string().chars().take(60).collect::<String>();
-                    syn::Error::new(error.span(), format!("{error}, in `table! {{ {start} …`"))
-                })?;
+                let mut table = read(text, item)?;
                 table.modules = modules.to_vec();
                 tables.push(table);
             }
             Item::Mod(item) => {
                 if let Some((_, items)) = &item.content {
                     let modules: Vec<Ident> = modules.iter().chain([&item.ident]).cloned().collect();
-                    collect(items, &modules, tables)?;
+                    collect(text, items, &modules, tables)?;
                 }
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// How far a table has been read.
+#[derive(Default)]
+struct Progress {
+    name: Option<Ident>,
+    /// How many words of it are left.
+    left: usize,
+}
+
+fn read(text: &str, item: &ItemMacro) -> Result<Table, Mistake> {
+    let mut progress = Progress::default();
+    let table = item.mac.parse_body_with(|input: ParseStream<'_>| {
+        let table = Table::read(input, &mut progress);
+        progress.left += left(input);
+        table
+    });
+    table.map_err(|error| {
+        let words = place::words(item.to_token_stream());
+        // the macro's own delimiter, and perhaps a semicolon
+        let left = progress.left + 1 + usize::from(item.semi_token.is_some());
+        let line = words.len().checked_sub(left).and_then(|place| place::line(text, &words, place));
+        let table = progress.name.map(|name| format!(", in the table `{name}`")).unwrap_or_default();
+        Mistake { line, message: format!("{error}{table}") }
+    })
+}
+
+/// How many words there are yet to be read.
+fn left(input: ParseStream<'_>) -> usize {
+    place::words(input.cursor().token_stream()).len()
 }
 
 /// The names that a `use` brings in one by one.
@@ -111,8 +149,8 @@ fn docs(attributes: Vec<Attribute>) -> Vec<Attribute> {
     attributes.into_iter().filter(|attribute| attribute.path().is_ident("doc")).collect()
 }
 
-impl Parse for Table {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+impl Table {
+    fn read(input: ParseStream<'_>, progress: &mut Progress) -> syn::Result<Self> {
         let mut imported = Vec::new();
         while input.peek(Token![use]) {
             names_of(&input.parse::<ItemUse>()?.tree, &mut imported);
@@ -123,16 +161,20 @@ impl Parse for Table {
             input.parse::<Token![.]>()?;
             name = input.call(Ident::parse_any)?;
         }
+        progress.name = Some(name.clone());
+        let mut within = |content: ParseStream<'_>| progress.left = left(content) + 1;
         let key = if input.peek(syn::token::Paren) {
             let content;
             parenthesized!(content in input);
-            Punctuated::<Ident, Token![,]>::parse_terminated_with(&content, Ident::parse_any)?.into_iter().collect()
+            let key = Punctuated::<Ident, Token![,]>::parse_terminated_with(&content, Ident::parse_any);
+            key.inspect_err(|_| within(&content))?.into_iter().collect()
         } else {
             vec![Ident::new("id", name.span())]
         };
         let content;
         braced!(content in input);
-        let mut columns: Vec<_> = Punctuated::<Column, Token![,]>::parse_terminated(&content)?.into_iter().collect();
+        let columns = Punctuated::<Column, Token![,]>::parse_terminated(&content);
+        let mut columns: Vec<_> = columns.inspect_err(|_| within(&content))?.into_iter().collect();
         for column in &mut columns {
             column.imported = column.sql_type().is_some_and(|name| imported.contains(&name));
         }
@@ -146,5 +188,47 @@ impl Parse for Column {
         let name = input.call(Ident::parse_any)?;
         input.parse::<Token![->]>()?;
         Ok(Self { name, docs, ty: input.parse()?, imported: false })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_said_with_its_line_and_table() {
+        let said = |table: &str| {
+            let text = format!(
+                "//! table! {{ it (id) {{ id -> Integer, x Text }} }}\n\
+                 diesel::table! {{ it (id) {{ id -> Integer, }} }}\n\
+                 // diesel::table! {{ it (id) {{ id\n\
+                 /* diesel::table! {{ it (id) {{ */\n\
+                 pub mod inner {{\n\
+                     /// It.\n\
+                     diesel::table! {{\n\
+                         use diesel::sql_types::*; // all\n\
+                         /** What\n\
+                         it is. */\n\
+                         #[sql_name = \"it // }} it\"]\n\
+                         {table}\n\
+                     }}\n\
+                     diesel::joinable!(it -> other (id));\n\
+                 }}\n"
+            );
+            let Mistake { line, message } = tables_of(&text).err().expect("a mistake");
+            (line, message)
+        };
+        for (table, line, message) in [
+            ("it (id) {\n/// The key.\nid -> Integer,\nx Text,\n}", 15, "expected `->`, in the table `it`"),
+            ("it (id) {\nid -> Integer,\nx -> Text\ny -> Text,\n}", 15, "expected `,`, in the table `it`"),
+            ("it (id) {\nid -> Integer,\nx -> Nullable<Text>>,\n}", 14, "expected `,`, in the table `it`"),
+            ("r#it (id,\n\n1) { id -> Integer }", 14, "expected ident, in the table `r#it`"),
+            ("\n(id) { id -> Integer }", 13, "expected ident"),
+            ("main.it (id)", 13, "unexpected end of input, expected curly braces, in the table `it`"),
+            ("it (id) {\nid -> Integer,\nx\n}", 15, "expected `->`, in the table `it`"),
+        ] {
+            assert_eq!(said(table), (Some(line), message.to_owned()), "{table}");
+        }
+        assert_eq!(said("it (id) {").0, None, "the compiler says it");
     }
 }
