@@ -11,7 +11,8 @@ use diesel::serialize::{Output, ToSql};
 use diesel::sql_types::Text;
 use diesel::sqlite::Sqlite;
 use diesel_sqlite_session::{
-    Change, Changeset, ConflictAction, Field, Patch, Patchset, SessionError, SqliteSessionExt, Tracked,
+    Change, Changeset, ChangesetReader, Conflict, ConflictAction, Field, Patch, Patchset, SessionError,
+    SqliteSessionExt, Tracked,
 };
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -172,4 +173,33 @@ fn between_the_rows_of_a_statement_a_session_is_busy_at_once() {
     // nor does an error hinder, where there is nobody else to read it
     assert!(diesel::insert_into(users::table).values(ada()).execute(&mut connection).is_err());
     assert!(session.changeset().is_ok());
+}
+
+#[wasm_bindgen_test]
+fn conflicts_are_typed_and_changes_filtered() {
+    let mut connection = open();
+    diesel::insert_into(users::table).values(ada()).execute(&mut connection).unwrap();
+    let (theirs, bob) = (User { role: Role::Guest, ..ada() }, User { id: 7, ..ada() });
+    let changeset = Changeset::builder().insert(&theirs).insert(&bob).build().unwrap();
+    let mut asked = 0;
+    let report = connection
+        .apply(&changeset)
+        .on_conflict::<users::table>(|conflict| match conflict {
+            Conflict::Conflict(c) => {
+                asked += 1;
+                assert_eq!((c.change(), c.current()), (&Change::Insert(theirs.clone()), &ada()));
+                c.replace()
+            }
+            other => other.abort(),
+        })
+        .filter::<users::table>(|change, current| {
+            matches!(change, Change::Insert(user) if user.id != 7) && current == Some(&ada())
+        })
+        .run()
+        .unwrap();
+    assert_eq!((asked, report.replaced(), report.left_out()), (1, 1, 1));
+    assert_eq!(users::table.load::<User>(&mut connection).unwrap(), [theirs]);
+    // as a stream
+    let report = connection.apply(ChangesetReader::new(changeset.as_bytes())).ignore_noops().run().unwrap();
+    assert_eq!(report.applied(), 2);
 }
