@@ -153,6 +153,9 @@ pub enum SessionError {
     Malformed(ParseError),
     /// The writer failed.
     Io(std::io::Error),
+    /// A query failed, or a transaction could not be begun or committed: so that `conn.transaction::<_, SessionError, _>(…)` can
+    /// work with sessions.
+    Diesel(diesel::result::Error),
     /// SQLite failed.
     Sqlite {
         /// What was being done.
@@ -185,6 +188,7 @@ impl fmt::Display for SessionError {
             Self::OtherConnection => f.write_str("the session belongs to another connection"),
             Self::Malformed(_) => f.write_str("what SQLite recorded is not well-formed"),
             Self::Io(_) => f.write_str("the changes could not be written"),
+            Self::Diesel(error) => error.fmt(f),
             Self::Sqlite { operation, table: Some(table), error } => {
                 write!(f, "{operation}, table {}: {error}", table.escape_debug())
             }
@@ -198,8 +202,15 @@ impl std::error::Error for SessionError {
         match self {
             Self::Malformed(error) => Some(error),
             Self::Io(error) => Some(error),
+            Self::Diesel(error) => error.source(),
             _ => None,
         }
+    }
+}
+
+impl From<diesel::result::Error> for SessionError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Diesel(error)
     }
 }
 

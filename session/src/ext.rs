@@ -1,5 +1,7 @@
 //! What this crate adds to `SqliteConnection`.
 
+#[cfg(feature = "derive")]
+use diesel::Connection;
 use diesel::SqliteConnection;
 
 use crate::apply::{self, Apply, ApplyInput, ChangesetInput, ConflictAction, ConflictType, PatchsetInput};
@@ -7,7 +9,7 @@ use crate::error::{ApplyError, SessionError};
 use crate::session::Session;
 use crate::wire::Format;
 #[cfg(feature = "derive")]
-use crate::{CaptureError, Captured, FromChanges};
+use crate::{CaptureError, Captured, Changeset, FromChanges, TrackedSet};
 
 mod sealed {
     pub trait Sealed {}
@@ -103,6 +105,52 @@ pub trait SqliteSessionExt: sealed::Sealed {
         S: for<'a> FromChanges<'a>,
         F: FnOnce(&mut SqliteConnection) -> Result<T, E>;
 
+    /// How the tables of the set `S` differ between two schemas of the connection (`main`, `temp`, or the names that databases were
+    /// attached by): the changeset that makes of the tables in `from` those in `to`. One table is a set, as
+    /// `Change<users::table>`. Both schemas are read in one transaction.
+    /// [`sqlite3session_diff`](https://www.sqlite.org/session/sqlite3session_diff.html).
+    ///
+    /// ```
+    /// use diesel::connection::SimpleConnection;
+    /// use diesel::prelude::*;
+    /// use diesel_sqlite_session::{Change, SqliteSessionExt, Tracked};
+    ///
+    /// diesel::table! {
+    ///     users (id) {
+    ///         id -> Integer,
+    ///         name -> Text,
+    ///     }
+    /// }
+    ///
+    /// #[derive(Debug, PartialEq, Tracked)]
+    /// #[diesel(table_name = users)]
+    /// pub struct User {
+    ///     id: i32,
+    ///     name: String,
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = SqliteConnection::establish(":memory:")?;
+    /// conn.batch_execute(
+    ///     "ATTACH ':memory:' AS backup;
+    ///      CREATE TABLE backup.users (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+    ///      CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+    ///      INSERT INTO users VALUES (1, 'Ada')",
+    /// )?;
+    /// let changeset = conn.diff::<Change<users::table>>("backup", "main")?;
+    /// let changes: Vec<Change<users::table>> = changeset.changes().collect::<Result<_, _>>()?;
+    /// assert_eq!(changes, [Change::Insert(User { id: 1, name: "Ada".into() })]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::SchemaMismatch`] if a table in `to` is not what the set says; [`SessionError::Sqlite`] if one in `from` does not
+    /// have the same columns and key.
+    #[cfg(feature = "derive")]
+    fn diff<S: TrackedSet>(&mut self, from: &str, to: &str) -> Result<Changeset, SessionError>;
+
     /// Changes that are to be applied to the `main` database: a changeset, a patchset, or a reader over a
     /// [`Read`](std::io::Read), which is applied in bounded memory. The [`Apply`] takes typed conflict handlers, filters, options and
     /// limits; its `run` applies the changes and says what became of them.
@@ -172,6 +220,15 @@ impl SqliteSessionExt for SqliteConnection {
         F: FnOnce(&mut SqliteConnection) -> Result<T, E>,
     {
         crate::capture::capture(self, work)
+    }
+
+    #[cfg(feature = "derive")]
+    fn diff<S: TrackedSet>(&mut self, from: &str, to: &str) -> Result<Changeset, SessionError> {
+        self.transaction(|connection| {
+            let mut session = connection.create_session_on(to)?;
+            session.diff_set::<S>(from)?;
+            session.changeset()
+        })
     }
 
     fn apply<'a, I: ApplyInput<'a>>(&'a mut self, input: I) -> Apply<'a, I::Format> {

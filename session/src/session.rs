@@ -282,9 +282,34 @@ impl Session {
     pub fn diff<T: TrackableTable>(&mut self, from: &str) -> Result<(), SessionError> {
         let DeclaredTable(declared) = T::declared();
         self.attach::<T>()?;
-        let (schema, table) = (c_string(from)?, c_string(&declared.table)?);
-        let compared = self.raw.diff(&schema, &table)?;
-        compared.map_err(|failure| SessionError::sqlite("comparing two tables", Some(&declared.table), failure))
+        self.diff_unchecked(&declared.table, from)
+    }
+
+    /// As [`diff`](Self::diff), for all tables of a set.
+    ///
+    /// # Errors
+    ///
+    /// As [`diff`](Self::diff).
+    #[cfg(feature = "derive")]
+    pub fn diff_set<S: crate::typed::TrackedSet>(&mut self, from: &str) -> Result<(), SessionError> {
+        self.attach_set::<S>()?;
+        S::TABLES.iter().try_for_each(|table| self.diff_unchecked(table.name(), from))
+    }
+
+    /// As [`diff`](Self::diff), for a table whose name is known at run time alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`attach_by_name`](Self::attach_by_name) and [`diff`](Self::diff).
+    pub fn diff_by_name(&mut self, table: &str, from: &str) -> Result<(), SessionError> {
+        self.attach_by_name(table)?;
+        self.diff_unchecked(table, from)
+    }
+
+    fn diff_unchecked(&mut self, table: &str, from: &str) -> Result<(), SessionError> {
+        let (from, name) = (c_string(from)?, c_string(table)?);
+        let compared = self.raw.diff(&from, &name)?;
+        compared.map_err(|failure| SessionError::sqlite("comparing two tables", Some(table), failure))
     }
 
     /// Whether nothing has been recorded. A row that was changed and changed back counts as recorded here, though no changeset

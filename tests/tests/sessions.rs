@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use diesel::connection::DefaultLoadingMode;
 use diesel::prelude::*;
-use diesel_sqlite_session::{ConflictAction, Session, SessionError, SqliteSessionExt};
+use diesel_sqlite_session::{Changeset, ConflictAction, Session, SessionError, SqliteSessionExt};
 
-use crate::{exec, open};
+use crate::{exec, lines, open};
 
 diesel::table! {
     t (id) {
@@ -86,6 +86,81 @@ fn memory_and_size_are_known() {
     let size = session.changeset().unwrap().as_bytes().len() as u64;
     assert!(session.changeset_size().unwrap() >= size);
     assert!(matches!(session.track_size(), Err(SessionError::Sqlite { .. })), "too late");
+}
+
+#[test]
+fn the_difference_of_a_set_makes_one_schema_of_the_other() {
+    use diesel_sqlite_session::{Change, Tracked};
+    mod music {
+        diesel::table! {
+            bands (id) {
+                id -> Integer,
+                name -> Text,
+            }
+        }
+        diesel::table! {
+            songs (band, title) {
+                band -> Integer,
+                title -> Text,
+                seconds -> Nullable<Double>,
+            }
+        }
+        #[derive(diesel_sqlite_session::Tracked)]
+        #[diesel(table_name = bands)]
+        #[allow(dead_code)]
+        pub struct Band {
+            id: i32,
+            name: String,
+        }
+        #[derive(diesel_sqlite_session::Tracked)]
+        #[diesel(table_name = songs)]
+        #[allow(dead_code)]
+        pub struct Song {
+            band: i32,
+            title: String,
+            seconds: Option<f64>,
+        }
+    }
+    #[derive(Tracked)]
+    enum Music {
+        Bands(Change<music::bands::table>),
+        Songs(Change<music::songs::table>),
+    }
+    let tables = |schema: &str| {
+        format!(
+            "CREATE TABLE {schema}.bands (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+             CREATE TABLE {schema}.songs (band INTEGER, title TEXT, seconds REAL, PRIMARY KEY (title, band));"
+        )
+    };
+    let before = "INSERT INTO bands VALUES (1, 'a'), (2, 'b'); INSERT INTO songs VALUES (1, 'x', 1.5), (1, 'y', NULL);";
+    let after = "INSERT INTO bands VALUES (1, 'A'), (3, 'c'); INSERT INTO songs VALUES (1, 'x', 1.5), (1, 'y', 2), (3, 'z', 0);";
+    let rows = |conn: &mut diesel::SqliteConnection| {
+        lines(
+            conn,
+            "SELECT id || name AS line FROM bands UNION ALL SELECT band || title || quote(seconds) FROM songs ORDER BY 1",
+        )
+    };
+    let mut conn = open(&format!("{}{after} ATTACH ':memory:' AS old; {}", tables("main"), tables("old")));
+    exec(&mut conn, &before.replace("INTO ", "INTO old."));
+    let changeset = conn.diff::<Music>("old", "main").unwrap();
+    // in a transaction too, and the other way round it is the inverse
+    let inverse = conn.transaction::<_, SessionError, _>(|conn| conn.diff::<Music>("main", "old")).unwrap();
+    let sorted = |changeset: &Changeset| {
+        let mut shown: Vec<String> = changeset.records().map(|record| record.to_string()).collect();
+        shown.sort();
+        shown
+    };
+    assert_eq!(sorted(&inverse), sorted(&changeset.invert()));
+    assert_eq!(changeset.records().count(), 5);
+    let mut old = open(&format!("{}{before}", tables("main")));
+    old.apply(&changeset).run().unwrap();
+    assert_eq!(rows(&mut old), rows(&mut conn));
+    // what cannot be compared is said
+    exec(&mut conn, "ALTER TABLE old.songs ADD COLUMN more");
+    let error = conn.diff::<Music>("old", "main").unwrap_err();
+    assert!(matches!(&error, SessionError::Sqlite { table: Some(table), .. } if table == "songs"), "{error}");
+    let error = conn.diff::<Music>("main", "old").unwrap_err();
+    assert!(matches!(&error, SessionError::SchemaMismatch(mismatch) if mismatch.column() == Some("more")), "{error}");
 }
 
 #[test]
