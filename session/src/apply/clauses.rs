@@ -20,6 +20,8 @@ pub(super) struct Clauses {
     rollback_triggers: bool,
     /// The tables that have triggers, in lower case.
     triggers: BTreeSet<String>,
+    /// The tables that name a collation, in lower case.
+    collated: BTreeSet<String>,
     /// Whether there are foreign keys.
     references: bool,
 }
@@ -50,6 +52,9 @@ impl Clauses {
         if rolls_back {
             self.rollback_tables.insert(table.clone());
         }
+        if kind == "table" && !temporary && has(sql, b"collate") {
+            self.collated.insert(table.clone());
+        }
         if let (Some(kind), false) = (Kind::of(kind, sql), temporary) {
             self.tables.insert(table, kind);
         }
@@ -58,6 +63,11 @@ impl Clauses {
     /// Of which kind the table is, if it is there. The name is in lower case.
     pub(super) fn kind(&self, table: &str) -> Option<Kind> {
         self.tables.get(table).copied()
+    }
+
+    /// Whether the table has a column or a key with a collation. The name is in lower case.
+    pub(super) fn has_collations(&self, table: &str) -> bool {
+        self.collated.contains(table)
     }
 
     /// Whether a change of the table can roll the whole transaction back. The name is in lower case.

@@ -174,6 +174,7 @@ impl<'conn> Fitting<'conn> {
         if clauses.can_roll_back(&lower) {
             return Err(ApplyError::RollbackClause { table: name.to_string() });
         }
+        let has_collations = clauses.has_collations(&lower);
         let live = clauses.kind(&lower).map(|kind| LiveTable::read_columns(connection, "main", name, kind));
         let live = live.transpose().map_err(reading_failed(name))?;
         match self.ordinals.get(&lower) {
@@ -191,6 +192,18 @@ impl<'conn> Fitting<'conn> {
             Some(_) => {}
             None => {
                 self.ordinals.insert(lower, ordinals.to_vec());
+            }
+        }
+        if has_collations {
+            let coarse = LiveTable::coarse_key_column(connection, name).map_err(reading_failed(name))?;
+            if let Some((column, of_column, of_key)) = coarse {
+                return Err(SchemaMismatch {
+                    table: name.to_string(),
+                    column: Some(column),
+                    expected: format!("the collation of its primary key, {of_key}"),
+                    found: format!("{of_column}, by which one change can hit several rows"),
+                }
+                .into());
             }
         }
         let is_whole = live.as_ref().is_none_or(|live| live.is_whole(ordinals.len()));

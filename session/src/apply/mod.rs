@@ -100,7 +100,8 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 ///
 /// The changes have been checked, or are checked as they are read. Before anything is written they are compared with the
 /// database: a table that is not there, has too few columns or another key is
-/// [`SchemaMismatch`](ApplyError::SchemaMismatch). If a handler or filter is given for a table, its `table!` must agree with it too. A
+/// [`SchemaMismatch`](ApplyError::SchemaMismatch). So is one whose key has another collation than its columns, as in
+/// `(k TEXT COLLATE NOCASE, PRIMARY KEY (k COLLATE BINARY))`: SQLite would make one change in several rows. If a handler or filter is given for a table, its `table!` must agree with it too. A
 /// stream is compared section by section, as it comes.
 ///
 /// Whatever goes wrong, nothing of the changes stays, unless [`without_savepoint`](Self::without_savepoint) is used. In a
