@@ -18,6 +18,8 @@ pub(super) struct Clauses {
     rollback_tables: BTreeSet<String>,
     /// Whether a trigger can, or can change a table whose constraints can.
     rollback_triggers: bool,
+    /// The tables whose constraints can delete another row, or leave a row out, in lower case.
+    replacing_tables: BTreeSet<String>,
     /// The tables that have triggers, in lower case.
     triggers: BTreeSet<String>,
     /// The tables that name a collation, in lower case.
@@ -52,6 +54,9 @@ impl Clauses {
         if rolls_back {
             self.rollback_tables.insert(table.clone());
         }
+        if has_clause(sql, &["replace", "ignore"], &["conflict"]) {
+            self.replacing_tables.insert(table.clone());
+        }
         if kind == "table" && !temporary && has(sql, b"collate") {
             self.collated.insert(table.clone());
         }
@@ -76,10 +81,11 @@ impl Clauses {
     }
 
     /// Whether the table may have an UPDATE made by way of a DELETE and an INSERT. SQLite does so where UPDATEs are in each
-    /// other's way; but the DELETE fires triggers and foreign key actions, and SQLite names the table without its schema. The
-    /// name is in lower case.
+    /// other's way; but the DELETE fires triggers and foreign key actions, SQLite names the table without its schema, and it
+    /// looks neither whether the INSERT was ignored nor whether the row is still there, where a constraint has replaced it: the
+    /// row would be lost, or another made of NULLs. The name is in lower case.
     pub(super) fn allow_update_loop(&self, connection: Connection<'_>, table: &str) -> Result<bool, Failure> {
-        if self.triggers.contains(table) {
+        if self.triggers.contains(table) || self.replacing_tables.contains(table) {
             return Ok(false);
         }
         if self.references && connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1) {
@@ -95,14 +101,19 @@ impl Clauses {
 
 /// Whether SQL says ON CONFLICT ROLLBACK, RAISE(ROLLBACK) or OR ROLLBACK. A name with the word in it is none.
 fn has_rollback_clause(sql: &str) -> bool {
+    has_clause(sql, &["rollback"], &["conflict", "or", "raise"])
+}
+
+/// Whether SQL has one of the words behind one of the others.
+fn has_clause(sql: &str, words: &[&str], behind: &[&str]) -> bool {
     // most have not even the word
-    if !has(sql, b"rollback") {
+    if !words.iter().any(|word| has(sql, word.as_bytes())) {
         return false;
     }
     let (mut before, mut rest) = ("", sql);
     while let Some(word) = next_word(&mut rest) {
         let follows = |clause: &&str| before.eq_ignore_ascii_case(clause);
-        if word.eq_ignore_ascii_case("rollback") && ["conflict", "or", "raise"].iter().any(follows) {
+        if words.iter().any(|clause| word.eq_ignore_ascii_case(clause)) && behind.iter().any(follows) {
             return true;
         }
         before = word;

@@ -122,7 +122,7 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 /// - An UPDATE that does nothing but put an [equal key](crate::wire#changes) in the place of another, which SQLite cannot apply, is
 ///   left out; the INSERT that SQLite records beside it is a [`ConflictType::Conflict`].
 /// - UPDATEs that are in each other's way, as where two rows exchange unique values, are made by deleting a row and inserting
-///   it again (SQLite 3.53 and later), unless that could do more: where the table has triggers or more columns than the
+///   it again (SQLite 3.53 and later), unless that could do more: where the table has triggers, `ON CONFLICT REPLACE` or `IGNORE`, or more columns than the
 ///   changes, the database has foreign keys and they are on, another schema has a table of the same name, or the changes are a
 ///   stream. There they are [`ConflictType::Constraint`].
 /// - Text is applied as it is, also where it is not UTF-8. A collation that was registered through Diesel ends the process when
