@@ -7,6 +7,7 @@ mod conformance;
 mod corpus;
 mod deriving;
 mod handle;
+mod hostile;
 mod properties;
 mod replication;
 mod schemas;
