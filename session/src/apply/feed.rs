@@ -4,7 +4,7 @@ use std::boxed::Box;
 use std::ops::ControlFlow;
 use std::vec::Vec;
 
-use super::fit::{Fitting, sets_nothing};
+use super::fit::{Fitting, has_new_key, sets_nothing};
 use super::input::Stream;
 use super::tally::Tally;
 use crate::error::ApplyError;
@@ -116,8 +116,12 @@ impl<'a> Feed<'a> {
         if self.fitting.is_some() {
             tally.count(self.is_left_out);
         }
-        let is_nothing = record.operation() == Operation::Update && sets_nothing(&record, self.is_inverted);
-        if !self.is_left_out && !is_nothing {
+        let is_update = record.operation() == Operation::Update;
+        if self.is_left_out || (is_update && sets_nothing(&record, self.is_inverted)) {
+            // not for SQLite
+        } else if is_update && self.is_inverted && has_new_key(&record) {
+            record.write_without_new_key(&mut self.ready);
+        } else {
             record.write(&mut self.ready);
         }
         self.progress.changes = self.progress.changes.saturating_add(1);

@@ -107,6 +107,10 @@ pub(super) fn fit<'a>(
         }
         if sets_nothing(&record, is_inverted) {
             edits.push(record.offset(), record.byte_length(), Vec::new());
+        } else if is_inverted && has_new_key(&record) {
+            let mut without = Vec::new();
+            record.write_without_new_key(&mut without);
+            edits.push(record.offset(), record.byte_length(), without);
         }
         if !updates {
             updates = true;
@@ -242,6 +246,12 @@ pub(super) fn reading_failed(table: &str) -> impl FnOnce(Failure) -> ApplyError 
         table: Some(table.to_string()),
         error: failure.into(),
     }
+}
+
+/// Whether an UPDATE has values for the key after it: a key that changed to an equal one. SQLite makes nothing of them, and where
+/// it inverts, it loses their memory for good.
+pub(super) fn has_new_key(update: &Record<'_>) -> bool {
+    update.key_columns().any(|column| update.new_value(column).is_some())
 }
 
 /// Whether an UPDATE sets no column outside the key. SQLite writes such where a key changed to an equal one, beside an INSERT

@@ -42,4 +42,14 @@ impl Record<'_> {
         out.extend_from_slice(raw.before);
         out.extend_from_slice(raw.after);
     }
+
+    /// Appends the UPDATE of a changeset without the values that its key has after it.
+    pub(crate) fn write_without_new_key(&self, out: &mut Vec<u8>) {
+        let (_, _, raw) = self.parts();
+        write_change(raw.operation, raw.indirect, out);
+        out.extend_from_slice(raw.before);
+        for (value, place) in self.new_values().zip(self.key_ordinals()) {
+            write_value(value.filter(|_| *place == 0), out);
+        }
+    }
 }
