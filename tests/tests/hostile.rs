@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::{fmt, fs};
 
-use diesel_sqlite_session::{Changeset, ConflictAction, SqliteSessionExt, TableSchema, Value};
+use diesel_sqlite_session::{Changeset, ChangesetReader, ConflictAction, SqliteSessionExt, TableSchema, Value};
 use diesel_sqlite_session_tests::hostile::attack;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -138,4 +138,25 @@ fn no_row_is_lost_where_an_insert_is_ignored() {
     // nothing is in the way of an exchange of that column alone
     let changeset = exchange(&[[(1, b"a", 1), (1, b"b", 1)], [(2, b"b", 2), (2, b"a", 2)]]);
     assert_eq!(after_exchange("", &changeset), (0, ["1b1", "2a2", "3c3", "4d4"].map(String::from).to_vec()));
+}
+
+/// SQLite's own `INVERT` loses the value: `scripts/valgrind` sees that here.
+#[test]
+fn an_inverted_update_with_a_new_key_loses_no_memory() {
+    let integer = |n: u8| [&[1u8][..], &[0; 7], &[n]].concat();
+    let key = |key: &[u8]| [&[3, 3][..], key].concat();
+    let bytes = [b"T\x02\x01\0t\0\x17\0".to_vec(), key(b"ada"), integer(1), key(b"Ada"), integer(2)].concat();
+    let changeset = Changeset::try_from(bytes).unwrap();
+    assert_eq!(changeset.records().next().unwrap().to_string(), "UPDATE t('ada' -> 'Ada', 1 -> 2)");
+    let run = |stream: bool| {
+        let mut conn = open("CREATE TABLE t (k TEXT PRIMARY KEY, v); INSERT INTO t VALUES ('ada', 2)");
+        let done = match stream {
+            true => conn.apply(ChangesetReader::new(changeset.as_bytes())).inverted().run(),
+            false => conn.apply(&changeset).inverted().run(),
+        };
+        assert_eq!(done.unwrap().applied(), 1);
+        assert_eq!(lines(&mut conn, "SELECT k || v AS line FROM t"), ["ada1"]);
+    };
+    run(false);
+    run(true);
 }
