@@ -300,6 +300,12 @@ pub enum ApplyError {
         /// The table.
         table: String,
     },
+    /// The table has triggers, and one in the database has `RAISE(FAIL)`. Met while applying, it would leave the change, or what
+    /// triggers did for it, in place, while SQLite takes it for not made, and tries it again.
+    FailClause {
+        /// The table.
+        table: String,
+    },
     /// The transaction was rolled back in the midst of applying, and what it had done before is gone with it.
     RolledBack {
         /// The table.
@@ -340,6 +346,13 @@ impl fmt::Display for ApplyError {
             Self::RolledBack { table } => {
                 of(f, table)?;
                 f.write_str("the transaction was rolled back in the midst of applying")
+            }
+            Self::FailClause { table } => {
+                write!(
+                    f,
+                    "table {}: a trigger has RAISE(FAIL), which would leave a change half made",
+                    table.escape_debug()
+                )
             }
             Self::RollbackClause { table } => {
                 write!(

@@ -115,6 +115,22 @@ fn tables_that_can_roll_back_the_transaction_are_refused() {
 }
 
 #[test]
+fn triggers_that_fail_half_way_are_refused() {
+    let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'a')");
+    let mut conn = open(TABLE);
+    exec(&mut conn, "CREATE TRIGGER f AFTER INSERT ON t BEGIN SELECT RAISE(FAIL, 'no'); END");
+    let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
+    assert!(matches!(&error, ApplyError::FailClause { table } if table == "t"), "{error}");
+    assert!(rows(&mut conn).is_empty());
+    // a table without triggers is not concerned
+    let mut conn = open(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id INTEGER PRIMARY KEY);
+        CREATE TRIGGER f AFTER INSERT ON u BEGIN SELECT RAISE(FAIL, 'no'); END",
+    );
+    conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
+}
+
+#[test]
 fn keys_in_another_order_are_the_same_key() {
     let changeset = record(
         "CREATE TABLE t (id, v, w, PRIMARY KEY (id, v)); CREATE TABLE u (id INTEGER PRIMARY KEY)",

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::format;
 use std::string::String;
+use std::vec::Vec;
 
 use crate::ffi::Failure;
 use crate::ffi::statement::Connection;
@@ -18,6 +19,8 @@ pub(super) struct Clauses {
     rollback_tables: BTreeSet<String>,
     /// Whether a trigger can, or can change a table whose constraints can.
     rollback_triggers: bool,
+    /// Whether a trigger can fail and leave what was done.
+    fail_triggers: bool,
     /// The tables whose constraints can delete another row, or leave a row out, in lower case.
     replacing_tables: BTreeSet<String>,
     /// The tables that have triggers, in lower case.
@@ -48,6 +51,7 @@ impl Clauses {
         if kind == "trigger" {
             self.triggers.insert(table);
             self.rollback_triggers |= rolls_back;
+            self.fail_triggers |= has_clause(sql, &["fail"], &["raise"]);
             return;
         }
         self.references |= has(sql, b"references");
@@ -80,6 +84,30 @@ impl Clauses {
         self.rollback_triggers || self.rollback_tables.contains(table)
     }
 
+    /// Whether a change of the table can fail and be made all the same: by RAISE(FAIL) in a trigger, which leaves the row and what
+    /// triggers did before. The name is in lower case.
+    pub(super) fn can_fail_half_way(&self, table: &str) -> bool {
+        self.fail_triggers && self.triggers.contains(table)
+    }
+
+    /// Whether the changes of a table can be made in another order and come to the same. The name is in lower case.
+    ///
+    /// That is not so with triggers, which may see the other rows; where a constraint deletes or keeps out another row; and where
+    /// a foreign key leads back to the table, so that a change acts on its other rows. UPDATEs of UNIQUE columns other than the
+    /// key come to the same, but in another order they can be in each other's way, row by row.
+    pub(super) fn may_sort(&self, connection: Connection<'_>, table: &str, updates: bool) -> Result<bool, Failure> {
+        if self.triggers.contains(table) || self.replacing_tables.contains(table) {
+            return Ok(false);
+        }
+        if self.references && enforces_foreign_keys(connection)? {
+            if !self.triggers.is_empty() || refers_to_itself(connection, table)? {
+                return Ok(false);
+            }
+        }
+        let list = format!("PRAGMA main.index_list('{}')", table.replace('\'', "''"));
+        Ok(!updates || !connection.rows(&list, |row| row.integer(2) == 1 && row.text(3) != "pk")?.contains(&true))
+    }
+
     /// Whether the table may have an UPDATE made by way of a DELETE and an INSERT. SQLite does so where UPDATEs are in each
     /// other's way; but the DELETE fires triggers and foreign key actions, SQLite names the table without its schema, and it
     /// looks neither whether the INSERT was ignored nor whether the row is still there, where a constraint has replaced it: the
@@ -88,7 +116,7 @@ impl Clauses {
         if self.triggers.contains(table) || self.replacing_tables.contains(table) {
             return Ok(false);
         }
-        if self.references && connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1) {
+        if self.references && enforces_foreign_keys(connection)? {
             return Ok(false);
         }
         if !connection.has_other_schemas() {
@@ -97,6 +125,28 @@ impl Clauses {
         let list = format!("PRAGMA table_list('{}')", table.replace('\'', "''"));
         Ok(connection.rows(&list, |_| ())?.len() == 1)
     }
+}
+
+fn enforces_foreign_keys(connection: Connection<'_>) -> Result<bool, Failure> {
+    Ok(connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1))
+}
+
+/// Whether foreign keys lead from a table back to it. The name is in lower case.
+fn refers_to_itself(connection: Connection<'_>, table: &str) -> Result<bool, Failure> {
+    let mut known = BTreeSet::new();
+    let mut rest = Vec::from([String::from(table)]);
+    while let Some(child) = rest.pop() {
+        let list = format!("PRAGMA main.foreign_key_list('{}')", child.replace('\'', "''"));
+        for parent in connection.rows(&list, |row| row.text(2).to_ascii_lowercase())? {
+            if parent == table {
+                return Ok(true);
+            }
+            if known.insert(parent.clone()) {
+                rest.push(parent);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Whether SQL says ON CONFLICT ROLLBACK, RAISE(ROLLBACK) or OR ROLLBACK. A name with the word in it is none.

@@ -178,6 +178,9 @@ impl<'conn> Fitting<'conn> {
         if clauses.can_roll_back(&lower) {
             return Err(ApplyError::RollbackClause { table: name.to_string() });
         }
+        if clauses.can_fail_half_way(&lower) {
+            return Err(ApplyError::FailClause { table: name.to_string() });
+        }
         let has_collations = clauses.has_collations(&lower);
         let live = clauses.kind(&lower).map(|kind| LiveTable::read_columns(connection, "main", name, kind));
         let live = live.transpose().map_err(reading_failed(name))?;

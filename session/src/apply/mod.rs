@@ -101,8 +101,8 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 /// The changes have been checked, or are checked as they are read. Before anything is written they are compared with the
 /// database: a table that is not there, has too few columns or another key is
 /// [`SchemaMismatch`](ApplyError::SchemaMismatch). So is one whose key has another collation than its columns, as in
-/// `(k TEXT COLLATE NOCASE, PRIMARY KEY (k COLLATE BINARY))`: SQLite would make one change in several rows. If a handler or filter is given for a table, its `table!` must agree with it too. A
-/// stream is compared section by section, as it comes.
+/// `(k TEXT COLLATE NOCASE, PRIMARY KEY (k COLLATE BINARY))`: SQLite would make one change in several rows. If a handler or filter is
+/// given for a table, its `table!` must agree with it too. A stream is compared section by section, as it comes.
 ///
 /// Whatever goes wrong, nothing of the changes stays, unless [`without_savepoint`](Self::without_savepoint) is used. In a
 /// transaction, what was done in it before is kept.
@@ -122,9 +122,9 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 /// - An UPDATE that does nothing but put an [equal key](crate::wire#changes) in the place of another, which SQLite cannot apply, is
 ///   left out; the INSERT that SQLite records beside it is a [`ConflictType::Conflict`].
 /// - UPDATEs that are in each other's way, as where two rows exchange unique values, are made by deleting a row and inserting
-///   it again (SQLite 3.53 and later), unless that could do more: where the table has triggers, `ON CONFLICT REPLACE` or `IGNORE`, or more columns than the
-///   changes, the database has foreign keys and they are on, another schema has a table of the same name, or the changes are a
-///   stream. There they are [`ConflictType::Constraint`].
+///   it again (SQLite 3.53 and later), unless that could do more: where the table has triggers, `ON CONFLICT REPLACE` or
+///   `IGNORE`, or more columns than the changes, the database has foreign keys and they are on, another schema has a table of the
+///   same name, or the changes are a stream. There they are [`ConflictType::Constraint`].
 /// - Text is applied as it is, also where it is not UTF-8. A collation that was registered through Diesel ends the process when
 ///   it is given such text: for bytes from strangers, look at [`Value::as_str`](crate::Value::as_str) of what goes into columns
 ///   with one.
