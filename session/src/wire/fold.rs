@@ -14,12 +14,13 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::cursor::Cursor;
+use super::encode::{Wrong, WrongIn};
 use super::error::BuildErrorKind;
 use super::index::{Index, MOST_ROWS, Seed, are_equal};
 use super::merge::{Merged, merge};
 use super::record::RawRecord;
 use super::table::{Header, MAX_COLUMNS};
-use super::value::write_varint;
+use super::value::{INTEGER, write_varint};
 use super::{Format, Operation, check};
 
 /// See the [module](self).
@@ -47,8 +48,8 @@ impl Fold {
 
     /// The group of a table, and what is needed to settle changes in it. Names are compared as SQLite does, without regard to
     /// the case of ASCII letters.
-    #[inline]
-    pub(super) fn table(&mut self, header: Header<'_>) -> Result<(&mut Group, Settler<'_>), BuildErrorKind> {
+    #[inline(always)]
+    pub(super) fn table(&mut self, header: Header<'_>) -> Result<(&mut Group, Settler<'_>), Wrong> {
         let at = match self.groups.get(self.last) {
             Some(group) if are_equal(group.name.as_bytes(), header.name.as_bytes()) => self.last,
             _ => self.find(header)?,
@@ -58,12 +59,12 @@ impl Fold {
         match self.groups.get_mut(at) {
             Some(group) if are_equal(&group.key, header.key) => Ok((group, settler)),
             Some(group) => Err(group.mismatch(header)),
-            None => Err(BuildErrorKind::TooMany),
+            None => Err(WrongIn::of(BuildErrorKind::TooMany)),
         }
     }
 
     /// Adds a change whose bytes have been checked.
-    pub(super) fn add(&mut self, header: Header<'_>, record: RawRecord<'_>) -> Result<(), BuildErrorKind> {
+    pub(super) fn add(&mut self, header: Header<'_>, record: RawRecord<'_>) -> Result<(), Wrong> {
         let (group, settler) = self.table(header)?;
         let (start, out) = group.begin(record.operation, record.indirect);
         out.extend_from_slice(record.before);
@@ -71,11 +72,12 @@ impl Fold {
         group.settle(start, settler)
     }
 
-    fn find(&mut self, header: Header<'_>) -> Result<usize, BuildErrorKind> {
+    #[cold]
+    fn find(&mut self, header: Header<'_>) -> Result<usize, Wrong> {
         header.check()?;
         let new = self.groups.len();
         if new >= MOST_ROWS {
-            return Err(BuildErrorKind::TooMany);
+            return Err(WrongIn::of(BuildErrorKind::TooMany));
         }
         let hash = self.seed.finish(header.name.as_bytes().chunks(16).fold(self.seed.start(), |hash, chunk| {
             let mut lower = [0; 16];
@@ -169,11 +171,11 @@ impl Group {
     }
 
     #[cold]
-    fn mismatch(&self, header: Header<'_>) -> BuildErrorKind {
+    fn mismatch(&self, header: Header<'_>) -> Wrong {
         if self.key.len() == header.key.len() {
-            BuildErrorKind::OtherKey
+            WrongIn::of(BuildErrorKind::OtherKey)
         } else {
-            BuildErrorKind::OtherColumns { before: self.key.len(), now: header.key.len() }
+            WrongIn::of(BuildErrorKind::OtherColumns { before: self.key.len(), now: header.key.len() })
         }
     }
 
@@ -194,11 +196,9 @@ impl Group {
 
     /// Makes the change that begins at `start`, the last one, part of the others.
     #[inline]
-    pub(super) fn settle(&mut self, start: usize, settler: Settler<'_>) -> Result<(), BuildErrorKind> {
+    pub(super) fn settle(&mut self, start: usize, settler: Settler<'_>) -> Result<(), Wrong> {
         if let Some(last) = self.ascending {
-            if start == self.header_length
-                || self.key_at(last, settler.format).is_below(self.key_at(start, settler.format))
-            {
+            if start == self.header_length || self.is_ascending(last, start, settler.format) {
                 self.ascending = Some(start);
                 return Ok(());
             }
@@ -207,16 +207,34 @@ impl Group {
         self.look_up(start, settler)
     }
 
+    /// Whether the key of one change is below that of another.
+    #[inline(always)]
+    fn is_ascending(&self, one: usize, other: usize, format: Format) -> bool {
+        if self.lead == 1 {
+            // the key is the first value: most often an integer
+            let first = |at: usize| self.bytes.get(at.saturating_add(2)..).and_then(<[u8]>::first_chunk::<9>);
+            if let (Some([INTEGER, one @ ..]), Some([INTEGER, other @ ..])) = (first(one), first(other)) {
+                return u64::from_be_bytes(*one) < u64::from_be_bytes(*other);
+            }
+        }
+        self.is_any_ascending(one, other, format)
+    }
+
+    #[inline(never)]
+    fn is_any_ascending(&self, one: usize, other: usize, format: Format) -> bool {
+        self.key_at(one, format).is_below(self.key_at(other, format))
+    }
+
     /// Ends the time of ascending keys.
     #[cold]
-    fn index_up_to(&mut self, end: usize, format: Format, seed: Seed) -> Result<(), BuildErrorKind> {
+    fn index_up_to(&mut self, end: usize, format: Format, seed: Seed) -> Result<(), Wrong> {
         self.ascending = None;
         self.rows.clear();
         self.index = Index::default();
         let mut at = self.header_length;
         while at < end {
             if self.rows.len() >= MOST_ROWS {
-                return Err(BuildErrorKind::TooMany);
+                return Err(WrongIn::of(BuildErrorKind::TooMany));
             }
             let hash = self.key_at(at, format).hash(seed);
             self.index.find_or_insert(hash, self.rows.len(), |_| false);
@@ -226,13 +244,14 @@ impl Group {
         Ok(())
     }
 
-    fn look_up(&mut self, start: usize, settler: Settler<'_>) -> Result<(), BuildErrorKind> {
+    #[inline(never)]
+    fn look_up(&mut self, start: usize, settler: Settler<'_>) -> Result<(), Wrong> {
         let Settler { format, seed, merged } = settler;
         let key = KeyFields::new(&self.bytes, start, &self.key, self.lead, format);
         let (new, hash) = (self.rows.len(), key.hash(seed));
         if new >= MOST_ROWS {
             self.bytes.truncate(start);
-            return Err(BuildErrorKind::TooMany);
+            return Err(WrongIn::of(BuildErrorKind::TooMany));
         }
         let (rows, bytes) = (&self.rows, &self.bytes);
         let is_it = |row: usize| {
@@ -415,14 +434,14 @@ fn order(one: &[u8], other: &[u8]) -> Ordering {
 
 impl Header<'_> {
     /// Refuses what [`Header::read`] would refuse.
-    fn check(self) -> Result<(), BuildErrorKind> {
+    fn check(self) -> Result<(), Wrong> {
         if self.key.is_empty() || self.key.len() as u64 > MAX_COLUMNS {
-            return Err(BuildErrorKind::ColumnCount(self.key.len()));
+            return Err(WrongIn::of(BuildErrorKind::ColumnCount(self.key.len())));
         }
         if self.key.iter().all(|place| *place == 0) {
-            return Err(BuildErrorKind::NoPrimaryKey);
+            return Err(WrongIn::of(BuildErrorKind::NoPrimaryKey));
         }
-        if self.name.contains('\0') { Err(BuildErrorKind::TableName) } else { Ok(()) }
+        if self.name.contains('\0') { Err(WrongIn::of(BuildErrorKind::TableName)) } else { Ok(()) }
     }
 
     /// Appends the header as a section begins with it.
