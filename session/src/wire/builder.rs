@@ -170,7 +170,7 @@ impl Core {
     fn build(self) -> Result<Vec<u8>, BuildError> {
         match self.error {
             Some(error) => Err(*error),
-            None => Ok(self.fold.into_bytes()),
+            None => self.fold.into_bytes(),
         }
     }
 }

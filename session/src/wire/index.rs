@@ -39,9 +39,7 @@ impl Index {
         new: usize,
         mut is_it: impl FnMut(usize) -> bool,
     ) -> Option<(Place, usize)> {
-        if self.used >= self.most {
-            self.grow();
-        }
+        self.make_room(1);
         let tag = u64::from(hash) << 32;
         let mut at = self.home(tag);
         loop {
@@ -62,6 +60,20 @@ impl Index {
             self.used = self.used.saturating_add(1);
         }
         None
+    }
+
+    /// Grows until so many more rows fit.
+    #[inline]
+    pub(super) fn make_room(&mut self, more: usize) {
+        while self.used.saturating_add(more) > self.most {
+            self.grow();
+        }
+    }
+
+    /// What is in the slot where the search for a hash begins: to have it in the cache.
+    #[inline]
+    pub(super) fn peek(&self, hash: u32) -> u64 {
+        self.slots.get(self.home(u64::from(hash) << 32)).copied().unwrap_or(EMPTY)
     }
 
     /// Takes a row out, and moves those after it that stand away from their homes.
