@@ -92,14 +92,13 @@ impl Core {
     fn guard(&mut self, table: &str, work: impl FnOnce(&mut Self) -> Result<(), Wrong>) {
         if self.error.is_none() {
             if let Err(wrong) = work(self) {
-                self.fail(table, wrong);
+                self.fail(table, *wrong);
             }
         }
     }
 
     #[cold]
-    fn fail(&mut self, table: &str, wrong: Wrong) {
-        let WrongIn { kind, column } = *wrong;
+    fn fail(&mut self, table: &str, WrongIn { kind, column }: WrongIn) {
         self.error = Some(Box::new(BuildError::new(kind, table, column)));
     }
 
@@ -334,7 +333,6 @@ macro_rules! builder {
                 self.core.record(record);
             }
 
-            #[inline]
             /// Keeps an error, if it is the first.
             #[cfg(feature = "derive")]
             #[cold]
