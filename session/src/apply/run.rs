@@ -71,11 +71,9 @@ impl Run<'_, '_> {
         if wants_row && !self.rows.read(change, &mut self.row)? {
             return Err(row_gone(&change.table()));
         }
-        let current = if wants_row { records(&self.row, Format::Changeset).next_source() } else { None };
-        match records(&self.change, self.format).next_source() {
-            Some(change) => handler(Question { conflict, change, current, after_replace }).map(Some),
-            None => Err(row_gone(&change.table())),
-        }
+        let current = wants_row.then(|| records(&self.row, Format::Changeset));
+        let change = records(&self.change, self.format);
+        handler(Question { conflict, change, current, after_replace }).map(Some)
     }
 
     #[cfg(not(feature = "derive"))]
@@ -190,11 +188,8 @@ impl Judge for Run<'_, '_> {
         if let Some(filter) = self.rules.of_table(&change.table()).and_then(|rules| rules.filter.as_mut()) {
             read_change(change, self.format, &mut self.change)?;
             let has_row = self.rows.read(change, &mut self.row)?;
-            let current = if has_row { records(&self.row, Format::Changeset).next_source() } else { None };
-            let takes = match records(&self.change, self.format).next_source() {
-                Some(source) => filter(source, current)?,
-                None => return Err(row_gone(&change.table())),
-            };
+            let current = has_row.then(|| records(&self.row, Format::Changeset));
+            let takes = filter(records(&self.change, self.format), current)?;
             if !takes {
                 self.tally.leave_out();
             }

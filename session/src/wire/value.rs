@@ -94,7 +94,7 @@ impl<'a> Value<'a> {
     }
 
     /// Appends the value as a record holds it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(self, out: &mut Vec<u8>) {
         match self {
             Value::Null => out.push(NULL),
@@ -106,12 +106,12 @@ impl<'a> Value<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn write_eight(out: &mut Vec<u8>, class: u8, [a, b, c, d, e, f, g, h]: [u8; 8]) {
     out.extend_from_slice(&[class, a, b, c, d, e, f, g, h]);
 }
 
-#[inline]
+#[inline(always)]
 fn write_bytes(out: &mut Vec<u8>, class: u8, bytes: &[u8]) {
     match bytes.len() {
         length @ 0..0x80 => out.extend_from_slice(&[class, length as u8]),
