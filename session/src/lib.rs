@@ -166,4 +166,4 @@ pub use wire::{
     Value, Values,
 };
 #[cfg(feature = "std")]
-pub use wire::{ChangesetReader, Limit, PatchsetReader, ReadError};
+pub use wire::{ChangesetReader, Limit, PatchsetReader, ReadError, WriteError};

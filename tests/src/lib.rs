@@ -8,6 +8,7 @@ struct Readme;
 
 pub mod agree;
 pub mod change;
+pub mod group;
 pub mod hostile;
 pub mod random;
 pub mod sqlite;

@@ -9,6 +9,10 @@ use libsqlite3_sys as ffi;
 
 use crate::change::{Change, Owned};
 
+mod changegroup;
+
+pub use changegroup::Changegroup;
+
 /// An error code of SQLite's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code(pub c_int);

@@ -2,6 +2,7 @@
 
 mod applying;
 mod building;
+mod concatenation;
 mod conflicts;
 mod conformance;
 mod corpus;

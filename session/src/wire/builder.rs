@@ -76,10 +76,10 @@ impl<'a> From<Table<'a>> for TableSchema<'a> {
 
 /// What both builders are. After an error it takes nothing more.
 #[derive(Clone)]
-struct Core {
-    fold: Fold,
+pub(super) struct Core {
+    pub(super) fold: Fold,
     indirect: bool,
-    error: Option<Box<BuildError>>,
+    pub(super) error: Option<Box<BuildError>>,
 }
 
 impl Core {
@@ -89,7 +89,7 @@ impl Core {
 
     /// Keeps what is wrong, if anything is.
     #[inline(always)]
-    fn guard(&mut self, table: &str, work: impl FnOnce(&mut Self) -> Result<(), Wrong>) {
+    pub(super) fn guard(&mut self, table: &str, work: impl FnOnce(&mut Self) -> Result<(), Wrong>) {
         if self.error.is_none() {
             if let Err(wrong) = work(self) {
                 self.fail(table, *wrong);
@@ -152,7 +152,7 @@ impl Core {
     }
 
     #[inline]
-    fn record(&mut self, record: &Record<'_>) {
+    pub(super) fn record(&mut self, record: &Record<'_>) {
         self.guard(record.table(), |core| {
             let (header, format, raw) = record.parts();
             if format != core.fold.format() {
@@ -203,7 +203,7 @@ macro_rules! builder {
         #[must_use = "a builder does nothing until it builds"]
         pub struct $Builder {
             // boxed, as it is handed on with every call of a chain
-            core: Box<Core>,
+            pub(super) core: Box<Core>,
         }
 
         /// Adds changes of another changeset or patchset, as `record` does: those that a filter lets through, for one.

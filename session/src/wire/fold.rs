@@ -21,6 +21,7 @@ use super::encode::{Wrong, WrongIn};
 use super::error::{BuildError, BuildErrorKind};
 use super::index::{Index, MOST_ROWS, Seed, are_equal};
 use super::merge::{Merged, merge};
+use super::pad::{Defaults, pad};
 use super::record::RawRecord;
 use super::table::{Header, MAX_COLUMNS};
 use super::value::{INTEGER, write_varint};
@@ -67,12 +68,29 @@ impl Fold {
             _ => self.find(header)?,
         };
         self.last = at;
-        let settler = Settler { format: self.format, seed: self.seed, scratch: &mut self.scratch };
+        let settler = Settler { format: self.format, seed: self.seed, missing: 0, scratch: &mut self.scratch };
         match self.groups.get_mut(at) {
             Some(group) if are_equal(&group.key, header.key) => Ok((group, settler)),
-            Some(group) => Err(group.mismatch(header)),
+            Some(group) => group.missing(header).map(|missing| (group, Settler { missing, ..settler })),
             None => Err(WrongIn::of(BuildErrorKind::TooMany)),
         }
+    }
+
+    /// Names a table, and says what its last columns hold where a change has not so many. Where it has been named before, it
+    /// must have had as many columns.
+    pub(super) fn declare(&mut self, header: Header<'_>, defaults: Defaults) -> Result<(), Wrong> {
+        let (group, Settler { missing, .. }) = self.table(header)?;
+        if missing != 0 {
+            return Err(group.mismatch(header));
+        }
+        group.defaults = Some(defaults);
+        Ok(())
+    }
+
+    /// Which table this is, counted in the order in which they were named.
+    pub(super) fn number(&mut self, header: Header<'_>) -> Option<usize> {
+        self.table(header).ok()?;
+        Some(self.last)
     }
 
     /// Adds a change whose bytes have been checked.
@@ -109,12 +127,7 @@ impl Fold {
 
     /// The bytes: the sections in the order in which their tables were named, those without a change left out.
     pub(super) fn into_bytes(mut self) -> Result<Vec<u8>, BuildError> {
-        for group in &mut self.groups {
-            let settler = Settler { format: self.format, seed: self.seed, scratch: &mut self.scratch };
-            if let Err(wrong) = group.settle_waiting(settler) {
-                return Err(BuildError::new(wrong.kind, &group.name, wrong.column));
-            }
-        }
+        self.settle_all()?;
         let mut sections = self.groups.into_iter().filter_map(|group| group.into_section(self.format));
         let Some(mut out) = sections.next() else {
             return Ok(Vec::new());
@@ -126,12 +139,35 @@ impl Fold {
         }
         Ok(out)
     }
+
+    /// Settles what waits in any of the groups.
+    fn settle_all(&mut self) -> Result<(), BuildError> {
+        for group in &mut self.groups {
+            let settler = Settler { format: self.format, seed: self.seed, missing: 0, scratch: &mut self.scratch };
+            if let Err(wrong) = group.settle_waiting(settler) {
+                return Err(BuildError::new(wrong.kind, &group.name, wrong.column));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same bytes, piece by piece and without a copy of them. Each table's memory is given up as soon as it is written.
+    #[cfg(feature = "std")]
+    pub(super) fn write_to<E: From<BuildError>>(
+        mut self,
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.settle_all()?;
+        self.groups.into_iter().try_for_each(|group| group.write_to(self.format, &mut sink))
+    }
 }
 
 /// What settling a change takes beside its group.
 pub(super) struct Settler<'a> {
     format: Format,
     seed: Seed,
+    /// How many of the table's columns the change has not.
+    missing: usize,
     scratch: &'a mut Scratch,
 }
 
@@ -140,6 +176,8 @@ pub(super) struct Settler<'a> {
 pub(super) struct Group {
     name: Box<str>,
     key: Box<[u8]>,
+    /// What the last columns hold where a change has not so many.
+    defaults: Option<Defaults>,
     /// How many columns there are up to the last one of the key.
     lead: usize,
     /// The section: its header, then the changes, among them such as are no longer in use.
@@ -176,7 +214,8 @@ impl Group {
         Self {
             name: header.name.into(),
             key: header.key.into(),
-            lead: header.key.iter().rposition(|place| *place != 0).map_or(0, |last| last.saturating_add(1)),
+            defaults: None,
+            lead: lead_of(header.key),
             header_length: bytes.len(),
             ascending: Some(bytes.len()),
             bytes,
@@ -191,6 +230,18 @@ impl Group {
 
     fn header(&self) -> Header<'_> {
         Header { name: &self.name, key: &self.key }
+    }
+
+    /// How many columns a change with another header has not.
+    #[cold]
+    fn missing(&self, header: Header<'_>) -> Result<usize, Wrong> {
+        let most = self.defaults.as_ref().map_or(0, Defaults::count);
+        match self.key.split_at_checked(header.key.len()) {
+            Some((_, missing)) if missing.is_empty() || missing.len() > most => Err(self.mismatch(header)),
+            Some((same, missing)) if same == header.key && missing.iter().all(|place| *place == 0) => Ok(missing.len()),
+            Some(_) => Err(WrongIn::of(BuildErrorKind::OtherKey)),
+            None => Err(self.mismatch(header)),
+        }
     }
 
     #[cold]
@@ -220,6 +271,9 @@ impl Group {
     /// Makes the change that begins at `start`, the last one, part of the others.
     #[inline]
     pub(super) fn settle(&mut self, start: usize, settler: Settler<'_>) -> Result<(), Wrong> {
+        if settler.missing != 0 {
+            self.pad(start, settler.missing, settler.format);
+        }
         if let Some(last) = self.ascending {
             if start == self.header_length || self.is_ascending(last, start, settler.format) {
                 self.ascending = Some(start);
@@ -235,7 +289,7 @@ impl Group {
     /// Settles the changes that wait.
     #[inline(never)]
     fn settle_waiting(&mut self, settler: Settler<'_>) -> Result<(), Wrong> {
-        let Settler { format, seed, scratch } = settler;
+        let Settler { format, seed, scratch, .. } = settler;
         let mut waiting = core::mem::take(&mut self.waiting);
         self.index.make_room(waiting.len());
         // nothing waits for one of these to come before the next is asked for
@@ -294,6 +348,16 @@ impl Group {
     #[inline(never)]
     fn is_any_ascending(&self, one: usize, other: usize, format: Format) -> bool {
         self.key_at(one, format).is_below(self.key_at(other, format))
+    }
+
+    /// Gives the change that begins at `start`, the last one, the columns that it has not.
+    #[cold]
+    fn pad(&mut self, start: usize, missing: usize, format: Format) {
+        let columns = self.key.len().saturating_sub(missing);
+        let header = Header { name: &self.name, key: self.key.get(..columns).unwrap_or_default() };
+        if let Some(defaults) = &self.defaults {
+            pad(&mut self.bytes, start, header, format, missing, defaults);
+        }
     }
 
     /// Ends the time of ascending keys.
@@ -417,6 +481,27 @@ impl Group {
         (self.bytes.len() > self.header_length).then_some(self.bytes)
     }
 
+    /// Hands on the bytes of the section, if it has a change, in its order: as long a piece as stands together at a time.
+    #[cfg(feature = "std")]
+    fn write_to<E>(self, format: Format, sink: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        if !self.is_disordered {
+            return if self.bytes.len() > self.header_length { sink(&self.bytes) } else { Ok(()) };
+        }
+        let mut piece = 0..self.header_length;
+        for at in self.rows.iter().copied().filter(|row| *row != GONE) {
+            if at != piece.end {
+                sink(self.bytes.get(piece).unwrap_or_default())?;
+                piece = at..at;
+            }
+            piece.end = at.saturating_add(self.length_at(at, format));
+        }
+        // without a row there is the header alone
+        if piece.start == 0 && piece.end == self.header_length {
+            return Ok(());
+        }
+        sink(self.bytes.get(piece).unwrap_or_default())
+    }
+
     #[inline]
     fn key_at(&self, at: usize, format: Format) -> KeyFields<'_> {
         KeyFields::new(&self.bytes, at, &self.key, self.lead, format)
@@ -435,9 +520,14 @@ impl Group {
     }
 }
 
+/// How many columns there are up to the last one of the key.
+pub(super) fn lead_of(key: &[u8]) -> usize {
+    key.iter().rposition(|place| *place != 0).map_or(0, |last| last.saturating_add(1))
+}
+
 /// The encoded values of a change's key.
 #[derive(Clone, Copy)]
-struct KeyFields<'a> {
+pub(super) struct KeyFields<'a> {
     values: Cursor<'a>,
     /// The columns up to the last one of the key.
     places: &'a [u8],
@@ -447,7 +537,7 @@ struct KeyFields<'a> {
 
 impl<'a> KeyFields<'a> {
     #[inline]
-    fn new(bytes: &'a [u8], at: usize, key: &'a [u8], lead: usize, format: Format) -> Self {
+    pub(super) fn new(bytes: &'a [u8], at: usize, key: &'a [u8], lead: usize, format: Format) -> Self {
         let mut values = Cursor::new(bytes.get(at..).unwrap_or_default());
         let operation = values.byte().and_then(Operation::from_byte);
         values.byte();
@@ -471,7 +561,7 @@ impl<'a> KeyFields<'a> {
 
     /// Some order of all keys: that of their bytes, value by value.
     #[inline]
-    fn compare(mut self, mut other: KeyFields<'_>) -> Ordering {
+    pub(super) fn compare(mut self, mut other: KeyFields<'_>) -> Ordering {
         while let (Some(one), Some(other)) = (self.next(), other.next()) {
             match order(one, other) {
                 Ordering::Equal => {}
@@ -484,6 +574,16 @@ impl<'a> KeyFields<'a> {
     #[inline]
     fn is_below(self, other: KeyFields<'_>) -> bool {
         self.compare(other) == Ordering::Less
+    }
+
+    /// All bits of the hash, on top of another.
+    #[inline]
+    pub(super) fn whole_hash(mut self, seed: Seed, start: u64) -> u64 {
+        let mut hash = start;
+        while let Some(field) = self.next() {
+            hash = seed.add(hash, field);
+        }
+        seed.finish_whole(hash)
     }
 
     #[inline]

@@ -187,7 +187,13 @@ impl Seed {
     /// The hash as an [`Index`] takes it.
     #[inline]
     pub(super) fn finish(self, hash: u64) -> u32 {
-        (mix(hash ^ self.0, self.1 | 1) >> 32) as u32
+        (self.finish_whole(hash) >> 32) as u32
+    }
+
+    /// All bits of it.
+    #[inline]
+    pub(super) fn finish_whole(self, hash: u64) -> u64 {
+        mix(hash ^ self.0, self.1 | 1)
     }
 }
 

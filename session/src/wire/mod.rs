@@ -23,7 +23,8 @@
 //! # Ok::<(), diesel_sqlite_session::ParseError>(())
 //! ```
 //!
-//! [`ChangesetBuilder`] and [`PatchsetBuilder`] make them of values, and put the changes of several together.
+//! [`ChangesetBuilder`] and [`PatchsetBuilder`] make them of values, and put the changes of several together, as
+//! [`Changeset::concat`] and [`Patchset::concat`] do: by [these rules](ChangesetBuilder#folding).
 //!
 //! # The format
 //!
@@ -165,13 +166,16 @@ mod builder;
 #[cfg(test)]
 mod builder_tests;
 mod check;
+mod concat;
 mod cursor;
 mod encode;
 mod error;
 mod fold;
 mod index;
 mod invert;
+mod join;
 mod merge;
+mod pad;
 #[cfg(feature = "sqlite")]
 pub(crate) mod raw;
 mod record;
@@ -188,6 +192,8 @@ mod value;
 use core::fmt;
 
 pub use builder::{ChangesetBuilder, PatchsetBuilder, TableSchema};
+#[cfg(feature = "std")]
+pub use concat::WriteError;
 pub use error::{BuildError, BuildErrorKind, ParseError, ParseErrorKind};
 pub use record::{Record, Records, Values};
 pub use set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
