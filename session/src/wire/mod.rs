@@ -24,6 +24,8 @@
 //! ```
 //!
 //! [`ChangesetBuilder`] and [`PatchsetBuilder`] make them of values, and put the changes of several together.
+//! [`Changeset::filter_records`] and its neighbours take parts of them, rename their tables, put them in the order of their keys and
+//! cut them in pieces; [`Changeset::to_sql`] writes them as SQL.
 //!
 //! # The format
 //!
@@ -176,8 +178,13 @@ mod merge;
 pub(crate) mod raw;
 mod record;
 mod set;
+mod shape;
+#[cfg(test)]
+mod shape_tests;
+mod sort;
 #[cfg(feature = "derive")]
 pub(crate) mod source;
+mod sql;
 #[cfg(feature = "std")]
 mod stream;
 mod table;
@@ -191,6 +198,7 @@ pub use builder::{ChangesetBuilder, PatchsetBuilder, TableSchema};
 pub use error::{BuildError, BuildErrorKind, ParseError, ParseErrorKind};
 pub use record::{Record, Records, Values};
 pub use set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
+pub use sql::{SqlError, SqlErrorKind, SqlScript, SqlStatement, TableColumns};
 #[cfg(feature = "std")]
 pub use stream::{ChangesetReader, Limit, PatchsetReader, ReadError};
 #[cfg(any(feature = "derive", feature = "sqlite"))]
