@@ -9,6 +9,7 @@ struct Readme;
 pub mod agree;
 pub mod change;
 pub mod random;
+pub mod shape;
 pub mod sqlite;
 
 diesel::table! {
