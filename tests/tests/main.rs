@@ -13,6 +13,7 @@ mod properties;
 mod replication;
 mod schemas;
 mod sessions;
+mod shaping;
 mod typed;
 mod unborrowed;
 mod values;

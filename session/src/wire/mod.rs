@@ -25,6 +25,8 @@
 //!
 //! [`ChangesetBuilder`] and [`PatchsetBuilder`] make them of values, and put the changes of several together, as
 //! [`Changeset::concat`] and [`Patchset::concat`] do: by [these rules](ChangesetBuilder#folding).
+//! [`Changeset::filter_records`] and its neighbours take parts of them, rename their tables, put them in the order of their keys and
+//! cut them in pieces; [`Changeset::to_sql`] writes them as SQL.
 //!
 //! # The format
 //!
@@ -180,8 +182,13 @@ mod pad;
 pub(crate) mod raw;
 mod record;
 mod set;
+mod shape;
+#[cfg(test)]
+mod shape_tests;
+mod sort;
 #[cfg(feature = "derive")]
 pub(crate) mod source;
+mod sql;
 #[cfg(feature = "std")]
 mod stream;
 mod table;
@@ -197,6 +204,7 @@ pub use concat::WriteError;
 pub use error::{BuildError, BuildErrorKind, ParseError, ParseErrorKind};
 pub use record::{Record, Records, Values};
 pub use set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
+pub use sql::{SqlError, SqlErrorKind, SqlScript, SqlStatement, TableColumns};
 #[cfg(feature = "std")]
 pub use stream::{ChangesetReader, Limit, PatchsetReader, ReadError};
 #[cfg(any(feature = "derive", feature = "sqlite"))]
