@@ -146,6 +146,7 @@
 //!   records as it stands: see [`Value::as_str`].
 //!
 //! Two things are not looked for, as SQLite does not mind them: several changes of one row, and several sections of one table.
+#![cfg_attr(feature = "serde", doc = "\n# JSON\n\nChanges as JSON and back: [`json`].\n")]
 #![cfg_attr(
     feature = "std",
     doc = "# Streams\n\nFor input larger than memory: [`ChangesetReader`] and [`PatchsetReader`]."
@@ -171,6 +172,8 @@ mod error;
 mod fold;
 mod index;
 mod invert;
+#[cfg(feature = "serde")]
+pub mod json;
 mod merge;
 #[cfg(feature = "sqlite")]
 pub(crate) mod raw;
