@@ -7,6 +7,7 @@ mod conformance;
 mod corpus;
 mod deriving;
 mod handle;
+mod json;
 mod properties;
 mod replication;
 mod schemas;
