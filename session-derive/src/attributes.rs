@@ -126,6 +126,38 @@ pub(crate) fn diesel_field(attributes: &[Attribute], errors: &mut Errors) -> Die
     field
 }
 
+/// What `#[serde(…)]` on a field says of how it is shown. The rest is between the row and serde.
+#[derive(Clone, Default)]
+pub(crate) struct SerdeField {
+    /// It is in no JSON.
+    pub(crate) hidden: bool,
+    pub(crate) serialize_with: Option<Path>,
+    pub(crate) deserialize_with: Option<Path>,
+}
+
+pub(crate) fn serde_field(attributes: &[Attribute]) -> SerdeField {
+    let mut field = SerdeField::default();
+    // what is wrong with them, serde says
+    each(attributes, "serde", &mut Errors::default(), |meta, _| {
+        let path = |meta: &ParseNestedMeta<'_>| meta.value()?.parse::<LitStr>()?.parse::<Path>();
+        if meta.path.is_ident("skip") || meta.path.is_ident("skip_serializing") {
+            field.hidden = true;
+        } else if meta.path.is_ident("serialize_with") {
+            field.serialize_with = Some(path(meta)?);
+        } else if meta.path.is_ident("deserialize_with") {
+            field.deserialize_with = Some(path(meta)?);
+        } else if meta.path.is_ident("with") {
+            let module = path(meta)?;
+            field.serialize_with = Some(syn::parse_quote!(#module::serialize));
+            field.deserialize_with = Some(syn::parse_quote!(#module::deserialize));
+        } else {
+            skip(meta)?;
+        }
+        Ok(())
+    });
+    field
+}
+
 /// Notes an entry that is not known, with those that are, and goes on after it.
 pub(crate) fn unknown(meta: &ParseNestedMeta<'_>, known: &[&str], errors: &mut Errors) -> syn::Result<()> {
     let written = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();

@@ -31,7 +31,7 @@ fn locals(place: usize) -> (Ident, Ident) {
 impl Row {
     pub(crate) fn expand(&self) -> TokenStream {
         let companions = self.companions();
-        let body = [self.constants(), self.tracked(), self.decode(), self.encode(), self.traits()];
+        let body = [self.constants(), self.tracked(), self.decode(), self.encode(), self.traits(), self.json()];
         let scope = scope(&self.krate, quote!(#(#body)*));
         quote!(#companions #scope)
     }
@@ -82,7 +82,7 @@ impl Row {
     }
 
     /// The type of the table, at the place where the user has named it.
-    fn table_type(&self) -> TokenStream {
+    pub(crate) fn table_type(&self) -> TokenStream {
         let table = &self.table;
         quote_spanned!(at(table.span())=> #table::table)
     }
@@ -93,7 +93,7 @@ impl Row {
     }
 
     /// The type of a column, at the place where the user has named it.
-    fn column(&self, column: &Ident) -> TokenStream {
+    pub(crate) fn column(&self, column: &Ident) -> TokenStream {
         let table = &self.table;
         quote_spanned!(at(column.span())=> #table::#column)
     }

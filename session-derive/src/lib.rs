@@ -9,6 +9,7 @@
 mod attributes;
 mod errors;
 mod expand;
+mod json;
 mod place;
 mod row;
 mod schema;
@@ -24,7 +25,7 @@ use syn::{Data, DeriveInput, Fields};
 /// Typed changes of a row, a set of tables or a schema.
 ///
 /// The guide to its items and attributes is in the documentation of the trait of the same name.
-#[proc_macro_derive(Tracked, attributes(tracked, diesel))]
+#[proc_macro_derive(Tracked, attributes(tracked, diesel, serde))]
 pub fn derive_tracked(item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let item = syn::parse_macro_input!(item as DeriveInput);
     derive(&item).into()

@@ -8,7 +8,7 @@ use quote::format_ident;
 use syn::ext::IdentExt;
 use syn::{Attribute, DeriveInput, FieldsNamed, Generics, Ident, Path, Type, Visibility};
 
-use crate::attributes::{diesel_field, diesel_item, each, list, names, path, unknown};
+use crate::attributes::{SerdeField, diesel_field, diesel_item, each, list, names, path, serde_field, unknown};
 use crate::errors::Errors;
 
 /// A row as it was read.
@@ -49,6 +49,7 @@ pub(crate) struct Column {
     pub(crate) optional: bool,
     pub(crate) deserialize_as: Option<Type>,
     pub(crate) serialize_as: Option<Type>,
+    pub(crate) serde: SerdeField,
     /// Whether the type is known to have this crate's traits, so that the compiler need not look for others.
     pub(crate) plain: bool,
 }
@@ -173,6 +174,7 @@ fn read_field(field: &syn::Field, errors: &mut Errors) -> Option<Column> {
         optional,
         deserialize_as: diesel.deserialize_as,
         serialize_as: diesel.serialize_as,
+        serde: serde_field(&field.attrs),
         plain: false,
     })
 }

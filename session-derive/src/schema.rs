@@ -9,7 +9,7 @@ use syn::spanned::Spanned;
 use syn::{DeriveInput, Ident, LitStr, Path, Token, Type, Visibility};
 
 use crate::at;
-use crate::attributes::{any, distance, each, list, names, path, unknown};
+use crate::attributes::{SerdeField, any, distance, each, list, names, path, unknown};
 use crate::errors::Errors;
 use crate::row::{self, Names, Row, same};
 use crate::set;
@@ -335,6 +335,7 @@ impl Schema<'_> {
                     optional: Self::has(&options.default, table, &column.name),
                     deserialize_as: None,
                     serialize_as: None,
+                    serde: SerdeField::default(),
                     plain: self.plain_type(column).is_some(),
                 });
             }

@@ -193,6 +193,7 @@ impl Set<'_> {
         let doubles = self.doubles();
         let of_variants =
             self.variants.iter().map(|(_, ty)| quote_spanned!(at(ty.span())=> <#ty as __p::TrackedSet>::TABLES));
+        let json = self.json();
         scope(
             &self.krate,
             quote! {
@@ -234,8 +235,64 @@ impl Set<'_> {
                         }
                     }
                 }
+
+                #json
             },
         )
+    }
+
+    /// JSON, where the runtime has its feature `serde`: a set is the change that it holds.
+    fn json(&self) -> TokenStream {
+        if !crate::json::WRITTEN {
+            return TokenStream::new();
+        }
+        let name = &self.item.ident;
+        let (impl_generics, ty_generics, _) = self.item.generics.split_for_impl();
+        let mut generics = self.item.generics.clone();
+        generics.params.insert(0, syn::parse_quote!('__de));
+        let (de_generics, _, _) = generics.split_for_impl();
+        let (variants, types): (Vec<_>, Vec<_>) = self.variants.iter().copied().unzip();
+        let own: Vec<_> = self.item.generics.where_clause.iter().flat_map(|clause| &clause.predicates).collect();
+        // `for` keeps the compiler from refusing a bound that does not hold
+        let bounds = |bound: TokenStream| {
+            let types = types.iter().map(|ty| quote_spanned!(at(ty.span())=> for<'__any> #ty: #bound));
+            quote!(where #(#types,)* #(#own,)*)
+        };
+        let write = bounds(quote!(__p::json::serde::Serialize));
+        let read = bounds(quote!(__p::json::FromJson));
+        let last = types.len().saturating_sub(1);
+        let places = (0..types.len()).map(|place| if place < last { quote!(#place) } else { quote!(_) });
+        quote! {
+            __p::when_serde! {
+                #[automatically_derived]
+                impl #impl_generics __p::json::serde::Serialize for #name #ty_generics #write {
+                    fn serialize<__S: __p::json::serde::Serializer>(
+                        &self,
+                        __serializer: __S,
+                    ) -> __p::Result<__S::Ok, __S::Error> {
+                        match self {
+                            #(Self::#variants(__change) => <#types as __p::json::serde::Serialize>::serialize(__change, __serializer),)*
+                        }
+                    }
+                }
+                #[automatically_derived]
+                impl #impl_generics __p::json::FromJson for #name #ty_generics #read {
+                    fn from_json(__unread: __p::json::Unread) -> __p::Result<Self, __p::json::Error> {
+                        match __unread.find(<Self as __p::TrackedSet>::TABLES)? {
+                            #(#places => <#types as __p::json::FromJson>::from_json(__unread).map(Self::#variants),)*
+                        }
+                    }
+                }
+                #[automatically_derived]
+                impl #de_generics __p::json::serde::Deserialize<'__de> for #name #ty_generics #read {
+                    fn deserialize<__D: __p::json::serde::Deserializer<'__de>>(
+                        __deserializer: __D,
+                    ) -> __p::Result<Self, __D::Error> {
+                        __p::json::read::deserialize(__deserializer)
+                    }
+                }
+            }
+        }
     }
 
     /// What a set with a mistake gets, so that what uses it makes no further errors.

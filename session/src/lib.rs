@@ -79,6 +79,7 @@
 //! | `serde_json` | | `serde_json::Value` for `Json` and `Jsonb` in typed changes, and `derive` |
 //! | `numeric` | | `bigdecimal::BigDecimal` for `Numeric` in typed changes, and `derive` |
 //! | `uuid` | | `uuid::Uuid` for `Binary` and `Text` in typed changes, and `derive` |
+//! | `serde` | | changes as JSON and back, untyped and, with `derive`, typed: see `wire::json`; it needs neither `std` nor `derive` |
 //! | `bundled` | | compiles SQLite from source |
 //! | `buildtime_bindgen` | | takes libsqlite3-sys's own `session` feature, which needs libclang, in the place of `LIBSQLITE3_FLAGS` |
 //!

@@ -9,6 +9,7 @@ mod corpus;
 mod deriving;
 mod handle;
 mod hostile;
+mod json;
 mod properties;
 mod replication;
 mod schemas;

@@ -251,6 +251,11 @@ use super::table::TableInfo;
 /// | `row_only` | the rows are not those of their tables: for a second schema of the same tables, or one of another crate |
 /// | `crate = path` | where this crate is |
 ///
+/// # JSON
+///
+/// With the feature `serde`, [`Change`], [`Patch`] and sets of them have `Serialize` and `Deserialize` where the types of the fields have
+/// them; the row itself needs neither. See [`Change`](Change#json).
+///
 /// # Errors
 ///
 /// All mistakes of an item are said at once, where they are. What only the compiler can see reads so:
@@ -296,6 +301,75 @@ pub trait DecodeRow<'de>: Tracked<Row = Self> + Sized {
 }
 
 /// A change of a changeset: what happened to one row of the table `T`.
+///
+/// # JSON
+///
+/// With the feature `serde`, a change is one JSON object, and so is one of a [set](Tracked#sets): a line of an audit log.
+///
+/// ```
+/// # #[cfg(feature = "serde")]
+/// # mod example {
+/// use diesel_sqlite_session::{Change, Changeset, Tracked};
+///
+/// diesel::table! {
+///     users (id) {
+///         id -> BigInt,
+///         name -> Text,
+///         email -> Nullable<Text>,
+///         password -> Text,
+///     }
+/// }
+///
+/// #[derive(Debug, PartialEq, Tracked)]
+/// #[diesel(table_name = users)]
+/// #[tracked(skip(password))]
+/// pub struct User {
+///     id: i64,
+///     name: String,
+///     email: Option<String>,
+/// }
+///
+/// #[derive(Debug, PartialEq, Tracked)]
+/// enum Blog {
+///     Users(Change<users::table>),
+/// }
+///
+/// # pub fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// # let bytes = b"T\x04\x01\0\0\0users\0\x17\0\x01\0\0\0\0\0\0\0\x02\0\x05\x03\x01a\0\0\x03\x03b@c\x03\x01b";
+/// # let changeset = Changeset::try_from(bytes.to_vec())?;
+/// // an UPDATE of Bob's address and password
+/// for change in changeset.changes::<Blog>() {
+///     let change = change?;
+///     let line = serde_json::to_string(&change)?;
+///     assert_eq!(
+///         line,
+///         r#"{"op":"update","table":"users","key":2,"before":{"email":null},"after":{"email":"b@c"},"changed":["email"]}"#
+///     );
+///     assert_eq!(serde_json::from_str::<Blog>(&line)?, change);
+/// }
+/// # Ok(())
+/// # }
+/// # }
+/// # #[cfg(feature = "serde")]
+/// # example::run()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// The form is that of `wire::json`, with the columns' names in the database. A value is what its type has as JSON, but
+/// for blobs (`Vec<u8>`, `&[u8]`, `Cow<[u8]>`), integers beyond 2<sup>53</sup> and reals with more digits than every reader keeps, which
+/// are tagged as there; whole reals are plain. Inside of a field's own arrays and objects, nothing is tagged.
+///
+/// - **Nothing to derive.** Neither rows nor sets derive `Serialize`; a set that does would have it twice (E0119). `Serialize` that the row
+///   has for something else, with other names, changes nothing here.
+/// - **`#[serde(…)]` on a field** is heeded where it says how a value is shown: `skip` and `skip_serializing` keep the column out, and it
+///   is `Default::default()` when it is read; a key that is kept out is `null`. `with`, `serialize_with` and `deserialize_with` are
+///   called. Other entries are left to serde.
+/// - **Columns in `#[tracked(skip(…))]`** are in no JSON, not even in `changed`; an UPDATE of them alone is one of nothing.
+/// - **Reading** takes members in any order, and passes over those that it does not know, so that a line can hold a change beside
+///   other things, with `#[serde(flatten)]`: who did it, or whether it was
+///   [indirect](crate::Record::indirect), which the typed change does not know. Rows that borrow are only written.
+/// - **The companions** derive serde's traits if they are told to, as for a payload of your own: `#[tracked(derive(Debug,
+///   Serialize))]`; a [`Field`](super::Field) is `null` or `{"old": …, "new": …}` there. What is said above does not hold for that.
 pub enum Change<T: Tracked> {
     /// The row was inserted.
     Insert(T::Row),
@@ -306,6 +380,8 @@ pub enum Change<T: Tracked> {
 }
 
 /// A change of a patchset: what to do to one row of the table `T`. What the row was before, it does not say.
+///
+/// With the feature `serde` it has `Serialize` and `Deserialize` as [`Change`](Change#json), without `before`.
 pub enum Patch<T: Tracked> {
     /// The row was inserted.
     Insert(T::Row),

@@ -115,3 +115,88 @@ pub enum Against<'a, T> {
         current: &'a T,
     },
 }
+
+#[cfg(feature = "serde")]
+mod json {
+    use serde::ser::SerializeStruct;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Field;
+
+    /// `null` where the column is unchanged, otherwise `{"old": …, "new": …}`: for structs that hold a field by itself.
+    impl<T: Serialize> Serialize for Field<T> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            match self {
+                Self::Unchanged => serializer.serialize_none(),
+                Self::Changed { old, new } => {
+                    let mut changed = serializer.serialize_struct("Changed", 2)?;
+                    changed.serialize_field("old", old)?;
+                    changed.serialize_field("new", new)?;
+                    changed.end()
+                }
+            }
+        }
+    }
+
+    /// Of what `Serialize` writes.
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_option(FieldVisitor(core::marker::PhantomData))
+        }
+    }
+
+    /// Both sides, or nothing.
+    struct FieldVisitor<T>(core::marker::PhantomData<T>);
+    struct Both<T>(T, T);
+
+    impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for FieldVisitor<T> {
+        type Value = Field<T>;
+
+        fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str("null, or an object with old and new")
+        }
+
+        fn visit_none<E>(self) -> Result<Field<T>, E> {
+            Ok(Field::Unchanged)
+        }
+
+        fn visit_unit<E>(self) -> Result<Field<T>, E> {
+            Ok(Field::Unchanged)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field<T>, D::Error> {
+            let Both(old, new) = Both::deserialize(deserializer)?;
+            Ok(Field::Changed { old, new })
+        }
+    }
+
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Both<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct BothVisitor<T>(core::marker::PhantomData<T>);
+
+            impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for BothVisitor<T> {
+                type Value = Both<T>;
+
+                fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                    f.write_str("an object with old and new")
+                }
+
+                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Both<T>, A::Error> {
+                    use crate::wire::json::read::once;
+                    let (mut old, mut new) = (None, None);
+                    while let Some(member) = map.next_key::<String>()? {
+                        match member.as_str() {
+                            "old" => once(&mut old, "old", &mut map)?,
+                            "new" => once(&mut new, "new", &mut map)?,
+                            _ => _ = map.next_value::<serde::de::IgnoredAny>()?,
+                        }
+                    }
+                    let missing = <A::Error as serde::de::Error>::missing_field;
+                    Ok(Both(old.ok_or_else(|| missing("old"))?, new.ok_or_else(|| missing("new"))?))
+                }
+            }
+
+            deserializer.deserialize_struct("Changed", &["old", "new"], BothVisitor(core::marker::PhantomData))
+        }
+    }
+}

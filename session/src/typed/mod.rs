@@ -7,6 +7,7 @@
 //! - [`value`]: one value, by the SQL type of its column; [`via_diesel`] for types that have only Diesel's traits
 //! - [`column`](mod@column): one column of a record that is not read as a row
 //! - [`table`]: names, columns and keys, as constants
+//! - `json`: changes as JSON and back, with the feature `serde`
 //! - [`reader`], [`encode`], [`private`]: what the derive's code calls
 
 mod build;
@@ -15,6 +16,9 @@ mod column;
 mod encode;
 mod error;
 mod field;
+#[cfg(feature = "serde")]
+#[doc(hidden)]
+pub mod json;
 #[doc(hidden)]
 pub mod private;
 mod reader;

@@ -6,12 +6,15 @@ use core::marker::PhantomData;
 
 pub use super::change::DecodeRow;
 pub use super::encode::EncodeRow;
+#[cfg(feature = "serde")]
+pub use super::json;
 pub use super::reader::{Reader, Side, Source as Record};
 pub use super::set::{FromChanges, FromPatches, TrackedSet};
 pub use super::table::{ColumnList, KeyList, OneColumn, TableName};
 pub use super::{
     Change, CowValue, DecodeError, Field, FromSqlValue, Patch, RustType, TableInfo, ToSqlValue, Tracked, ValueError,
 };
+pub use crate::__when_serde as when_serde;
 pub use crate::wire::{Operation, Value};
 pub use core;
 pub use core::option::Option;
@@ -20,6 +23,22 @@ pub use core::result::Result;
 pub use diesel;
 pub use std::string::String;
 pub use std::vec::Vec;
+
+/// Code that is there with the feature `serde` of this crate, whatever the features of the user's.
+#[cfg(feature = "serde")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __when_serde {
+    ($($code:tt)*) => { $($code)* };
+}
+
+/// Code that is there with the feature `serde` of this crate, whatever the features of the user's.
+#[cfg(not(feature = "serde"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __when_serde {
+    ($($code:tt)*) => {};
+}
 
 // What a constant can find out of names.
 

@@ -149,6 +149,7 @@
 //!   records as it stands: see [`Value::as_str`].
 //!
 //! Two things are not looked for, as SQLite does not mind them: several changes of one row, and several sections of one table.
+#![cfg_attr(feature = "serde", doc = "\n# JSON\n\nChanges as JSON and back: [`json`].\n")]
 #![cfg_attr(
     feature = "std",
     doc = "# Streams\n\nFor input larger than memory: [`ChangesetReader`] and [`PatchsetReader`]."
@@ -176,6 +177,8 @@ mod fold;
 mod index;
 mod invert;
 mod join;
+#[cfg(feature = "serde")]
+pub mod json;
 mod merge;
 mod pad;
 #[cfg(feature = "sqlite")]

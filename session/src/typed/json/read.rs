@@ -1,0 +1,422 @@
+//! JSON to typed changes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+
+use super::super::change::{Change, Patch, Tracked};
+use super::super::field;
+use super::super::private::{Columns, HasColumn, InUpdate, IsKey, KeyOf};
+use super::super::set::TrackedSet;
+use super::super::table::TableInfo;
+use super::{Error, Field, Tree};
+use crate::wire::Operation;
+use crate::wire::json::read::{Members, once, operation};
+use crate::wire::json::write::key_order;
+use crate::wire::json::{AFTER, BEFORE, CHANGED, KEY, OP, TABLE};
+
+/// By serde.
+pub trait ReadSerde<T> {
+    fn read(&self, tree: Tree) -> Result<T, Error>;
+}
+
+impl<T: Owned> ReadSerde<T> for Field<T> {
+    fn read(&self, tree: Tree) -> Result<T, Error> {
+        T::from_tree(tree)
+    }
+}
+
+/// What has `Deserialize` for every lifetime. Unlike serde's own trait for that it has no supertrait: two bounds of one type, under
+/// two names, would be ambiguous.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no `Deserialize`, or borrows from what it is read from",
+    note = "changes are read from JSON as values that own what they hold; `#[serde(deserialize_with = …)]` is for other types"
+)]
+pub trait Owned: Sized {
+    fn from_tree(tree: Tree) -> Result<Self, Error>;
+}
+
+impl<T: DeserializeOwned> Owned for T {
+    fn from_tree(tree: Tree) -> Result<Self, Error> {
+        T::deserialize(tree)
+    }
+}
+
+macro_rules! blobs {
+    ($($T:ty),*) => {$(
+        impl Field<$T> {
+            pub fn read(&self, tree: Tree) -> Result<$T, Error> {
+                Ok(tree.blob()?.into())
+            }
+        }
+
+        impl Field<Option<$T>> {
+            pub fn read(&self, tree: Tree) -> Result<Option<$T>, Error> {
+                if tree == Tree::Null { Ok(None) } else { Ok(Some(tree.blob()?.into())) }
+            }
+        }
+    )*};
+}
+blobs!(Vec<u8>, Cow<'_, [u8]>);
+
+/// A change whose table is not known yet.
+#[derive(Default)]
+pub struct Unread {
+    op: Option<String>,
+    table: Option<String>,
+    key: Option<Tree>,
+    before: Option<Option<Members<Tree>>>,
+    after: Option<Option<Members<Tree>>>,
+    changed: Option<Option<Vec<String>>>,
+}
+
+impl<'de> Deserialize<'de> for Unread {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct UnreadVisitor;
+
+        impl<'de> Visitor<'de> for UnreadVisitor {
+            type Value = Unread;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a change")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unread, A::Error> {
+                let mut unread = Unread::default();
+                while let Some(member) = map.next_key::<String>()? {
+                    match member.as_str() {
+                        OP => once(&mut unread.op, OP, &mut map)?,
+                        TABLE => once(&mut unread.table, TABLE, &mut map)?,
+                        KEY => once(&mut unread.key, KEY, &mut map)?,
+                        BEFORE => once(&mut unread.before, BEFORE, &mut map)?,
+                        AFTER => once(&mut unread.after, AFTER, &mut map)?,
+                        CHANGED => once(&mut unread.changed, CHANGED, &mut map)?,
+                        _ => _ = map.next_value::<IgnoredAny>()?,
+                    }
+                }
+                Ok(unread)
+            }
+        }
+
+        deserializer.deserialize_map(UnreadVisitor)
+    }
+}
+
+impl Unread {
+    /// The place of its table among these.
+    pub fn find(&self, tables: &[&TableInfo]) -> Result<usize, Error> {
+        let name = self.table.as_deref().ok_or_else(|| Error::missing_field(TABLE))?;
+        let place = tables.iter().position(|table| table.name().eq_ignore_ascii_case(name));
+        place.ok_or_else(|| Error::custom(format_args!("the table {name:?} is not one of the types'")))
+    }
+
+    /// The change by columns, and what it does.
+    fn of(self, table: &'static TableInfo, format_has_before: bool) -> Result<(Operation, Parsed), Error> {
+        self.find(&[table])?;
+        let operation = operation::<Error>(self.op.as_deref().ok_or_else(|| Error::missing_field(OP))?)?;
+        let (before, after, changed) = (self.before.flatten(), self.after.flatten(), self.changed.flatten());
+        if before.is_some() && (operation == Operation::Insert || !format_has_before) {
+            return Err(Error::custom(format_args!("this {operation} has no {BEFORE}")));
+        }
+        if after.is_some() && operation == Operation::Delete {
+            return Err(Error::custom(format_args!("a {operation} has no {AFTER}")));
+        }
+        let mut parsed = Parsed {
+            table,
+            key: by_column(table, None)?,
+            old: by_column(table, before)?,
+            new: by_column(table, after)?,
+        };
+        if let Some(key) = self.key {
+            parsed.place_key(key)?;
+        }
+        let row = match operation {
+            Operation::Insert => &parsed.new,
+            Operation::Update | Operation::Delete => &parsed.old,
+        };
+        for (key, said) in parsed.key.iter().zip(row) {
+            if key.is_some() && said.is_some() && key != said {
+                return Err(Error::custom("key says another value than the row"));
+            }
+        }
+        if let Some(changed) = changed {
+            parsed.check_changed(&changed)?;
+        }
+        Ok((operation, parsed))
+    }
+}
+
+/// Values by column.
+type ByColumn = Vec<Option<Tree>>;
+
+fn by_column(table: &TableInfo, members: Option<Members<Tree>>) -> Result<ByColumn, Error> {
+    let mut values: ByColumn = table.columns().iter().map(|_| None).collect();
+    for (name, value) in members.into_iter().flat_map(|members| members.0) {
+        match table.columns().iter().position(|known| *known == name).and_then(|place| values.get_mut(place)) {
+            Some(empty @ None) => *empty = Some(value),
+            Some(_) => return Err(Error::custom(format_args!("the column {name:?} is there twice"))),
+            None => return Err(Error::custom(format_args!("the table {} has no column {name:?}", table.name()))),
+        }
+    }
+    Ok(values)
+}
+
+/// A change by columns, of which fields are taken.
+pub struct Parsed {
+    table: &'static TableInfo,
+    key: ByColumn,
+    old: ByColumn,
+    new: ByColumn,
+}
+
+impl Parsed {
+    fn place_key(&mut self, key: Tree) -> Result<(), Error> {
+        let order = key_order(self.table.key_ordinals());
+        let values = match key {
+            Tree::Array(values) if order.len() != 1 => values,
+            key => vec![key],
+        };
+        if values.len() != order.len() {
+            return Err(Error::invalid_length(values.len(), &"a value for each column of the key"));
+        }
+        for (column, value) in order.into_iter().zip(values) {
+            if let Some(place) = self.key.get_mut(column) {
+                *place = Some(value);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_changed(&self, changed: &[String]) -> Result<(), Error> {
+        let columns = self.table.columns();
+        let unknown = changed.iter().find(|name| !columns.contains(&name.as_str()));
+        let differ = columns.iter().zip(self.old.iter().zip(&self.new)).find(|(name, (old, new))| {
+            let is_listed = changed.iter().any(|listed| listed == *name);
+            // a column that is the same on both sides may be there
+            let is_there = new.is_some();
+            is_listed != is_there && !(is_there && old == new)
+        });
+        match unknown.map(String::as_str).or(differ.map(|(name, _)| *name)) {
+            Some(name) => Err(Error::custom(format_args!("changed does not agree with the values of {name:?}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn named(&self, column: usize, error: &Error) -> Error {
+        let (table, name) = (self.table.name(), self.table.columns().get(column).copied().unwrap_or_default());
+        Error::custom(format_args!("table {table}, column {name}: {error}"))
+    }
+
+    fn read<T>(
+        &self,
+        column: usize,
+        value: Option<Tree>,
+        read: impl FnOnce(Tree) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let read = value.ok_or_else(|| Error::custom("the value is missing")).and_then(read);
+        read.map_err(|error| self.named(column, &error))
+    }
+
+    /// A column of a row, which is on one side alone.
+    pub fn row<T>(&mut self, column: usize, read: impl FnOnce(Tree) -> Result<T, Error>) -> Result<T, Error> {
+        let value = take(&mut self.new, column).or_else(|| take(&mut self.old, column));
+        self.read(column, value, read)
+    }
+
+    /// A column of a row that may be missing.
+    pub fn row_or_default<T: Default>(
+        &mut self,
+        column: usize,
+        read: impl FnOnce(Tree) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match take(&mut self.new, column).or_else(|| take(&mut self.old, column)) {
+            None => Ok(T::default()),
+            value => self.read(column, value, read),
+        }
+    }
+
+    fn key<T>(&mut self, column: usize, read: impl FnOnce(Tree) -> Result<T, Error>) -> Result<T, Error> {
+        let value = take(&mut self.key, column).or_else(|| take(&mut self.old, column));
+        self.read(column, value, read)
+    }
+}
+
+fn take(values: &mut ByColumn, column: usize) -> Option<Tree> {
+    values.get_mut(column).and_then(Option::take)
+}
+
+/// Reads a column of an UPDATE.
+pub trait ReadParts<T>: InUpdate<T> {
+    fn update(
+        parsed: &mut Parsed,
+        column: usize,
+        read: impl Fn(Tree) -> Result<T, Error>,
+    ) -> Result<Self::Update, Error>;
+
+    fn patch(parsed: &mut Parsed, column: usize, read: impl Fn(Tree) -> Result<T, Error>)
+    -> Result<Self::Patch, Error>;
+}
+
+impl<T> ReadParts<T> for IsKey<true> {
+    fn update(parsed: &mut Parsed, column: usize, read: impl Fn(Tree) -> Result<T, Error>) -> Result<T, Error> {
+        parsed.key(column, read)
+    }
+
+    fn patch(parsed: &mut Parsed, column: usize, read: impl Fn(Tree) -> Result<T, Error>) -> Result<T, Error> {
+        parsed.key(column, read)
+    }
+}
+
+impl<T> ReadParts<T> for IsKey<false> {
+    fn update(
+        parsed: &mut Parsed,
+        column: usize,
+        read: impl Fn(Tree) -> Result<T, Error>,
+    ) -> Result<field::Field<T>, Error> {
+        match (take(&mut parsed.old, column), take(&mut parsed.new, column)) {
+            (None, None) => Ok(field::Field::Unchanged),
+            (Some(old), Some(new)) if old == new => Ok(field::Field::Unchanged),
+            (old, new) => Ok(field::Field::Changed {
+                old: parsed.read(column, old, &read)?,
+                new: parsed.read(column, new, &read)?,
+            }),
+        }
+    }
+
+    fn patch(parsed: &mut Parsed, column: usize, read: impl Fn(Tree) -> Result<T, Error>) -> Result<Option<T>, Error> {
+        match take(&mut parsed.new, column) {
+            None => Ok(None),
+            value => parsed.read(column, value, read).map(Some),
+        }
+    }
+}
+
+/// Reads a row and its companions.
+#[diagnostic::on_unimplemented(
+    message = "the changes of `{Self}` cannot be deserialized",
+    note = "each field needs a type with `Deserialize` that owns what it holds, or `#[serde(with = …)]`"
+)]
+pub trait ReadJson: Tracked<Row = Self> + Sized {
+    fn read_row(parsed: &mut Parsed) -> Result<Self, Error>;
+    fn read_update(parsed: &mut Parsed) -> Result<Self::Update, Error>;
+    fn read_patch(parsed: &mut Parsed) -> Result<Self::Patch, Error>;
+    fn read_key(parsed: &mut Parsed) -> Result<Self::Key, Error>;
+}
+
+/// A change, or a set, that can be read.
+pub trait FromJson: TrackedSet + Sized {
+    fn from_json(unread: Unread) -> Result<Self, Error>;
+}
+
+/// Reads a change, or one of a set.
+pub fn deserialize<'de, C: FromJson, D: Deserializer<'de>>(deserializer: D) -> Result<C, D::Error> {
+    C::from_json(Unread::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+impl<T: Tracked> FromJson for Change<T>
+where
+    T::Row: ReadJson<Update = T::Update, Patch = T::Patch, Key = T::Key>,
+{
+    fn from_json(unread: Unread) -> Result<Self, Error> {
+        let (operation, mut parsed) = unread.of(const { &T::TABLE }, true)?;
+        match operation {
+            Operation::Insert => T::Row::read_row(&mut parsed).map(Self::Insert),
+            Operation::Update => T::Row::read_update(&mut parsed).map(Self::Update),
+            Operation::Delete => T::Row::read_row(&mut parsed).map(Self::Delete),
+        }
+    }
+}
+
+impl<T: Tracked> FromJson for Patch<T>
+where
+    T::Row: ReadJson<Update = T::Update, Patch = T::Patch, Key = T::Key>,
+{
+    fn from_json(unread: Unread) -> Result<Self, Error> {
+        let (operation, mut parsed) = unread.of(const { &T::TABLE }, false)?;
+        match operation {
+            Operation::Insert => T::Row::read_row(&mut parsed).map(Self::Insert),
+            Operation::Update => T::Row::read_patch(&mut parsed).map(Self::Update),
+            Operation::Delete => T::Row::read_key(&mut parsed).map(Self::Delete),
+        }
+    }
+}
+
+/// From JSON: see [the form](crate::wire::json).
+impl<'de, T: Tracked> Deserialize<'de> for Change<T>
+where
+    Self: FromJson,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        self::deserialize(deserializer)
+    }
+}
+
+/// From JSON: see [the form](crate::wire::json).
+impl<'de, T: Tracked> Deserialize<'de> for Patch<T>
+where
+    Self: FromJson,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        self::deserialize(deserializer)
+    }
+}
+
+// The key, where its columns are known to the compiler alone.
+
+/// Reads the field for the column `C`.
+pub trait ReadKeyColumn<C>: HasColumn<C> {
+    fn read(parsed: &mut Parsed) -> Result<Self::Type, Error>;
+}
+
+/// Reads the key.
+pub trait ReadKeyOf<P, R>: KeyOf<P, R> {
+    fn read(parsed: &mut Parsed) -> Result<Self::Key, Error>;
+}
+
+impl<P, R> ReadKeyOf<P, R> for Columns<0> {
+    fn read(_: &mut Parsed) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl<C, R: ReadKeyColumn<C>> ReadKeyOf<C, R> for Columns<1> {
+    fn read(parsed: &mut Parsed) -> Result<R::Type, Error> {
+        R::read(parsed)
+    }
+}
+
+macro_rules! keys {
+    ($($count:literal: $($C:ident)*;)*) => {$(
+        impl<$($C,)* R> ReadKeyOf<($($C,)*), R> for Columns<$count>
+        where
+            R: $(ReadKeyColumn<$C> +)*
+        {
+            fn read(parsed: &mut Parsed) -> Result<Self::Key, Error> {
+                Ok(($(<R as ReadKeyColumn<$C>>::read(parsed)?,)*))
+            }
+        }
+    )*};
+}
+keys! {
+    2: A B;
+    3: A B C;
+    4: A B C D;
+    5: A B C D E;
+    6: A B C D E F;
+    7: A B C D E F G;
+    8: A B C D E F G H;
+    9: A B C D E F G H I;
+    10: A B C D E F G H I J;
+    11: A B C D E F G H I J K;
+    12: A B C D E F G H I J K L;
+    13: A B C D E F G H I J K L M;
+    14: A B C D E F G H I J K L M O;
+    15: A B C D E F G H I J K L M O P;
+    16: A B C D E F G H I J K L M O P Q;
+}
+
+/// A column of a key.
+pub fn key<T>(parsed: &mut Parsed, column: usize, read: impl FnOnce(Tree) -> Result<T, Error>) -> Result<T, Error> {
+    parsed.key(column, read)
+}

@@ -1,0 +1,227 @@
+//! Changes to JSON.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::ser::{Error, SerializeMap, SerializeStruct};
+use serde::{Serialize, Serializer};
+
+use super::{AFTER, BEFORE, CHANGED, CHANGES, COLUMNS, FORMAT, INDIRECT, KEY, KEY_ORDINALS, OP, TABLE};
+use crate::wire::record::{Record, Records};
+use crate::wire::value::Value;
+use crate::wire::{Changeset, ChangesetRef, Format, Operation, Patchset, PatchsetRef};
+
+/// A change for `Serialize`, with the names of its columns: from [`Record::json`].
+#[derive(Clone, Copy)]
+pub struct RecordJson<'a, 'n> {
+    record: Record<'a>,
+    names: Names<'n>,
+}
+
+impl fmt::Debug for RecordJson<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordJson").field("record", &self.record).field("columns", &self.names).finish()
+    }
+}
+
+/// The names of all columns, if they are known.
+type Names<'n> = Option<&'n [&'n str]>;
+
+impl<'a, 'n> RecordJson<'a, 'n> {
+    pub(super) fn new(record: Record<'a>, names: Names<'n>) -> Self {
+        Self { record, names }
+    }
+}
+
+/// What a column is called.
+struct Column<'n> {
+    place: usize,
+    names: Names<'n>,
+}
+
+impl Serialize for Column<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.names.and_then(|names| names.get(self.place)) {
+            Some(name) => serializer.serialize_str(name),
+            None => serializer.collect_str(&self.place),
+        }
+    }
+}
+
+/// The name of an operation.
+pub(crate) fn op(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Insert => "insert",
+        Operation::Update => "update",
+        Operation::Delete => "delete",
+    }
+}
+
+pub(super) fn name(format: Format) -> &'static str {
+    match format {
+        Format::Changeset => "changeset",
+        Format::Patchset => "patchset",
+    }
+}
+
+/// The places of the key's columns, in the order of the key.
+pub(crate) fn key_order(ordinals: &[u8]) -> Vec<usize> {
+    let mut places: Vec<(u8, usize)> =
+        ordinals.iter().enumerate().filter(|(_, place)| **place != 0).map(|(column, place)| (*place, column)).collect();
+    places.sort_unstable();
+    places.into_iter().map(|(_, column)| column).collect()
+}
+
+/// A key: a value, or an array of several.
+struct Key<'a>(Record<'a>);
+
+impl Serialize for Key<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let record = &self.0;
+        let mut values = record.key_values();
+        match (values.next(), values.next()) {
+            (Some(value), None) => value.serialize(serializer),
+            _ => {
+                let mut values: Vec<_> =
+                    record.key_ordinals().iter().filter(|place| **place != 0).zip(record.key_values()).collect();
+                values.sort_by_key(|(place, _)| **place);
+                serializer.collect_seq(values.into_iter().map(|(_, value)| value))
+            }
+        }
+    }
+}
+
+/// The values of one side.
+struct Side<'a, 'n> {
+    record: Record<'a>,
+    names: Names<'n>,
+    new: bool,
+}
+
+impl Serialize for Side<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let record = &self.record;
+        let values = if self.new { record.new_values() } else { record.old_values() };
+        // the old key of an UPDATE stands by itself
+        let with_key = self.new || record.operation() != Operation::Update;
+        let recorded = values.zip(record.key_ordinals()).enumerate();
+        let shown = recorded.filter(|(_, (_, ordinal))| with_key || **ordinal == 0);
+        let mut map = serializer.serialize_map(None)?;
+        for (place, (value, _)) in shown {
+            if let Some(value) = value {
+                map.serialize_entry(&Column { place, names: self.names }, &value)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// Whether an UPDATE changes a column from one value to the other.
+pub(super) fn is_changed(old: Option<Value<'_>>, new: Option<Value<'_>>) -> bool {
+    new.is_some() && old != new
+}
+
+/// The columns that an UPDATE changes.
+struct Changed<'a, 'n> {
+    record: Record<'a>,
+    names: Names<'n>,
+}
+
+impl Serialize for Changed<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let both = self.record.old_values().zip(self.record.new_values()).enumerate();
+        let changed = both.filter(|(_, (old, new))| is_changed(*old, *new));
+        serializer.collect_seq(changed.map(|(place, _)| Column { place, names: self.names }))
+    }
+}
+
+impl Serialize for RecordJson<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { record, names } = *self;
+        let (operation, (_, format, _)) = (record.operation(), record.parts());
+        if let Some(names) = names.filter(|names| names.len() != record.column_count()) {
+            let (count, columns) = (names.len(), record.column_count());
+            return Err(S::Error::custom(format_args!(
+                "table {}: {count} names for {columns} columns",
+                record.table().escape_debug(),
+            )));
+        }
+        let side = |new| Side { record, names, new };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(OP, op(operation))?;
+        map.serialize_entry(TABLE, record.table())?;
+        map.serialize_entry(KEY_ORDINALS, record.key_ordinals())?;
+        if let Some(names) = names {
+            map.serialize_entry(COLUMNS, names)?;
+        }
+        map.serialize_entry(KEY, &Key(record))?;
+        if operation != Operation::Insert && format == Format::Changeset {
+            map.serialize_entry(BEFORE, &side(false))?;
+        }
+        if operation != Operation::Delete {
+            map.serialize_entry(AFTER, &side(true))?;
+        }
+        if operation == Operation::Update {
+            map.serialize_entry(CHANGED, &Changed { record, names })?;
+        }
+        map.serialize_entry(INDIRECT, &record.indirect())?;
+        map.end()
+    }
+}
+
+/// As JSON, its columns by their places: see [the form](crate::wire::json).
+impl Serialize for Record<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        RecordJson::new(*self, None).serialize(serializer)
+    }
+}
+
+/// A changeset or patchset for `Serialize`, with the names of its columns: from [`Changeset::json`] and [`Patchset::json`].
+#[derive(Clone)]
+pub struct Json<'a, F> {
+    records: Records<'a>,
+    columns: F,
+}
+
+impl<F> fmt::Debug for Json<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Json").field(&self.records).finish()
+    }
+}
+
+impl<'a, F> Json<'a, F> {
+    pub(super) fn new(records: Records<'a>, columns: F) -> Self {
+        Self { records, columns }
+    }
+}
+
+/// The changes alone.
+struct Changes<'j, 'a, F>(&'j Json<'a, F>);
+
+impl<'n, F: Fn(&str) -> Option<&'n [&'n str]>> Serialize for Changes<'_, '_, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Json { records, columns } = self.0;
+        serializer.collect_seq(records.clone().map(|record| RecordJson::new(record, columns(record.table()))))
+    }
+}
+
+impl<'n, F: Fn(&str) -> Option<&'n [&'n str]>> Serialize for Json<'_, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut json = serializer.serialize_struct("Changes", 2)?;
+        json.serialize_field(FORMAT, name(self.records.format))?;
+        json.serialize_field(CHANGES, &Changes(self))?;
+        json.end()
+    }
+}
+
+macro_rules! serialize {
+    ($($Set:ty),*) => {$(
+        /// As JSON, the columns by their places: see [the form](crate::wire::json).
+        impl Serialize for $Set {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                Json::new(self.records(), |_: &str| None).serialize(serializer)
+            }
+        }
+    )*};
+}
+serialize!(Changeset, ChangesetRef<'_>, Patchset, PatchsetRef<'_>);
