@@ -248,6 +248,31 @@ fn a_table_that_is_not_what_its_type_says_is_refused() {
 }
 
 #[test]
+fn every_type_that_a_table_is_read_as_is_compared_with_it() {
+    mod swapped {
+        diesel::table! {
+            items (id) {
+                id -> Integer,
+                n -> BigInt,
+                name -> Text,
+            }
+        }
+        #[derive(Debug, diesel_sqlite_session::Tracked)]
+        #[diesel(table_name = items)]
+        pub struct Swapped {
+            pub id: i32,
+            pub n: i64,
+            pub name: String,
+        }
+    }
+    let changeset = inserted(&item(1, "apple", 1));
+    let mut conn = shop(&[]);
+    let apply = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, false));
+    let error = apply.filter::<swapped::items::table>(|_, _| true).run().unwrap_err();
+    assert!(matches!(&error, ApplyError::SchemaMismatch(mismatch) if mismatch.column() == Some("n")), "{error}");
+}
+
+#[test]
 fn one_change_can_be_asked_about_several_times_and_counts_once() {
     // 1 differs, and its new name is taken by 2, which stays: Data while there is hope, then Constraint
     let changeset = Changeset::builder()

@@ -227,7 +227,8 @@ impl<'conn> Fitting<'conn> {
     #[cfg(feature = "derive")]
     fn check_typed(&self, first: &Record<'_>, live: Option<&LiveTable>) -> Result<(), ApplyError> {
         let is_it = |table: &&&TableInfo| table.name().eq_ignore_ascii_case(first.table());
-        if let Some(table) = self.scope.typed.iter().find(is_it) {
+        // a handler and a filter of one table can have rows of different types
+        for table in self.scope.typed.iter().filter(is_it) {
             check_declared(&Declared::from(*table), live, true)?;
             table
                 .check(first.key_ordinals())
