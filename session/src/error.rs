@@ -300,8 +300,9 @@ pub enum ApplyError {
         /// The table.
         table: String,
     },
-    /// The table has triggers, and one in the database has `RAISE(FAIL)`. Met while applying, it would leave the change, or what
-    /// triggers did for it, in place, while SQLite takes it for not made, and tries it again.
+    /// The table has triggers, or the database foreign keys, and a trigger in the database has `RAISE(FAIL)` or `OR FAIL`, or a
+    /// table `ON CONFLICT FAIL`. Met while applying, it would leave the change, or what triggers did for it, in place, while SQLite
+    /// takes it for not made, and tries it again.
     FailClause {
         /// The table.
         table: String,
@@ -350,7 +351,7 @@ impl fmt::Display for ApplyError {
             Self::FailClause { table } => {
                 write!(
                     f,
-                    "table {}: a trigger has RAISE(FAIL), which would leave a change half made",
+                    "table {}: a trigger can fail by RAISE(FAIL), OR FAIL or ON CONFLICT FAIL, which would leave a change half made",
                     table.escape_debug()
                 )
             }

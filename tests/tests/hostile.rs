@@ -99,6 +99,33 @@ fn a_change_of_one_row_never_hits_another_that_the_columns_collation_takes_for_i
     }
 }
 
+/// An UPDATE of `t (id, a, b)` whose `a` is the same before and after, as in a rebased changeset, or as a stranger says.
+#[test]
+fn a_column_that_types_call_unchanged_is_not_set() {
+    let integer = |n: u8| [&[1u8][..], &[0; 7], &[n]].concat();
+    let update = |columns: &[u8]| {
+        let values = columns.iter().flat_map(|n| if *n == 0 { vec![0] } else { integer(*n) }).collect();
+        Changeset::try_from([b"T\x03\x01\0\0t\0\x17\0".to_vec(), values].concat()).unwrap()
+    };
+    // the row has another `a`, and another `b` than the change found
+    for (changeset, stream) in [(update(&[1, 7, 3, 0, 7, 4]), false), (update(&[1, 7, 3, 0, 7, 4]), true)] {
+        for (inverted, expected) in [(false, 4), (true, 3)] {
+            let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); INSERT INTO t VALUES (1, 2, 9)");
+            let apply = match stream {
+                true => conn.apply(ChangesetReader::new(changeset.as_bytes())),
+                false => conn.apply(&changeset),
+            };
+            let apply = if inverted { apply.inverted() } else { apply };
+            assert_eq!(apply.otherwise(|_| ConflictAction::Replace).run().unwrap().replaced(), 1);
+            assert_eq!(lines(&mut conn, "SELECT a || ' ' || b AS line FROM t"), [format!("2 {expected}")]);
+        }
+    }
+    // and where nothing else changes, nothing is done
+    let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); INSERT INTO t VALUES (1, 2, 9)");
+    conn.apply(&update(&[1, 7, 0, 0, 7, 0])).run().unwrap();
+    assert_eq!(lines(&mut conn, "SELECT a || ' ' || b AS line FROM t"), ["2 9"]);
+}
+
 /// Rows of `t (id, v, w)`, and UPDATEs of them: from one to the other, of which the first two exchange `v`.
 fn exchange(updates: &[[(i64, &[u8], i64); 2]]) -> Changeset {
     let row = |(id, v, w)| [Value::Integer(id), Value::Text(v), Value::Integer(w)];

@@ -19,8 +19,10 @@ pub(super) struct Clauses {
     rollback_tables: BTreeSet<String>,
     /// Whether a trigger can, or can change a table whose constraints can.
     rollback_triggers: bool,
-    /// Whether a trigger can fail and leave what was done.
+    /// Whether a trigger can fail and leave what was done, or change a table whose constraints can.
     fail_triggers: bool,
+    /// Whether a table's constraints can.
+    fail_tables: bool,
     /// The tables whose constraints can delete another row, or leave a row out, in lower case.
     replacing_tables: BTreeSet<String>,
     /// The tables that have triggers, in lower case.
@@ -40,9 +42,28 @@ impl Clauses {
         read("SELECT type, tbl_name, sql FROM main.sqlite_schema", false)?;
         if connection.has_temp() {
             read("SELECT type, tbl_name, sql FROM temp.sqlite_schema", true)?;
+            // a temporary trigger can write to the tables of any schema
+            let triggers = connection.rows("SELECT 1 FROM temp.sqlite_schema WHERE type = 'trigger'", |_| ())?;
+            let schemas = if triggers.is_empty() { Vec::new() } else { Self::schemas(connection)? };
+            for schema in schemas.iter().filter(|schema| !["main", "temp"].contains(&schema.as_str())) {
+                let query = format!("SELECT type, sql FROM \"{}\".sqlite_schema", schema.replace('"', "\"\""));
+                connection.rows(&query, |row| clauses.add_attached(&row.text(0), &row.text(1)))?;
+            }
         }
         clauses.rollback_triggers |= !clauses.triggers.is_empty() && !clauses.rollback_tables.is_empty();
+        clauses.fail_triggers |= !clauses.triggers.is_empty() && clauses.fail_tables;
         Ok(clauses)
+    }
+
+    fn schemas(connection: Connection<'_>) -> Result<Vec<String>, Failure> {
+        connection.rows("PRAGMA database_list", |row| row.text(1).into_owned())
+    }
+
+    /// Adds what another schema has, whose tables are not those that changes are of.
+    fn add_attached(&mut self, kind: &str, sql: &str) {
+        self.rollback_triggers |= has_rollback_clause(sql);
+        self.fail_triggers |=
+            has_clause(sql, &["fail"], if kind == "trigger" { &["raise", "or"] } else { &["conflict"] });
     }
 
     fn add(&mut self, kind: &str, table: &str, sql: &str, temporary: bool) {
@@ -51,13 +72,14 @@ impl Clauses {
         if kind == "trigger" {
             self.triggers.insert(table);
             self.rollback_triggers |= rolls_back;
-            self.fail_triggers |= has_clause(sql, &["fail"], &["raise"]);
+            self.fail_triggers |= has_clause(sql, &["fail"], &["raise", "or"]);
             return;
         }
         self.references |= has(sql, b"references");
         if rolls_back {
             self.rollback_tables.insert(table.clone());
         }
+        self.fail_tables |= has_clause(sql, &["fail"], &["conflict"]);
         if has_clause(sql, &["replace", "ignore"], &["conflict"]) {
             self.replacing_tables.insert(table.clone());
         }
@@ -84,10 +106,11 @@ impl Clauses {
         self.rollback_triggers || self.rollback_tables.contains(table)
     }
 
-    /// Whether a change of the table can fail and be made all the same: by RAISE(FAIL) in a trigger, which leaves the row and what
-    /// triggers did before. The name is in lower case.
+    /// Whether a change of the table can fail and be made all the same: by RAISE(FAIL), OR FAIL or ON CONFLICT FAIL in what a
+    /// trigger does, also one of a table that foreign keys change, which leaves the row and what triggers did before. The name
+    /// is in lower case.
     pub(super) fn can_fail_half_way(&self, table: &str) -> bool {
-        self.fail_triggers && self.triggers.contains(table)
+        self.fail_triggers && (self.references || self.triggers.contains(table))
     }
 
     /// Whether the changes of a table can be made in another order and come to the same. The name is in lower case.

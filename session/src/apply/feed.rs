@@ -4,7 +4,7 @@ use std::boxed::Box;
 use std::ops::ControlFlow;
 use std::vec::Vec;
 
-use super::fit::{Fitting, has_new_key, sets_nothing};
+use super::fit::{Fitting, says_more_than_it_sets, sets_nothing};
 use super::input::Stream;
 use super::tally::Tally;
 use crate::error::ApplyError;
@@ -119,8 +119,8 @@ impl<'a> Feed<'a> {
         let is_update = record.operation() == Operation::Update;
         if self.is_left_out || (is_update && sets_nothing(&record, self.is_inverted)) {
             // not for SQLite
-        } else if is_update && self.is_inverted && has_new_key(&record) {
-            record.write_without_new_key(&mut self.ready);
+        } else if is_update && says_more_than_it_sets(&record, self.is_inverted) {
+            record.write_what_it_sets(&mut self.ready);
         } else {
             record.write(&mut self.ready);
         }

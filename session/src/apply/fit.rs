@@ -107,9 +107,9 @@ pub(super) fn fit<'a>(
         }
         if sets_nothing(&record, is_inverted) {
             edits.push(record.offset(), record.byte_length(), Vec::new());
-        } else if is_inverted && has_new_key(&record) {
+        } else if says_more_than_it_sets(&record, is_inverted) {
             let mut without = Vec::new();
-            record.write_without_new_key(&mut without);
+            record.write_what_it_sets(&mut without);
             edits.push(record.offset(), record.byte_length(), without);
         }
         if !updates {
@@ -227,7 +227,8 @@ impl<'conn> Fitting<'conn> {
     #[cfg(feature = "derive")]
     fn check_typed(&self, first: &Record<'_>, live: Option<&LiveTable>) -> Result<(), ApplyError> {
         let is_it = |table: &&&TableInfo| table.name().eq_ignore_ascii_case(first.table());
-        if let Some(table) = self.scope.typed.iter().find(is_it) {
+        // a handler and a filter of one table can have rows of different types
+        for table in self.scope.typed.iter().filter(is_it) {
             check_declared(&Declared::from(*table), live, true)?;
             table
                 .check(first.key_ordinals())
@@ -251,15 +252,27 @@ pub(super) fn reading_failed(table: &str) -> impl FnOnce(Failure) -> ApplyError 
     }
 }
 
-/// Whether an UPDATE has values for the key after it: a key that changed to an equal one. SQLite makes nothing of them, and where
-/// it inverts, it loses their memory for good.
-pub(super) fn has_new_key(update: &Record<'_>) -> bool {
-    update.key_columns().any(|column| update.new_value(column).is_some())
+/// Whether an UPDATE has values that it does not set: those of the key after it, where a key changed to an equal one, of which
+/// SQLite makes nothing, and whose memory it loses for good where it inverts; and columns that are the same before and after, as
+/// in an UPDATE that was rebased. Types call these unchanged, but SQLite would put them over what the row holds, where a
+/// conflict is answered with `Replace`.
+pub(super) fn says_more_than_it_sets(update: &Record<'_>, is_inverted: bool) -> bool {
+    let has_new_key = || update.key_columns().any(|column| update.new_value(column).is_some());
+    has_same(update) || (is_inverted && has_new_key())
+}
+
+/// Whether an UPDATE has a column outside the key that is the same before and after.
+fn has_same(update: &Record<'_>) -> bool {
+    let columns = update.old_values().zip(update.new_values()).zip(update.key_ordinals());
+    columns.into_iter().any(|((old, new), place)| *place == 0 && old.is_some() && old == new)
 }
 
 /// Whether an UPDATE sets no column outside the key. SQLite writes such where a key changed to an equal one, beside an INSERT
 /// of the row with its new key, and then fails to apply them.
 pub(super) fn sets_nothing(update: &Record<'_>, is_inverted: bool) -> bool {
-    let values = if is_inverted { update.old_values() } else { update.new_values() };
+    let values = update.old_values().zip(update.new_values()).map(|(old, new)| {
+        let (before, after) = if is_inverted { (new, old) } else { (old, new) };
+        after.filter(|_| before != after)
+    });
     values.zip(update.key_ordinals()).all(|(value, place)| value.is_none() || *place != 0)
 }

@@ -121,6 +121,8 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 ///   [`without_foreign_key_actions`](Self::without_foreign_key_actions) keeps foreign keys from acting.
 /// - An UPDATE that does nothing but put an [equal key](crate::wire#changes) in the place of another, which SQLite cannot apply, is
 ///   left out; the INSERT that SQLite records beside it is a [`ConflictType::Conflict`].
+/// - A column that an UPDATE has with the same value before and after, as a rebased one does, is not compared and not set, as
+///   [`Field::Unchanged`](crate::Field::Unchanged) says.
 /// - UPDATEs that are in each other's way, as where two rows exchange unique values, are made by deleting a row and inserting
 ///   it again (SQLite 3.53 and later), unless that could do more: where the table has triggers, `ON CONFLICT REPLACE` or
 ///   `IGNORE`, or more columns than the changes, the database has foreign keys and they are on, another schema has a table of the

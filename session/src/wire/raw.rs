@@ -43,13 +43,17 @@ impl Record<'_> {
         out.extend_from_slice(raw.after);
     }
 
-    /// Appends the UPDATE of a changeset without the values that its key has after it.
-    pub(crate) fn write_without_new_key(&self, out: &mut Vec<u8>) {
+    /// Appends the UPDATE of a changeset with what it sets alone: without the values that its key has after it, and without
+    /// columns that are the same before and after.
+    pub(crate) fn write_what_it_sets(&self, out: &mut Vec<u8>) {
         let (_, _, raw) = self.parts();
         write_change(raw.operation, raw.indirect, out);
-        out.extend_from_slice(raw.before);
-        for (value, place) in self.new_values().zip(self.key_ordinals()) {
-            write_value(value.filter(|_| *place == 0), out);
+        let columns = || self.old_values().zip(self.new_values()).zip(self.key_ordinals());
+        for ((old, new), place) in columns() {
+            write_value(old.filter(|_| *place != 0 || old != new), out);
+        }
+        for ((old, new), place) in columns() {
+            write_value(new.filter(|_| *place == 0 && old != new), out);
         }
     }
 }
