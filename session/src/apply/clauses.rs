@@ -25,6 +25,8 @@ pub(super) struct Clauses {
     fail_tables: bool,
     /// The tables whose constraints can delete another row, or leave a row out, in lower case.
     replacing_tables: BTreeSet<String>,
+    /// The tables whose constraints or triggers can leave an INSERT out without an error, in lower case.
+    ignoring_tables: BTreeSet<String>,
     /// The tables that have triggers, in lower case.
     triggers: BTreeSet<String>,
     /// The tables that name a collation, in lower case.
@@ -70,6 +72,9 @@ impl Clauses {
         let table = table.to_ascii_lowercase();
         let rolls_back = has_rollback_clause(sql);
         if kind == "trigger" {
+            if has_clause(sql, &["ignore"], &["raise"]) {
+                self.ignoring_tables.insert(table.clone());
+            }
             self.triggers.insert(table);
             self.rollback_triggers |= rolls_back;
             self.fail_triggers |= has_clause(sql, &["fail"], &["raise", "or"]);
@@ -82,6 +87,9 @@ impl Clauses {
         self.fail_tables |= has_clause(sql, &["fail"], &["conflict"]);
         if has_clause(sql, &["replace", "ignore"], &["conflict"]) {
             self.replacing_tables.insert(table.clone());
+        }
+        if has_clause(sql, &["ignore"], &["conflict"]) {
+            self.ignoring_tables.insert(table.clone());
         }
         if kind == "table" && !temporary && has(sql, b"collate") {
             self.collated.insert(table.clone());
@@ -113,6 +121,12 @@ impl Clauses {
         self.fail_triggers && (self.references || self.triggers.contains(table))
     }
 
+    /// Whether an INSERT into the table can be left out without an error, by ON CONFLICT IGNORE or RAISE(IGNORE). The name is in
+    /// lower case.
+    pub(super) fn can_ignore(&self, table: &str) -> bool {
+        self.ignoring_tables.contains(table)
+    }
+
     /// Whether the changes of a table can be made in another order and come to the same. The name is in lower case.
     ///
     /// That is not so with triggers, which may see the other rows; where a constraint deletes or keeps out another row; and where
@@ -122,10 +136,11 @@ impl Clauses {
         if self.triggers.contains(table) || self.replacing_tables.contains(table) {
             return Ok(false);
         }
-        if self.references && enforces_foreign_keys(connection)? {
-            if !self.triggers.is_empty() || refers_to_itself(connection, table)? {
-                return Ok(false);
-            }
+        if self.references
+            && enforces_foreign_keys(connection)?
+            && (!self.triggers.is_empty() || refers_to_itself(connection, table)?)
+        {
+            return Ok(false);
         }
         let list = format!("PRAGMA main.index_list('{}')", table.replace('\'', "''"));
         Ok(!updates || !connection.rows(&list, |row| row.integer(2) == 1 && row.text(3) != "pk")?.contains(&true))

@@ -113,11 +113,12 @@ impl<'a> Feed<'a> {
             }
             tally.begin_section(record.table());
         }
-        if self.fitting.is_some() {
-            tally.count(self.is_left_out);
-        }
         let is_update = record.operation() == Operation::Update;
-        if self.is_left_out || (is_update && sets_nothing(&record, self.is_inverted)) {
+        let is_left_out = self.is_left_out || (is_update && sets_nothing(&record, self.is_inverted));
+        if self.fitting.is_some() {
+            tally.count(is_left_out);
+        }
+        if is_left_out {
             // not for SQLite
         } else if is_update && says_more_than_it_sets(&record, self.is_inverted) {
             record.write_what_it_sets(&mut self.ready);

@@ -90,7 +90,9 @@ pub(super) fn fit<'a>(
                 current.insert((record.section(), section))
             }
         };
-        tally.count(section.is_left_out);
+        let is_update = record.operation() == Operation::Update;
+        let is_left_out = section.is_left_out || (is_update && sets_nothing(&record, is_inverted));
+        tally.count(is_left_out);
         changes += 1;
         if changes > limits.changes {
             return Err(ApplyError::Limit { limit: Limit::Changes, max: limits.changes });
@@ -98,16 +100,14 @@ pub(super) fn fit<'a>(
         if limits.value_bytes != u64::MAX && record.longest_value() as u64 > limits.value_bytes {
             return Err(ApplyError::Limit { limit: Limit::ValueBytes, max: limits.value_bytes });
         }
-        if section.is_left_out {
+        if is_left_out {
             edits.push(record.offset(), record.byte_length(), Vec::new());
             continue;
         }
-        if record.operation() != Operation::Update {
+        if !is_update {
             continue;
         }
-        if sets_nothing(&record, is_inverted) {
-            edits.push(record.offset(), record.byte_length(), Vec::new());
-        } else if says_more_than_it_sets(&record, is_inverted) {
+        if says_more_than_it_sets(&record, is_inverted) {
             let mut without = Vec::new();
             record.write_what_it_sets(&mut without);
             edits.push(record.offset(), record.byte_length(), without);
@@ -184,6 +184,10 @@ impl<'conn> Fitting<'conn> {
         let has_collations = clauses.has_collations(&lower);
         let live = clauses.kind(&lower).map(|kind| LiveTable::read_columns(connection, "main", name, kind));
         let live = live.transpose().map_err(reading_failed(name))?;
+        if live.is_none() && lower == "sqlite_stat1" {
+            // statistics are not data: a replica that never ran ANALYZE does without
+            return Ok(Section { is_left_out: true, ordinals: None, is_whole: true });
+        }
         match self.ordinals.get(&lower) {
             // SQLite takes two sections of one table for one, whatever the second says of itself
             Some(other) if other != ordinals => {

@@ -171,7 +171,7 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
         self
     }
 
-    /// Leaves out the changes of tables that [`only`](Apply::only) does not name. The report counts them as
+    /// Leaves out the changes of tables that [`only`](Apply::only) does not name, and does nothing without it. The report counts them as
     /// [left out](ApplyReport::left_out).
     pub fn skip_other_tables(mut self) -> Self {
         self.scope.skips_others = true;
@@ -459,6 +459,8 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
         return Err(ApplyError::NoTransaction);
     }
     let connection = Connection::from(handle);
+    // inside a transaction nobody else can change it; outside, it is looked at again before the commit
+    let schema_version = if handle.is_in_transaction() { None } else { Some(run::schema_version(connection)?) };
     let mut tally = Tally::default();
     let mut fitting = Fitting::new(connection, scope);
     let fitted;
@@ -487,7 +489,8 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
     };
     let rows = CurrentRows::new(connection);
     let (change, row) = (Vec::new(), Vec::new());
-    let mut run = Run { connection, rules, format, counts, tally, rows, feed, change, row };
+    let mut run =
+        Run { clauses: None, schema_version, connection, rules, format, counts, tally, rows, feed, change, row };
     let rebase_data = apply(handle, input, options, &mut run).map_err(|ended| match ended {
         Ended::Stopped(error) => error,
         Ended::Panicked => ApplyError::ConflictHandlerPanicked,

@@ -5,9 +5,11 @@ use std::boxed::Box;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use super::clauses::Clauses;
 use super::conflict::{ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, Ruling};
 use super::current::CurrentRows;
 use super::feed::{Feed, OnProgress};
+use super::fit::reading_failed;
 use super::tally::Tally;
 #[cfg(feature = "derive")]
 use super::typed::{Question, TableRules};
@@ -50,6 +52,10 @@ pub(super) struct Run<'r, 'a> {
     pub(super) tally: Tally,
     pub(super) rows: CurrentRows<'r>,
     pub(super) feed: Option<Feed<'r>>,
+    /// What the database's SQL says, once that matters.
+    pub(super) clauses: Option<Clauses>,
+    /// The version of the schema that the changes were compared with, where another connection could change it.
+    pub(super) schema_version: Option<i64>,
     /// A change, and a row, as SQLite shows them.
     pub(super) change: Vec<u8>,
     pub(super) row: Vec<u8>,
@@ -98,6 +104,17 @@ impl Run<'_, '_> {
     }
 }
 
+impl Run<'_, '_> {
+    /// Whether an INSERT into the table can be left out without an error: a row that is deleted for it would be lost.
+    fn can_ignore(&mut self, table: &str) -> Result<bool, ApplyError> {
+        let clauses = match &mut self.clauses {
+            Some(clauses) => clauses,
+            none => none.insert(Clauses::read(self.connection).map_err(reading_failed(table))?),
+        };
+        Ok(clauses.can_ignore(&table.to_ascii_lowercase()))
+    }
+}
+
 /// Puts a change into its place. Gives where it begins, behind its header.
 fn read_change(change: &Applied<'_>, format: Format, out: &mut Vec<u8>) -> Result<usize, ApplyError> {
     out.clear();
@@ -143,6 +160,9 @@ impl Judge for Run<'_, '_> {
             ConflictAction::Abort => return Err(ApplyError::ConflictAborted),
             ConflictAction::Replace if !conflict.takes_replace() => {
                 return Err(ApplyError::IllegalReplace { conflict, table: Some(change.table().into()) });
+            }
+            ConflictAction::Replace if conflict == ConflictType::Conflict && self.can_ignore(&change.table())? => {
+                return Err(ApplyError::ReplacedRowLost { table: change.table().into() });
             }
             ConflictAction::Omit if after_replace && !may_lose_row => {
                 return Err(ApplyError::ReplacedRowLost { table: change.table().into() });
@@ -199,10 +219,29 @@ impl Judge for Run<'_, '_> {
         Ok(true)
     }
 
+    fn finish(&mut self) -> Result<(), ApplyError> {
+        if let Some(before) = self.schema_version {
+            if schema_version(self.connection)? != before {
+                return Err(ApplyError::SchemaChanged);
+            }
+        }
+        Ok(())
+    }
+
     fn read(&mut self, most: usize) -> Result<&[u8], ApplyError> {
         match &mut self.feed {
             Some(feed) => feed.read(most, &mut self.tally, self.rules.on_progress.as_mut()),
             None => Ok(&[]),
         }
     }
+}
+
+/// The version of the schema of `main`, as this transaction sees it.
+pub(super) fn schema_version(connection: Connection<'_>) -> Result<i64, ApplyError> {
+    let version = connection.rows("PRAGMA main.schema_version", |row| row.integer(0));
+    version.map(|rows| rows.first().copied().unwrap_or(0)).map_err(|failure| ApplyError::Sqlite {
+        operation: "reading the schema",
+        table: None,
+        error: failure.into(),
+    })
 }

@@ -27,7 +27,8 @@ use crate::wire::{Changeset, Patchset, Records};
 /// Broken foreign keys are no conflict of one change: they are looked at when everything has been applied, those with
 /// `RESTRICT` too, and have [a handler of their own](super::Apply::on_foreign_keys).
 ///
-/// As a patchset has no old values, `Data` happens with one only where a trigger of the replica ignores the change (`RAISE(IGNORE)`).
+/// As a patchset has no old values, `Data` happens with one only where the database ignores the change (`RAISE(IGNORE)` in a trigger,
+/// `ON CONFLICT IGNORE`). There, a change that was answered with `replace` can be `NotFound`, though its row is there.
 ///
 /// # What a handler may rely on
 ///
@@ -39,6 +40,7 @@ use crate::wire::{Changeset, Patchset, Records};
 /// - **Rows come in any order.** A session writes them in the order of a hash table. Tables come in the order of the changeset, and
 ///   one table's changes are done before the next one's begin.
 /// - **The row in the way is read when the handler is called**: it has what was applied before, and what triggers did.
+/// - **A change of a key is two changes**, a DELETE and an INSERT: to omit the one and not the other loses a row or makes a second.
 /// - **`replace` of a `Conflict`** deletes the row and inserts the new one: triggers fire, and foreign key actions act, as on a
 ///   DELETE.
 pub enum Conflict<'a, C: TypedChange> {

@@ -228,8 +228,12 @@ impl RowValues<'_> {
             sys::SQLITE_INTEGER => Value::Integer(unsafe { sys::sqlite3_column_int64(raw, column) }),
             // SAFETY: as above.
             sys::SQLITE_FLOAT => Value::Real(unsafe { sys::sqlite3_column_double(raw, column) }),
-            // SAFETY: as above.
-            sys::SQLITE_TEXT => Value::Text(bytes(unsafe { sys::sqlite3_column_text(raw, column) })?),
+            sys::SQLITE_TEXT => {
+                // SAFETY: as above.
+                let start = unsafe { sys::sqlite3_column_text(raw, column) };
+                // even an empty text has an address
+                if start.is_null() { Err(NoMemory) } else { bytes(start).map(Value::Text) }?
+            }
             // SAFETY: as above.
             sys::SQLITE_BLOB => Value::Blob(bytes(unsafe { sys::sqlite3_column_blob(raw, column) }.cast())?),
             _ => Value::Null,
