@@ -421,6 +421,9 @@ builder! {
     /// that has no column beside its key; here there is never one, as if it had not been added. And it puts
     /// the new key that an UPDATE can hold into an INSERT that is there; here it is passed over, as applying passes over it.
     ///
+    /// A table with other columns or another key than before is an error, but for one that has grown and was
+    /// [declared](Self::declare).
+    ///
     /// Tables are in the order in which they were first named, rows in that in which their changes began. A table's name is
     /// compared without regard to the case of ASCII letters, and stands as it was first written.
     ///

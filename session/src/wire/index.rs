@@ -163,6 +163,12 @@ impl Seed {
         Self(0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344)
     }
 
+    /// With it, all small integers have the same hash.
+    #[cfg(test)]
+    pub(super) fn that_collides() -> Self {
+        Self(0, 1)
+    }
+
     /// The hash of nothing, to which [`add`](Self::add) adds.
     #[inline]
     pub(super) fn start(self) -> u64 {

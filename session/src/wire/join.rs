@@ -20,11 +20,10 @@ use super::table::Header;
 use super::{Format, Operation, check};
 
 /// A change, by the hash of its table and key.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Item {
     hash: u64,
     number: u32,
-    at: u32,
 }
 
 /// Changes that stand together: one table's, of one input.
@@ -54,11 +53,6 @@ impl Bits {
         }
     }
 
-    #[inline]
-    fn get(&self, number: usize) -> bool {
-        self.word(number) >> (number % 64) & 1 != 0
-    }
-
     /// The word in which a change's bit is.
     #[inline]
     fn word(&self, number: usize) -> u64 {
@@ -73,25 +67,23 @@ struct Join<'a> {
     sections: Vec<Section<'a>>,
     /// Where each change begins.
     starts: Vec<u32>,
-    items: Vec<Item>,
+    /// By the upper bits of their hashes.
+    parts: Vec<Vec<Item>>,
     /// The changes that are not written where they stand: another one is the first of their row, or they set nothing.
     dropped: Bits,
-    /// The changes that are dropped or linked to a next one.
-    special: Bits,
-    /// Where the next change of the row is, and its number and 1: see [`Link`].
-    links: Vec<u64>,
-}
-
-/// The next change of a row.
-#[derive(Clone, Copy)]
-struct Link {
-    at: usize,
-    number: usize,
+    /// The changes that are linked to a next one.
+    linked: Bits,
+    /// The number of the next change of the row, and 1.
+    links: Vec<u32>,
 }
 
 /// Puts inputs together whose bytes have been checked. There is no answer for those that do not fit together, with flags that
 /// are neither 0 nor 1, of 4 GiB or more, or where two keys have the same hash.
 pub(super) fn join(inputs: &[&[u8]], format: Format) -> Option<Vec<u8>> {
+    join_by(inputs, format, Seed::new())
+}
+
+fn join_by(inputs: &[&[u8]], format: Format, seed: Seed) -> Option<Vec<u8>> {
     let mut begin = 0usize;
     let mut placed = Vec::with_capacity(inputs.len());
     for input in inputs {
@@ -104,20 +96,24 @@ pub(super) fn join(inputs: &[&[u8]], format: Format) -> Option<Vec<u8>> {
         inputs: placed,
         sections: Vec::new(),
         starts: Vec::new(),
-        items: Vec::new(),
+        parts: Vec::new(),
         dropped: Bits(Vec::new()),
-        special: Bits(Vec::new()),
+        linked: Bits(Vec::new()),
         links: Vec::new(),
     };
-    join.read()?;
+    join.read(seed, begin)?;
     join.link();
     join.write(begin)
 }
 
 impl<'a> Join<'a> {
     /// Numbers the changes and takes the hashes of their keys.
-    fn read(&mut self) -> Option<()> {
-        let seed = Seed::new();
+    fn read(&mut self, seed: Seed, length: usize) -> Option<()> {
+        /// So many bytes have some thousand changes, whose items, and what finds them, a cache can hold.
+        const PART: usize = 128 * 1024;
+        let bits = (length / PART).checked_ilog2().map_or(0, |bits| bits.saturating_add(1)).min(9);
+        self.parts.resize(1 << bits, Vec::new());
+        let part_of = |hash: u64| (hash >> 1 >> 63u32.saturating_sub(bits)) as usize;
         let mut names = Fold::new(self.format);
         let mut idle = Vec::new();
         for (base, bytes) in &self.inputs {
@@ -133,63 +129,37 @@ impl<'a> Join<'a> {
                 let start_hash = seed.add(seed.start(), &table.to_le_bytes());
                 while cursor.peek().and_then(Operation::from_byte).is_some() {
                     let start = cursor;
-                    let record = check::extent(&mut cursor, header, self.format)?;
+                    let record = check::extent_here(&mut cursor, header, self.format)?;
                     if start.rest().get(1).is_none_or(|flag| *flag > 1) {
                         return None;
                     }
-                    let (number, at) = (u32::try_from(self.starts.len()).ok()?, u32::try_from(at(start)).ok()?);
-                    self.starts.push(at);
+                    let number = u32::try_from(self.starts.len()).ok()?;
+                    self.starts.push(u32::try_from(at(start)).ok()?);
                     if record.operation == Operation::Update && !sets_anything(header.key, self.format, record) {
                         idle.push(number);
                         continue;
                     }
                     let key = KeyFields::new(start.rest(), 0, header.key, lead, self.format);
-                    self.items.push(Item { hash: key.whole_hash(seed, start_hash), number, at });
+                    let hash = key.whole_hash(seed, start_hash);
+                    self.parts.get_mut(part_of(hash))?.push(Item { hash, number });
                 }
                 self.sections.push(Section { table, header, first, end: self.starts.len(), end_at: at(cursor) });
             }
         }
         self.dropped = Bits::new(self.starts.len());
-        self.special = Bits::new(self.starts.len());
+        self.linked = Bits::new(self.starts.len());
         for number in idle {
             self.dropped.set(number as usize, true);
-            self.special.set(number as usize, true);
         }
         Some(())
     }
 
     /// Links the changes that have the same hash.
     fn link(&mut self) {
-        /// So many items take 64 KiB, and as much again to find them.
-        const PART: usize = 4096;
-        let items = core::mem::take(&mut self.items);
         self.links = vec![0; self.starts.len()];
-        let bits = (items.len() / PART).checked_ilog2().map_or(0, |bits| bits.saturating_add(1)).min(11);
-        let part_of = |hash: u64| (hash >> 1 >> 63u32.saturating_sub(bits)) as usize;
-        let mut ends = vec![0usize; 1 << bits];
-        for item in &items {
-            if let Some(count) = ends.get_mut(part_of(item.hash)) {
-                *count = count.saturating_add(1);
-            }
-        }
-        let mut sum = 0usize;
-        for end in &mut ends {
-            sum = sum.saturating_add(core::mem::replace(end, sum));
-        }
-        let mut parts = vec![Item::default(); items.len()];
-        for item in &items {
-            if let Some(place) = ends.get_mut(part_of(item.hash)) {
-                if let Some(slot) = parts.get_mut(*place) {
-                    *slot = *item;
-                }
-                *place = place.saturating_add(1);
-            }
-        }
-        drop(items);
-        let (mut slots, mut begin) = (Vec::new(), 0);
-        for end in ends {
-            self.link_part(parts.get(begin..end).unwrap_or_default(), &mut slots);
-            begin = end;
+        let mut slots = Vec::new();
+        for part in core::mem::take(&mut self.parts) {
+            self.link_part(&part, &mut slots);
         }
     }
 
@@ -209,10 +179,9 @@ impl<'a> Join<'a> {
                 if last.hash == item.hash {
                     *slot = now;
                     if let Some(link) = self.links.get_mut(last.number as usize) {
-                        *link = u64::from(item.at) << 32 | u64::from(item.number.wrapping_add(1));
+                        *link = item.number.wrapping_add(1);
                     }
-                    self.special.set(last.number as usize, true);
-                    self.special.set(item.number as usize, true);
+                    self.linked.set(last.number as usize, true);
                     self.dropped.set(item.number as usize, true);
                     break;
                 }
@@ -221,10 +190,17 @@ impl<'a> Join<'a> {
         }
     }
 
-    fn link_of(&self, number: usize) -> Option<Link> {
-        let link = self.links.get(number).copied().unwrap_or(0);
-        let number = (link as u32).checked_sub(1)? as usize;
-        Some(Link { at: (link >> 32) as usize, number })
+    /// The number of the next change of the row.
+    #[inline]
+    fn next_of(&self, number: usize) -> Option<usize> {
+        let next = self.links.get(number)?.checked_sub(1)?;
+        Some(next as usize)
+    }
+
+    /// All bytes from this change on.
+    #[inline]
+    fn change(&self, number: usize) -> &'a [u8] {
+        self.rest(self.starts.get(number).map_or(usize::MAX, |at| *at as usize))
     }
 
     /// All bytes from there on.
@@ -267,22 +243,22 @@ impl<'a> Join<'a> {
         let mut begin = start_of(self, section.first);
         let mut number = section.first;
         while number < section.end {
-            let special = self.special.word(number) >> (number % 64);
+            let dropped = self.dropped.word(number) >> (number % 64);
+            let linked = self.linked.word(number) >> (number % 64);
             if number == section.first || number % 64 == 0 {
-                self.touch(special & !(self.dropped.word(number) >> (number % 64)), number);
+                self.touch(linked & !dropped, number);
             }
+            let special = linked | dropped;
             if special & 1 == 0 {
                 let ordinary = (special.trailing_zeros() as usize).min(64usize.saturating_sub(number % 64));
                 number = number.saturating_add(ordinary).min(section.end);
                 continue;
             }
             let (at, next) = (start_of(self, number), number.saturating_add(1));
-            if self.dropped.get(number) || self.link_of(number).is_some() {
-                out.extend_from_slice(self.rest(begin).get(..at.saturating_sub(begin))?);
-                begin = start_of(self, next);
-                if !self.dropped.get(number) {
-                    self.write_row(section.header, number, at, out, scratch)?;
-                }
+            out.extend_from_slice(self.rest(begin).get(..at.saturating_sub(begin))?);
+            begin = start_of(self, next);
+            if dropped & 1 == 0 {
+                self.write_row(section.header, number, at, out, scratch)?;
             }
             number = next;
         }
@@ -295,16 +271,17 @@ impl<'a> Join<'a> {
     fn touch(&self, mut word: u64, first: usize) {
         let mut sum = 0u8;
         while word != 0 {
-            if let Some(link) = self.link_of(first.saturating_add(word.trailing_zeros() as usize)) {
-                sum ^= self.rest(link.at).first().copied().unwrap_or(0);
+            if let Some(next) = self.next_of(first.saturating_add(word.trailing_zeros() as usize)) {
+                sum ^= self.change(next).first().copied().unwrap_or(0);
             }
             word &= word.wrapping_sub(1);
         }
         core::hint::black_box(sum);
     }
 
+    #[inline(always)]
     fn record<'b>(&self, bytes: &'b [u8], header: Header<'b>) -> Option<RawRecord<'b>> {
-        check::extent(&mut Cursor::new(bytes), header, self.format)
+        check::extent_here(&mut Cursor::new(bytes), header, self.format)
     }
 
     /// Writes what the changes to one row come to.
@@ -319,10 +296,10 @@ impl<'a> Join<'a> {
         let (start, lead) = (out.len(), lead_of(header.key));
         let first_bytes = self.rest(at);
         let first_key = KeyFields::new(first_bytes, 0, header.key, lead, self.format);
-        let mut next = self.link_of(number);
+        let mut next = self.next_of(number);
         let mut is_merged = false;
-        while let Some(link) = next {
-            let bytes = self.rest(link.at);
+        while let Some(number) = next {
+            let bytes = self.change(number);
             if first_key.compare(KeyFields::new(bytes, 0, header.key, lead, self.format)) != Ordering::Equal {
                 return None;
             }
@@ -333,15 +310,15 @@ impl<'a> Join<'a> {
             }
             let first = self.record(if is_merged { scratch } else { first_bytes }, header)?;
             let second = self.record(bytes, header)?;
-            next = self.link_of(link.number);
+            next = self.next_of(number);
             match merge(header.key, self.format, first, second, out) {
                 Merged::First if is_merged => out.extend_from_slice(scratch),
                 Merged::First => {}
                 Merged::One => is_merged = true,
                 Merged::Nothing => {
                     // what comes then begins a row anew, where it stands
-                    if let Some(link) = next {
-                        self.dropped.set(link.number, false);
+                    if let Some(number) = next {
+                        self.dropped.set(number, false);
                     }
                     return Some(());
                 }
@@ -354,5 +331,67 @@ impl<'a> Join<'a> {
             out.extend_from_slice(first.after);
         }
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Changeset, TableSchema, Value};
+
+    /// Three inputs with changes to many rows of two tables, in no order, which grow, shrink, come and go.
+    fn inputs(rows: usize) -> [Changeset; 3] {
+        let tables = [TableSchema::new("t", &[0, 1]), TableSchema::new("other", &[1, 0])];
+        let mut numbers =
+            core::iter::successors(Some(7u64), |last| Some(last.wrapping_mul(6_364_136_223_846_793_005) + 1))
+                .map(|number| (number >> 33) as usize);
+        let mut next = move |below: usize| numbers.next().unwrap() % below;
+        core::array::from_fn(|_| {
+            let mut builder = Changeset::builder();
+            for _ in 0..rows {
+                let table = next(2);
+                let (key, text) = (Value::from(next(rows) as i64), alloc::format!("{:1$}", next(9), next(40)));
+                let row = |text| if table == 0 { [text, key] } else { [key, text] };
+                let (one, other) = (row("".into()), row(text.as_str().into()));
+                builder = builder.indirect(next(2) == 0);
+                builder = match next(3) {
+                    0 => builder.insert_values(tables[table], &other),
+                    1 => builder.update_values(tables[table], &one, &other),
+                    _ => builder.delete_values(tables[table], &other),
+                };
+            }
+            builder.build().unwrap()
+        })
+    }
+
+    #[test]
+    fn joined_inputs_are_byte_for_byte_what_the_builder_makes() {
+        for rows in if cfg!(miri) { [3, 100] } else { [3, 20_000] } {
+            let inputs = inputs(rows);
+            let joined = join(&inputs.each_ref().map(|input| input.as_bytes()), Format::Changeset).unwrap();
+            let built = inputs.iter().fold(Changeset::builder(), |builder, input| builder.changeset(input));
+            assert!(joined == built.build().unwrap().into_bytes());
+            let alone = join(&[inputs[0].as_bytes()], Format::Changeset).unwrap();
+            assert!(alone == inputs[0].as_bytes());
+        }
+        assert_eq!(join(&[], Format::Changeset), Some(Vec::new()));
+        assert_eq!(join(&[b"", b"T\x01\x01t\0"], Format::Changeset), Some(Vec::new()));
+    }
+
+    #[test]
+    fn keys_that_collide_and_flags_of_other_values_have_no_answer() {
+        let table = TableSchema::new("t", &[1]);
+        let insert = |key: i64| Changeset::builder().insert_values(table, &[key.into()]).build().unwrap();
+        let (one, other) = (insert(1), insert(2));
+        let same = join_by(&[one.as_bytes(), one.as_bytes()], Format::Changeset, Seed::that_collides());
+        assert_eq!(same.as_deref(), Some(one.as_bytes()));
+        assert_eq!(join_by(&[one.as_bytes(), other.as_bytes()], Format::Changeset, Seed::that_collides()), None);
+        assert_eq!(one.concat(&other).unwrap().records().count(), 2);
+        let mut flagged = one.clone().into_bytes();
+        flagged[6] = 7;
+        assert_eq!(join(&[&flagged], Format::Changeset), None);
+        let flagged = Changeset::try_from(flagged).unwrap().concat(&other).unwrap();
+        assert!(flagged.records().next().unwrap().indirect());
+        assert_eq!(flagged.as_bytes()[6], 1);
     }
 }

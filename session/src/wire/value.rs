@@ -311,11 +311,17 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn pass_values(&mut self, count: usize) -> Option<()> {
         for _ in 0..count {
-            match self.byte()? {
-                INTEGER | REAL => _ = self.eight()?,
-                TEXT | BLOB => _ = self.bytes()?,
-                _ => {}
-            }
+            self.pass_value()?;
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn pass_value(&mut self) -> Option<()> {
+        match self.byte()? {
+            INTEGER | REAL => _ = self.eight()?,
+            TEXT | BLOB => _ = self.bytes()?,
+            _ => {}
         }
         Some(())
     }
@@ -324,7 +330,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn field(&mut self) -> Option<&'a [u8]> {
         let start = *self;
-        self.pass_values(1)?;
+        self.pass_value()?;
         Some(self.since(start))
     }
 
