@@ -11,6 +11,8 @@
 //!   filters, limits and options; and a report. `apply_changeset` and `apply_patchset` are its short forms, by kind of conflict.
 //! - [`wire`] checks, reads and builds changesets and patchsets in pure Rust, without SQLite, more than ten times as fast as
 //!   SQLite's own iterator reads them.
+//! - Changes are data: put together, inverted, rebased, filtered, sorted, split, written as SQL and JSON. In [`_documentation`] are
+//!   a page with an example of each, and a list of SQLite's 59 session functions with what does their work here.
 //!
 //! ```
 //! # #[cfg(feature = "derive")]
@@ -109,6 +111,14 @@ extern crate alloc;
 #[cfg(all(feature = "std", not(test)))]
 extern crate std;
 
+/// Pages of documentation, without code.
+pub mod _documentation {
+    #[cfg(all(feature = "derive", feature = "sqlite"))]
+    #[doc = include_str!("algebra.md")]
+    pub mod algebra {}
+    #[doc = include_str!("functions.md")]
+    pub mod functions {}
+}
 #[cfg(feature = "sqlite")]
 mod apply;
 #[cfg(all(feature = "derive", feature = "sqlite"))]

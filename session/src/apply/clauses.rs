@@ -127,25 +127,6 @@ impl Clauses {
         self.ignoring_tables.contains(table)
     }
 
-    /// Whether the changes of a table can be made in another order and come to the same. The name is in lower case.
-    ///
-    /// That is not so with triggers, which may see the other rows; where a constraint deletes or keeps out another row; and where
-    /// a foreign key leads back to the table, so that a change acts on its other rows. UPDATEs of UNIQUE columns other than the
-    /// key come to the same, but in another order they can be in each other's way, row by row.
-    pub(super) fn may_sort(&self, connection: Connection<'_>, table: &str, updates: bool) -> Result<bool, Failure> {
-        if self.triggers.contains(table) || self.replacing_tables.contains(table) {
-            return Ok(false);
-        }
-        if self.references
-            && enforces_foreign_keys(connection)?
-            && (!self.triggers.is_empty() || refers_to_itself(connection, table)?)
-        {
-            return Ok(false);
-        }
-        let list = format!("PRAGMA main.index_list('{}')", table.replace('\'', "''"));
-        Ok(!updates || !connection.rows(&list, |row| row.integer(2) == 1 && row.text(3) != "pk")?.contains(&true))
-    }
-
     /// Whether the table may have an UPDATE made by way of a DELETE and an INSERT. SQLite does so where UPDATEs are in each
     /// other's way; but the DELETE fires triggers and foreign key actions, SQLite names the table without its schema, and it
     /// looks neither whether the INSERT was ignored nor whether the row is still there, where a constraint has replaced it: the
@@ -167,24 +148,6 @@ impl Clauses {
 
 fn enforces_foreign_keys(connection: Connection<'_>) -> Result<bool, Failure> {
     Ok(connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1))
-}
-
-/// Whether foreign keys lead from a table back to it. The name is in lower case.
-fn refers_to_itself(connection: Connection<'_>, table: &str) -> Result<bool, Failure> {
-    let mut known = BTreeSet::new();
-    let mut rest = Vec::from([String::from(table)]);
-    while let Some(child) = rest.pop() {
-        let list = format!("PRAGMA main.foreign_key_list('{}')", child.replace('\'', "''"));
-        for parent in connection.rows(&list, |row| row.text(2).to_ascii_lowercase())? {
-            if parent == table {
-                return Ok(true);
-            }
-            if known.insert(parent.clone()) {
-                rest.push(parent);
-            }
-        }
-    }
-    Ok(false)
 }
 
 /// Whether SQL says ON CONFLICT ROLLBACK, RAISE(ROLLBACK) or OR ROLLBACK. A name with the word in it is none.
