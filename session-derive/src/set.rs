@@ -219,9 +219,19 @@ impl Set<'_> {
                 #[automatically_derived]
                 impl #decode_generics __p::#from<'__de> for #name #ty_generics #where_clause {
                     #[inline]
-                    fn read(__table: __p::usize, __record: &__p::Record<'__de>) -> __p::Result<Self, __p::DecodeError> {
+                    fn read<__R>(
+                        __table: __p::usize,
+                        __record: &__p::Record<'_, '__de>,
+                        __into: impl __p::core::ops::FnOnce(Self) -> __R,
+                    ) -> __p::Result<__R, __p::DecodeError> {
                         match __table {
-                            #(#places => <#types as __p::#from<'__de>>::read(0, __record).map(Self::#variants),)*
+                            #(
+                                #places => <#types as __p::#from<'__de>>::read(
+                                    0,
+                                    __record,
+                                    |__change| __into(Self::#variants(__change)),
+                                ),
+                            )*
                         }
                     }
                 }
@@ -304,7 +314,11 @@ impl Set<'_> {
                 #(
                     #[automatically_derived]
                     impl #decode_generics __p::#froms<'__de> for #name #ty_generics #where_clause {
-                        fn read(_: __p::usize, _: &__p::Record<'__de>) -> __p::Result<Self, __p::DecodeError> { loop {} }
+                        fn read<__R>(
+                            _: __p::usize,
+                            _: &__p::Record<'_, '__de>,
+                            _: impl __p::core::ops::FnOnce(Self) -> __R,
+                        ) -> __p::Result<__R, __p::DecodeError> { loop {} }
                     }
                 )*
             },

@@ -235,7 +235,8 @@ impl From<SchemaMismatch> for SessionError {
     }
 }
 
-/// Why a changeset or patchset was not applied. Whatever it is, nothing of it stays in the database.
+/// Why a changeset or patchset was not applied. Whatever it is, nothing of it stays in the database, unless
+/// [`Apply::without_savepoint`](crate::Apply::without_savepoint) was used.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ApplyError {
@@ -269,7 +270,8 @@ pub enum ApplyError {
     },
     /// An INSERT met a row with its key, which was deleted, as the handler said `Replace`; then the INSERT broke a constraint,
     /// and the handler said `Omit`: the row would be lost. A handler that means that says
-    /// `ConstraintConflict::omit_and_lose_row`.
+    /// `ConstraintConflict::omit_and_lose_row`. Also where the handler says `Replace` and the table has `ON CONFLICT IGNORE` or a
+    /// trigger with `RAISE(IGNORE)`, by which the INSERT could come to nothing without an error.
     ReplacedRowLost {
         /// The table.
         table: String,
@@ -300,6 +302,16 @@ pub enum ApplyError {
         /// The table.
         table: String,
     },
+    /// The table has triggers, or the database foreign keys, and a trigger in the database has `RAISE(FAIL)` or `OR FAIL`, or a
+    /// table `ON CONFLICT FAIL`. Met while applying, it would leave the change, or what triggers did for it, in place, while SQLite
+    /// takes it for not made, and tries it again.
+    FailClause {
+        /// The table.
+        table: String,
+    },
+    /// Another connection changed the schema between the look at it and the apply, which might have left changes out. Nothing is
+    /// applied; trying again is all that it takes.
+    SchemaChanged,
     /// The transaction was rolled back in the midst of applying, and what it had done before is gone with it.
     RolledBack {
         /// The table.
@@ -329,7 +341,7 @@ impl fmt::Display for ApplyError {
         match self {
             Self::Parse(_) => f.write_str("the changes are not well-formed"),
             Self::SchemaMismatch(mismatch) => mismatch.fmt(f),
-            Self::ConflictAborted => f.write_str("the conflict handler aborted"),
+            Self::ConflictAborted => f.write_str("there was a conflict, and its handler aborted, or it had none"),
             Self::ConflictHandlerPanicked => {
                 f.write_str("a conflict handler, or another function that was called, panicked")
             }
@@ -340,6 +352,13 @@ impl fmt::Display for ApplyError {
             Self::RolledBack { table } => {
                 of(f, table)?;
                 f.write_str("the transaction was rolled back in the midst of applying")
+            }
+            Self::FailClause { table } => {
+                write!(
+                    f,
+                    "table {}: a trigger can fail by RAISE(FAIL), OR FAIL or ON CONFLICT FAIL, which would leave a change half made",
+                    table.escape_debug()
+                )
             }
             Self::RollbackClause { table } => {
                 write!(
@@ -358,7 +377,7 @@ impl fmt::Display for ApplyError {
             Self::ReplacedRowLost { table } => {
                 write!(
                     f,
-                    "table {}: a row was deleted for an INSERT, which then broke a constraint: to omit that would lose the row",
+                    "table {}: a row was deleted for an INSERT that breaks a constraint, or can be ignored: the row would be lost",
                     table.escape_debug()
                 )
             }
@@ -367,6 +386,7 @@ impl fmt::Display for ApplyError {
                 broken.rows().first().map_or(Ok(()), |first| write!(f, ": {first}"))
             }
             Self::Limit { limit, max } => write!(f, "more than {max} {limit}"),
+            Self::SchemaChanged => f.write_str("another connection changed the schema meanwhile; try again"),
             Self::Cancelled => f.write_str("the apply was cancelled"),
             Self::Io(_) => f.write_str("the source of the changes failed"),
             Self::NoTransaction => f.write_str("without a savepoint changes are applied inside a transaction alone"),

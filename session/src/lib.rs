@@ -163,8 +163,8 @@ pub use typed::{
 };
 pub use wire::{
     BuildError, BuildErrorKind, Changeset, ChangesetBuilder, ChangesetRef, Format, MAX_VALUE_LENGTH, Operation,
-    ParseError, ParseErrorKind, Patchset, PatchsetBuilder, PatchsetRef, Record, Records, Table, TableSchema, Tables,
-    Value, Values,
+    ParseError, ParseErrorKind, Patchset, PatchsetBuilder, PatchsetRef, Record, Records, SqlError, SqlErrorKind,
+    SqlScript, SqlStatement, Table, TableColumns, TableSchema, Tables, Value, Values,
 };
 #[cfg(feature = "std")]
-pub use wire::{ChangesetReader, Limit, PatchsetReader, ReadError};
+pub use wire::{ChangesetReader, Limit, PatchsetReader, ReadError, WriteError};

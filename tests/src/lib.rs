@@ -8,7 +8,10 @@ struct Readme;
 
 pub mod agree;
 pub mod change;
+pub mod group;
+pub mod hostile;
 pub mod random;
+pub mod shape;
 pub mod sqlite;
 
 diesel::table! {

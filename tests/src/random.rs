@@ -26,14 +26,42 @@ impl History {
     ///
     /// When a statement fails for a reason other than the values in it.
     pub fn record(&self) -> (Vec<u8>, Vec<u8>) {
+        let database = self.start();
+        let session = database.track();
+        run(&database, &self.edits);
+        (session.changeset(), session.patchset())
+    }
+
+    /// The database before the session starts.
+    ///
+    /// # Panics
+    ///
+    /// When a statement fails for a reason other than the values in it.
+    pub fn start(&self) -> Database {
         let database = Database::new();
         for statement in &self.schema {
             database.execute(statement).unwrap();
         }
         run(&database, &self.before);
-        let session = database.track();
-        run(&database, &self.edits);
-        (session.changeset(), session.patchset())
+        database
+    }
+
+    /// What SQLite records if a session ends and another one starts between the edits, so many in all; and the database at the
+    /// end.
+    ///
+    /// # Panics
+    ///
+    /// When a statement fails for a reason other than the values in it.
+    pub fn record_parts(&self, count: usize) -> (Vec<(Vec<u8>, Vec<u8>)>, Database) {
+        let database = self.start();
+        let bounds = (0..count).map(|part| self.edits.len() * part / count..self.edits.len() * (part + 1) / count);
+        let record = |edits: Range<usize>| {
+            let session = database.track();
+            run(&database, &self.edits[edits]);
+            (session.changeset(), session.patchset())
+        };
+        let parts = bounds.map(record).collect();
+        (parts, database)
     }
 }
 

@@ -9,6 +9,10 @@ use libsqlite3_sys as ffi;
 
 use crate::change::{Change, Owned};
 
+mod changegroup;
+
+pub use changegroup::Changegroup;
+
 /// An error code of SQLite's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code(pub c_int);
@@ -291,8 +295,35 @@ pub fn read(bytes: &[u8]) -> (Vec<Change>, Result<(), Code>) {
 ///
 /// SQLite's code for the first thing that it does not read.
 pub fn sum_of_values(bytes: &[u8]) -> Result<u64, Code> {
+    sum(bytes, weigh)
+}
+
+/// As [`sum_of_values`], by way of a `String` for each text, as a program would that keeps the values.
+///
+/// # Errors
+///
+/// SQLite's code for the first thing that it does not read.
+///
+/// # Panics
+///
+/// When a text is not UTF-8.
+pub fn sum_of_owned_values(bytes: &[u8]) -> Result<u64, Code> {
+    sum(bytes, |value| match owned(value) {
+        Owned::Integer(integer) => integer as u64,
+        Owned::Real(bits) => bits,
+        Owned::Text(bytes) => {
+            // that it is made must not be optimized away
+            let text = std::hint::black_box(String::from_utf8(bytes).expect("UTF-8"));
+            weight_of_bytes(text.as_bytes())
+        }
+        Owned::Blob(bytes) => weight_of_bytes(&std::hint::black_box(bytes)),
+        Owned::Null => 1,
+    })
+}
+
+fn sum(bytes: &[u8], weigh: impl Fn(*mut ffi::sqlite3_value) -> u64) -> Result<u64, Code> {
     let mut sum = 0u64;
-    for_each(bytes, |iterator| sum = sum.wrapping_add(iterator.sum()))?;
+    for_each(bytes, |iterator| sum = sum.wrapping_add(iterator.sum(&weigh)))?;
     Ok(sum)
 }
 
@@ -369,7 +400,7 @@ impl Iterator {
         }
     }
 
-    fn sum(&self) -> u64 {
+    fn sum(&self, weigh: impl Fn(*mut ffi::sqlite3_value) -> u64) -> u64 {
         let (_, columns, operation, _) = self.operation();
         let mut sum = 0u64;
         let sides: &[Side] = match operation {
@@ -422,11 +453,12 @@ fn weigh(value: *mut ffi::sqlite3_value) -> u64 {
         match ffi::sqlite3_value_type(value) {
             ffi::SQLITE_INTEGER => ffi::sqlite3_value_int64(value) as u64,
             ffi::SQLITE_FLOAT => ffi::sqlite3_value_double(value).to_bits(),
-            ffi::SQLITE_TEXT | ffi::SQLITE_BLOB => {
-                let bytes = bytes_of(value);
-                bytes.len() as u64 + u64::from(bytes.first().copied().unwrap_or(0))
-            }
+            ffi::SQLITE_TEXT | ffi::SQLITE_BLOB => weight_of_bytes(bytes_of(value)),
             _ => 1,
         }
     }
+}
+
+fn weight_of_bytes(bytes: &[u8]) -> u64 {
+    bytes.len() as u64 + u64::from(bytes.first().copied().unwrap_or(0))
 }

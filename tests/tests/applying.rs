@@ -108,10 +108,49 @@ fn tables_that_can_roll_back_the_transaction_are_refused() {
     exec(&mut conn, "CREATE TEMP TRIGGER r AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no'); END");
     let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
     assert!(matches!(error, ApplyError::RollbackClause { .. }), "{error}");
+    // which can write to a table of any schema
+    let mut conn = open(TABLE);
+    exec(
+        &mut conn,
+        "ATTACH ':memory:' AS \"o\"\"ther\"; CREATE TABLE \"o\"\"ther\".u (v UNIQUE ON CONFLICT ROLLBACK);
+         CREATE TEMP TRIGGER r AFTER INSERT ON main.t BEGIN INSERT INTO u VALUES (new.v); END",
+    );
+    let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
+    assert!(matches!(error, ApplyError::RollbackClause { .. }), "{error}");
     // a word in a name is no clause
     let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, v, rollback_reason TEXT, \"rollback\" TEXT)");
     conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
     assert_eq!(rows(&mut conn).len(), 3);
+}
+
+#[test]
+fn triggers_that_fail_half_way_are_refused() {
+    let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'a')");
+    let mut conn = open(TABLE);
+    exec(&mut conn, "CREATE TRIGGER f AFTER INSERT ON t BEGIN SELECT RAISE(FAIL, 'no'); END");
+    let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
+    assert!(matches!(&error, ApplyError::FailClause { table } if table == "t"), "{error}");
+    assert!(rows(&mut conn).is_empty());
+    // so does what a trigger writes with FAIL, and a trigger of a row that a foreign key deletes
+    for schema in [
+        "CREATE TABLE u (v UNIQUE); CREATE TRIGGER f AFTER INSERT ON t BEGIN INSERT OR FAIL INTO u VALUES (new.v); END",
+        "CREATE TABLE u (v UNIQUE ON CONFLICT FAIL); CREATE TRIGGER f AFTER INSERT ON t BEGIN INSERT INTO u VALUES (new.v); END",
+        "CREATE TABLE u (t REFERENCES t ON DELETE CASCADE); CREATE TRIGGER f AFTER DELETE ON u BEGIN SELECT RAISE(FAIL, 'no'); END",
+    ] {
+        let mut conn = open(TABLE);
+        exec(&mut conn, schema);
+        let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
+        assert!(matches!(&error, ApplyError::FailClause { table } if table == "t"), "{schema}: {error}");
+    }
+    // without triggers ON CONFLICT FAIL is no harm
+    let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE ON CONFLICT FAIL)");
+    conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
+    // a table without triggers is not concerned
+    let mut conn = open(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id INTEGER PRIMARY KEY);
+        CREATE TRIGGER f AFTER INSERT ON u BEGIN SELECT RAISE(FAIL, 'no'); END",
+    );
+    conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
 }
 
 #[test]

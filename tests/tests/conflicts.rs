@@ -248,6 +248,31 @@ fn a_table_that_is_not_what_its_type_says_is_refused() {
 }
 
 #[test]
+fn every_type_that_a_table_is_read_as_is_compared_with_it() {
+    mod swapped {
+        diesel::table! {
+            items (id) {
+                id -> Integer,
+                n -> BigInt,
+                name -> Text,
+            }
+        }
+        #[derive(Debug, diesel_sqlite_session::Tracked)]
+        #[diesel(table_name = items)]
+        pub struct Swapped {
+            pub id: i32,
+            pub n: i64,
+            pub name: String,
+        }
+    }
+    let changeset = inserted(&item(1, "apple", 1));
+    let mut conn = shop(&[]);
+    let apply = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, false));
+    let error = apply.filter::<swapped::items::table>(|_, _| true).run().unwrap_err();
+    assert!(matches!(&error, ApplyError::SchemaMismatch(mismatch) if mismatch.column() == Some("n")), "{error}");
+}
+
+#[test]
 fn one_change_can_be_asked_about_several_times_and_counts_once() {
     // 1 differs, and its new name is taken by 2, which stays: Data while there is hope, then Constraint
     let changeset = Changeset::builder()
@@ -325,13 +350,56 @@ fn a_row_is_not_lost_between_replace_and_omit() {
 }
 
 #[test]
-fn a_row_whose_deletion_was_ignored_is_not_lost() {
-    let mut conn = shop(&[item(1, "apple", 1), item(2, "pear", 2)]);
-    exec(&mut conn, "CREATE TRIGGER keep BEFORE DELETE ON items BEGIN SELECT RAISE(IGNORE); END");
-    let changeset = inserted(&item(1, "fig", 5));
-    let report = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, true)).run().unwrap();
-    assert_eq!((report.applied(), report.omitted()), (0, 1), "{report}");
-    assert_eq!(rows(&mut conn), ["1 apple 1", "2 pear 2"]);
+fn a_row_is_not_deleted_for_an_insert_that_can_be_ignored() {
+    // SQLite would delete row 1 for the new one, and then leave that out, as its name is taken
+    let schema =
+        "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE ON CONFLICT IGNORE, n BIGINT NOT NULL);
+        INSERT INTO items VALUES (1, 'apple', 1), (2, 'pear', 2);";
+    let trigger = "CREATE TRIGGER i BEFORE INSERT ON items WHEN NOT EXISTS (SELECT 1 FROM items WHERE id = new.id) BEGIN SELECT RAISE(IGNORE); END";
+    let plain = schema.replace("ON CONFLICT IGNORE", "");
+    for schema in [schema.to_string(), format!("{plain}{trigger}")] {
+        let mut conn = open(&schema);
+        let changeset = inserted(&item(1, "pear", 5));
+        let error = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, true)).run().unwrap_err();
+        assert!(matches!(&error, ApplyError::ReplacedRowLost { table } if table == "items"), "{error:?}");
+        assert_eq!(rows(&mut conn), ["1 apple 1", "2 pear 2"]);
+        // an UPDATE deletes nothing
+        let changeset = updated(&item(1, "apple", 0), &item(1, "apple", 5));
+        let report = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, true)).run().unwrap();
+        assert_eq!(report.replaced(), 1);
+    }
+}
+
+#[test]
+fn a_schema_that_changes_meanwhile_undoes_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("test.db");
+    let connect = || SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    let (mut conn, mut other) = (connect(), connect());
+    exec(&mut conn, ITEMS);
+    // the first look at the schema is over when the source is read for the first time
+    let changeset = inserted(&item(1, "apple", 1));
+    let mut bytes = changeset.as_bytes();
+    let mut changed = false;
+    let source = Meanwhile(&mut bytes, || {
+        if !std::mem::replace(&mut changed, true) {
+            exec(&mut other, "CREATE TABLE more (id)");
+        }
+    });
+    let error = conn.apply(ChangesetReader::new(source)).run().unwrap_err();
+    assert!(matches!(error, ApplyError::SchemaChanged), "{error:?}");
+    assert!(rows(&mut conn).is_empty());
+    assert_eq!(conn.apply(&changeset).run().unwrap().applied(), 1);
+}
+
+/// Does something whenever it is read.
+struct Meanwhile<'a, 'b, F>(&'a mut &'b [u8], F);
+
+impl<F: FnMut()> Read for Meanwhile<'_, '_, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (self.1)();
+        self.0.read(buffer)
+    }
 }
 
 #[test]
@@ -758,6 +826,40 @@ fn limits_hold_in_memory_and_in_streams() {
         exec(&mut conn, "DELETE FROM items");
     }
     assert_eq!(conn.apply(&changeset).max_changes(1).run().unwrap_err().to_string(), "more than 1 changes");
+}
+
+/// Gives a few bytes at a time, or as many as are wanted, and counts them.
+struct Counted<'a>(&'a [u8], usize, usize);
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer.len().min(self.1);
+        let read = self.0.read(&mut buffer[..most])?;
+        self.2 += read;
+        Ok(read)
+    }
+}
+
+#[test]
+fn no_more_than_a_byte_past_the_limit_is_read() {
+    let changeset = (0..10_000).fold(Changeset::builder(), |builder, id| builder.insert(&item(id, "x", 1)));
+    let changeset = changeset.build().unwrap();
+    for most in [7, usize::MAX] {
+        let mut source = Counted(changeset.as_bytes(), most, 0);
+        let result = shop(&[]).apply(ChangesetReader::new(&mut source)).max_bytes(70_000).run();
+        assert!(matches!(result, Err(ApplyError::Limit { limit: Limit::Bytes, .. })), "{result:?}");
+        assert_eq!(source.2, 70_001);
+    }
+}
+
+#[test]
+fn a_header_is_no_value_however_wide() {
+    let mut key = [0; 100];
+    key[0] = 1;
+    let changeset = Changeset::builder().insert_values(TableSchema::new("t", &key), &[Value::Integer(1); 100]);
+    let changeset = changeset.build().unwrap();
+    let mut reader = ChangesetReader::new(Counted(changeset.as_bytes(), 1, 0)).max_value_bytes(16);
+    assert!(reader.next_record().unwrap().is_some());
 }
 
 /// Gives so many bytes, then something else.

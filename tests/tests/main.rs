@@ -2,16 +2,19 @@
 
 mod applying;
 mod building;
+mod concatenation;
 mod conflicts;
 mod conformance;
 mod corpus;
 mod deriving;
 mod handle;
+mod hostile;
 mod json;
 mod properties;
 mod replication;
 mod schemas;
 mod sessions;
+mod shaping;
 mod typed;
 mod unborrowed;
 mod values;

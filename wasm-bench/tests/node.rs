@@ -223,7 +223,7 @@ fn a_conflict_of_foreign_keys() {
     );
     let mut replica = open();
     let (result, conflicts) = apply(&mut replica, &changeset, ConflictAction::Abort);
-    assert!(matches!(result, Err(ApplyError::ConflictAborted)), "{result:?}");
+    assert!(matches!(result, Err(ApplyError::ForeignKeyViolations(_))), "{result:?}");
     assert_eq!(conflicts, [ConflictType::ForeignKey]);
     assert_eq!(posts::table.count().get_result(&mut replica), Ok(0i64));
 }

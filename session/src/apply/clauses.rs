@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::format;
 use std::string::String;
+use std::vec::Vec;
 
 use crate::ffi::Failure;
 use crate::ffi::statement::Connection;
@@ -18,8 +19,18 @@ pub(super) struct Clauses {
     rollback_tables: BTreeSet<String>,
     /// Whether a trigger can, or can change a table whose constraints can.
     rollback_triggers: bool,
+    /// Whether a trigger can fail and leave what was done, or change a table whose constraints can.
+    fail_triggers: bool,
+    /// Whether a table's constraints can.
+    fail_tables: bool,
+    /// The tables whose constraints can delete another row, or leave a row out, in lower case.
+    replacing_tables: BTreeSet<String>,
+    /// The tables whose constraints or triggers can leave an INSERT out without an error, in lower case.
+    ignoring_tables: BTreeSet<String>,
     /// The tables that have triggers, in lower case.
     triggers: BTreeSet<String>,
+    /// The tables that name a collation, in lower case.
+    collated: BTreeSet<String>,
     /// Whether there are foreign keys.
     references: bool,
 }
@@ -33,22 +44,55 @@ impl Clauses {
         read("SELECT type, tbl_name, sql FROM main.sqlite_schema", false)?;
         if connection.has_temp() {
             read("SELECT type, tbl_name, sql FROM temp.sqlite_schema", true)?;
+            // a temporary trigger can write to the tables of any schema
+            let triggers = connection.rows("SELECT 1 FROM temp.sqlite_schema WHERE type = 'trigger'", |_| ())?;
+            let schemas = if triggers.is_empty() { Vec::new() } else { Self::schemas(connection)? };
+            for schema in schemas.iter().filter(|schema| !["main", "temp"].contains(&schema.as_str())) {
+                let query = format!("SELECT type, sql FROM \"{}\".sqlite_schema", schema.replace('"', "\"\""));
+                connection.rows(&query, |row| clauses.add_attached(&row.text(0), &row.text(1)))?;
+            }
         }
         clauses.rollback_triggers |= !clauses.triggers.is_empty() && !clauses.rollback_tables.is_empty();
+        clauses.fail_triggers |= !clauses.triggers.is_empty() && clauses.fail_tables;
         Ok(clauses)
+    }
+
+    fn schemas(connection: Connection<'_>) -> Result<Vec<String>, Failure> {
+        connection.rows("PRAGMA database_list", |row| row.text(1).into_owned())
+    }
+
+    /// Adds what another schema has, whose tables are not those that changes are of.
+    fn add_attached(&mut self, kind: &str, sql: &str) {
+        self.rollback_triggers |= has_rollback_clause(sql);
+        self.fail_triggers |=
+            has_clause(sql, &["fail"], if kind == "trigger" { &["raise", "or"] } else { &["conflict"] });
     }
 
     fn add(&mut self, kind: &str, table: &str, sql: &str, temporary: bool) {
         let table = table.to_ascii_lowercase();
         let rolls_back = has_rollback_clause(sql);
         if kind == "trigger" {
+            if has_clause(sql, &["ignore"], &["raise"]) {
+                self.ignoring_tables.insert(table.clone());
+            }
             self.triggers.insert(table);
             self.rollback_triggers |= rolls_back;
+            self.fail_triggers |= has_clause(sql, &["fail"], &["raise", "or"]);
             return;
         }
         self.references |= has(sql, b"references");
         if rolls_back {
             self.rollback_tables.insert(table.clone());
+        }
+        self.fail_tables |= has_clause(sql, &["fail"], &["conflict"]);
+        if has_clause(sql, &["replace", "ignore"], &["conflict"]) {
+            self.replacing_tables.insert(table.clone());
+        }
+        if has_clause(sql, &["ignore"], &["conflict"]) {
+            self.ignoring_tables.insert(table.clone());
+        }
+        if kind == "table" && !temporary && has(sql, b"collate") {
+            self.collated.insert(table.clone());
         }
         if let (Some(kind), false) = (Kind::of(kind, sql), temporary) {
             self.tables.insert(table, kind);
@@ -60,19 +104,57 @@ impl Clauses {
         self.tables.get(table).copied()
     }
 
+    /// Whether the table has a column or a key with a collation. The name is in lower case.
+    pub(super) fn has_collations(&self, table: &str) -> bool {
+        self.collated.contains(table)
+    }
+
     /// Whether a change of the table can roll the whole transaction back. The name is in lower case.
     pub(super) fn can_roll_back(&self, table: &str) -> bool {
         self.rollback_triggers || self.rollback_tables.contains(table)
     }
 
-    /// Whether the table may have an UPDATE made by way of a DELETE and an INSERT. SQLite does so where UPDATEs are in each
-    /// other's way; but the DELETE fires triggers and foreign key actions, and SQLite names the table without its schema. The
-    /// name is in lower case.
-    pub(super) fn allow_update_loop(&self, connection: Connection<'_>, table: &str) -> Result<bool, Failure> {
-        if self.triggers.contains(table) {
+    /// Whether a change of the table can fail and be made all the same: by RAISE(FAIL), OR FAIL or ON CONFLICT FAIL in what a
+    /// trigger does, also one of a table that foreign keys change, which leaves the row and what triggers did before. The name
+    /// is in lower case.
+    pub(super) fn can_fail_half_way(&self, table: &str) -> bool {
+        self.fail_triggers && (self.references || self.triggers.contains(table))
+    }
+
+    /// Whether an INSERT into the table can be left out without an error, by ON CONFLICT IGNORE or RAISE(IGNORE). The name is in
+    /// lower case.
+    pub(super) fn can_ignore(&self, table: &str) -> bool {
+        self.ignoring_tables.contains(table)
+    }
+
+    /// Whether the changes of a table can be made in another order and come to the same. The name is in lower case.
+    ///
+    /// That is not so with triggers, which may see the other rows; where a constraint deletes or keeps out another row; and where
+    /// a foreign key leads back to the table, so that a change acts on its other rows. UPDATEs of UNIQUE columns other than the
+    /// key come to the same, but in another order they can be in each other's way, row by row.
+    pub(super) fn may_sort(&self, connection: Connection<'_>, table: &str, updates: bool) -> Result<bool, Failure> {
+        if self.triggers.contains(table) || self.replacing_tables.contains(table) {
             return Ok(false);
         }
-        if self.references && connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1) {
+        if self.references
+            && enforces_foreign_keys(connection)?
+            && (!self.triggers.is_empty() || refers_to_itself(connection, table)?)
+        {
+            return Ok(false);
+        }
+        let list = format!("PRAGMA main.index_list('{}')", table.replace('\'', "''"));
+        Ok(!updates || !connection.rows(&list, |row| row.integer(2) == 1 && row.text(3) != "pk")?.contains(&true))
+    }
+
+    /// Whether the table may have an UPDATE made by way of a DELETE and an INSERT. SQLite does so where UPDATEs are in each
+    /// other's way; but the DELETE fires triggers and foreign key actions, SQLite names the table without its schema, and it
+    /// looks neither whether the INSERT was ignored nor whether the row is still there, where a constraint has replaced it: the
+    /// row would be lost, or another made of NULLs. The name is in lower case.
+    pub(super) fn allow_update_loop(&self, connection: Connection<'_>, table: &str) -> Result<bool, Failure> {
+        if self.triggers.contains(table) || self.replacing_tables.contains(table) {
+            return Ok(false);
+        }
+        if self.references && enforces_foreign_keys(connection)? {
             return Ok(false);
         }
         if !connection.has_other_schemas() {
@@ -83,16 +165,43 @@ impl Clauses {
     }
 }
 
+fn enforces_foreign_keys(connection: Connection<'_>) -> Result<bool, Failure> {
+    Ok(connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1))
+}
+
+/// Whether foreign keys lead from a table back to it. The name is in lower case.
+fn refers_to_itself(connection: Connection<'_>, table: &str) -> Result<bool, Failure> {
+    let mut known = BTreeSet::new();
+    let mut rest = Vec::from([String::from(table)]);
+    while let Some(child) = rest.pop() {
+        let list = format!("PRAGMA main.foreign_key_list('{}')", child.replace('\'', "''"));
+        for parent in connection.rows(&list, |row| row.text(2).to_ascii_lowercase())? {
+            if parent == table {
+                return Ok(true);
+            }
+            if known.insert(parent.clone()) {
+                rest.push(parent);
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// Whether SQL says ON CONFLICT ROLLBACK, RAISE(ROLLBACK) or OR ROLLBACK. A name with the word in it is none.
 fn has_rollback_clause(sql: &str) -> bool {
+    has_clause(sql, &["rollback"], &["conflict", "or", "raise"])
+}
+
+/// Whether SQL has one of the words behind one of the others.
+fn has_clause(sql: &str, words: &[&str], behind: &[&str]) -> bool {
     // most have not even the word
-    if !has(sql, b"rollback") {
+    if !words.iter().any(|word| has(sql, word.as_bytes())) {
         return false;
     }
     let (mut before, mut rest) = ("", sql);
     while let Some(word) = next_word(&mut rest) {
         let follows = |clause: &&str| before.eq_ignore_ascii_case(clause);
-        if word.eq_ignore_ascii_case("rollback") && ["conflict", "or", "raise"].iter().any(follows) {
+        if words.iter().any(|clause| word.eq_ignore_ascii_case(clause)) && behind.iter().any(follows) {
             return true;
         }
         before = word;

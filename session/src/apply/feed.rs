@@ -4,7 +4,7 @@ use std::boxed::Box;
 use std::ops::ControlFlow;
 use std::vec::Vec;
 
-use super::fit::{Fitting, sets_nothing};
+use super::fit::{Fitting, says_more_than_it_sets, sets_nothing};
 use super::input::Stream;
 use super::tally::Tally;
 use crate::error::ApplyError;
@@ -113,11 +113,16 @@ impl<'a> Feed<'a> {
             }
             tally.begin_section(record.table());
         }
+        let is_update = record.operation() == Operation::Update;
+        let is_left_out = self.is_left_out || (is_update && sets_nothing(&record, self.is_inverted));
         if self.fitting.is_some() {
-            tally.count(self.is_left_out);
+            tally.count(is_left_out);
         }
-        let is_nothing = record.operation() == Operation::Update && sets_nothing(&record, self.is_inverted);
-        if !self.is_left_out && !is_nothing {
+        if is_left_out {
+            // not for SQLite
+        } else if is_update && says_more_than_it_sets(&record, self.is_inverted) {
+            record.write_what_it_sets(&mut self.ready);
+        } else {
             record.write(&mut self.ready);
         }
         self.progress.changes = self.progress.changes.saturating_add(1);

@@ -90,7 +90,9 @@ pub(super) fn fit<'a>(
                 current.insert((record.section(), section))
             }
         };
-        tally.count(section.is_left_out);
+        let is_update = record.operation() == Operation::Update;
+        let is_left_out = section.is_left_out || (is_update && sets_nothing(&record, is_inverted));
+        tally.count(is_left_out);
         changes += 1;
         if changes > limits.changes {
             return Err(ApplyError::Limit { limit: Limit::Changes, max: limits.changes });
@@ -98,15 +100,17 @@ pub(super) fn fit<'a>(
         if limits.value_bytes != u64::MAX && record.longest_value() as u64 > limits.value_bytes {
             return Err(ApplyError::Limit { limit: Limit::ValueBytes, max: limits.value_bytes });
         }
-        if section.is_left_out {
+        if is_left_out {
             edits.push(record.offset(), record.byte_length(), Vec::new());
             continue;
         }
-        if record.operation() != Operation::Update {
+        if !is_update {
             continue;
         }
-        if sets_nothing(&record, is_inverted) {
-            edits.push(record.offset(), record.byte_length(), Vec::new());
+        if says_more_than_it_sets(&record, is_inverted) {
+            let mut without = Vec::new();
+            record.write_what_it_sets(&mut without);
+            edits.push(record.offset(), record.byte_length(), without);
         }
         if !updates {
             updates = true;
@@ -174,8 +178,16 @@ impl<'conn> Fitting<'conn> {
         if clauses.can_roll_back(&lower) {
             return Err(ApplyError::RollbackClause { table: name.to_string() });
         }
+        if clauses.can_fail_half_way(&lower) {
+            return Err(ApplyError::FailClause { table: name.to_string() });
+        }
+        let has_collations = clauses.has_collations(&lower);
         let live = clauses.kind(&lower).map(|kind| LiveTable::read_columns(connection, "main", name, kind));
         let live = live.transpose().map_err(reading_failed(name))?;
+        if live.is_none() && lower == "sqlite_stat1" {
+            // statistics are not data: a replica that never ran ANALYZE does without
+            return Ok(Section { is_left_out: true, ordinals: None, is_whole: true });
+        }
         match self.ordinals.get(&lower) {
             // SQLite takes two sections of one table for one, whatever the second says of itself
             Some(other) if other != ordinals => {
@@ -193,6 +205,18 @@ impl<'conn> Fitting<'conn> {
                 self.ordinals.insert(lower, ordinals.to_vec());
             }
         }
+        if has_collations {
+            let coarse = LiveTable::coarse_key_column(connection, name).map_err(reading_failed(name))?;
+            if let Some((column, of_column, of_key)) = coarse {
+                return Err(SchemaMismatch {
+                    table: name.to_string(),
+                    column: Some(column),
+                    expected: format!("the collation of its primary key, {of_key}"),
+                    found: format!("{of_column}, by which one change can hit several rows"),
+                }
+                .into());
+            }
+        }
         let is_whole = live.as_ref().is_none_or(|live| live.is_whole(ordinals.len()));
         let ordinals = match check_section(name, ordinals, live.as_ref())? {
             Fit::Exactly => None,
@@ -207,7 +231,8 @@ impl<'conn> Fitting<'conn> {
     #[cfg(feature = "derive")]
     fn check_typed(&self, first: &Record<'_>, live: Option<&LiveTable>) -> Result<(), ApplyError> {
         let is_it = |table: &&&TableInfo| table.name().eq_ignore_ascii_case(first.table());
-        if let Some(table) = self.scope.typed.iter().find(is_it) {
+        // a handler and a filter of one table can have rows of different types
+        for table in self.scope.typed.iter().filter(is_it) {
             check_declared(&Declared::from(*table), live, true)?;
             table
                 .check(first.key_ordinals())
@@ -231,9 +256,27 @@ pub(super) fn reading_failed(table: &str) -> impl FnOnce(Failure) -> ApplyError 
     }
 }
 
+/// Whether an UPDATE has values that it does not set: those of the key after it, where a key changed to an equal one, of which
+/// SQLite makes nothing, and whose memory it loses for good where it inverts; and columns that are the same before and after, as
+/// in an UPDATE that was rebased. Types call these unchanged, but SQLite would put them over what the row holds, where a
+/// conflict is answered with `Replace`.
+pub(super) fn says_more_than_it_sets(update: &Record<'_>, is_inverted: bool) -> bool {
+    let has_new_key = || update.key_columns().any(|column| update.new_value(column).is_some());
+    has_same(update) || (is_inverted && has_new_key())
+}
+
+/// Whether an UPDATE has a column outside the key that is the same before and after.
+fn has_same(update: &Record<'_>) -> bool {
+    let columns = update.old_values().zip(update.new_values()).zip(update.key_ordinals());
+    columns.into_iter().any(|((old, new), place)| *place == 0 && old.is_some() && old == new)
+}
+
 /// Whether an UPDATE sets no column outside the key. SQLite writes such where a key changed to an equal one, beside an INSERT
 /// of the row with its new key, and then fails to apply them.
 pub(super) fn sets_nothing(update: &Record<'_>, is_inverted: bool) -> bool {
-    let values = if is_inverted { update.old_values() } else { update.new_values() };
+    let values = update.old_values().zip(update.new_values()).map(|(old, new)| {
+        let (before, after) = if is_inverted { (new, old) } else { (old, new) };
+        after.filter(|_| before != after)
+    });
     values.zip(update.key_ordinals()).all(|(value, place)| value.is_none() || *place != 0)
 }

@@ -100,8 +100,9 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 ///
 /// The changes have been checked, or are checked as they are read. Before anything is written they are compared with the
 /// database: a table that is not there, has too few columns or another key is
-/// [`SchemaMismatch`](ApplyError::SchemaMismatch). If a handler or filter is given for a table, its `table!` must agree with it too. A
-/// stream is compared section by section, as it comes.
+/// [`SchemaMismatch`](ApplyError::SchemaMismatch). So is one whose key has another collation than its columns, as in
+/// `(k TEXT COLLATE NOCASE, PRIMARY KEY (k COLLATE BINARY))`: SQLite would make one change in several rows. If a handler or filter is
+/// given for a table, its `table!` must agree with it too. A stream is compared section by section, as it comes.
 ///
 /// Whatever goes wrong, nothing of the changes stays, unless [`without_savepoint`](Self::without_savepoint) is used. In a
 /// transaction, what was done in it before is kept.
@@ -120,10 +121,12 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 ///   [`without_foreign_key_actions`](Self::without_foreign_key_actions) keeps foreign keys from acting.
 /// - An UPDATE that does nothing but put an [equal key](crate::wire#changes) in the place of another, which SQLite cannot apply, is
 ///   left out; the INSERT that SQLite records beside it is a [`ConflictType::Conflict`].
+/// - A column that an UPDATE has with the same value before and after, as a rebased one does, is not compared and not set, as
+///   [`Field::Unchanged`](crate::Field::Unchanged) says.
 /// - UPDATEs that are in each other's way, as where two rows exchange unique values, are made by deleting a row and inserting
-///   it again (SQLite 3.53 and later), unless that could do more: where the table has triggers or more columns than the
-///   changes, the database has foreign keys and they are on, another schema has a table of the same name, or the changes are a
-///   stream. There they are [`ConflictType::Constraint`].
+///   it again (SQLite 3.53 and later), unless that could do more: where the table has triggers, `ON CONFLICT REPLACE` or
+///   `IGNORE`, or more columns than the changes, the database has foreign keys and they are on, another schema has a table of the
+///   same name, or the changes are a stream. There they are [`ConflictType::Constraint`].
 /// - Text is applied as it is, also where it is not UTF-8. A collation that was registered through Diesel ends the process when
 ///   it is given such text: for bytes from strangers, look at [`Value::as_str`](crate::Value::as_str) of what goes into columns
 ///   with one.
@@ -168,7 +171,7 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
         self
     }
 
-    /// Leaves out the changes of tables that [`only`](Apply::only) does not name. The report counts them as
+    /// Leaves out the changes of tables that [`only`](Apply::only) does not name, and does nothing without it. The report counts them as
     /// [left out](ApplyReport::left_out).
     pub fn skip_other_tables(mut self) -> Self {
         self.scope.skips_others = true;
@@ -456,6 +459,8 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
         return Err(ApplyError::NoTransaction);
     }
     let connection = Connection::from(handle);
+    // inside a transaction nobody else can change it; outside, it is looked at again before the commit
+    let schema_version = if handle.is_in_transaction() { None } else { Some(run::schema_version(connection)?) };
     let mut tally = Tally::default();
     let mut fitting = Fitting::new(connection, scope);
     let fitted;
@@ -484,7 +489,8 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
     };
     let rows = CurrentRows::new(connection);
     let (change, row) = (Vec::new(), Vec::new());
-    let mut run = Run { connection, rules, format, counts, tally, rows, feed, change, row };
+    let mut run =
+        Run { clauses: None, schema_version, connection, rules, format, counts, tally, rows, feed, change, row };
     let rebase_data = apply(handle, input, options, &mut run).map_err(|ended| match ended {
         Ended::Stopped(error) => error,
         Ended::Panicked => ApplyError::ConflictHandlerPanicked,

@@ -9,7 +9,8 @@ use crate::typed::Tracked;
 
 /// What became of the changes that were applied, from [`Apply::run`](super::Apply::run).
 ///
-/// Each change counts once, by the last answer about it. `Display` says it in a line for each table.
+/// Each change counts once, by the last answer about it; changes of one table with the very same bytes, which sessions do not
+/// make, can count as one. What the database ignores without an error (`ON CONFLICT IGNORE`, `RAISE(IGNORE)`) counts as applied. `Display` says it in a line for each table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApplyReport {
     tables: Vec<TableReport>,
@@ -71,7 +72,8 @@ impl ApplyReport {
         self.tables.iter().map(TableReport::omitted).sum()
     }
 
-    /// How many changes were left out by a filter, or as their table was not to be changed.
+    /// How many changes were left out: by a filter, as their table was not to be changed, as they set nothing, or as the database
+    /// has no statistics that they would change.
     pub fn left_out(&self) -> u64 {
         self.tables.iter().map(TableReport::left_out).sum()
     }

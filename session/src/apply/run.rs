@@ -5,9 +5,11 @@ use std::boxed::Box;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use super::clauses::Clauses;
 use super::conflict::{ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, Ruling};
 use super::current::CurrentRows;
 use super::feed::{Feed, OnProgress};
+use super::fit::reading_failed;
 use super::tally::Tally;
 #[cfg(feature = "derive")]
 use super::typed::{Question, TableRules};
@@ -50,6 +52,10 @@ pub(super) struct Run<'r, 'a> {
     pub(super) tally: Tally,
     pub(super) rows: CurrentRows<'r>,
     pub(super) feed: Option<Feed<'r>>,
+    /// What the database's SQL says, once that matters.
+    pub(super) clauses: Option<Clauses>,
+    /// The version of the schema that the changes were compared with, where another connection could change it.
+    pub(super) schema_version: Option<i64>,
     /// A change, and a row, as SQLite shows them.
     pub(super) change: Vec<u8>,
     pub(super) row: Vec<u8>,
@@ -71,11 +77,9 @@ impl Run<'_, '_> {
         if wants_row && !self.rows.read(change, &mut self.row)? {
             return Err(row_gone(&change.table()));
         }
-        let current = if wants_row { records(&self.row, Format::Changeset).next_source() } else { None };
-        match records(&self.change, self.format).next_source() {
-            Some(change) => handler(Question { conflict, change, current, after_replace }).map(Some),
-            None => Err(row_gone(&change.table())),
-        }
+        let current = wants_row.then(|| records(&self.row, Format::Changeset));
+        let change = records(&self.change, self.format);
+        handler(Question { conflict, change, current, after_replace }).map(Some)
     }
 
     #[cfg(not(feature = "derive"))]
@@ -97,6 +101,17 @@ impl Run<'_, '_> {
         }
         let action = self.rules.otherwise.as_mut().map_or(ConflictAction::Abort, |otherwise| otherwise(conflict));
         Ok(Ruling { action, may_lose_row: false })
+    }
+}
+
+impl Run<'_, '_> {
+    /// Whether an INSERT into the table can be left out without an error: a row that is deleted for it would be lost.
+    fn can_ignore(&mut self, table: &str) -> Result<bool, ApplyError> {
+        let clauses = match &mut self.clauses {
+            Some(clauses) => clauses,
+            none => none.insert(Clauses::read(self.connection).map_err(reading_failed(table))?),
+        };
+        Ok(clauses.can_ignore(&table.to_ascii_lowercase()))
     }
 }
 
@@ -146,6 +161,9 @@ impl Judge for Run<'_, '_> {
             ConflictAction::Replace if !conflict.takes_replace() => {
                 return Err(ApplyError::IllegalReplace { conflict, table: Some(change.table().into()) });
             }
+            ConflictAction::Replace if conflict == ConflictType::Conflict && self.can_ignore(&change.table())? => {
+                return Err(ApplyError::ReplacedRowLost { table: change.table().into() });
+            }
             ConflictAction::Omit if after_replace && !may_lose_row => {
                 return Err(ApplyError::ReplacedRowLost { table: change.table().into() });
             }
@@ -190,11 +208,8 @@ impl Judge for Run<'_, '_> {
         if let Some(filter) = self.rules.of_table(&change.table()).and_then(|rules| rules.filter.as_mut()) {
             read_change(change, self.format, &mut self.change)?;
             let has_row = self.rows.read(change, &mut self.row)?;
-            let current = if has_row { records(&self.row, Format::Changeset).next_source() } else { None };
-            let takes = match records(&self.change, self.format).next_source() {
-                Some(source) => filter(source, current)?,
-                None => return Err(row_gone(&change.table())),
-            };
+            let current = has_row.then(|| records(&self.row, Format::Changeset));
+            let takes = filter(records(&self.change, self.format), current)?;
             if !takes {
                 self.tally.leave_out();
             }
@@ -204,10 +219,29 @@ impl Judge for Run<'_, '_> {
         Ok(true)
     }
 
+    fn finish(&mut self) -> Result<(), ApplyError> {
+        if let Some(before) = self.schema_version {
+            if schema_version(self.connection)? != before {
+                return Err(ApplyError::SchemaChanged);
+            }
+        }
+        Ok(())
+    }
+
     fn read(&mut self, most: usize) -> Result<&[u8], ApplyError> {
         match &mut self.feed {
             Some(feed) => feed.read(most, &mut self.tally, self.rules.on_progress.as_mut()),
             None => Ok(&[]),
         }
     }
+}
+
+/// The version of the schema of `main`, as this transaction sees it.
+pub(super) fn schema_version(connection: Connection<'_>) -> Result<i64, ApplyError> {
+    let version = connection.rows("PRAGMA main.schema_version", |row| row.integer(0));
+    version.map(|rows| rows.first().copied().unwrap_or(0)).map_err(|failure| ApplyError::Sqlite {
+        operation: "reading the schema",
+        table: None,
+        error: failure.into(),
+    })
 }

@@ -10,7 +10,7 @@ use crate::error::ApplyError;
 use crate::typed::private::{DecodeRow, Reader};
 use crate::typed::{Change, DecodeError, FromChanges, FromPatches, Patch, TableInfo, Tracked};
 use crate::wire::source::Source;
-use crate::wire::{Changeset, Patchset};
+use crate::wire::{Changeset, Patchset, Records};
 
 /// A conflict, with the change as a typed value: what a handler of
 /// [`Apply::on_conflict`](super::Apply::on_conflict) is given.
@@ -27,7 +27,8 @@ use crate::wire::{Changeset, Patchset};
 /// Broken foreign keys are no conflict of one change: they are looked at when everything has been applied, those with
 /// `RESTRICT` too, and have [a handler of their own](super::Apply::on_foreign_keys).
 ///
-/// As a patchset has no old values, `Data` happens with one only where a trigger of the replica ignores the change (`RAISE(IGNORE)`).
+/// As a patchset has no old values, `Data` happens with one only where the database ignores the change (`RAISE(IGNORE)` in a trigger,
+/// `ON CONFLICT IGNORE`). There, a change that was answered with `replace` can be `NotFound`, though its row is there.
 ///
 /// # What a handler may rely on
 ///
@@ -39,6 +40,7 @@ use crate::wire::{Changeset, Patchset};
 /// - **Rows come in any order.** A session writes them in the order of a hash table. Tables come in the order of the changeset, and
 ///   one table's changes are done before the next one's begin.
 /// - **The row in the way is read when the handler is called**: it has what was applied before, and what triggers did.
+/// - **A change of a key is two changes**, a DELETE and an INSERT: to omit the one and not the other loses a row or makes a second.
 /// - **`replace` of a `Conflict`** deletes the row and inserts the new one: triggers fire, and foreign key actions act, as on a
 ///   DELETE.
 pub enum Conflict<'a, C: TypedChange> {
@@ -128,13 +130,13 @@ pub trait TypedFormat: ApplyFormat {
     type Change<T: Tracked>: TypedChange<Row = T::Row>;
 
     #[doc(hidden)]
-    fn read<T: AppliedTable>(source: &Source<'_>) -> Result<Self::Change<T>, DecodeError>;
+    fn read<T: AppliedTable>(source: &Source<'_, '_>) -> Result<Self::Change<T>, DecodeError>;
 }
 
 impl TypedFormat for Changeset {
     type Change<T: Tracked> = Change<T>;
 
-    fn read<T: AppliedTable>(source: &Source<'_>) -> Result<Change<T>, DecodeError> {
+    fn read<T: AppliedTable>(source: &Source<'_, '_>) -> Result<Change<T>, DecodeError> {
         T::read_change(source)
     }
 }
@@ -142,7 +144,7 @@ impl TypedFormat for Changeset {
 impl TypedFormat for Patchset {
     type Change<T: Tracked> = Patch<T>;
 
-    fn read<T: AppliedTable>(source: &Source<'_>) -> Result<Patch<T>, DecodeError> {
+    fn read<T: AppliedTable>(source: &Source<'_, '_>) -> Result<Patch<T>, DecodeError> {
         T::read_patch(source)
     }
 }
@@ -155,30 +157,30 @@ impl TypedFormat for Patchset {
 )]
 pub trait AppliedTable: Tracked {
     #[doc(hidden)]
-    fn read_change(source: &Source<'_>) -> Result<Change<Self>, DecodeError>
+    fn read_change(source: &Source<'_, '_>) -> Result<Change<Self>, DecodeError>
     where
         Self: Sized;
     #[doc(hidden)]
-    fn read_patch(source: &Source<'_>) -> Result<Patch<Self>, DecodeError>
+    fn read_patch(source: &Source<'_, '_>) -> Result<Patch<Self>, DecodeError>
     where
         Self: Sized;
     #[doc(hidden)]
-    fn read_row(source: &Source<'_>) -> Result<Self::Row, DecodeError>;
+    fn read_row(source: &Source<'_, '_>) -> Result<Self::Row, DecodeError>;
 }
 
 impl<T: Tracked> AppliedTable for T
 where
     T::Row: for<'de> DecodeRow<'de, Update = T::Update, Patch = T::Patch, Key = T::Key>,
 {
-    fn read_change(source: &Source<'_>) -> Result<Change<T>, DecodeError> {
-        <Change<T> as FromChanges<'_>>::read(0, source)
+    fn read_change(source: &Source<'_, '_>) -> Result<Change<T>, DecodeError> {
+        <Change<T> as FromChanges<'_>>::read(0, source, |change| change)
     }
 
-    fn read_patch(source: &Source<'_>) -> Result<Patch<T>, DecodeError> {
-        <Patch<T> as FromPatches<'_>>::read(0, source)
+    fn read_patch(source: &Source<'_, '_>) -> Result<Patch<T>, DecodeError> {
+        <Patch<T> as FromPatches<'_>>::read(0, source, |patch| patch)
     }
 
-    fn read_row(source: &Source<'_>) -> Result<T::Row, DecodeError> {
+    fn read_row(source: &Source<'_, '_>) -> Result<T::Row, DecodeError> {
         T::Row::inserted(&Reader::new(source, &T::TABLE))
     }
 }
@@ -323,21 +325,21 @@ pub(super) struct TableRules<'a> {
 /// A conflict that is yet to be read.
 pub(super) struct Question<'q> {
     pub(super) conflict: ConflictType,
-    pub(super) change: Source<'q>,
-    pub(super) current: Option<Source<'q>>,
+    pub(super) change: Records<'q>,
+    pub(super) current: Option<Records<'q>>,
     pub(super) after_replace: bool,
 }
 
 type OnConflict<'a> = Box<dyn FnMut(Question<'_>) -> Result<Ruling, ApplyError> + 'a>;
-type Filter<'a> = Box<dyn FnMut(Source<'_>, Option<Source<'_>>) -> Result<bool, ApplyError> + 'a>;
+type Filter<'a> = Box<dyn FnMut(Records<'_>, Option<Records<'_>>) -> Result<bool, ApplyError> + 'a>;
 
 /// A handler that reads what it is asked.
 pub(super) fn on_conflict<'a, F: TypedFormat, T: AppliedTable>(
     mut handler: impl for<'c> FnMut(Conflict<'c, F::Change<T>>) -> Result<Decision<'c>, ApplyError> + 'a,
 ) -> OnConflict<'a> {
     Box::new(move |question| {
-        let change = F::read::<T>(&question.change).map_err(|error| ApplyError::Decode(error.in_applied()))?;
-        let current = question.current.as_ref().map(read_row::<T>).transpose()?;
+        let change = read_change::<F, T>(question.change)?;
+        let current = question.current.map(read_row::<T>).transpose()?;
         let conflict = match (question.conflict, current) {
             (ConflictType::Data, Some(current)) => {
                 Conflict::Data(RowConflict { change, current, _conflict: PhantomData })
@@ -360,12 +362,27 @@ pub(super) fn filter<'a, F: TypedFormat, T: AppliedTable>(
     mut filter: impl FnMut(&F::Change<T>, Option<&T::Row>) -> bool + 'a,
 ) -> Filter<'a> {
     Box::new(move |change, current| {
-        let change = F::read::<T>(&change).map_err(|error| ApplyError::Decode(error.in_applied()))?;
-        let current = current.as_ref().map(read_row::<T>).transpose()?;
+        let change = read_change::<F, T>(change)?;
+        let current = current.map(read_row::<T>).transpose()?;
         Ok(filter(&change, current.as_ref()))
     })
 }
 
-fn read_row<T: AppliedTable>(source: &Source<'_>) -> Result<T::Row, ApplyError> {
-    T::read_row(source).map_err(|error| ApplyError::Decode(error.in_row()))
+fn read_change<F: TypedFormat, T: AppliedTable>(change: Records<'_>) -> Result<F::Change<T>, ApplyError> {
+    read_first(change, F::read::<T>).map_err(|error| ApplyError::Decode(error.in_applied()))
+}
+
+fn read_row<T: AppliedTable>(row: Records<'_>) -> Result<T::Row, ApplyError> {
+    read_first(row, T::read_row).map_err(|error| ApplyError::Decode(error.in_row()))
+}
+
+/// Reads the first change, which is all that there is.
+fn read_first<R>(
+    mut records: Records<'_>,
+    read: impl FnOnce(&Source<'_, '_>) -> Result<R, DecodeError>,
+) -> Result<R, DecodeError> {
+    match records.next_source(|| {}) {
+        Some(source) => read(&source),
+        None => Err(DecodeError::of_nothing("")),
+    }
 }

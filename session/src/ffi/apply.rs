@@ -34,6 +34,9 @@ pub(crate) trait Judge {
     /// Whether a change is to be made at all. Asked only if [`Options::filter`] is set.
     fn takes(&mut self, change: &Applied<'_>) -> Result<bool, Self::Stop>;
 
+    /// Everything has been applied, and is about to be released.
+    fn finish(&mut self) -> Result<(), Self::Stop>;
+
     /// The next bytes of a streamed input, at most so many; none at its end.
     fn read(&mut self, most: usize) -> Result<&[u8], Self::Stop>;
 }
@@ -210,7 +213,7 @@ fn apply_here<J: Judge>(
     let (mut rebase, mut rebase_size) = (ptr::null_mut(), 0);
     // SAFETY: `apply`, which alone calls this, has the connection. Nothing else refers to `context` until the call is over.
     let code = unsafe { call(db, input, options, &raw mut context, &raw mut rebase, &raw mut rebase_size) };
-    let Context { table, end, .. } = context;
+    let Context { table, end, judge, .. } = context;
     // SAFETY: the connection is open.
     let failure = (code != sys::SQLITE_OK).then(|| unsafe { Failure::of(db, code) });
     let mut rebase_data = Vec::new();
@@ -221,6 +224,17 @@ fn apply_here<J: Judge>(
         // SAFETY: SQLite allocated it and leaves it to the caller.
         unsafe { sys::sqlite3_free(rebase) };
     }
+    let end = match (end, &failure) {
+        (None, None) => match callback::run(db, || judge.finish()) {
+            Ok(Ok(())) => None,
+            Ok(Err(stop)) => Some(End::Stopped(stop)),
+            Err(payload) => {
+                callback::discard(payload);
+                Some(End::Panicked)
+            }
+        },
+        (end, _) => end,
+    };
     match (end, failure) {
         (Some(End::Stopped(stop)), _) => Err(Ended::Stopped(stop)),
         (Some(End::Panicked), _) => Err(Ended::Panicked),

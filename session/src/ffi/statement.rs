@@ -4,7 +4,9 @@
 use core::ffi::{CStr, c_int};
 use core::marker::PhantomData;
 use std::borrow::Cow;
+use std::ffi::CString;
 use std::ptr::{self, NonNull};
+use std::string::String;
 use std::vec::Vec;
 
 use super::Failure;
@@ -78,6 +80,37 @@ impl<'conn> Connection<'conn> {
     pub(crate) fn has_other_schemas(self) -> bool {
         // SAFETY: the connection is open; any number may be asked for. 0 is `main`, 1 `temp`, and others are attached.
         self.has_temp() || !unsafe { sys::sqlite3_db_name(self.db.as_ptr(), 2) }.is_null()
+    }
+
+    /// The collation of a column of a table in `main`.
+    pub(crate) fn collation(self, table: &str, column: &str) -> Result<String, Failure> {
+        let db = self.db.as_ptr();
+        let (Ok(table), Ok(column)) = (CString::new(table), CString::new(column)) else {
+            // SAFETY: the connection is open.
+            return Err(unsafe { Failure::of(db, sys::SQLITE_MISUSE) });
+        };
+        let mut collation = ptr::null();
+        // SAFETY: the connection is open, the names are C strings, `collation` may be written to, and what is not asked for is
+        // null, as <https://www.sqlite.org/c3ref/table_column_metadata.html> allows.
+        let code = unsafe {
+            sys::sqlite3_table_column_metadata(
+                db,
+                c"main".as_ptr(),
+                table.as_ptr(),
+                column.as_ptr(),
+                ptr::null_mut(),
+                &raw mut collation,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        if code != sys::SQLITE_OK || collation.is_null() {
+            // SAFETY: as above.
+            return Err(unsafe { Failure::of(db, code) });
+        }
+        // SAFETY: SQLite has just given a C string, which stays until the next call; it is copied before.
+        Ok(unsafe { CStr::from_ptr(collation) }.to_string_lossy().into_owned())
     }
 
     /// Whether a statement has been stepped and is not yet at its end.
@@ -195,8 +228,12 @@ impl RowValues<'_> {
             sys::SQLITE_INTEGER => Value::Integer(unsafe { sys::sqlite3_column_int64(raw, column) }),
             // SAFETY: as above.
             sys::SQLITE_FLOAT => Value::Real(unsafe { sys::sqlite3_column_double(raw, column) }),
-            // SAFETY: as above.
-            sys::SQLITE_TEXT => Value::Text(bytes(unsafe { sys::sqlite3_column_text(raw, column) })?),
+            sys::SQLITE_TEXT => {
+                // SAFETY: as above.
+                let start = unsafe { sys::sqlite3_column_text(raw, column) };
+                // even an empty text has an address
+                if start.is_null() { Err(NoMemory) } else { bytes(start).map(Value::Text) }?
+            }
             // SAFETY: as above.
             sys::SQLITE_BLOB => Value::Blob(bytes(unsafe { sys::sqlite3_column_blob(raw, column) }.cast())?),
             _ => Value::Null,

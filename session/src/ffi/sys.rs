@@ -18,9 +18,9 @@ mod native {
         sqlite3_file, sqlite3_finalize, sqlite3_free, sqlite3_get_autocommit, sqlite3_int64, sqlite3_io_methods,
         sqlite3_libversion_number, sqlite3_mutex, sqlite3_mutex_enter, sqlite3_mutex_leave, sqlite3_mutex_try,
         sqlite3_next_stmt, sqlite3_prepare_v2, sqlite3_reset, sqlite3_step, sqlite3_stmt, sqlite3_stmt_busy,
-        sqlite3_stmt_status, sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value, sqlite3_value_blob,
-        sqlite3_value_bytes, sqlite3_value_double, sqlite3_value_int64, sqlite3_value_text, sqlite3_value_type,
-        sqlite3_vfs, sqlite3_vfs_register,
+        sqlite3_stmt_status, sqlite3_table_column_metadata, sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value,
+        sqlite3_value_blob, sqlite3_value_bytes, sqlite3_value_double, sqlite3_value_int64, sqlite3_value_text,
+        sqlite3_value_type, sqlite3_vfs, sqlite3_vfs_register,
     };
 
     /// A session.
@@ -189,14 +189,14 @@ mod wasm {
         sqlite3_finalize, sqlite3_free, sqlite3_get_autocommit, sqlite3_get_clientdata, sqlite3_int64,
         sqlite3_io_methods, sqlite3_libversion_number, sqlite3_mutex, sqlite3_next_stmt, sqlite3_prepare_v2,
         sqlite3_reset, sqlite3_session, sqlite3_set_clientdata, sqlite3_step, sqlite3_stmt, sqlite3_stmt_busy,
-        sqlite3_stmt_status, sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value, sqlite3_value_blob,
-        sqlite3_value_bytes, sqlite3_value_double, sqlite3_value_int64, sqlite3_value_text, sqlite3_value_type,
-        sqlite3_vfs, sqlite3_vfs_register, sqlite3changeset_apply_v2, sqlite3changeset_apply_v2_strm,
-        sqlite3changeset_apply_v3, sqlite3changeset_apply_v3_strm, sqlite3changeset_new, sqlite3changeset_old,
-        sqlite3changeset_op, sqlite3changeset_pk, sqlite3session_attach, sqlite3session_changeset,
-        sqlite3session_changeset_size, sqlite3session_changeset_strm, sqlite3session_create, sqlite3session_delete,
-        sqlite3session_diff, sqlite3session_enable, sqlite3session_indirect, sqlite3session_isempty,
-        sqlite3session_memory_used, sqlite3session_object_config, sqlite3session_patchset,
+        sqlite3_stmt_status, sqlite3_table_column_metadata, sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value,
+        sqlite3_value_blob, sqlite3_value_bytes, sqlite3_value_double, sqlite3_value_int64, sqlite3_value_text,
+        sqlite3_value_type, sqlite3_vfs, sqlite3_vfs_register, sqlite3changeset_apply_v2,
+        sqlite3changeset_apply_v2_strm, sqlite3changeset_apply_v3, sqlite3changeset_apply_v3_strm,
+        sqlite3changeset_new, sqlite3changeset_old, sqlite3changeset_op, sqlite3changeset_pk, sqlite3session_attach,
+        sqlite3session_changeset, sqlite3session_changeset_size, sqlite3session_changeset_strm, sqlite3session_create,
+        sqlite3session_delete, sqlite3session_diff, sqlite3session_enable, sqlite3session_indirect,
+        sqlite3session_isempty, sqlite3session_memory_used, sqlite3session_object_config, sqlite3session_patchset,
         sqlite3session_patchset_strm, sqlite3session_table_filter,
     };
 

@@ -47,8 +47,12 @@ impl<'a> Held<'a> {
             sys::SQLITE_INTEGER => Value::Integer(unsafe { sys::sqlite3_value_int64(value) }),
             // SAFETY: as above.
             sys::SQLITE_FLOAT => Value::Real(unsafe { sys::sqlite3_value_double(value) }),
-            // SAFETY: as above.
-            sys::SQLITE_TEXT => Value::Text(bytes(unsafe { sys::sqlite3_value_text(value) })?),
+            sys::SQLITE_TEXT => {
+                // SAFETY: as above.
+                let start = unsafe { sys::sqlite3_value_text(value) };
+                // even an empty text has an address
+                if start.is_null() { Err(NoMemory) } else { bytes(start).map(Value::Text) }?
+            }
             // SAFETY: as above.
             sys::SQLITE_BLOB => Value::Blob(bytes(unsafe { sys::sqlite3_value_blob(value) }.cast())?),
             _ => Value::Null,

@@ -10,13 +10,13 @@ pub use crate::wire::source::{Side, Source};
 /// One change, and the table that it is read as.
 #[doc(hidden)]
 pub struct Reader<'r, 'de> {
-    source: &'r Source<'de>,
+    source: &'r Source<'r, 'de>,
     table: &'static TableInfo,
 }
 
 impl<'r, 'de> Reader<'r, 'de> {
     #[inline]
-    pub(crate) fn new(source: &'r Source<'de>, table: &'static TableInfo) -> Self {
+    pub(crate) fn new(source: &'r Source<'r, 'de>, table: &'static TableInfo) -> Self {
         Self { source, table }
     }
 
@@ -31,7 +31,7 @@ impl<'r, 'de> Reader<'r, 'de> {
     }
 
     /// A column of a whole row, or of a key.
-    #[inline]
+    #[inline(always)]
     pub fn value<T, const N: usize>(
         &self,
         side: &Side<'de, N>,
@@ -46,7 +46,7 @@ impl<'r, 'de> Reader<'r, 'de> {
     }
 
     /// A column of a whole row that older changes lack.
-    #[inline]
+    #[inline(always)]
     pub fn value_or_default<T: Default, const N: usize>(
         &self,
         side: &Side<'de, N>,
@@ -62,7 +62,7 @@ impl<'r, 'de> Reader<'r, 'de> {
     }
 
     /// A column of an UPDATE of a changeset.
-    #[inline]
+    #[inline(always)]
     pub fn field<T, const N: usize>(
         &self,
         (old, new): (&Side<'de, N>, &Side<'de, N>),
@@ -85,7 +85,7 @@ impl<'r, 'de> Reader<'r, 'de> {
     }
 
     /// A column of an UPDATE of a patchset.
-    #[inline]
+    #[inline(always)]
     pub fn patch<T, const N: usize>(
         &self,
         new: &Side<'de, N>,
@@ -107,6 +107,7 @@ impl<'r, 'de> Reader<'r, 'de> {
         value: Option<Value<'de>>,
         error: ValueError,
     ) -> DecodeError {
+        self.source.pass();
         let name = self.table.columns().get(column).copied().unwrap_or_default();
         match self.source.record() {
             Some(record) => {

@@ -8,7 +8,7 @@ use super::change::{Change, DecodeRow, Patch, Tracked};
 use super::error::DecodeErrorKind;
 use super::reader::{Reader, Source};
 use super::{DecodeError, TableInfo};
-use crate::wire::{Changeset, ChangesetRef, Operation, Patchset, PatchsetRef, Record, Records, Section};
+use crate::wire::{Changeset, ChangesetRef, Operation, Patchset, PatchsetRef, Record, Records};
 
 /// A set of tables: an enum of [`Change`]s or of [`Patch`]es with `#[derive(Tracked)]`, or one of them alone.
 #[diagnostic::on_unimplemented(
@@ -67,9 +67,10 @@ impl<T: Tracked> TrackedSet for Patch<T> {
     note = "`Patch`es are read from a patchset, with `patches`"
 )]
 pub trait FromChanges<'a>: TrackedSet + Sized {
-    /// Reads a change of the table at this place in [`TABLES`](TrackedSet::TABLES).
+    /// Reads a change of the table at this place in [`TABLES`](TrackedSet::TABLES), and gives what `into` makes of it: so it is
+    /// written once, to where it is wanted.
     #[doc(hidden)]
-    fn read(table: usize, source: &Source<'a>) -> Result<Self, DecodeError>;
+    fn read<R>(table: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError>;
 }
 
 /// A set that the changes of a patchset can be read as.
@@ -80,9 +81,10 @@ pub trait FromChanges<'a>: TrackedSet + Sized {
     note = "`Change`s are read from a changeset, with `changes`"
 )]
 pub trait FromPatches<'a>: TrackedSet + Sized {
-    /// Reads a change of the table at this place in [`TABLES`](TrackedSet::TABLES).
+    /// Reads a change of the table at this place in [`TABLES`](TrackedSet::TABLES), and gives what `into` makes of it: so it is
+    /// written once, to where it is wanted.
     #[doc(hidden)]
-    fn read(table: usize, source: &Source<'a>) -> Result<Self, DecodeError>;
+    fn read<R>(table: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError>;
 }
 
 impl<'a, T: Tracked> FromChanges<'a> for Change<T>
@@ -90,12 +92,12 @@ where
     T::Row: DecodeRow<'a, Update = T::Update, Patch = T::Patch, Key = T::Key>,
 {
     #[inline]
-    fn read(_: usize, source: &Source<'a>) -> Result<Self, DecodeError> {
+    fn read<R>(_: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
         let reader = Reader::new(source, &T::TABLE);
         match source.operation() {
-            Operation::Insert => T::Row::inserted(&reader).map(Self::Insert),
-            Operation::Update => T::Row::updated(&reader).map(Self::Update),
-            Operation::Delete => T::Row::deleted(&reader).map(Self::Delete),
+            Operation::Insert => T::Row::inserted(&reader).map(|row| into(Self::Insert(row))),
+            Operation::Update => T::Row::updated(&reader).map(|row| into(Self::Update(row))),
+            Operation::Delete => T::Row::deleted(&reader).map(|row| into(Self::Delete(row))),
         }
     }
 }
@@ -105,12 +107,46 @@ where
     T::Row: DecodeRow<'a, Update = T::Update, Patch = T::Patch, Key = T::Key>,
 {
     #[inline]
-    fn read(_: usize, source: &Source<'a>) -> Result<Self, DecodeError> {
+    fn read<R>(_: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
         let reader = Reader::new(source, &T::TABLE);
         match source.operation() {
-            Operation::Insert => T::Row::inserted(&reader).map(Self::Insert),
-            Operation::Update => T::Row::patched(&reader).map(Self::Update),
-            Operation::Delete => T::Row::key(&reader).map(Self::Delete),
+            Operation::Insert => T::Row::inserted(&reader).map(|row| into(Self::Insert(row))),
+            Operation::Update => T::Row::patched(&reader).map(|row| into(Self::Update(row))),
+            Operation::Delete => T::Row::key(&reader).map(|row| into(Self::Delete(row))),
+        }
+    }
+}
+
+/// Which of the tables a section is.
+#[derive(Clone, Copy)]
+enum Section {
+    /// It has not been looked at, or does not fit.
+    New,
+    /// The one at this place.
+    Of(usize),
+    /// None of them.
+    Unknown,
+}
+
+impl Section {
+    /// The place of the table; `None` for an unknown one that is to be skipped.
+    #[cold]
+    fn find(
+        &mut self,
+        tables: &'static [&'static TableInfo],
+        source: &Source<'_, '_>,
+        skip_unknown: bool,
+    ) -> Result<Option<usize>, DecodeError> {
+        if let Self::New = self {
+            *self = find(tables, source)?.map_or(Self::Unknown, Self::Of);
+        }
+        match *self {
+            Self::Of(table) => Ok(Some(table)),
+            _ if skip_unknown => {
+                source.pass();
+                Ok(None)
+            }
+            _ => Err(failed(source, None, DecodeErrorKind::UnknownTable)),
         }
     }
 }
@@ -119,14 +155,13 @@ where
 #[derive(Clone)]
 struct Tagged<'a> {
     records: Records<'a>,
-    /// The section that is being read, and which of the tables it is.
-    section: Option<(Section<'a>, Option<usize>)>,
+    section: Section,
     skip_unknown: bool,
 }
 
 impl<'a> Tagged<'a> {
     fn new(records: Records<'a>) -> Self {
-        Self { records, section: None, skip_unknown: false }
+        Self { records, section: Section::New, skip_unknown: false }
     }
 
     /// Reads the next change with `read`, which is given its table's place among `tables`.
@@ -134,45 +169,39 @@ impl<'a> Tagged<'a> {
     fn next<S>(
         &mut self,
         tables: &'static [&'static TableInfo],
-        read: impl FnOnce(usize, &Source<'a>) -> Result<S, DecodeError>,
+        read: impl FnOnce(usize, &Source<'_, 'a>) -> Result<S, DecodeError>,
     ) -> Option<Result<S, DecodeError>> {
         loop {
-            let source = self.records.next_source()?;
-            let table = match self.section {
-                Some((section, table)) if section == source.section() => Ok(table),
-                _ => self.begin_section(tables, &source),
+            let section = &mut self.section;
+            let source = self.records.next_source(|| *section = Section::New)?;
+            let found = match self.section {
+                Section::Of(table) => Ok(Some(table)),
+                _ => self.section.find(tables, &source, self.skip_unknown),
             };
-            let result = match table {
-                Ok(Some(table)) => read(table, &source),
-                Ok(None) if self.skip_unknown => {
-                    self.records.pass(&source);
-                    continue;
+            match found {
+                Ok(Some(table)) => {
+                    // not looked at, and in one place alone: else it would be moved
+                    let result = read(table, &source);
+                    let length = source.length_read();
+                    self.records.leave(length);
+                    return Some(result);
                 }
-                Ok(None) => Err(failed(&source, None, DecodeErrorKind::UnknownTable)),
-                Err(error) => Err(error),
-            };
-            match &result {
-                Ok(_) => self.records.pass_read(&source),
-                Err(_) => self.records.pass(&source),
+                skipped => {
+                    let length = source.length_read();
+                    self.records.leave(length);
+                    if let Err(error) = skipped {
+                        return Some(Err(error));
+                    }
+                }
             }
-            return Some(result);
         }
-    }
-
-    #[cold]
-    fn begin_section(
-        &mut self,
-        tables: &'static [&'static TableInfo],
-        first: &Source<'a>,
-    ) -> Result<Option<usize>, DecodeError> {
-        let table = find(tables, first)?;
-        self.section = Some((first.section(), table));
-        Ok(table)
     }
 }
 
+/// The error of a change that is not read. It is passed over.
 #[cold]
-fn failed(source: &Source<'_>, column: Option<&'static str>, kind: DecodeErrorKind) -> DecodeError {
+fn failed(source: &Source<'_, '_>, column: Option<&'static str>, kind: DecodeErrorKind) -> DecodeError {
+    source.pass();
     match source.record() {
         Some(record) => DecodeError::of_table(&record, column, kind),
         None => DecodeError::of_nothing(source.table()),
@@ -180,7 +209,7 @@ fn failed(source: &Source<'_>, column: Option<&'static str>, kind: DecodeErrorKi
 }
 
 /// The table that a change is of, if it is one of these, and fits.
-fn find(tables: &'static [&'static TableInfo], source: &Source<'_>) -> Result<Option<usize>, DecodeError> {
+fn find(tables: &'static [&'static TableInfo], source: &Source<'_, '_>) -> Result<Option<usize>, DecodeError> {
     let is_it = |table: &&'static TableInfo| table.name().eq_ignore_ascii_case(source.table());
     let Some((place, table)) = tables.iter().copied().enumerate().find(|(_, table)| is_it(table)) else {
         return Ok(None);
@@ -220,7 +249,7 @@ macro_rules! typed {
                 std::iter::from_fn(move || {
                     self.tagged.next(S::TABLES, |table, source| {
                         let record = source.record().ok_or_else(|| DecodeError::of_nothing(source.table()))?;
-                        Ok((record, S::read(table, source)?))
+                        S::read(table, source, |change| (record, change))
                     })
                 })
             }
@@ -231,7 +260,7 @@ macro_rules! typed {
 
             #[inline]
             fn next(&mut self) -> Option<Self::Item> {
-                self.tagged.next(S::TABLES, S::read)
+                self.tagged.next(S::TABLES, |table, source| S::read(table, source, |change| change))
             }
         }
 

@@ -4,6 +4,7 @@ use diesel::Column;
 use diesel::internal::table_macro::{Identifier, StaticQueryFragment};
 
 use super::DecodeErrorKind;
+use crate::wire::TableColumns;
 
 /// A table as `table!` and the row struct declare it: what its changes must look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,19 @@ impl TableInfo {
             }
         }
         Ok(())
+    }
+}
+
+/// So that `Blog::TABLES` says what columns are called where changes are written as SQL.
+impl<'a> From<&TableInfo> for TableColumns<'a> {
+    fn from(table: &TableInfo) -> Self {
+        Self::new(table.name, table.columns)
+    }
+}
+
+impl<'a> From<&&TableInfo> for TableColumns<'a> {
+    fn from(table: &&TableInfo) -> Self {
+        (*table).into()
     }
 }
 

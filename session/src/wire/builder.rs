@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::encode::{Wrong, write_key, write_row, write_update};
+use super::encode::{Wrong, WrongIn, write_key, write_row, write_update};
 use super::error::{BuildError, BuildErrorKind};
 use super::fold::{Fold, Group, Settler};
 use super::merge::sets_anything;
@@ -64,7 +64,7 @@ impl<'a> TableSchema<'a> {
 
     fn expect(self, values: &[Value<'_>]) -> Result<(), Wrong> {
         let (columns, values) = (self.key.len(), values.len());
-        if columns == values { Ok(()) } else { Err(Wrong::of(BuildErrorKind::ValueCount { columns, values })) }
+        if columns == values { Ok(()) } else { Err(WrongIn::of(BuildErrorKind::ValueCount { columns, values })) }
     }
 }
 
@@ -76,10 +76,10 @@ impl<'a> From<Table<'a>> for TableSchema<'a> {
 
 /// What both builders are. After an error it takes nothing more.
 #[derive(Clone)]
-struct Core {
-    fold: Fold,
+pub(super) struct Core {
+    pub(super) fold: Fold,
     indirect: bool,
-    error: Option<Box<BuildError>>,
+    pub(super) error: Option<Box<BuildError>>,
 }
 
 impl Core {
@@ -87,35 +87,40 @@ impl Core {
         Self { fold: Fold::new(format), indirect: false, error: None }
     }
 
-    #[inline]
-    fn guard(&mut self, table: &str, work: impl FnOnce(&mut Self) -> Result<(), Wrong>) {
+    /// Keeps what is wrong, if anything is.
+    #[inline(always)]
+    pub(super) fn guard(&mut self, table: &str, work: impl FnOnce(&mut Self) -> Result<(), Wrong>) {
         if self.error.is_none() {
             if let Err(wrong) = work(self) {
-                self.fail(table, wrong);
+                self.fail(table, *wrong);
             }
         }
     }
 
     #[cold]
-    fn fail(&mut self, table: &str, Wrong { kind, column }: Wrong) {
+    fn fail(&mut self, table: &str, WrongIn { kind, column }: WrongIn) {
         self.error = Some(Box::new(BuildError::new(kind, table, column)));
     }
 
-    #[inline]
+    #[inline(always)]
     fn group(&mut self, table: TableSchema<'_>) -> Result<(&mut Group, Settler<'_>), Wrong> {
-        Ok(self.fold.table(Header { name: table.name, key: table.key })?)
+        self.fold.table(Header { name: table.name, key: table.key })
     }
 
     #[inline]
     fn insert(&mut self, table: TableSchema<'_>, values: &[Value<'_>]) {
-        self.guard(table.name, |core| {
-            table.expect(values)?;
-            let indirect = core.indirect;
-            let (group, settler) = core.group(table)?;
-            let (start, out) = group.begin(Operation::Insert, indirect);
-            let written = write_row(table.key, values, out).map(|()| true);
-            finish(group, settler, start, written)
-        });
+        self.guard(
+            table.name,
+            #[inline(always)]
+            |core| {
+                table.expect(values)?;
+                let indirect = core.indirect;
+                let (group, settler) = core.group(table)?;
+                let (start, out) = group.begin(Operation::Insert, indirect);
+                let written = write_row(table.key, values, out).map(|()| true);
+                finish(group, settler, start, written)
+            },
+        );
     }
 
     #[inline]
@@ -147,33 +152,33 @@ impl Core {
     }
 
     #[inline]
-    fn record(&mut self, record: &Record<'_>) {
+    pub(super) fn record(&mut self, record: &Record<'_>) {
         self.guard(record.table(), |core| {
             let (header, format, raw) = record.parts();
             if format != core.fold.format() {
-                return Err(Wrong::of(BuildErrorKind::WrongFormat { found: format }));
+                return Err(WrongIn::of(BuildErrorKind::WrongFormat { found: format }));
             }
             if raw.operation == Operation::Update && !sets_anything(header.key, format, raw) {
                 core.fold.table(header)?;
                 return Ok(());
             }
-            Ok(core.fold.add(header, raw)?)
+            core.fold.add(header, raw)
         });
     }
 
     fn build(self) -> Result<Vec<u8>, BuildError> {
         match self.error {
             Some(error) => Err(*error),
-            None => Ok(self.fold.into_bytes()),
+            None => self.fold.into_bytes(),
         }
     }
 }
 
 /// Settles the change that was written, or takes it back where it failed or says nothing.
-#[inline]
+#[inline(always)]
 fn finish(group: &mut Group, settler: Settler<'_>, start: usize, written: Result<bool, Wrong>) -> Result<(), Wrong> {
     match written {
-        Ok(true) => Ok(group.settle(start, settler)?),
+        Ok(true) => group.settle(start, settler),
         Ok(false) => {
             group.drop_from(start);
             Ok(())
@@ -198,7 +203,7 @@ macro_rules! builder {
         #[must_use = "a builder does nothing until it builds"]
         pub struct $Builder {
             // boxed, as it is handed on with every call of a chain
-            core: Box<Core>,
+            pub(super) core: Box<Core>,
         }
 
         /// Adds changes of another changeset or patchset, as `record` does: those that a filter lets through, for one.
@@ -328,7 +333,6 @@ macro_rules! builder {
                 self.core.record(record);
             }
 
-            #[inline]
             /// Keeps an error, if it is the first.
             #[cfg(feature = "derive")]
             #[cold]
@@ -416,6 +420,9 @@ builder! {
     /// where a key changes to an [equal one](super#changes), and as a DELETE and an INSERT make it in a patchset of a table
     /// that has no column beside its key; here there is never one, as if it had not been added. And it puts
     /// the new key that an UPDATE can hold into an INSERT that is there; here it is passed over, as applying passes over it.
+    ///
+    /// A table with other columns or another key than before is an error, but for one that has grown and was
+    /// [declared](Self::declare).
     ///
     /// Tables are in the order in which they were first named, rows in that in which their changes began. A table's name is
     /// compared without regard to the case of ASCII letters, and stands as it was first written.

@@ -160,6 +160,37 @@ fn many_changes_to_few_rows_take_the_memory_of_few() {
 }
 
 #[test]
+fn changes_that_wait_for_each_other_come_to_the_same_as_one_by_one() {
+    let tables = [TableSchema::new("one", &[1, 0]), TableSchema::new("two", &[1, 0])];
+    let mut random = 1u64;
+    let mut below = |end: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % end
+    };
+    for keys in if cfg!(miri) { [3, 30] } else { [3, 300] } {
+        let mut together = Changeset::builder();
+        let mut one_by_one = Changeset::default();
+        for _ in 0..if cfg!(miri) { 100 } else { 1_000 } {
+            let table = tables[below(20) as usize / 19];
+            let key = Value::Integer(below(keys) as i64);
+            let texts = ["", "a", "another text"].map(|text| [key, Value::from(text)]);
+            let (old, new) = (&texts[below(3) as usize], &texts[below(3) as usize]);
+            let change = match below(3) {
+                0 => Changeset::builder().insert_values(table, new),
+                1 => Changeset::builder().update_values(table, old, new),
+                _ => Changeset::builder().delete_values(table, old),
+            };
+            let change = change.build().unwrap();
+            let mut next = Changeset::builder();
+            next.extend(one_by_one.records().chain(change.records()));
+            one_by_one = next.build().unwrap();
+            together.extend(change.records());
+        }
+        assert!(together.build().unwrap() == one_by_one);
+    }
+}
+
+#[test]
 fn errors_name_table_and_column() {
     let row = |builder: ChangesetBuilder, values: &[Value<'_>]| builder.insert_values(PAIRS, values);
     let start = Changeset::builder;

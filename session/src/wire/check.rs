@@ -212,6 +212,13 @@ fn key_value(cursor: &mut Cursor<'_>, column: usize) -> Result<(), Fault> {
 /// not.
 #[inline]
 pub(super) fn extent<'a>(cursor: &mut Cursor<'a>, table: Header<'a>, format: Format) -> Option<RawRecord<'a>> {
+    extent_here(cursor, table, format)
+}
+
+/// The same, for the innermost of loops: a record that is returned through memory is written byte by byte and read in words,
+/// for which a processor waits.
+#[inline(always)]
+pub(super) fn extent_here<'a>(cursor: &mut Cursor<'a>, table: Header<'a>, format: Format) -> Option<RawRecord<'a>> {
     let operation = Operation::from_byte(cursor.byte()?)?;
     let indirect = cursor.byte()? != 0;
     let body = *cursor;

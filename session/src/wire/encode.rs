@@ -2,38 +2,36 @@
 //!
 //! Each takes a value for each column; after an error, what has been appended is not a record.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::Format;
 use super::error::BuildErrorKind;
 use super::value::{MAX_VALUE_LENGTH, UNDEFINED, Value};
 
+/// What is wrong. Boxed, so that a result without it is a single word.
+pub(super) type Wrong = Box<WrongIn>;
+
 /// What is wrong, and in which column.
-pub(super) struct Wrong {
+pub(super) struct WrongIn {
     pub(super) kind: BuildErrorKind,
     pub(super) column: Option<usize>,
 }
 
-impl Wrong {
+impl WrongIn {
     #[cold]
-    pub(super) fn of(kind: BuildErrorKind) -> Self {
-        Self { kind, column: None }
+    pub(super) fn of(kind: BuildErrorKind) -> Wrong {
+        Box::new(Self { kind, column: None })
     }
 
     #[cold]
-    fn in_column(kind: BuildErrorKind, column: usize) -> Self {
-        Self { kind, column: Some(column) }
-    }
-}
-
-impl From<BuildErrorKind> for Wrong {
-    fn from(kind: BuildErrorKind) -> Self {
-        Self::of(kind)
+    fn in_column(kind: BuildErrorKind, column: usize) -> Wrong {
+        Box::new(Self { kind, column: Some(column) })
     }
 }
 
 /// Appends a record of every value.
-#[inline]
+#[inline(always)]
 pub(super) fn write_row(key: &[u8], values: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Wrong> {
     for (column, (place, value)) in key.iter().zip(values).enumerate() {
         write_value(column, *place != 0, *value, out)?;
@@ -64,10 +62,10 @@ pub(super) fn write_update(
         let (old, new) = (stored(*old), stored(*new));
         if *place != 0 {
             if old.is_null() || new.is_null() {
-                return Err(Wrong::in_column(BuildErrorKind::NullKey, column));
+                return Err(WrongIn::in_column(BuildErrorKind::NullKey, column));
             }
             if !is_identical(old, new) {
-                return Err(Wrong::in_column(BuildErrorKind::MovedKey, column));
+                return Err(WrongIn::in_column(BuildErrorKind::MovedKey, column));
             }
             write_value(column, true, old, out)?;
         } else if old == new {
@@ -93,13 +91,13 @@ pub(super) fn write_update(
     Ok(is_changed)
 }
 
-#[inline]
+#[inline(always)]
 fn write_value(column: usize, is_key: bool, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
     let value = stored(value);
     match value {
-        Value::Null if is_key => return Err(Wrong::in_column(BuildErrorKind::NullKey, column)),
+        Value::Null if is_key => return Err(WrongIn::in_column(BuildErrorKind::NullKey, column)),
         Value::Text(bytes) | Value::Blob(bytes) if bytes.len() > MAX_VALUE_LENGTH => {
-            return Err(Wrong::in_column(BuildErrorKind::ValueLength(bytes.len()), column));
+            return Err(WrongIn::in_column(BuildErrorKind::ValueLength(bytes.len()), column));
         }
         _ => value.write(out),
     }
@@ -107,7 +105,7 @@ fn write_value(column: usize, is_key: bool, value: Value<'_>, out: &mut Vec<u8>)
 }
 
 /// The value as SQLite stores it.
-#[inline]
+#[inline(always)]
 fn stored(value: Value<'_>) -> Value<'_> {
     match value {
         Value::Real(real) => Value::from(real),

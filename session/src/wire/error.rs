@@ -27,7 +27,7 @@ pub struct ParseError {
 }
 
 /// How much of a table's name an error keeps: a stranger chooses it.
-const LONGEST_NAME: usize = 200;
+pub(super) const LONGEST_NAME: usize = 200;
 
 impl ParseError {
     pub(super) fn new(kind: ParseErrorKind, offset: usize, column: Option<usize>, table: Option<&str>) -> Self {

@@ -6,6 +6,9 @@
 //! [merged](super::merge). What is in the way of the order, as merged changes got longer or came to nothing, is put
 //! right when the bytes are taken, or when half of them are no longer in use.
 //!
+//! To settle a change is to look its key up, in an index that is soon too large for the processor's caches. So changes wait until
+//! there are some, and their places in the index are fetched at once.
+//!
 //! While each key that arrives is greater than the last one, none can be there twice, so there is nothing to look up: the
 //! index is made when the first one arrives of which that is not so.
 
@@ -14,12 +17,14 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::cursor::Cursor;
-use super::error::BuildErrorKind;
+use super::encode::{Wrong, WrongIn};
+use super::error::{BuildError, BuildErrorKind};
 use super::index::{Index, MOST_ROWS, Seed, are_equal};
 use super::merge::{Merged, merge};
+use super::pad::{Defaults, pad};
 use super::record::RawRecord;
 use super::table::{Header, MAX_COLUMNS};
-use super::value::write_varint;
+use super::value::{INTEGER, write_varint};
 use super::{Format, Operation, check};
 
 /// See the [module](self).
@@ -32,13 +37,22 @@ pub(super) struct Fold {
     names: Index,
     /// The group of the last change: most often that of the next one too.
     last: usize,
+    scratch: Scratch,
+}
+
+/// Memory that is kept for the next time.
+#[derive(Clone, Default)]
+struct Scratch {
+    /// Where changes are merged.
     merged: Vec<u8>,
+    /// Where changes are that still wait when others are merged.
+    waiting: Vec<u8>,
 }
 
 impl Fold {
     pub(super) fn new(format: Format) -> Self {
         let seed = Seed::new();
-        Self { format, seed, groups: Vec::new(), names: Index::default(), last: 0, merged: Vec::new() }
+        Self { format, seed, groups: Vec::new(), names: Index::default(), last: 0, scratch: Scratch::default() }
     }
 
     pub(super) fn format(&self) -> Format {
@@ -47,23 +61,40 @@ impl Fold {
 
     /// The group of a table, and what is needed to settle changes in it. Names are compared as SQLite does, without regard to
     /// the case of ASCII letters.
-    #[inline]
-    pub(super) fn table(&mut self, header: Header<'_>) -> Result<(&mut Group, Settler<'_>), BuildErrorKind> {
+    #[inline(always)]
+    pub(super) fn table(&mut self, header: Header<'_>) -> Result<(&mut Group, Settler<'_>), Wrong> {
         let at = match self.groups.get(self.last) {
             Some(group) if are_equal(group.name.as_bytes(), header.name.as_bytes()) => self.last,
             _ => self.find(header)?,
         };
         self.last = at;
-        let settler = Settler { format: self.format, seed: self.seed, merged: &mut self.merged };
+        let settler = Settler { format: self.format, seed: self.seed, missing: 0, scratch: &mut self.scratch };
         match self.groups.get_mut(at) {
             Some(group) if are_equal(&group.key, header.key) => Ok((group, settler)),
-            Some(group) => Err(group.mismatch(header)),
-            None => Err(BuildErrorKind::TooMany),
+            Some(group) => group.missing(header).map(|missing| (group, Settler { missing, ..settler })),
+            None => Err(WrongIn::of(BuildErrorKind::TooMany)),
         }
     }
 
+    /// Names a table, and says what its last columns hold where a change has not so many. Where it has been named before, it
+    /// must have had as many columns.
+    pub(super) fn declare(&mut self, header: Header<'_>, defaults: Defaults) -> Result<(), Wrong> {
+        let (group, Settler { missing, .. }) = self.table(header)?;
+        if missing != 0 {
+            return Err(group.mismatch(header));
+        }
+        group.defaults = Some(defaults);
+        Ok(())
+    }
+
+    /// Which table this is, counted in the order in which they were named.
+    pub(super) fn number(&mut self, header: Header<'_>) -> Option<usize> {
+        self.table(header).ok()?;
+        Some(self.last)
+    }
+
     /// Adds a change whose bytes have been checked.
-    pub(super) fn add(&mut self, header: Header<'_>, record: RawRecord<'_>) -> Result<(), BuildErrorKind> {
+    pub(super) fn add(&mut self, header: Header<'_>, record: RawRecord<'_>) -> Result<(), Wrong> {
         let (group, settler) = self.table(header)?;
         let (start, out) = group.begin(record.operation, record.indirect);
         out.extend_from_slice(record.before);
@@ -71,11 +102,12 @@ impl Fold {
         group.settle(start, settler)
     }
 
-    fn find(&mut self, header: Header<'_>) -> Result<usize, BuildErrorKind> {
+    #[cold]
+    fn find(&mut self, header: Header<'_>) -> Result<usize, Wrong> {
         header.check()?;
         let new = self.groups.len();
         if new >= MOST_ROWS {
-            return Err(BuildErrorKind::TooMany);
+            return Err(WrongIn::of(BuildErrorKind::TooMany));
         }
         let hash = self.seed.finish(header.name.as_bytes().chunks(16).fold(self.seed.start(), |hash, chunk| {
             let mut lower = [0; 16];
@@ -94,17 +126,39 @@ impl Fold {
     }
 
     /// The bytes: the sections in the order in which their tables were named, those without a change left out.
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub(super) fn into_bytes(mut self) -> Result<Vec<u8>, BuildError> {
+        self.settle_all()?;
         let mut sections = self.groups.into_iter().filter_map(|group| group.into_section(self.format));
         let Some(mut out) = sections.next() else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         let rest: Vec<Vec<u8>> = sections.collect();
         out.reserve_exact(rest.iter().map(Vec::len).fold(0, usize::saturating_add));
         for section in rest {
             out.extend_from_slice(&section);
         }
-        out
+        Ok(out)
+    }
+
+    /// Settles what waits in any of the groups.
+    fn settle_all(&mut self) -> Result<(), BuildError> {
+        for group in &mut self.groups {
+            let settler = Settler { format: self.format, seed: self.seed, missing: 0, scratch: &mut self.scratch };
+            if let Err(wrong) = group.settle_waiting(settler) {
+                return Err(BuildError::new(wrong.kind, &group.name, wrong.column));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same bytes, piece by piece and without a copy of them. Each table's memory is given up as soon as it is written.
+    #[cfg(feature = "std")]
+    pub(super) fn write_to<E: From<BuildError>>(
+        mut self,
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.settle_all()?;
+        self.groups.into_iter().try_for_each(|group| group.write_to(self.format, &mut sink))
     }
 }
 
@@ -112,8 +166,9 @@ impl Fold {
 pub(super) struct Settler<'a> {
     format: Format,
     seed: Seed,
-    /// Where changes are merged, kept for its memory.
-    merged: &'a mut Vec<u8>,
+    /// How many of the table's columns the change has not.
+    missing: usize,
+    scratch: &'a mut Scratch,
 }
 
 /// The changes to one table.
@@ -121,6 +176,8 @@ pub(super) struct Settler<'a> {
 pub(super) struct Group {
     name: Box<str>,
     key: Box<[u8]>,
+    /// What the last columns hold where a change has not so many.
+    defaults: Option<Defaults>,
     /// How many columns there are up to the last one of the key.
     lead: usize,
     /// The section: its header, then the changes, among them such as are no longer in use.
@@ -131,6 +188,8 @@ pub(super) struct Group {
     /// When that has ended: where the change of each row begins, in the order of the output.
     rows: Vec<usize>,
     index: Index,
+    /// The last changes, which are not among `rows` yet: where each begins, and the hash of its key.
+    waiting: Vec<(usize, u32)>,
     /// Bytes that are no longer in use, of changes and of `rows`.
     waste: usize,
     /// How many of `rows` are `GONE`.
@@ -142,6 +201,9 @@ pub(super) struct Group {
 /// The row's changes came to nothing.
 const GONE: usize = usize::MAX;
 
+/// So many changes wait for each other.
+const TOGETHER: usize = 64;
+
 /// So much waste is not worth the work.
 const LITTLE_WASTE: usize = 4096;
 
@@ -152,12 +214,14 @@ impl Group {
         Self {
             name: header.name.into(),
             key: header.key.into(),
-            lead: header.key.iter().rposition(|place| *place != 0).map_or(0, |last| last.saturating_add(1)),
+            defaults: None,
+            lead: lead_of(header.key),
             header_length: bytes.len(),
             ascending: Some(bytes.len()),
             bytes,
             rows: Vec::new(),
             index: Index::default(),
+            waiting: Vec::new(),
             waste: 0,
             gone: 0,
             is_disordered: false,
@@ -168,12 +232,24 @@ impl Group {
         Header { name: &self.name, key: &self.key }
     }
 
+    /// How many columns a change with another header has not.
     #[cold]
-    fn mismatch(&self, header: Header<'_>) -> BuildErrorKind {
+    fn missing(&self, header: Header<'_>) -> Result<usize, Wrong> {
+        let most = self.defaults.as_ref().map_or(0, Defaults::count);
+        match self.key.split_at_checked(header.key.len()) {
+            Some((_, missing)) if missing.is_empty() || missing.len() > most => Err(self.mismatch(header)),
+            Some((same, missing)) if same == header.key && missing.iter().all(|place| *place == 0) => Ok(missing.len()),
+            Some(_) => Err(WrongIn::of(BuildErrorKind::OtherKey)),
+            None => Err(self.mismatch(header)),
+        }
+    }
+
+    #[cold]
+    fn mismatch(&self, header: Header<'_>) -> Wrong {
         if self.key.len() == header.key.len() {
-            BuildErrorKind::OtherKey
+            WrongIn::of(BuildErrorKind::OtherKey)
         } else {
-            BuildErrorKind::OtherColumns { before: self.key.len(), now: header.key.len() }
+            WrongIn::of(BuildErrorKind::OtherColumns { before: self.key.len(), now: header.key.len() })
         }
     }
 
@@ -194,29 +270,106 @@ impl Group {
 
     /// Makes the change that begins at `start`, the last one, part of the others.
     #[inline]
-    pub(super) fn settle(&mut self, start: usize, settler: Settler<'_>) -> Result<(), BuildErrorKind> {
+    pub(super) fn settle(&mut self, start: usize, settler: Settler<'_>) -> Result<(), Wrong> {
+        if settler.missing != 0 {
+            self.pad(start, settler.missing, settler.format);
+        }
         if let Some(last) = self.ascending {
-            if start == self.header_length
-                || self.key_at(last, settler.format).is_below(self.key_at(start, settler.format))
-            {
+            if start == self.header_length || self.is_ascending(last, start, settler.format) {
                 self.ascending = Some(start);
                 return Ok(());
             }
             self.index_up_to(start, settler.format, settler.seed)?;
         }
-        self.look_up(start, settler)
+        let hash = self.key_at(start, settler.format).hash(settler.seed);
+        self.waiting.push((start, hash));
+        if self.waiting.len() < TOGETHER { Ok(()) } else { self.settle_waiting(settler) }
+    }
+
+    /// Settles the changes that wait.
+    #[inline(never)]
+    fn settle_waiting(&mut self, settler: Settler<'_>) -> Result<(), Wrong> {
+        let Settler { format, seed, scratch, .. } = settler;
+        let mut waiting = core::mem::take(&mut self.waiting);
+        self.index.make_room(waiting.len());
+        // nothing waits for one of these to come before the next is asked for
+        core::hint::black_box(waiting.iter().fold(0, |all, (_, hash)| all ^ self.index.peek(*hash)));
+        let mut changes = waiting.iter();
+        while let [(start, hash), later @ ..] = changes.as_slice() {
+            if self.rows.len() >= MOST_ROWS || !self.is_new(*start, *hash, format) {
+                // one by one, with each the last
+                scratch.waiting.clear();
+                scratch.waiting.extend_from_slice(self.bytes.get(*start..).unwrap_or_default());
+                self.bytes.truncate(*start);
+                let ends = later.iter().map(|(start, _)| *start).chain([usize::MAX]);
+                for ((at, hash), end) in changes.zip(ends) {
+                    let (from, to) = (at.saturating_sub(*start), end.saturating_sub(*start).min(scratch.waiting.len()));
+                    let at = self.bytes.len();
+                    self.bytes.extend_from_slice(scratch.waiting.get(from..to).unwrap_or_default());
+                    self.look_up((at, *hash), format, seed, &mut scratch.merged)?;
+                }
+                break;
+            }
+            changes.next();
+        }
+        waiting.clear();
+        self.waiting = waiting;
+        Ok(())
+    }
+
+    /// Takes a change as that of a new row, if its row has none yet.
+    #[inline]
+    fn is_new(&mut self, start: usize, hash: u32, format: Format) -> bool {
+        let new = self.rows.len();
+        let Self { rows, bytes, index, key, lead, .. } = self;
+        let at = |row: usize| rows.get(row).copied().unwrap_or(GONE);
+        let key_at = |at: usize| KeyFields::new(bytes, at, key, *lead, format);
+        let is_new =
+            index.find_or_insert(hash, new, |row| key_at(at(row)).compare(key_at(start)) == Ordering::Equal).is_none();
+        if is_new {
+            rows.push(start);
+        }
+        is_new
+    }
+
+    /// Whether the key of one change is below that of another.
+    #[inline(always)]
+    fn is_ascending(&self, one: usize, other: usize, format: Format) -> bool {
+        if self.lead == 1 {
+            // the key is the first value: most often an integer
+            let first = |at: usize| self.bytes.get(at.saturating_add(2)..).and_then(<[u8]>::first_chunk::<9>);
+            if let (Some([INTEGER, one @ ..]), Some([INTEGER, other @ ..])) = (first(one), first(other)) {
+                return u64::from_be_bytes(*one) < u64::from_be_bytes(*other);
+            }
+        }
+        self.is_any_ascending(one, other, format)
+    }
+
+    #[inline(never)]
+    fn is_any_ascending(&self, one: usize, other: usize, format: Format) -> bool {
+        self.key_at(one, format).is_below(self.key_at(other, format))
+    }
+
+    /// Gives the change that begins at `start`, the last one, the columns that it has not.
+    #[cold]
+    fn pad(&mut self, start: usize, missing: usize, format: Format) {
+        let columns = self.key.len().saturating_sub(missing);
+        let header = Header { name: &self.name, key: self.key.get(..columns).unwrap_or_default() };
+        if let Some(defaults) = &self.defaults {
+            pad(&mut self.bytes, start, header, format, missing, defaults);
+        }
     }
 
     /// Ends the time of ascending keys.
     #[cold]
-    fn index_up_to(&mut self, end: usize, format: Format, seed: Seed) -> Result<(), BuildErrorKind> {
+    fn index_up_to(&mut self, end: usize, format: Format, seed: Seed) -> Result<(), Wrong> {
         self.ascending = None;
         self.rows.clear();
         self.index = Index::default();
         let mut at = self.header_length;
         while at < end {
             if self.rows.len() >= MOST_ROWS {
-                return Err(BuildErrorKind::TooMany);
+                return Err(WrongIn::of(BuildErrorKind::TooMany));
             }
             let hash = self.key_at(at, format).hash(seed);
             self.index.find_or_insert(hash, self.rows.len(), |_| false);
@@ -226,13 +379,18 @@ impl Group {
         Ok(())
     }
 
-    fn look_up(&mut self, start: usize, settler: Settler<'_>) -> Result<(), BuildErrorKind> {
-        let Settler { format, seed, merged } = settler;
+    fn look_up(
+        &mut self,
+        (start, hash): (usize, u32),
+        format: Format,
+        seed: Seed,
+        merged: &mut Vec<u8>,
+    ) -> Result<(), Wrong> {
         let key = KeyFields::new(&self.bytes, start, &self.key, self.lead, format);
-        let (new, hash) = (self.rows.len(), key.hash(seed));
+        let new = self.rows.len();
         if new >= MOST_ROWS {
             self.bytes.truncate(start);
-            return Err(BuildErrorKind::TooMany);
+            return Err(WrongIn::of(BuildErrorKind::TooMany));
         }
         let (rows, bytes) = (&self.rows, &self.bytes);
         let is_it = |row: usize| {
@@ -323,6 +481,27 @@ impl Group {
         (self.bytes.len() > self.header_length).then_some(self.bytes)
     }
 
+    /// Hands on the bytes of the section, if it has a change, in its order: as long a piece as stands together at a time.
+    #[cfg(feature = "std")]
+    fn write_to<E>(self, format: Format, sink: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        if !self.is_disordered {
+            return if self.bytes.len() > self.header_length { sink(&self.bytes) } else { Ok(()) };
+        }
+        let mut piece = 0..self.header_length;
+        for at in self.rows.iter().copied().filter(|row| *row != GONE) {
+            if at != piece.end {
+                sink(self.bytes.get(piece).unwrap_or_default())?;
+                piece = at..at;
+            }
+            piece.end = at.saturating_add(self.length_at(at, format));
+        }
+        // without a row there is the header alone
+        if piece.start == 0 && piece.end == self.header_length {
+            return Ok(());
+        }
+        sink(self.bytes.get(piece).unwrap_or_default())
+    }
+
     #[inline]
     fn key_at(&self, at: usize, format: Format) -> KeyFields<'_> {
         KeyFields::new(&self.bytes, at, &self.key, self.lead, format)
@@ -341,9 +520,14 @@ impl Group {
     }
 }
 
+/// How many columns there are up to the last one of the key.
+pub(super) fn lead_of(key: &[u8]) -> usize {
+    key.iter().rposition(|place| *place != 0).map_or(0, |last| last.saturating_add(1))
+}
+
 /// The encoded values of a change's key.
 #[derive(Clone, Copy)]
-struct KeyFields<'a> {
+pub(super) struct KeyFields<'a> {
     values: Cursor<'a>,
     /// The columns up to the last one of the key.
     places: &'a [u8],
@@ -353,7 +537,7 @@ struct KeyFields<'a> {
 
 impl<'a> KeyFields<'a> {
     #[inline]
-    fn new(bytes: &'a [u8], at: usize, key: &'a [u8], lead: usize, format: Format) -> Self {
+    pub(super) fn new(bytes: &'a [u8], at: usize, key: &'a [u8], lead: usize, format: Format) -> Self {
         let mut values = Cursor::new(bytes.get(at..).unwrap_or_default());
         let operation = values.byte().and_then(Operation::from_byte);
         values.byte();
@@ -377,7 +561,7 @@ impl<'a> KeyFields<'a> {
 
     /// Some order of all keys: that of their bytes, value by value.
     #[inline]
-    fn compare(mut self, mut other: KeyFields<'_>) -> Ordering {
+    pub(super) fn compare(mut self, mut other: KeyFields<'_>) -> Ordering {
         while let (Some(one), Some(other)) = (self.next(), other.next()) {
             match order(one, other) {
                 Ordering::Equal => {}
@@ -390,6 +574,16 @@ impl<'a> KeyFields<'a> {
     #[inline]
     fn is_below(self, other: KeyFields<'_>) -> bool {
         self.compare(other) == Ordering::Less
+    }
+
+    /// All bits of the hash, on top of another.
+    #[inline]
+    pub(super) fn whole_hash(mut self, seed: Seed, start: u64) -> u64 {
+        let mut hash = start;
+        while let Some(field) = self.next() {
+            hash = seed.add(hash, field);
+        }
+        seed.finish_whole(hash)
     }
 
     #[inline]
@@ -415,14 +609,14 @@ fn order(one: &[u8], other: &[u8]) -> Ordering {
 
 impl Header<'_> {
     /// Refuses what [`Header::read`] would refuse.
-    fn check(self) -> Result<(), BuildErrorKind> {
+    fn check(self) -> Result<(), Wrong> {
         if self.key.is_empty() || self.key.len() as u64 > MAX_COLUMNS {
-            return Err(BuildErrorKind::ColumnCount(self.key.len()));
+            return Err(WrongIn::of(BuildErrorKind::ColumnCount(self.key.len())));
         }
         if self.key.iter().all(|place| *place == 0) {
-            return Err(BuildErrorKind::NoPrimaryKey);
+            return Err(WrongIn::of(BuildErrorKind::NoPrimaryKey));
         }
-        if self.name.contains('\0') { Err(BuildErrorKind::TableName) } else { Ok(()) }
+        if self.name.contains('\0') { Err(WrongIn::of(BuildErrorKind::TableName)) } else { Ok(()) }
     }
 
     /// Appends the header as a section begins with it.

@@ -39,9 +39,7 @@ impl Index {
         new: usize,
         mut is_it: impl FnMut(usize) -> bool,
     ) -> Option<(Place, usize)> {
-        if self.used >= self.most {
-            self.grow();
-        }
+        self.make_room(1);
         let tag = u64::from(hash) << 32;
         let mut at = self.home(tag);
         loop {
@@ -62,6 +60,20 @@ impl Index {
             self.used = self.used.saturating_add(1);
         }
         None
+    }
+
+    /// Grows until so many more rows fit.
+    #[inline]
+    pub(super) fn make_room(&mut self, more: usize) {
+        while self.used.saturating_add(more) > self.most {
+            self.grow();
+        }
+    }
+
+    /// What is in the slot where the search for a hash begins: to have it in the cache.
+    #[inline]
+    pub(super) fn peek(&self, hash: u32) -> u64 {
+        self.slots.get(self.home(u64::from(hash) << 32)).copied().unwrap_or(EMPTY)
     }
 
     /// Takes a row out, and moves those after it that stand away from their homes.
@@ -151,6 +163,12 @@ impl Seed {
         Self(0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344)
     }
 
+    /// With it, all small integers have the same hash.
+    #[cfg(test)]
+    pub(super) fn that_collides() -> Self {
+        Self(0, 1)
+    }
+
     /// The hash of nothing, to which [`add`](Self::add) adds.
     #[inline]
     pub(super) fn start(self) -> u64 {
@@ -175,7 +193,13 @@ impl Seed {
     /// The hash as an [`Index`] takes it.
     #[inline]
     pub(super) fn finish(self, hash: u64) -> u32 {
-        (mix(hash ^ self.0, self.1 | 1) >> 32) as u32
+        (self.finish_whole(hash) >> 32) as u32
+    }
+
+    /// All bits of it.
+    #[inline]
+    pub(super) fn finish_whole(self, hash: u64) -> u64 {
+        mix(hash ^ self.0, self.1 | 1)
     }
 }
 
@@ -187,8 +211,9 @@ fn ends(bytes: &[u8]) -> (u64, u64) {
     } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
     } else {
-        let word = bytes.iter().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
-        (word, 0)
+        // of one byte up to three: the first, the one in the middle and the last
+        let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or(0));
+        (byte(0) << 16 | byte(bytes.len() / 2) << 8 | byte(bytes.len().wrapping_sub(1)), 0)
     }
 }
 

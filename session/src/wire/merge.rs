@@ -121,19 +121,34 @@ fn updated_row(key: &[u8], row: &[u8], new: &[u8], out: &mut Vec<u8>) {
 
 /// Appends both records of a changeset's UPDATE from the old values to the new ones, each from the first of the two records
 /// that has one. Says whether it sets a column.
-fn update(key: &[u8], [old_one, old_other]: [&[u8]; 2], [new_one, new_other]: [&[u8]; 2], out: &mut Vec<u8>) -> bool {
+fn update<'a>(
+    key: &[u8],
+    [old_one, old_other]: [&'a [u8]; 2],
+    [new_one, new_other]: [&'a [u8]; 2],
+    out: &mut Vec<u8>,
+) -> bool {
     let columns = || {
         let mut old = (Cursor::new(old_one), Cursor::new(old_other));
         let mut new = (Cursor::new(new_one), Cursor::new(new_other));
         key.iter().map(move |place| (*place != 0, either(&mut old.0, &mut old.1), either(&mut new.0, &mut new.1)))
     };
     let mut sets = false;
-    for (is_key, old, new) in columns() {
-        sets |= !is_key && old != new && is_recorded(Some(new));
-        out.extend_from_slice(if is_key || old != new { old } else { &[UNDEFINED] });
-    }
-    for (is_key, old, new) in columns() {
-        out.extend_from_slice(if !is_key && old != new { new } else { &[UNDEFINED] });
+    let mut write_old = |(is_key, old, new): (bool, &'a [u8], &'a [u8])| -> &'a [u8] {
+        let differs = old != new;
+        sets |= !is_key && differs && is_recorded(Some(new));
+        out.extend_from_slice(if is_key || differs { old } else { &[UNDEFINED] });
+        if !is_key && differs { new } else { &[UNDEFINED] }
+    };
+    // of most tables all values are found at once
+    let mut found: [&[u8]; 16] = [&[]; 16];
+    if let Some(found) = found.get_mut(..key.len()) {
+        found.iter_mut().zip(columns()).for_each(|(found, column)| *found = write_old(column));
+        found.iter().for_each(|new| out.extend_from_slice(new));
+    } else {
+        columns().for_each(|column| _ = write_old(column));
+        for (is_key, old, new) in columns() {
+            out.extend_from_slice(if !is_key && old != new { new } else { &[UNDEFINED] });
+        }
     }
     sets
 }

@@ -23,7 +23,10 @@
 //! # Ok::<(), diesel_sqlite_session::ParseError>(())
 //! ```
 //!
-//! [`ChangesetBuilder`] and [`PatchsetBuilder`] make them of values, and put the changes of several together.
+//! [`ChangesetBuilder`] and [`PatchsetBuilder`] make them of values, and put the changes of several together, as
+//! [`Changeset::concat`] and [`Patchset::concat`] do: by [these rules](ChangesetBuilder#folding).
+//! [`Changeset::filter_records`] and its neighbours take parts of them, rename their tables, put them in the order of their keys and
+//! cut them in pieces; [`Changeset::to_sql`] writes them as SQL.
 //!
 //! # The format
 //!
@@ -166,21 +169,29 @@ mod builder;
 #[cfg(test)]
 mod builder_tests;
 mod check;
+mod concat;
 mod cursor;
 mod encode;
 mod error;
 mod fold;
 mod index;
 mod invert;
+mod join;
 #[cfg(feature = "serde")]
 pub mod json;
 mod merge;
+mod pad;
 #[cfg(feature = "sqlite")]
 pub(crate) mod raw;
 mod record;
 mod set;
+mod shape;
+#[cfg(test)]
+mod shape_tests;
+mod sort;
 #[cfg(feature = "derive")]
 pub(crate) mod source;
+mod sql;
 #[cfg(feature = "std")]
 mod stream;
 mod table;
@@ -191,9 +202,12 @@ mod value;
 use core::fmt;
 
 pub use builder::{ChangesetBuilder, PatchsetBuilder, TableSchema};
+#[cfg(feature = "std")]
+pub use concat::WriteError;
 pub use error::{BuildError, BuildErrorKind, ParseError, ParseErrorKind};
 pub use record::{Record, Records, Values};
 pub use set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
+pub use sql::{SqlError, SqlErrorKind, SqlScript, SqlStatement, TableColumns};
 #[cfg(feature = "std")]
 pub use stream::{ChangesetReader, Limit, PatchsetReader, ReadError};
 #[cfg(any(feature = "derive", feature = "sqlite"))]

@@ -42,4 +42,18 @@ impl Record<'_> {
         out.extend_from_slice(raw.before);
         out.extend_from_slice(raw.after);
     }
+
+    /// Appends the UPDATE of a changeset with what it sets alone: without the values that its key has after it, and without
+    /// columns that are the same before and after.
+    pub(crate) fn write_what_it_sets(&self, out: &mut Vec<u8>) {
+        let (_, _, raw) = self.parts();
+        write_change(raw.operation, raw.indirect, out);
+        let columns = || self.old_values().zip(self.new_values()).zip(self.key_ordinals());
+        for ((old, new), place) in columns() {
+            write_value(old.filter(|_| *place != 0 || old != new), out);
+        }
+        for ((old, new), place) in columns() {
+            write_value(new.filter(|_| *place == 0 && old != new), out);
+        }
+    }
 }

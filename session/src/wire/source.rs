@@ -5,42 +5,32 @@
 
 use core::cell::Cell;
 
-use super::check;
 use super::cursor::Cursor;
 use super::record::{Record, Records};
-use super::table::{Header, Section};
 use super::value::Value;
 use super::{Format, Operation};
 
 /// A change of checked bytes, of which the values are yet to be read.
-pub struct Source<'a> {
-    table: Header<'a>,
-    format: Format,
+pub struct Source<'r, 'a> {
+    /// From where the change begins.
+    records: &'r Records<'a>,
     operation: Operation,
-    offset: usize,
-    /// Where the change begins.
-    start: Cursor<'a>,
-    /// What has not been read.
-    rest: Cell<Cursor<'a>>,
+    /// How many bytes of it have been read. Not what is left of them: that takes two words, and the processor has to wait where
+    /// they are written one by one and copied as one.
+    read: Cell<usize>,
 }
 
 /// The values of one side of a change, by column.
 pub type Side<'a, const N: usize> = [Option<Value<'a>>; N];
 
-impl<'a> Source<'a> {
+impl<'a> Source<'_, 'a> {
     pub(crate) fn table(&self) -> &'a str {
-        self.table.name
+        self.records.table.map_or("", |table| table.name)
     }
 
     #[inline]
     pub(crate) fn key_ordinals(&self) -> &'a [u8] {
-        self.table.key
-    }
-
-    /// The section that the change is in.
-    #[inline]
-    pub(crate) fn section(&self) -> Section<'a> {
-        Section::of(self.table)
+        self.records.table.map_or(&[], |table| table.key)
     }
 
     #[inline]
@@ -51,14 +41,29 @@ impl<'a> Source<'a> {
     /// The change as a record.
     #[cold]
     pub(crate) fn record(&self) -> Option<Record<'a>> {
-        let raw = check::extent(&mut { self.start }, self.table, self.format)?;
-        Some(Record::new(self.table, self.format, raw, self.offset))
+        self.records.clone().next()
+    }
+
+    /// How many bytes have been read.
+    #[inline]
+    pub(crate) fn length_read(&self) -> usize {
+        self.read.get()
+    }
+
+    /// Passes over all of the change, whatever has been read of it.
+    pub(crate) fn pass(&self) {
+        let mut records = self.records.clone();
+        // without a record, which checked bytes have, this is the end
+        if records.next().is_none() {
+            records.rest = Cursor::new(&[]);
+        }
+        self.set_rest(records.rest);
     }
 
     /// What the columns held before. To be called before [`new_values`](Self::new_values).
     #[inline]
     pub(crate) fn old<const N: usize>(&self) -> Side<'a, N> {
-        match (self.operation, self.format) {
+        match (self.operation, self.records.format) {
             (Operation::Insert, _) => [None; N],
             (_, Format::Changeset) => self.next(),
             (Operation::Delete, Format::Patchset) => self.next_key(),
@@ -76,29 +81,40 @@ impl<'a> Source<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn next<const N: usize>(&self) -> Side<'a, N> {
-        let mut rest = self.rest.get();
-        let side = read(&mut rest, self.table.key.len());
-        self.rest.set(rest);
+        let mut rest = self.rest();
+        let side = read(&mut rest, self.key_ordinals().len());
+        self.set_rest(rest);
         side
     }
 
     #[inline]
     fn peek<const N: usize>(&self) -> Side<'a, N> {
-        read(&mut self.rest.get(), self.table.key.len())
+        read(&mut self.rest(), self.key_ordinals().len())
     }
 
     fn next_key<const N: usize>(&self) -> Side<'a, N> {
-        let mut rest = self.rest.get();
+        let mut rest = self.rest();
         let mut side = [None; N];
-        for (slot, place) in side.iter_mut().zip(self.table.key) {
+        for (slot, place) in side.iter_mut().zip(self.key_ordinals()) {
             if *place != 0 {
                 *slot = rest.value();
             }
         }
-        self.rest.set(rest);
+        self.set_rest(rest);
         side
+    }
+
+    /// What has not been read.
+    #[inline]
+    fn rest(&self) -> Cursor<'a> {
+        Cursor::new(self.records.rest.rest().get(self.read.get()..).unwrap_or_default())
+    }
+
+    #[inline]
+    fn set_rest(&self, rest: Cursor<'a>) {
+        self.read.set(self.records.rest.remaining().saturating_sub(rest.remaining()));
     }
 }
 
@@ -127,38 +143,23 @@ fn read_fewer<'a, const N: usize>(rest: &mut Cursor<'a>, columns: usize) -> Side
 }
 
 impl<'a> Records<'a> {
-    /// The next change, unread. Unless all of it is read, [`pass`](Self::pass) has to be called before the one after it.
+    /// The next change, unread; `begin` is called at each table header before it. What has been read is then to be
+    /// [left](Self::leave), which must be all of the change.
     #[inline]
-    pub(crate) fn next_source(&mut self) -> Option<Source<'a>> {
+    pub(crate) fn next_source(&mut self, mut begin: impl FnMut()) -> Option<Source<'_, 'a>> {
         loop {
-            let start = self.rest;
-            let first = start.peek()?;
-            let Some(operation) = Operation::from_byte(first) else {
-                self.next_section()?;
-                continue;
-            };
-            let mut rest = start;
-            rest.byte()?;
-            rest.byte()?;
-            let offset = self.total.saturating_sub(start.remaining());
-            let rest = Cell::new(rest);
-            return Some(Source { table: self.table?, format: self.format, operation, offset, start, rest });
+            if let Some(operation) = Operation::from_byte(self.rest.peek()?) {
+                // the operation and the indirect flag
+                return Some(Source { records: self, operation, read: Cell::new(2) });
+            }
+            self.next_section()?;
+            begin();
         }
     }
 
-    /// Goes on after a change that has been read.
+    /// Leaves so many bytes behind.
     #[inline]
-    pub(crate) fn pass_read(&mut self, source: &Source<'a>) {
-        self.rest = source.rest.get();
-    }
-
-    /// Goes on after a change, whether it has been read or not.
-    pub(crate) fn pass(&mut self, source: &Source<'a>) {
-        let mut rest = source.start;
-        // without a record, which checked bytes have, this is the end
-        if check::extent(&mut rest, source.table, source.format).is_none() {
-            rest = Cursor::new(&[]);
-        }
-        self.rest = rest;
+    pub(crate) fn leave(&mut self, length: usize) {
+        self.rest = Cursor::new(self.rest.rest().get(length..).unwrap_or_default());
     }
 }

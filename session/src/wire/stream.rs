@@ -413,9 +413,10 @@ impl<R: Read> Stream<R> {
                 return Err(fault.into_error(self.base.saturating_add(self.filled as u64), table).into());
             }
             let (needed, until_nul) = (fault.needed, fault.until_nul);
-            // the rest of a value, and a byte for each that follows
+            // in a change: the rest of a value, and a byte for each that follows
             let others = self.header.as_ref().map_or(0, |header| header.key.len().saturating_mul(2));
-            if needed.saturating_sub(others) as u64 > self.limits.value_bytes.saturating_add(10) {
+            let is_in_change = table.is_some();
+            if is_in_change && needed.saturating_sub(others) as u64 > self.limits.value_bytes.saturating_add(10) {
                 return Err(ReadError::Limit { limit: Limit::ValueBytes, max: self.limits.value_bytes });
             }
             self.fill(needed)?;
@@ -436,16 +437,16 @@ impl<R: Read> Stream<R> {
         let start = self.filled;
         let wanted = start.saturating_add(needed);
         while self.filled < wanted {
+            // one byte past the limit shows that it is passed
+            let allowed = self.limits.bytes.saturating_sub(self.base).saturating_add(1);
+            let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
             if self.filled == self.buffer.len() {
                 // `needed` is what the input claims: the buffer grows towards it only as fast as bytes arrive
                 let more = wanted.saturating_sub(self.filled).min(self.filled).max(CHUNK);
-                // one byte past the limit shows that it is passed
-                let allowed = self.limits.bytes.saturating_sub(self.base).saturating_add(1);
-                let allowed = usize::try_from(allowed).unwrap_or(usize::MAX).saturating_sub(self.filled);
-                let more = more.min(allowed);
-                self.buffer.resize(self.filled.saturating_add(more), 0);
+                self.buffer.resize(self.filled.saturating_add(more).min(allowed), 0);
             }
-            let space = self.buffer.get_mut(self.filled..).unwrap_or_default();
+            let end = self.buffer.len().min(allowed);
+            let space = self.buffer.get_mut(self.filled..end).unwrap_or_default();
             let room = space.len();
             match self.source.read(space) {
                 Ok(0) => {

@@ -94,7 +94,7 @@ impl<'a> Value<'a> {
     }
 
     /// Appends the value as a record holds it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(self, out: &mut Vec<u8>) {
         match self {
             Value::Null => out.push(NULL),
@@ -106,12 +106,12 @@ impl<'a> Value<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn write_eight(out: &mut Vec<u8>, class: u8, [a, b, c, d, e, f, g, h]: [u8; 8]) {
     out.extend_from_slice(&[class, a, b, c, d, e, f, g, h]);
 }
 
-#[inline]
+#[inline(always)]
 fn write_bytes(out: &mut Vec<u8>, class: u8, bytes: &[u8]) {
     match bytes.len() {
         length @ 0..0x80 => out.extend_from_slice(&[class, length as u8]),
@@ -311,11 +311,17 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn pass_values(&mut self, count: usize) -> Option<()> {
         for _ in 0..count {
-            match self.byte()? {
-                INTEGER | REAL => _ = self.eight()?,
-                TEXT | BLOB => _ = self.bytes()?,
-                _ => {}
-            }
+            self.pass_value()?;
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn pass_value(&mut self) -> Option<()> {
+        match self.byte()? {
+            INTEGER | REAL => _ = self.eight()?,
+            TEXT | BLOB => _ = self.bytes()?,
+            _ => {}
         }
         Some(())
     }
@@ -324,7 +330,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn field(&mut self) -> Option<&'a [u8]> {
         let start = *self;
-        self.pass_values(1)?;
+        self.pass_value()?;
         Some(self.since(start))
     }
 

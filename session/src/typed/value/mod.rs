@@ -158,6 +158,7 @@ impl CowValue<'_> {
 }
 
 /// The error of a value of another storage class.
+#[cold]
 fn unexpected(value: Value<'_>, expected: &'static str) -> ValueError {
     match value {
         Value::Null => ValueError::Null,

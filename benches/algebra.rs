@@ -1,0 +1,11 @@
+//! The algebra of changes: ours, and SQLite's functions on the same bytes.
+
+#[path = "algebra/concat.rs"]
+mod concat;
+#[path = "algebra/shape.rs"]
+mod shape;
+
+use criterion::{criterion_group, criterion_main};
+
+criterion_group!(benches, concat::concat, shape::shape);
+criterion_main!(benches);

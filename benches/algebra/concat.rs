@@ -1,0 +1,93 @@
+//! Changes put together: ours, and SQLite's changegroup and concatenation.
+//!
+//! Before anything is timed, all must have made the same set of changes. What is made is dropped outside of what is timed.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
+use diesel_sqlite_session::{Changeset, ChangesetRef, TableSchema, Value};
+use diesel_sqlite_session_benches::data::{Event, events};
+use diesel_sqlite_session_tests::group::changes;
+use diesel_sqlite_session_tests::sqlite;
+
+const EVENTS: TableSchema<'_> = TableSchema::new("events", &[1, 0, 0]);
+
+/// `cargo bench -- --test` runs each once: small inputs do.
+fn rows() -> i64 {
+    if std::env::args().any(|argument| argument == "--test") { 1_000 } else { 1_000_000 }
+}
+
+fn configure(group: &mut BenchmarkGroup<'_, WallTime>, rows: i64) {
+    group.throughput(Throughput::Elements(rows.unsigned_abs()));
+    group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+}
+
+/// Fails if the changes are not the same, in whatever order.
+fn assert_same_set(name: &str, found: &[u8], expected: &[u8]) {
+    assert!(changes(found) == changes(expected), "{name} has made other changes than SQLite");
+}
+
+fn values((id, name, at): &Event) -> [Value<'_>; 3] {
+    [(*id).into(), name.as_str().into(), (*at).into()]
+}
+
+fn inserts(rows: &[Event]) -> Changeset {
+    let builder = rows.iter().fold(Changeset::builder(), |builder, row| builder.insert_values(EVENTS, &values(row)));
+    builder.build().unwrap()
+}
+
+/// Of three rows one is deleted, and two get another name.
+fn edits(rows: &[Event]) -> Changeset {
+    let mut builder = Changeset::builder();
+    for row in rows {
+        builder = if row.0 % 3 == 0 {
+            builder.delete_values(EVENTS, &values(row))
+        } else {
+            let after = (row.0, format!("event number {} as it is now", row.0), row.2);
+            builder.update_values(EVENTS, &values(row), &values(&after))
+        };
+    }
+    builder.build().unwrap()
+}
+
+/// In the order of SQLite's hash table, as a session writes them.
+fn recorded(changeset: &Changeset) -> Changeset {
+    Changeset::try_from(sqlite::group([changeset.as_bytes()]).unwrap()).unwrap()
+}
+
+pub(crate) fn concat(criterion: &mut Criterion) {
+    let count = rows();
+    let rows = events(count);
+    let (half, other_half) = rows.split_at(rows.len() / 2);
+    // what is inserted, then edited; rows of which each has one change; the same in ascending order; few edits of many rows
+    let (inserted, edited) = (inserts(&rows), edits(&rows));
+    let cases = [
+        ("insert_then_edit", recorded(&inserted), recorded(&edited)),
+        ("other_rows", recorded(&inserts(half)), recorded(&inserts(other_half))),
+        ("other_rows_ascending", inserts(half), inserts(other_half)),
+        ("inverse", recorded(&edited), recorded(&edited).invert()),
+    ];
+    let mut group = criterion.benchmark_group(format!("concat_{count}"));
+    configure(&mut group, count);
+    for (name, first, second) in &cases {
+        let ours = |first: ChangesetRef<'_>, second: ChangesetRef<'_>| first.concat(second).unwrap();
+        let parts = [first.as_bytes(), second.as_bytes()];
+        let grouped = || sqlite::group(black_box(parts)).unwrap();
+        let concatenated = || sqlite::concat(black_box(parts[0]), black_box(parts[1])).unwrap();
+        let made = ours(first.into(), second.into());
+        assert_same_set("ours", made.as_bytes(), &grouped());
+        assert_same_set("ours", made.as_bytes(), &concatenated());
+        group.bench_function(BenchmarkId::new("ours", name), |b| {
+            b.iter_with_large_drop(|| ours(black_box(first).into(), black_box(second).into()));
+        });
+        group.bench_function(BenchmarkId::new("ours_checking", name), |b| {
+            let parse = |bytes| ChangesetRef::parse(black_box(bytes)).unwrap();
+            b.iter_with_large_drop(|| ours(parse(parts[0]), parse(parts[1])));
+        });
+        group.bench_function(BenchmarkId::new("sqlite_c_changegroup", name), |b| b.iter_with_large_drop(grouped));
+        group.bench_function(BenchmarkId::new("sqlite_c_concat", name), |b| b.iter_with_large_drop(concatenated));
+    }
+    group.finish();
+}

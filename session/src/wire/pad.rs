@@ -1,0 +1,70 @@
+//! Changes of a table that has got more columns since, made as wide as it is now: as `sqlite3changegroup_add` does it with
+//! `sqlite3changegroup_schema`.
+
+use alloc::vec::Vec;
+
+use super::cursor::Cursor;
+use super::encode::{Wrong, WrongIn, write_row};
+use super::table::Header;
+use super::value::{UNDEFINED, Value};
+use super::{Format, Operation, check};
+
+/// What the last columns of a table hold by default, encoded.
+#[derive(Clone)]
+pub(super) struct Defaults {
+    bytes: Vec<u8>,
+    /// Where each of them begins.
+    starts: Vec<usize>,
+}
+
+impl Defaults {
+    /// Of a table whose columns before these are so many.
+    pub(super) fn new(before: usize, values: &[Value<'_>]) -> Result<Self, Wrong> {
+        let (mut bytes, mut starts) = (Vec::new(), Vec::with_capacity(values.len()));
+        for (column, value) in (before..).zip(values) {
+            starts.push(bytes.len());
+            write_row(&[0], core::slice::from_ref(value), &mut bytes)
+                .map_err(|wrong| WrongIn { column: Some(column), ..*wrong })?;
+        }
+        Ok(Self { bytes, starts })
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Those of the last so many columns.
+    fn last(&self, count: usize) -> &[u8] {
+        let first = self.starts.len().saturating_sub(count);
+        self.starts.get(first).and_then(|start| self.bytes.get(*start..)).unwrap_or_default()
+    }
+}
+
+/// Adds `missing` columns to the change that begins at `start` and ends the bytes, and which has the columns of `header`: with
+/// the defaults where a whole row is recorded, else not recorded. None of them is in the key.
+pub(super) fn pad(
+    bytes: &mut Vec<u8>,
+    start: usize,
+    header: Header<'_>,
+    format: Format,
+    missing: usize,
+    defaults: &Defaults,
+) {
+    let mut cursor = Cursor::new(bytes.get(start..).unwrap_or_default());
+    let Some(record) = check::extent(&mut cursor, header, format) else {
+        return; // a change that was appended whole does not come here
+    };
+    let unrecorded = || core::iter::repeat_n(UNDEFINED, missing);
+    match (record.operation, format) {
+        (Operation::Insert, _) | (Operation::Delete, Format::Changeset) => {
+            bytes.extend_from_slice(defaults.last(missing));
+        }
+        (Operation::Delete, Format::Patchset) => {}
+        (Operation::Update, Format::Patchset) => bytes.extend(unrecorded()),
+        (Operation::Update, Format::Changeset) => {
+            let middle = bytes.len().saturating_sub(record.after.len());
+            bytes.splice(middle..middle, unrecorded());
+            bytes.extend(unrecorded());
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Changes by their bytes, and SQLite's changegroup as the referee of what becomes of several.
+
+use std::collections::BTreeSet;
+
+use diesel_sqlite_session::{BuildErrorKind, Changeset, ChangesetRef, Format, Patchset, PatchsetRef};
+
+use crate::sqlite::{self, Code};
+
+const UPDATE: u8 = 23;
+const DELETE: u8 = 9;
+
+/// A change, its values as they stand in the bytes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Encoded<'a> {
+    /// The table's name.
+    pub table: &'a [u8],
+    /// For each column its place in the key, or 0.
+    pub key: &'a [u8],
+    /// `SQLITE_INSERT`, `SQLITE_UPDATE` or `SQLITE_DELETE`.
+    pub operation: u8,
+    /// Made by a trigger or a foreign key action.
+    pub indirect: bool,
+    /// All records' values, one after another.
+    pub fields: Vec<&'a [u8]>,
+}
+
+fn varint(bytes: &mut &[u8]) -> usize {
+    let mut value = 0u64;
+    for at in 0.. {
+        let byte = take(bytes, 1)[0];
+        if at == 8 {
+            return usize::try_from(value << 8 | u64::from(byte)).unwrap();
+        }
+        value = value << 7 | u64::from(byte & 0x7f);
+        if byte < 0x80 {
+            break;
+        }
+    }
+    usize::try_from(value).unwrap()
+}
+
+fn take<'a>(bytes: &mut &'a [u8], count: usize) -> &'a [u8] {
+    let (taken, rest) = bytes.split_at(count);
+    *bytes = rest;
+    taken
+}
+
+fn field<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
+    let start = *bytes;
+    match take(bytes, 1)[0] {
+        1 | 2 => _ = take(bytes, 8),
+        3 | 4 => {
+            let length = varint(bytes);
+            take(bytes, length);
+        }
+        _ => {}
+    }
+    &start[..start.len() - bytes.len()]
+}
+
+/// The changes of a well-formed changeset or patchset, in the order of the bytes.
+///
+/// # Panics
+///
+/// When it is not well-formed.
+pub fn in_order(mut bytes: &[u8]) -> Vec<Encoded<'_>> {
+    let mut all = Vec::new();
+    let (mut is_patchset, mut table, mut key): (bool, &[u8], &[u8]) = (false, &[], &[]);
+    while let Some(first) = bytes.first() {
+        if matches!(first, b'T' | b'P') {
+            is_patchset = take(&mut bytes, 1) == b"P";
+            let count = varint(&mut bytes);
+            key = take(&mut bytes, count);
+            let length = bytes.iter().position(|byte| *byte == 0).unwrap();
+            table = take(&mut bytes, length);
+            take(&mut bytes, 1);
+            continue;
+        }
+        let (operation, indirect) = (take(&mut bytes, 1)[0], take(&mut bytes, 1)[0] != 0);
+        let count = match (operation, is_patchset) {
+            (UPDATE, false) => key.len() * 2,
+            (DELETE, true) => key.iter().filter(|place| **place != 0).count(),
+            _ => key.len(),
+        };
+        let fields = (0..count).map(|_| field(&mut bytes)).collect();
+        all.push(Encoded { table, key, operation, indirect, fields });
+    }
+    all
+}
+
+/// The same, in an order that depends on nothing else.
+///
+/// # Panics
+///
+/// When it is not well-formed.
+pub fn changes(bytes: &[u8]) -> Vec<Encoded<'_>> {
+    let mut all = in_order(bytes);
+    all.sort_unstable();
+    all
+}
+
+impl Encoded<'_> {
+    /// Whether this is an UPDATE that sets no column to another value.
+    pub fn is_idle(&self, format: Format) -> bool {
+        let columns = self.key.len();
+        let sets = |column: usize| match format {
+            Format::Changeset => {
+                let (old, new) = (self.fields[column], self.fields[column + columns]);
+                new != [0] && old != new
+            }
+            Format::Patchset => self.fields[column] != [0],
+        };
+        self.operation == UPDATE && !(0..columns).any(|column| self.key[column] == 0 && sets(column))
+    }
+
+    /// Whether this is an UPDATE that holds a new key.
+    pub fn has_new_key(&self, format: Format) -> bool {
+        let columns = self.key.len();
+        self.operation == UPDATE
+            && format == Format::Changeset
+            && (0..columns).any(|column| self.key[column] != 0 && self.fields[column + columns] != [0])
+    }
+
+    /// The key's values.
+    pub fn key_fields(&self, format: Format) -> Vec<&[u8]> {
+        if self.operation == DELETE && format == Format::Patchset {
+            return self.fields.clone();
+        }
+        (0..self.key.len()).filter(|column| self.key[*column] != 0).map(|column| self.fields[column]).collect()
+    }
+
+    /// A changeset or patchset of this alone.
+    pub fn encode(&self, format: Format) -> Vec<u8> {
+        let columns = self.key.len();
+        let mut out = vec![if format == Format::Changeset { b'T' } else { b'P' }];
+        for shift in [14, 7] {
+            if columns >> shift != 0 {
+                out.push((columns >> shift & 0x7f) as u8 | 0x80);
+            }
+        }
+        out.push((columns & 0x7f) as u8);
+        out.extend_from_slice(self.key);
+        out.extend_from_slice(self.table);
+        out.extend_from_slice(&[0, self.operation, u8::from(self.indirect)]);
+        for (at, field) in self.fields.iter().enumerate() {
+            // the new key that an UPDATE can have
+            let is_new_key =
+                self.operation == UPDATE && format == Format::Changeset && at >= columns && self.key[at - columns] != 0;
+            out.extend_from_slice(if is_new_key { &[0] } else { field });
+        }
+        out
+    }
+}
+
+/// What SQLite's changegroup makes of changes, added one by one, without that in which the docs of the builders say that they
+/// differ: an UPDATE that sets nothing is taken out as soon as there is one, and so is an UPDATE's new key. Says whether there
+/// was either.
+///
+/// # Errors
+///
+/// SQLite's code.
+pub fn referee<'a>(parts: impl IntoIterator<Item = &'a [u8]>, format: Format) -> Result<(Vec<u8>, bool), Code> {
+    let group = |all: &[Vec<u8>]| sqlite::group(all.iter().map(Vec::as_slice));
+    let (mut all, mut is_special, mut can_idle) = (Vec::new(), false, false);
+    for change in parts.into_iter().flat_map(in_order) {
+        let columns = change.key.len();
+        all.push(change.encode(format));
+        is_special |= change.is_idle(format) || change.has_new_key(format);
+        // only of these an UPDATE can come that sets nothing and is kept
+        can_idle |= change.is_idle(format)
+            || match format {
+                Format::Patchset => change.key.iter().all(|place| *place != 0),
+                Format::Changeset => {
+                    let has_old_alone =
+                        |column: usize| change.fields[column] != [0] && change.fields[column + columns] == [0];
+                    change.operation == UPDATE
+                        && (0..columns).any(|column| change.key[column] == 0 && has_old_alone(column))
+                }
+            };
+        if can_idle {
+            let grouped = group(&all)?;
+            let changes = in_order(&grouped);
+            is_special |= changes.iter().any(|change| change.is_idle(format));
+            all = changes.iter().filter(|change| !change.is_idle(format)).map(|change| change.encode(format)).collect();
+        }
+    }
+    Ok((group(&all)?, is_special))
+}
+
+/// Puts two inputs together with the wire's concatenation and with SQLite's changegroup, if both are well-formed and of one
+/// format.
+///
+/// # Panics
+///
+/// When the results are not the same set of changes, or one is an error where the other is not.
+pub fn judge(first: &[u8], second: &[u8]) {
+    let format = match first.first().or(second.first()) {
+        Some(b'T') => Format::Changeset,
+        Some(b'P') => Format::Patchset,
+        _ => return,
+    };
+    let built = match format {
+        Format::Changeset => {
+            let (Ok(one), Ok(other)) = (ChangesetRef::parse(first), ChangesetRef::parse(second)) else { return };
+            let built = one.concat(other).map(Changeset::into_bytes);
+            if let Ok(bytes) = &built {
+                assert!(ChangesetRef::parse(bytes).is_ok(), "a concatenation is well-formed");
+                let mut written = Vec::new();
+                Changeset::builder().changeset(one).changeset(other).build_to(&mut written).unwrap();
+                assert_eq!(&written, bytes, "what is written is what is built");
+            }
+            built
+        }
+        Format::Patchset => {
+            let (Ok(one), Ok(other)) = (PatchsetRef::parse(first), PatchsetRef::parse(second)) else { return };
+            let built = one.concat(other).map(Patchset::into_bytes);
+            if let Ok(bytes) = &built {
+                assert!(PatchsetRef::parse(bytes).is_ok(), "a concatenation is well-formed");
+                let mut written = Vec::new();
+                Patchset::builder().patchset(one).patchset(other).build_to(&mut written).unwrap();
+                assert_eq!(&written, bytes, "what is written is what is built");
+            }
+            built
+        }
+    };
+    let built = match (built, referee([first, second], format)) {
+        (Ok(built), Ok((expected, _))) => (built, expected),
+        (Err(error), Err(code)) => {
+            let is_schema = matches!(error.kind(), BuildErrorKind::OtherColumns { .. } | BuildErrorKind::OtherKey);
+            assert!(is_schema && code == Code(17), "{error}, {code:?}");
+            return;
+        }
+        (built, expected) => panic!("{built:?} where SQLite has {expected:?}"),
+    };
+    let (built, expected) = (without_new_keys(&built.0, format), without_new_keys(&built.1, format));
+    assert_eq!(built, expected, "the same changes");
+    let rows: BTreeSet<_> = in_order_of_rows(&built, format);
+    assert_eq!(rows.len(), built.len(), "one change for each row");
+}
+
+/// Each change encoded by itself without an UPDATE's new key, as the referee has it, with the table's name in lower case: of a
+/// table of which nothing was left it is written anew.
+///
+/// # Panics
+///
+/// When it is not well-formed.
+pub fn without_new_keys(bytes: &[u8], format: Format) -> Vec<Vec<u8>> {
+    let mut all: Vec<Vec<u8>> = in_order(bytes)
+        .into_iter()
+        .map(|change| Encoded { table: &change.table.to_ascii_lowercase(), ..change }.encode(format))
+        .collect();
+    all.sort_unstable();
+    all
+}
+
+fn in_order_of_rows(all: &[Vec<u8>], format: Format) -> BTreeSet<(Vec<u8>, Vec<Vec<u8>>)> {
+    let row = |bytes: &Vec<u8>| {
+        let [change] = &in_order(bytes)[..] else { panic!("one change each") };
+        (change.table.to_vec(), change.key_fields(format).into_iter().map(<[u8]>::to_vec).collect())
+    };
+    all.iter().map(row).collect()
+}

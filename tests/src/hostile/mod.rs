@@ -1,0 +1,518 @@
+//! Hostile bytes, applied: a replica with everything that SQL can do about a change, changes that were made up out of recorded
+//! ones, handlers that answer at random, fail and panic, and what must hold whatever comes.
+//!
+//! A plan is bytes that decide everything, so that proptest and a fuzzer can both make plans. [`attack`] carries one out.
+
+mod changes;
+mod replica;
+
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use diesel::SqliteConnection;
+use diesel_sqlite_session::{
+    Apply, ApplyError, ApplyReport, Change, Changeset, ChangesetReader, ChangesetRef, Conflict, ConflictAction,
+    ConflictType, Decision, ParseError, Patch, Patchset, PatchsetReader, PatchsetRef, Record, SqliteSessionExt,
+    TypedChange, TypedFormat, Value,
+};
+
+pub use self::replica::{Book, Loan, Note, Shop, books, loans, notes};
+
+use self::replica::{Content, MINE, Replica};
+
+/// Decisions out of bytes: 0 once they are used up, which decides for what is plain.
+#[derive(Clone)]
+struct Plan<'a>(&'a [u8]);
+
+impl<'a> Plan<'a> {
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        let high = if bound > 256 { usize::from(self.byte()) << 8 } else { 0 };
+        (high | usize::from(self.byte())) % bound.max(1)
+    }
+
+    fn pick<'t, T: ?Sized>(&mut self, among: &[&'t T]) -> &'t T {
+        among[self.below(among.len())]
+    }
+
+    /// True in so many of 16 cases.
+    fn chance(&mut self, sixteenths: u8) -> bool {
+        self.byte() % 16 >= 16 - sixteenths
+    }
+
+    fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
+    }
+}
+
+/// Answers of a handler, the same ones each time that the changes are applied.
+struct Answers {
+    state: Cell<u64>,
+    /// Whether it may fail and panic, and answer what SQLite does not take.
+    is_wild: bool,
+}
+
+impl Answers {
+    fn next(&self) -> u64 {
+        // xorshift64*
+        let mut x = self.state.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.state.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33
+    }
+
+    /// Past the hook, which prints what panics, and ends a fuzz target.
+    fn may_panic(&self) {
+        if self.is_wild && self.next() % 24 == 0 {
+            resume_unwind(Box::new("as planned"));
+        }
+    }
+
+    fn decide<'c, C: TypedChange>(&self, conflict: Conflict<'c, C>) -> Result<Decision<'c>, &'static str> {
+        self.may_panic();
+        let answer = self.next();
+        if self.is_wild && answer % 29 == 0 {
+            return Err("as planned");
+        }
+        let aborts = answer % 31 == 1;
+        Ok(match conflict {
+            Conflict::Data(c) | Conflict::Conflict(c) if aborts => c.abort(),
+            Conflict::NotFound(c) if aborts => c.abort(),
+            Conflict::Constraint(c) if aborts => c.abort(),
+            Conflict::Data(c) | Conflict::Conflict(c) if answer % 2 == 0 => c.replace(),
+            Conflict::Data(c) | Conflict::Conflict(c) => c.omit(),
+            Conflict::NotFound(c) => c.omit(),
+            Conflict::Constraint(c) if answer % 4 == 0 => c.omit(),
+            Conflict::Constraint(c) => c.omit_and_lose_row(),
+        })
+    }
+
+    fn decide_by_kind(&self, kind: ConflictType) -> ConflictAction {
+        self.may_panic();
+        let answer = self.next();
+        match answer % 31 {
+            1 => ConflictAction::Abort,
+            2 if self.is_wild => ConflictAction::Replace,
+            n if n % 2 == 0 && kind.takes_replace() => ConflictAction::Replace,
+            _ => ConflictAction::Omit,
+        }
+    }
+}
+
+/// How the changes are applied.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    /// Only the tables of [`Shop`], and of `notes` only the rows of a tenant.
+    is_guarded: bool,
+    skips_others: bool,
+    filters_books: bool,
+    is_inverted: bool,
+    ignores_noops: bool,
+    without_actions: bool,
+    without_loop: bool,
+    without_savepoint: bool,
+    in_transaction: bool,
+    is_typed: bool,
+    is_wild: bool,
+    asks_foreign_keys: bool,
+    max_changes: Option<u64>,
+    answers: u64,
+    piece: usize,
+    /// Where reading a stream fails, if it does.
+    fails_at: Option<usize>,
+}
+
+impl Way {
+    fn new(plan: &mut Plan<'_>) -> Self {
+        let in_transaction = plan.chance(5);
+        Self {
+            is_guarded: plan.chance(8),
+            skips_others: plan.chance(12),
+            filters_books: plan.chance(3),
+            is_inverted: plan.chance(3),
+            ignores_noops: plan.chance(5),
+            without_actions: plan.chance(3),
+            without_loop: plan.chance(8),
+            in_transaction,
+            without_savepoint: in_transaction && plan.chance(4),
+            is_typed: plan.chance(8),
+            is_wild: plan.chance(3),
+            asks_foreign_keys: plan.chance(6),
+            max_changes: plan.chance(1).then(|| plan.below(20) as u64),
+            answers: u64::from_le_bytes([0; 8].map(|_| plan.byte())) | 1 << 40,
+            piece: 1 + plan.below(60),
+            fails_at: plan.chance(1).then(|| plan.below(400)),
+        }
+    }
+
+    /// The way of the older calls, which have no options.
+    fn by_kind(self) -> Self {
+        let mut plain = Self::new(&mut Plan(&[]));
+        (plain.answers, plain.is_wild, plain.in_transaction) = (self.answers, self.is_wild, self.in_transaction);
+        plain
+    }
+
+    /// Whether progress ends the apply.
+    fn cancels(self) -> bool {
+        self.is_wild && self.answers % 4 == 0
+    }
+
+    fn of<'a, F: Tenancy>(
+        self,
+        mut apply: Apply<'a, F>,
+        answers: &'a Answers,
+        accepted: &'a Cell<bool>,
+    ) -> Apply<'a, F> {
+        if self.is_guarded {
+            apply = apply.only::<Shop>().filter::<notes::table>(|change, current| {
+                answers.may_panic();
+                current.is_none_or(|note| note.tenant == MINE) && F::stays_mine(change)
+            });
+            if self.skips_others {
+                apply = apply.skip_other_tables();
+            }
+        }
+        if self.filters_books {
+            apply = apply.filter::<books::table>(|_, _| answers.next() % 3 > 0);
+        }
+        if self.ignores_noops {
+            apply = apply.ignore_noops();
+        }
+        if self.without_actions {
+            apply = apply.without_foreign_key_actions();
+        }
+        if self.without_loop {
+            apply = apply.without_update_loop();
+        }
+        if self.without_savepoint {
+            apply = apply.without_savepoint();
+        }
+        if let Some(max) = self.max_changes {
+            apply = apply.max_changes(max);
+        }
+        if self.is_typed {
+            apply = apply
+                .try_on_conflict::<notes::table, _>(|conflict| answers.decide(conflict))
+                .try_on_conflict::<books::table, _>(|conflict| answers.decide(conflict))
+                .try_on_conflict::<loans::table, _>(|conflict| answers.decide(conflict));
+        }
+        if self.asks_foreign_keys {
+            apply = apply.on_foreign_keys(|broken| {
+                answers.may_panic();
+                assert!(!broken.rows().is_empty() && broken.violations() >= broken.rows().len());
+                if answers.next() % 2 == 0 {
+                    return broken.abort();
+                }
+                accepted.set(true);
+                broken.accept()
+            });
+        }
+        apply.otherwise(|kind| {
+            let answer = answers.decide_by_kind(kind);
+            accepted.set(accepted.get() || kind == ConflictType::ForeignKey);
+            answer
+        })
+    }
+}
+
+/// What a filter of tenants has to know.
+trait Tenancy: TypedFormat {
+    fn stays_mine(change: &Self::Change<notes::table>) -> bool;
+}
+
+impl Tenancy for Changeset {
+    fn stays_mine(change: &Change<notes::table>) -> bool {
+        match change {
+            Change::Insert(note) => note.tenant == MINE,
+            Change::Update(note) => note.tenant.changed().is_none(),
+            Change::Delete(_) => true,
+        }
+    }
+}
+
+impl Tenancy for Patchset {
+    fn stays_mine(change: &Patch<notes::table>) -> bool {
+        match change {
+            Patch::Insert(note) => note.tenant == MINE,
+            Patch::Update(note) => note.tenant.is_none(),
+            Patch::Delete(_) => true,
+        }
+    }
+}
+
+/// By which path the changes are given to SQLite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Path {
+    Memory,
+    /// A stream inside, for the sake of progress.
+    Progress,
+    Stream,
+    /// The older calls that take bytes.
+    ByKind,
+}
+
+/// Gives so many bytes at a time, and fails or panics in the midst if that is planned.
+struct Pieces<'a> {
+    bytes: &'a [u8],
+    piece: usize,
+    fails_in: Option<usize>,
+    panics: bool,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer.len().min(self.piece);
+        if let Some(left) = &mut self.fails_in {
+            if *left < most {
+                if self.panics {
+                    resume_unwind(Box::new("as planned"));
+                }
+                return Err(io::Error::other("as planned"));
+            }
+            *left -= most;
+        }
+        self.bytes.read(&mut buffer[..most])
+    }
+}
+
+/// What came of it.
+struct Outcome {
+    result: Result<ApplyReport, ApplyError>,
+    /// What there is then, if it succeeded.
+    content: Option<Content>,
+    accepted: bool,
+}
+
+/// A replica before the changes are applied. It is made again for each path, and comes out the same.
+struct Start<'r> {
+    replica: &'r Replica,
+    way: Way,
+    /// What the apply finds.
+    content: Content,
+    /// The database's bytes when the apply has failed.
+    image: Vec<u8>,
+}
+
+impl<'r> Start<'r> {
+    fn new(replica: &'r Replica, way: Way) -> Self {
+        let mut conn = replica.open();
+        let mut image = image(&mut conn);
+        if way.in_transaction {
+            begin(&mut conn);
+            if !way.without_savepoint {
+                image = self::image(&mut conn);
+            }
+        }
+        Self { replica, way, content: Content::read(&mut conn), image }
+    }
+}
+
+fn image(conn: &mut SqliteConnection) -> Vec<u8> {
+    conn.serialize_database_to_buffer().to_vec()
+}
+
+fn begin(conn: &mut SqliteConnection) {
+    replica::exec(conn, "BEGIN; INSERT INTO secret VALUES (1000, 'before', NULL)").expect("nothing is in its way");
+}
+
+/// Applies bytes on a new replica, and checks what must hold whatever comes of it.
+fn apply(bytes: &[u8], start: &Start<'_>, path: Path) -> Outcome {
+    let &Start { replica, way, .. } = start;
+    let mut conn = replica.open();
+    if way.in_transaction {
+        begin(&mut conn);
+    }
+    let answers = Answers { state: Cell::new(way.answers), is_wild: way.is_wild };
+    let accepted = Cell::new(false);
+    let run = AssertUnwindSafe(|| run(&mut conn, bytes, way, path, &answers, &accepted));
+    let result = catch_unwind(run).expect("a panic does not leave the apply");
+    let context = format!("{path:?} {way:?} {result:?}");
+
+    if result.is_err() && way.without_savepoint {
+        replica::exec(&mut conn, "ROLLBACK").expect("the transaction is there");
+    }
+    let mut content = None;
+    match &result {
+        Err(_) => {
+            let now = image(&mut conn);
+            if now != start.image {
+                let content = Content::read(&mut conn);
+                start.content.expect(&content, |_| true, "an apply that failed leaves nothing", &context);
+                panic!("an apply that failed leaves not a byte: {context}");
+            }
+        }
+        Ok(report) => {
+            let content = content.insert(Content::read(&mut conn));
+            let begun = &start.content;
+            if path != Path::ByKind {
+                let counted = report.applied() + report.replaced() + report.omitted() + report.left_out();
+                assert_eq!(Ok(counted), count_changes(bytes), "each change counts once: {context}");
+            }
+            content.expect_keys_of(begun, &keys(bytes), &context);
+            if way.is_guarded {
+                begun.expect(
+                    content,
+                    replica::is_guarded,
+                    "other tables and other tenants' rows are as they were",
+                    &context,
+                );
+            }
+            begun.expect(content, |name| name.starts_with("temp."), "only `main` is touched", &context);
+            if replica.foreign_keys && !accepted.get() {
+                let broken = replica::lines(&mut conn, "SELECT \"table\" AS line FROM pragma_foreign_key_check");
+                assert!(broken.is_empty(), "no foreign key is broken: {broken:?} {context}");
+            }
+        }
+    }
+    let check = replica::lines(&mut conn, "SELECT integrity_check AS line FROM pragma_integrity_check");
+    assert_eq!(check, ["ok"], "{context}");
+    let is_over = way.without_savepoint && result.is_err();
+    if way.in_transaction && !is_over {
+        let commit = replica::exec(&mut conn, "COMMIT");
+        if !accepted.get() || result.is_err() {
+            commit.unwrap_or_else(|error| panic!("the transaction can be committed: {error}: {context}"));
+        } else if commit.is_err() {
+            replica::exec(&mut conn, "ROLLBACK").expect("the transaction is there");
+        }
+    }
+    replica::exec(&mut conn, "BEGIN; INSERT INTO nokey VALUES ('usable', 1); ROLLBACK").unwrap_or_else(|error| {
+        panic!("the connection is usable, and no transaction is open: {error}: {context}");
+    });
+    Outcome { result, content, accepted: accepted.get() }
+}
+
+fn run(
+    conn: &mut SqliteConnection,
+    bytes: &[u8],
+    way: Way,
+    path: Path,
+    answers: &Answers,
+    accepted: &Cell<bool>,
+) -> Result<ApplyReport, ApplyError> {
+    if path == Path::ByKind {
+        let decide = |kind| answers.decide_by_kind(kind);
+        let decide = |kind| {
+            accepted.set(accepted.get() || kind == ConflictType::ForeignKey);
+            decide(kind)
+        };
+        let done = match bytes.first() {
+            Some(b'P') => conn.apply_patchset(bytes, decide),
+            _ => conn.apply_changeset(bytes, decide),
+        };
+        return done.map(|()| ApplyReport::default());
+    }
+    let progress = |_| if way.cancels() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let pieces = Pieces { bytes, piece: way.piece, fails_in: way.fails_at, panics: way.is_wild };
+    if bytes.first() == Some(&b'P') {
+        let patchset;
+        let apply = match path {
+            Path::Stream => conn.apply(PatchsetReader::new(pieces)),
+            _ => {
+                patchset = Patchset::try_from(bytes.to_vec())?;
+                conn.apply(&patchset)
+            }
+        };
+        let apply = way.of(apply, answers, accepted);
+        if path == Path::Progress { apply.on_progress(progress).run() } else { apply.run() }
+    } else {
+        let changeset;
+        let apply = match path {
+            Path::Stream => conn.apply(ChangesetReader::new(pieces)),
+            _ => {
+                changeset = Changeset::try_from(bytes.to_vec())?;
+                conn.apply(&changeset)
+            }
+        };
+        let apply = if way.is_inverted { apply.inverted() } else { apply };
+        let apply = way.of(apply, answers, accepted);
+        if path == Path::Progress { apply.on_progress(progress).run() } else { apply.run() }
+    }
+}
+
+/// The values of the first columns, where they are of the key, with the tables.
+fn keys(bytes: &[u8]) -> Vec<(String, Value<'_>)> {
+    let records = match bytes.first() {
+        Some(b'P') => PatchsetRef::parse(bytes).map(|patchset| patchset.records()),
+        _ => ChangesetRef::parse(bytes).map(|changeset| changeset.records()),
+    };
+    records.into_iter().flatten().filter_map(key).collect()
+}
+
+fn key(record: Record<'_>) -> Option<(String, Value<'_>)> {
+    Some((record.table().to_string(), record.new_value(0).or(record.old_value(0))?))
+}
+
+fn count_changes(bytes: &[u8]) -> Result<u64, ParseError> {
+    Ok(match bytes.first() {
+        Some(b'P') => PatchsetRef::parse(bytes)?.records().count() as u64,
+        _ => ChangesetRef::parse(bytes)?.records().count() as u64,
+    })
+}
+
+/// What an attack came to when its bytes were applied from memory, to see that attacks are not all alike.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// How many changes were applied, replaced, omitted and left out; or the error, without what is in it.
+    pub result: Result<[u64; 4], String>,
+    /// How many bytes there were.
+    pub bytes: usize,
+    /// Whether the path through a stream had to come to the same.
+    pub is_compared: bool,
+}
+
+/// Carries out a plan, by every path.
+///
+/// # Panics
+///
+/// When a promise is not kept.
+pub fn attack(plan: &[u8]) -> Seen {
+    let mut plan = Plan(plan);
+    let way = Way::new(&mut plan);
+    let replica = Replica::new(&mut plan);
+    let by_kind = plan.chance(4);
+    let bytes = if plan.chance(1) { plan.rest().to_vec() } else { changes::make(&mut plan, &replica) };
+
+    let start = Start::new(&replica, way);
+    let memory = apply(&bytes, &start, Path::Memory);
+    let progress = apply(&bytes, &start, Path::Progress);
+    let stream = apply(&bytes, &start, Path::Stream);
+    if by_kind {
+        apply(&bytes, &Start::new(&replica, way.by_kind()), Path::ByKind);
+    }
+    if !way.cancels() {
+        compare(&memory, &progress, way);
+    }
+    // where UPDATEs are in each other's way, a stream does without what SQLite has for that
+    let is_compared = way.fails_at.is_none() && (way.without_loop || replica.foreign_keys);
+    if is_compared {
+        compare(&memory, &stream, way);
+    }
+    let result = match &memory.result {
+        Ok(report) => Ok([report.applied(), report.replaced(), report.omitted(), report.left_out()]),
+        Err(error) => Err(format!("{error:?}").split(['(', ' ']).next().unwrap_or_default().to_string()),
+    };
+    Seen { result, bytes: bytes.len(), is_compared }
+}
+
+fn compare(memory: &Outcome, other: &Outcome, way: Way) {
+    match (&memory.result, &other.result) {
+        (Ok(report), Ok(other_report)) => {
+            assert_eq!(report, other_report, "the same report: {way:?}");
+            if let (Some(content), Some(other)) = (&memory.content, &other.content) {
+                content.expect(other, |_| true, "the same content", &format!("{way:?} {report:?}"));
+            }
+            assert_eq!(memory.accepted, other.accepted);
+        }
+        (Err(_), Err(_)) => {}
+        results => panic!("the same result: {results:?} {way:?}"),
+    }
+}
