@@ -142,6 +142,60 @@ fn changesets_by_other_software_go_to_json_and_back() {
     assert_eq!(count, 13);
 }
 
+#[test]
+fn json_files_are_read_and_written_as_they_stand() {
+    #[derive(Debug, Tracked)]
+    enum Typed {
+        People(Change<typed::users::table>),
+    }
+    #[derive(Debug, Tracked)]
+    enum TypedPatch {
+        People(Patch<typed::users::table>),
+    }
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/json");
+    let mut count = 0;
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let again = match path.file_stem().unwrap().to_str().unwrap() {
+            // it has names, which a changeset does not keep
+            "changeset" => {
+                let changeset: Changeset = serde_json::from_str(&text).unwrap();
+                assert!(round_trip(changeset.as_bytes()));
+                text.clone()
+            }
+            "patchset" => serde_json::to_string(&serde_json::from_str::<Patchset>(&text).unwrap()).unwrap(),
+            "typed-patch-delete" => serde_json::to_string(&serde_json::from_str::<TypedPatch>(&text).unwrap()).unwrap(),
+            _ => serde_json::to_string(&serde_json::from_str::<Typed>(&text).unwrap()).unwrap(),
+        };
+        assert_eq!(again, text, "{}", path.display());
+        count += 1;
+    }
+    assert_eq!(count, 6);
+}
+
+mod typed {
+    use diesel_sqlite_session::Tracked;
+
+    diesel::table! {
+        users (id, name) {
+            id -> BigInt,
+            name -> Text,
+            score -> Nullable<Double>,
+            avatar -> Nullable<Binary>,
+        }
+    }
+
+    #[derive(Debug, Tracked)]
+    #[diesel(table_name = users)]
+    pub struct User {
+        id: i64,
+        name: String,
+        score: Option<f64>,
+        avatar: Option<Vec<u8>>,
+    }
+}
+
 fn config() -> ProptestConfig {
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 300 };
     ProptestConfig { cases, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() }
@@ -489,6 +543,91 @@ fn serde_s_skip_and_with_on_a_field_are_heeded() {
             (Patch::Delete(key), Patch::Delete(read)) => assert_eq!(key, read),
             (Patch::Update(patch), Patch::Update(read)) => assert_eq!(patch.flight, read.flight),
             _ => panic!("{patch:?} {read:?}"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Tracked)]
+#[diesel(table_name = seats)]
+#[tracked(update = SecretUpdate, patch = SecretPatch)]
+struct Secret {
+    #[serde(skip_serializing)]
+    flight: String,
+    row: i32,
+    passenger: Option<String>,
+}
+
+#[test]
+fn a_column_of_the_key_that_is_kept_out_is_null() {
+    let (changeset, patchset) = recorded(
+        TABLES,
+        "INSERT INTO seats VALUES ('LH 2', 1, NULL); UPDATE seats SET \"the passenger\" = 'Eve' WHERE row = 7; \
+         DELETE FROM seats WHERE row = 8",
+    );
+    let changes: Vec<_> = changeset.changes::<Change<Secret>>().map(Result::unwrap).collect();
+    let patches: Vec<_> = patchset.patches::<Patch<Secret>>().map(Result::unwrap).collect();
+    assert_eq!(
+        sorted(lines(&changes)),
+        [
+            r#"{"op":"delete","table":"seats","key":[8,null],"before":{"row":8,"the passenger":"Cy"}}"#,
+            r#"{"op":"insert","table":"seats","key":[1,null],"after":{"row":1,"the passenger":null}}"#,
+            r#"{"op":"update","table":"seats","key":[7,null],"before":{"the passenger":"Bob"},"after":{"the passenger":"Eve"},"changed":["the passenger"]}"#,
+        ]
+    );
+    for line in lines(&changes) {
+        let flight = match serde_json::from_str::<Change<Secret>>(&line).unwrap() {
+            Change::Insert(seat) | Change::Delete(seat) => seat.flight,
+            Change::Update(seat) => seat.flight,
+        };
+        assert_eq!(flight, "");
+    }
+    for line in lines(&patches) {
+        assert!(!line.contains("LH"), "{line}");
+        serde_json::from_str::<Patch<Secret>>(&line).unwrap();
+    }
+}
+
+/// Blobs, large numbers and other types of the user's in a key.
+mod odd_keys {
+    use super::*;
+
+    diesel::table! {
+        parts (hash, size) {
+            hash -> Binary,
+            size -> BigInt,
+            ratio -> Nullable<Float>,
+        }
+    }
+
+    #[derive(Debug, Clone, PartialEq, Tracked)]
+    #[diesel(table_name = parts)]
+    pub struct Part {
+        hash: Vec<u8>,
+        size: i64,
+        ratio: Option<f32>,
+    }
+
+    #[test]
+    fn blobs_and_large_integers_in_a_key_are_tagged_in_every_operation() {
+        let (changeset, patchset) = recorded(
+            "CREATE TABLE parts (hash BLOB, size INTEGER, ratio REAL, PRIMARY KEY (hash, size)); \
+             INSERT INTO parts VALUES (x'01', -9007199254740993, 0.1), (x'02', 5, NULL)",
+            "DELETE FROM parts WHERE size < 0; UPDATE parts SET ratio = 1e30 WHERE size = 5",
+        );
+        let changes: Vec<_> = changeset.changes::<Change<parts::table>>().map(Result::unwrap).collect();
+        let patches: Vec<_> = patchset.patches::<Patch<parts::table>>().map(Result::unwrap).collect();
+        assert_eq!(
+            sorted(lines(&patches)),
+            [
+                r#"{"op":"delete","table":"parts","key":[{"blob":"01"},{"int":"-9007199254740993"}]}"#,
+                r#"{"op":"update","table":"parts","key":[{"blob":"02"},5],"after":{"ratio":{"real":"1.0000000150474662e30"}},"changed":["ratio"]}"#,
+            ]
+        );
+        for (change, line) in changes.iter().zip(lines(&changes)) {
+            assert_eq!(&serde_json::from_str::<Change<parts::table>>(&line).unwrap(), change, "{line}");
+        }
+        for (patch, line) in patches.iter().zip(lines(&patches)) {
+            assert_eq!(&serde_json::from_str::<Patch<parts::table>>(&line).unwrap(), patch, "{line}");
         }
     }
 }
