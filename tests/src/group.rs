@@ -161,22 +161,27 @@ impl Encoded<'_> {
 /// SQLite's code.
 pub fn referee<'a>(parts: impl IntoIterator<Item = &'a [u8]>, format: Format) -> Result<(Vec<u8>, bool), Code> {
     let group = |all: &[Vec<u8>]| sqlite::group(all.iter().map(Vec::as_slice));
+    let parts: Vec<&[u8]> = parts.into_iter().collect();
+    // a table of which nothing is left is forgotten below
+    sqlite::group(parts.iter().copied())?;
     let (mut all, mut is_special, mut can_idle) = (Vec::new(), false, false);
     for change in parts.into_iter().flat_map(in_order) {
         let columns = change.key.len();
-        all.push(change.encode(format));
         is_special |= change.is_idle(format) || change.has_new_key(format);
+        if change.is_idle(format) {
+            continue;
+        }
+        all.push(change.encode(format));
         // only of these an UPDATE can come that sets nothing and is kept
-        can_idle |= change.is_idle(format)
-            || match format {
-                Format::Patchset => change.key.iter().all(|place| *place != 0),
-                Format::Changeset => {
-                    let has_old_alone =
-                        |column: usize| change.fields[column] != [0] && change.fields[column + columns] == [0];
-                    change.operation == UPDATE
-                        && (0..columns).any(|column| change.key[column] == 0 && has_old_alone(column))
-                }
-            };
+        can_idle |= match format {
+            Format::Patchset => change.key.iter().all(|place| *place != 0),
+            Format::Changeset => {
+                let has_old_alone =
+                    |column: usize| change.fields[column] != [0] && change.fields[column + columns] == [0];
+                change.operation == UPDATE
+                    && (0..columns).any(|column| change.key[column] == 0 && has_old_alone(column))
+            }
+        };
         if can_idle {
             let grouped = group(&all)?;
             let changes = in_order(&grouped);

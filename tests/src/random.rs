@@ -19,6 +19,9 @@ pub struct History {
     pub edits: Vec<String>,
 }
 
+/// A changeset, and the patchset of the same changes.
+pub type Recorded = (Vec<u8>, Vec<u8>);
+
 impl History {
     /// What SQLite records, as a changeset and as a patchset.
     ///
@@ -52,7 +55,7 @@ impl History {
     /// # Panics
     ///
     /// When a statement fails for a reason other than the values in it.
-    pub fn record_parts(&self, count: usize) -> (Vec<(Vec<u8>, Vec<u8>)>, Database) {
+    pub fn record_parts(&self, count: usize) -> (Vec<Recorded>, Database) {
         let database = self.start();
         let bounds = (0..count).map(|part| self.edits.len() * part / count..self.edits.len() * (part + 1) / count);
         let record = |edits: Range<usize>| {

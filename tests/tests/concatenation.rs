@@ -7,7 +7,7 @@ use diesel_sqlite_session::{
 };
 use diesel_sqlite_session_tests::change::{Change, Owned};
 use diesel_sqlite_session_tests::group::{self, Encoded, changes, in_order, referee, without_new_keys};
-use diesel_sqlite_session_tests::random::{History, history};
+use diesel_sqlite_session_tests::random::{History, history, mutation};
 use diesel_sqlite_session_tests::sqlite::{self, Changegroup, Database};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -99,6 +99,21 @@ proptest! {
                 let two = concat([&a[..], &b], format);
                 let theirs = sqlite::concat(&a, &b).unwrap();
                 prop_assert_eq!(changes(&two), changes(&theirs));
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_is_well_formed_concatenates_as_in_sqlites_changegroup(
+        history in history(),
+        mutations in vec((any::<bool>(), mutation()), 1..6),
+    ) {
+        let (parts, _) = history.record_parts(2);
+        for mut pair in [[parts[0].0.clone(), parts[1].0.clone()], [parts[0].1.clone(), parts[1].1.clone()]] {
+            for (which, mutation) in &mutations {
+                mutation.apply(&mut pair[usize::from(*which)]);
+                group::judge(&pair[0], &pair[1]);
+                group::judge(&pair[1], &pair[1]);
             }
         }
     }

@@ -218,6 +218,7 @@ macro_rules! concatenation {
             }
 
             #[doc = concat!("One ", $name, " that does what all of these do, one after another: see [`concat`](Self::concat).")]
+            /// While it works, it takes 24 to 48 bytes for each change beside the result.
             ///
             /// # Errors
             ///

@@ -110,8 +110,8 @@ impl<'a> Join<'a> {
     /// Numbers the changes and takes the hashes of their keys.
     fn read(&mut self, seed: Seed, length: usize) -> Option<()> {
         /// So many bytes have some thousand changes, whose items, and what finds them, a cache can hold.
-        const PART: usize = 128 * 1024;
-        let bits = (length / PART).checked_ilog2().map_or(0, |bits| bits.saturating_add(1)).min(9);
+        const PART: usize = 256 * 1024;
+        let bits = (length / PART).checked_ilog2().map_or(0, |bits| bits.saturating_add(1)).min(8);
         self.parts.resize(1 << bits, Vec::new());
         let part_of = |hash: u64| (hash >> 1 >> 63u32.saturating_sub(bits)) as usize;
         let mut names = Fold::new(self.format);
