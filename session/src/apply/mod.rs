@@ -459,8 +459,9 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
         return Err(ApplyError::NoTransaction);
     }
     let connection = Connection::from(handle);
-    // inside a transaction nobody else can change it; outside, it is looked at again before the commit
-    let schema_version = if handle.is_in_transaction() { None } else { Some(run::schema_version(connection)?) };
+    // outside a transaction another connection could change it: then it is looked at again before the commit
+    let can_change = handle.is_in_file() && !handle.is_in_transaction();
+    let schema_version = if can_change { Some(run::schema_version(connection)?) } else { None };
     let mut tally = Tally::default();
     let mut fitting = Fitting::new(connection, scope);
     let fitted;

@@ -38,6 +38,14 @@ impl Handle<'_> {
         self.db
     }
 
+    /// Whether `main` is in a file, where other connections can change it.
+    pub(crate) fn is_in_file(self) -> bool {
+        // SAFETY: the connection is open for as long as `self` lives; the name is a C string.
+        let name = unsafe { sys::sqlite3_db_filename(self.as_ptr(), c"main".as_ptr()) };
+        // SAFETY: SQLite gives null or a C string, which is there as long as the database is.
+        !name.is_null() && unsafe { *name } != 0
+    }
+
     pub(crate) fn is_in_transaction(self) -> bool {
         // SAFETY: the connection is open for as long as `self` lives.
         unsafe { sys::sqlite3_get_autocommit(self.as_ptr()) == 0 }
