@@ -2,10 +2,12 @@
 
 #[path = "algebra/concat.rs"]
 mod concat;
+#[path = "algebra/rebase.rs"]
+mod rebase;
 #[path = "algebra/shape.rs"]
 mod shape;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(benches, concat::concat, shape::shape);
+criterion_group!(benches, concat::concat, rebase::rebase, shape::shape);
 criterion_main!(benches);

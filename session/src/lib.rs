@@ -147,7 +147,7 @@ pub use apply::{
 #[cfg(feature = "sqlite")]
 pub use apply::{
     Apply, ApplyFormat, ApplyInput, ApplyReport, ChangesetInput, ConflictAction, ConflictType, ForeignKeyConflict,
-    ForeignKeyDecision, ForeignKeyViolation, PatchsetInput, Progress, RebaseData, TableReport,
+    ForeignKeyDecision, ForeignKeyViolation, PatchsetInput, Progress, TableReport,
 };
 #[cfg(all(feature = "derive", feature = "sqlite"))]
 pub use capture::{CaptureError, Captured};
@@ -173,8 +173,8 @@ pub use typed::{
 };
 pub use wire::{
     BuildError, BuildErrorKind, Changeset, ChangesetBuilder, ChangesetRef, Format, MAX_VALUE_LENGTH, Operation,
-    ParseError, ParseErrorKind, Patchset, PatchsetBuilder, PatchsetRef, Record, Records, SqlError, SqlErrorKind,
-    SqlScript, SqlStatement, Table, TableColumns, TableSchema, Tables, Value, Values,
+    ParseError, ParseErrorKind, Patchset, PatchsetBuilder, PatchsetRef, RebaseData, RebaseError, Rebaser, Record,
+    Records, SqlError, SqlErrorKind, SqlScript, SqlStatement, Table, TableColumns, TableSchema, Tables, Value, Values,
 };
 #[cfg(feature = "std")]
-pub use wire::{ChangesetReader, Limit, PatchsetReader, ReadError, WriteError};
+pub use wire::{ChangesetReader, Limit, PatchsetReader, ReadError, RebaseStreamError, WriteError};

@@ -11,6 +11,7 @@ pub mod change;
 pub mod group;
 pub mod hostile;
 pub mod random;
+pub mod rebasing;
 pub mod shape;
 pub mod sqlite;
 

@@ -78,6 +78,17 @@ fn run(database: &Database, statements: &[String]) {
     }
 }
 
+/// A database of which there are several replicas, and what is done to each of them.
+#[derive(Clone, Debug)]
+pub struct Fork {
+    /// `CREATE` statements.
+    pub schema: Vec<String>,
+    /// Statements that all replicas begin with. They can fail.
+    pub before: Vec<String>,
+    /// Statements that are run on each replica alone. They can fail.
+    pub edits: Vec<Vec<String>>,
+}
+
 #[derive(Clone, Debug)]
 struct Table {
     name: &'static str,
@@ -176,6 +187,18 @@ pub fn history() -> impl Strategy<Value = History> {
         let before = vec(edit(tables.clone(), 0..3), 0..30);
         let edits = vec(edit(tables, 0..8), 0..20);
         (Just(schema), before, edits).prop_map(|(schema, before, edits)| History { schema, before, edits })
+    })
+}
+
+/// Replicas at random, so many of them, of tables as in a [`history`].
+pub fn fork(replicas: usize) -> impl Strategy<Value = Fork> {
+    (table(NAMES[0]), table(NAMES[1]), 1usize..3).prop_flat_map(move |(a, b, count)| {
+        let tables: Vec<Table> = [a, b].into_iter().take(count).collect();
+        let mut schema = vec!["CREATE TABLE log (id INTEGER PRIMARY KEY, line)".to_string()];
+        schema.extend(tables.iter().flat_map(Table::create));
+        let before = vec(edit(tables.clone(), 0..3), 0..30);
+        let edits = vec(vec(edit(tables, 0..8), 1..10), replicas);
+        (Just(schema), before, edits).prop_map(|(schema, before, edits)| Fork { schema, before, edits })
     })
 }
 

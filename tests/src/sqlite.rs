@@ -266,20 +266,63 @@ pub fn group<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, C
 ///
 /// SQLite's code.
 pub fn rebase(changeset: &[u8], on: &[u8]) -> Result<Vec<u8>, Code> {
-    let mut rebaser = ptr::null_mut();
-    // SAFETY: `rebaser` may be written to.
-    ok(unsafe { ffi::sqlite3rebaser_create(&raw mut rebaser) })?;
-    // SAFETY: the rebaser is new; the length is that of `on`, which SQLite only reads.
-    let configured = ok(unsafe { ffi::sqlite3rebaser_configure(rebaser, length(on), on.as_ptr().cast()) });
-    let rebased = configured.and_then(|()| {
-        // SAFETY: as above, with `changeset`; the others are those that `output` gives.
+    rebase_on_all(changeset, [on])
+}
+
+/// `sqlite3rebaser_configure` with each, one after another, and `sqlite3rebaser_rebase`.
+///
+/// # Errors
+///
+/// SQLite's code.
+pub fn rebase_on_all<'a>(changeset: &[u8], all: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, Code> {
+    with_rebaser(all, |rebaser| {
+        // SAFETY: the rebaser is there; the length is that of `changeset`, which SQLite only reads; the others are those that
+        // `output` gives.
         output(|size, out| unsafe {
             ffi::sqlite3rebaser_rebase(rebaser, length(changeset), changeset.as_ptr().cast(), size, out)
         })
+    })
+}
+
+/// As [`rebase`], without a copy of the result: its length.
+///
+/// # Errors
+///
+/// SQLite's code.
+pub fn rebased_length(changeset: &[u8], on: &[u8]) -> Result<usize, Code> {
+    with_rebaser([on], |rebaser| {
+        let (mut size, mut bytes) = (0, ptr::null_mut());
+        // SAFETY: the rebaser is there; the length is that of `changeset`, which SQLite only reads; the others may be written to.
+        ok(unsafe {
+            ffi::sqlite3rebaser_rebase(
+                rebaser,
+                length(changeset),
+                changeset.as_ptr().cast(),
+                &raw mut size,
+                &raw mut bytes,
+            )
+        })?;
+        // SAFETY: SQLite allocated the buffer, if there is one, and leaves it to the caller.
+        unsafe { ffi::sqlite3_free(bytes) };
+        Ok(usize::try_from(size).unwrap())
+    })
+}
+
+fn with_rebaser<'a, T>(
+    all: impl IntoIterator<Item = &'a [u8]>,
+    work: impl FnOnce(*mut ffi::sqlite3_rebaser) -> Result<T, Code>,
+) -> Result<T, Code> {
+    let mut rebaser = ptr::null_mut();
+    // SAFETY: `rebaser` may be written to.
+    ok(unsafe { ffi::sqlite3rebaser_create(&raw mut rebaser) })?;
+    let configured = all.into_iter().try_for_each(|on| {
+        // SAFETY: the rebaser has been created; the length is that of `on`, which SQLite only reads.
+        ok(unsafe { ffi::sqlite3rebaser_configure(rebaser, length(on), on.as_ptr().cast()) })
     });
+    let result = configured.and_then(|()| work(rebaser));
     // SAFETY: created above and not used after this.
     unsafe { ffi::sqlite3rebaser_delete(rebaser) };
-    rebased
+    result
 }
 
 /// Reads bytes with `sqlite3changeset_next`: the changes, and SQLite's code for the first thing that it does not read.

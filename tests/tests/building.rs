@@ -128,7 +128,7 @@ fn key_value() -> impl Strategy<Value = Owned> {
 }
 
 /// One change of any kind, be there such a row or not.
-fn change() -> impl Strategy<Value = Change> {
+pub(super) fn change() -> impl Strategy<Value = Change> {
     let values = || (vec(value(), 4), vec(0u8..8, 4));
     let keys = prop_oneof![3 => Just(vec![Owned::Integer(1); 4]), 2 => vec(key_value(), 4)];
     (select(TABLES.to_vec()), select(vec![18, 23, 9]), any::<bool>(), keys, values(), vec(value(), 4)).prop_map(

@@ -11,6 +11,7 @@ mod handle;
 mod hostile;
 mod json;
 mod properties;
+mod rebasing;
 mod replication;
 mod schemas;
 mod sessions;

@@ -28,7 +28,7 @@ use diesel::SqliteConnection;
 pub use self::conflict::{ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, ForeignKeyViolation};
 pub use self::feed::Progress;
 pub use self::input::{ApplyFormat, ApplyInput, ChangesetInput, PatchsetInput};
-pub use self::report::{ApplyReport, RebaseData, TableReport};
+pub use self::report::{ApplyReport, TableReport};
 #[cfg(feature = "derive")]
 pub use self::typed::{
     AppliedTable, Conflict, ConstraintConflict, Decision, NotFoundConflict, RowConflict, TypedChange, TypedFormat,

@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 #[cfg(feature = "derive")]
 use crate::typed::Tracked;
+use crate::wire::RebaseData;
 
 /// What became of the changes that were applied, from [`Apply::run`](super::Apply::run).
 ///
@@ -27,33 +28,9 @@ pub struct TableReport {
     left_out: u64,
 }
 
-/// How the conflicts of a changeset were resolved:
-/// [rebase data](https://www.sqlite.org/session/sqlite3changeset_apply.html), by which local changes are rebased on it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RebaseData {
-    bytes: Vec<u8>,
-}
-
-impl RebaseData {
-    /// The bytes, as [`sqlite3rebaser_configure`](https://www.sqlite.org/session/sqlite3rebaser_configure.html) takes them.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// The bytes.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
-    }
-
-    /// Whether there was no conflict that was resolved, so that there is nothing to rebase on.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-}
-
 impl ApplyReport {
     pub(super) fn new(tables: Vec<TableReport>, rebase_data: Vec<u8>) -> Self {
-        Self { tables, rebase_data: RebaseData { bytes: rebase_data } }
+        Self { tables, rebase_data: RebaseData::from_sqlite(rebase_data) }
     }
 
     /// How many changes were made without a conflict, or had been made already and were
@@ -94,7 +71,8 @@ impl ApplyReport {
         self.table(T::TABLE.name())
     }
 
-    /// How the conflicts were resolved. Empty without any, and for patchsets, of which SQLite says nothing.
+    /// How the conflicts were resolved, to rebase other changes by it: see [`Rebaser`](crate::Rebaser). Empty without any, and for
+    /// patchsets, of which SQLite says nothing.
     pub fn rebase_data(&self) -> &RebaseData {
         &self.rebase_data
     }

@@ -99,6 +99,36 @@ pub(super) fn input(bytes: &[u8], format: Format) -> Result<(), ParseError> {
     Ok(())
 }
 
+/// Checks rebase data: sections of a changeset, whose changes are other than a changeset's.
+pub(super) fn rebase_data(bytes: &[u8]) -> Result<(), ParseError> {
+    let mut cursor = Cursor::new(bytes);
+    let mut table: Option<Header<'_>> = None;
+    let error = |fault: Fault, table: Option<Header<'_>>| fault.into_error(bytes.len() as u64, table.map(|t| t.name));
+    while let Some(first) = cursor.peek() {
+        match (Format::from_byte(first), table) {
+            (Some(_), _) => {
+                table = Some(section(&mut cursor, Format::Changeset).map_err(|fault| error(fault, None))?);
+            }
+            (None, Some(header)) => resolution(&mut cursor, header).map_err(|fault| error(fault, table))?,
+            (None, None) => return Err(error(FaultAt::new(ParseErrorKind::MissingHeader, cursor), None)),
+        }
+    }
+    Ok(())
+}
+
+/// Reads and checks one change of rebase data.
+fn resolution(cursor: &mut Cursor<'_>, table: Header<'_>) -> Result<(), Fault> {
+    let start = *cursor;
+    let operation = cursor.byte().and_then(Operation::from_byte);
+    let flag = *cursor;
+    match (operation, cursor.byte()) {
+        (Some(Operation::Insert | Operation::Delete), None) => Err(FaultAt::end(flag, 1)),
+        (Some(Operation::Insert), Some(_)) => key_and_any(cursor, table.key),
+        (Some(Operation::Delete), Some(_)) => whole_row(cursor, table.key),
+        _ => Err(FaultAt::new(ParseErrorKind::RebaseOperation(start.peek().unwrap_or_default()), start)),
+    }
+}
+
 /// Reads and checks a table header with its first byte.
 pub(super) fn section<'a>(cursor: &mut Cursor<'a>, format: Format) -> Result<Header<'a>, Fault> {
     let start = *cursor;

@@ -99,6 +99,8 @@ pub enum ParseErrorKind {
     TableName,
     /// This byte is not an operation.
     Operation(u8),
+    /// This byte is not an operation that rebase data have.
+    RebaseOperation(u8),
     /// This byte is not a type of a value.
     ValueType(u8),
     /// A text or blob of more than [`MAX_VALUE_LENGTH`] bytes.
@@ -120,6 +122,9 @@ impl fmt::Display for ParseErrorKind {
             Self::TableName => f.write_str("the table's name is not UTF-8"),
             Self::Operation(byte) => {
                 write!(f, "0x{byte:02x} is not an operation (INSERT is 0x12, UPDATE 0x17, DELETE 0x09)")
+            }
+            Self::RebaseOperation(byte) => {
+                write!(f, "0x{byte:02x} is not an operation of rebase data (INSERT is 0x12, DELETE 0x09)")
             }
             Self::ValueType(byte) => write!(f, "0x{byte:02x} is not a type of a value (0 to 5 are)"),
             Self::ValueLength(length) => {

@@ -109,11 +109,7 @@ impl Fold {
         if new >= MOST_ROWS {
             return Err(WrongIn::of(BuildErrorKind::TooMany));
         }
-        let hash = self.seed.finish(header.name.as_bytes().chunks(16).fold(self.seed.start(), |hash, chunk| {
-            let mut lower = [0; 16];
-            lower.iter_mut().zip(chunk).for_each(|(lower, byte)| *lower = byte.to_ascii_lowercase());
-            self.seed.add(hash, &lower)
-        }));
+        let hash = self.seed.of_name(header.name);
         let groups = &self.groups;
         let is_it = |at: usize| groups.get(at).is_some_and(|group| group.name.eq_ignore_ascii_case(header.name));
         match self.names.find_or_insert(hash, new, is_it) {
@@ -536,6 +532,13 @@ pub(super) struct KeyFields<'a> {
 }
 
 impl<'a> KeyFields<'a> {
+    /// Of a record with a value for each column.
+    #[inline]
+    pub(super) fn of_record(record: &'a [u8], key: &'a [u8], lead: usize) -> Self {
+        Self { values: Cursor::new(record), places: key.get(..lead).unwrap_or(key), alone: false }
+    }
+
+    /// Of the change that begins at `at`, if `lead` columns go as far as the last one of the key.
     #[inline]
     pub(super) fn new(bytes: &'a [u8], at: usize, key: &'a [u8], lead: usize, format: Format) -> Self {
         let mut values = Cursor::new(bytes.get(at..).unwrap_or_default());
@@ -587,7 +590,7 @@ impl<'a> KeyFields<'a> {
     }
 
     #[inline]
-    fn hash(mut self, seed: Seed) -> u32 {
+    pub(super) fn hash(mut self, seed: Seed) -> u32 {
         let mut hash = seed.start();
         while let Some(field) = self.next() {
             hash = seed.add(hash, field);

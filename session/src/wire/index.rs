@@ -76,6 +76,30 @@ impl Index {
         self.slots.get(self.home(u64::from(hash) << 32)).copied().unwrap_or(EMPTY)
     }
 
+    /// The row with this hash for which `is_it` holds.
+    #[inline]
+    pub(super) fn find(&self, hash: u32, mut is_it: impl FnMut(usize) -> bool) -> Option<usize> {
+        let mut at = self.home(u64::from(hash) << 32);
+        loop {
+            let slot = self.slots.get(at).copied().unwrap_or(EMPTY);
+            if slot == EMPTY {
+                return None;
+            }
+            if slot >> 32 == u64::from(hash) && is_it(row_of(slot)) {
+                return Some(row_of(slot));
+            }
+            at = self.after(at);
+        }
+    }
+
+    /// The row at which a search for this hash begins: most often the one that is searched, if there is one. Without any there,
+    /// there is none.
+    #[inline]
+    pub(super) fn guess(&self, hash: u32) -> Option<usize> {
+        let slot = self.slots.get(self.home(u64::from(hash) << 32)).copied().unwrap_or(EMPTY);
+        (slot != EMPTY).then(|| row_of(slot))
+    }
+
     /// Takes a row out, and moves those after it that stand away from their homes.
     pub(super) fn remove(&mut self, Place(mut hole): Place) {
         let mut at = hole;
@@ -190,6 +214,15 @@ impl Seed {
         mix(one ^ self.1, two ^ hash)
     }
 
+    /// The hash of a table's name, whatever the case of its ASCII letters.
+    pub(super) fn of_name(self, name: &str) -> u32 {
+        self.finish(name.as_bytes().chunks(16).fold(self.start(), |hash, chunk| {
+            let mut lower = [0; 16];
+            lower.iter_mut().zip(chunk).for_each(|(lower, byte)| *lower = byte.to_ascii_lowercase());
+            self.add(hash, &lower)
+        }))
+    }
+
     /// The hash as an [`Index`] takes it.
     #[inline]
     pub(super) fn finish(self, hash: u64) -> u32 {
@@ -246,6 +279,8 @@ mod tests {
         }
         assert_eq!(index.used, count - count.div_ceil(3));
         for row in 0..count {
+            assert!(index.guess(hash(row)).is_some() || row % 3 == 0);
+            assert_eq!(index.find(hash(row), |found| found == row), (row % 3 != 0).then_some(row));
             let found = index.find_or_insert(hash(row), row, |found| found == row);
             assert_eq!(found.map(|(_, row)| row), (row % 3 != 0).then_some(row));
         }
@@ -254,6 +289,7 @@ mod tests {
 
     #[test]
     fn rows_are_found_until_they_are_removed() {
+        assert_eq!(Index::default().find(7, |_| true), None);
         let seed = Seed::new();
         let count = if cfg!(miri) { 200 } else { 10_000 };
         check(count, |row| seed.finish(seed.add(seed.start(), &row.to_be_bytes())));

@@ -115,9 +115,9 @@
 //!
 //! ## What looks like it
 //!
-//! The rebase data of [`sqlite3changeset_apply_v2`](https://www.sqlite.org/session/sqlite3changeset_apply.html) begins like a
-//! changeset, but its second byte of a change says how a conflict was resolved, and its INSERTs can lack values. It is not a
-//! changeset, and refused where it shows.
+//! The rebase data of [`sqlite3changeset_apply_v2`](https://www.sqlite.org/session/sqlite3changeset_apply.html) begin like a
+//! changeset, but the second byte of a change says how a conflict was resolved, and INSERTs can lack values. They are no
+//! changeset, and refused where it shows. [`RebaseData`] describes them, and [`Rebaser`] takes them.
 //!
 //! # What is refused
 //!
@@ -183,6 +183,7 @@ mod merge;
 mod pad;
 #[cfg(feature = "sqlite")]
 pub(crate) mod raw;
+mod rebase;
 mod record;
 mod set;
 mod shape;
@@ -205,6 +206,9 @@ pub use builder::{ChangesetBuilder, PatchsetBuilder, TableSchema};
 #[cfg(feature = "std")]
 pub use concat::WriteError;
 pub use error::{BuildError, BuildErrorKind, ParseError, ParseErrorKind};
+#[cfg(feature = "std")]
+pub use rebase::RebaseStreamError;
+pub use rebase::{RebaseData, RebaseError, Rebaser};
 pub use record::{Record, Records, Values};
 pub use set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
 pub use sql::{SqlError, SqlErrorKind, SqlScript, SqlStatement, TableColumns};

@@ -21,6 +21,14 @@ pub(super) struct RawRecord<'a> {
     pub(super) after: &'a [u8],
 }
 
+impl<'a> RawRecord<'a> {
+    /// The record of a changeset's change that has its key.
+    #[inline]
+    pub(super) fn key_record(&self) -> &'a [u8] {
+        if self.operation == Operation::Update { self.before } else { self.after }
+    }
+}
+
 /// One change to one row, borrowed from the bytes of a changeset or patchset.
 ///
 /// Columns are counted from 0, in the order in which the table declares them; generated columns are not among them. What

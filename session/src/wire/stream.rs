@@ -159,7 +159,6 @@ impl<R: Read> ChangesetReader<R> {
     }
 
     /// The next change, and how many sections have begun.
-    #[cfg(feature = "sqlite")]
     pub(crate) fn next_with_section(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
         self.inner.next_with_section()
     }

@@ -1,0 +1,212 @@
+//! What is known of the rows of one table: one resolution for each, made of all that were added, and an index of them.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+
+use super::error::{RebaseError, shortened};
+use crate::wire::cursor::Cursor;
+use crate::wire::fold::{KeyFields, lead_of};
+use crate::wire::index::{Index, MOST_ROWS, Seed};
+use crate::wire::record::RawRecord;
+use crate::wire::table::Header;
+use crate::wire::value::UNDEFINED;
+use crate::wire::{Format, Operation, check};
+
+/// How many changes are looked up at once.
+pub(super) const BLOCK: usize = 32;
+
+/// A change of which it is not known yet whether there is a resolution for its row.
+pub(super) struct Pending<'a> {
+    pub(super) start: Cursor<'a>,
+    pub(super) end: Cursor<'a>,
+    pub(super) record: RawRecord<'a>,
+    pub(super) hash: u32,
+    /// The row, if it is not known for sure.
+    pub(super) row: Option<usize>,
+    /// Where its resolution begins.
+    pub(super) at: Option<usize>,
+}
+
+/// In the place of a column's value: it was replaced. No value begins so.
+pub(super) const REPLACED: u8 = 0xff;
+
+/// Where this much of a table's bytes is no longer in use, and half of them, they are put together.
+const LITTLE_WASTE: usize = 64 * 1024;
+
+/// The resolutions of one table, at most one for each row.
+#[derive(Clone)]
+pub(super) struct Resolutions {
+    pub(super) name: Box<str>,
+    pub(super) key: Box<[u8]>,
+    /// How many columns there are up to the last one of the key.
+    lead: usize,
+    /// Of each row the operation, whether it replaced, and a value for each column, nothing or `REPLACED`.
+    bytes: Vec<u8>,
+    /// Where each row's begin.
+    pub(super) rows: Vec<usize>,
+    index: Index,
+    /// Bytes that are no longer in use.
+    waste: usize,
+}
+
+impl Resolutions {
+    pub(super) fn new(header: Header<'_>) -> Self {
+        Self {
+            name: header.name.into(),
+            key: header.key.into(),
+            lead: lead_of(header.key),
+            bytes: Vec::new(),
+            rows: Vec::new(),
+            index: Index::default(),
+            waste: 0,
+        }
+    }
+
+    fn header(&self) -> Header<'_> {
+        Header { name: &self.name, key: &self.key }
+    }
+
+    /// Whether a table has as many columns, and the same in its key.
+    pub(super) fn fits(&self, header: Header<'_>) -> bool {
+        let is_key = |place: &u8| *place != 0;
+        self.key.iter().map(is_key).eq(header.key.iter().map(is_key))
+    }
+
+    #[cold]
+    pub(super) fn mismatch(&self, header: Header<'_>) -> RebaseError {
+        let table = shortened(header);
+        if self.key.len() == header.key.len() {
+            RebaseError::OtherKey { table }
+        } else {
+            RebaseError::OtherColumns { table, columns: header.key.len(), rebased_on: self.key.len() }
+        }
+    }
+
+    /// The resolution that begins at a byte.
+    pub(super) fn at(&self, start: usize) -> Option<RawRecord<'_>> {
+        check::extent(&mut Cursor::new(self.bytes.get(start..)?), self.header(), Format::Changeset)
+    }
+
+    /// The key of a record with a value for each column.
+    #[inline]
+    pub(super) fn key_of<'a>(&self, record: &'a [u8], key: &'a [u8]) -> KeyFields<'a> {
+        KeyFields::of_record(record, key, self.lead)
+    }
+
+    /// Where a row's resolution begins.
+    #[inline]
+    pub(super) fn start_of(&self, row: usize) -> usize {
+        self.rows.get(row).copied().unwrap_or(usize::MAX)
+    }
+
+    /// The resolution for the row with a key.
+    #[inline]
+    pub(super) fn find(&self, wanted: KeyFields<'_>, hash: u32) -> Option<RawRecord<'_>> {
+        self.at(self.start_of(self.index.find(hash, |row| self.has_key(self.start_of(row), wanted))?))
+    }
+
+    #[inline]
+    pub(super) fn has_key(&self, at: usize, wanted: KeyFields<'_>) -> bool {
+        KeyFields::new(&self.bytes, at, &self.key, self.lead, Format::Changeset).compare(wanted) == Ordering::Equal
+    }
+
+    /// Finds where the resolutions of some changes may begin. Each step reads memory for all of them: the processor waits for many
+    /// places at once then, and not for one after another.
+    pub(super) fn look_ahead(&self, block: &mut [Pending<'_>]) {
+        for change in block.iter_mut().filter(|change| change.at.is_none()) {
+            change.row = self.index.guess(change.hash);
+        }
+        for change in block.iter_mut() {
+            change.at = change.at.or_else(|| self.rows.get(change.row?).copied());
+        }
+        let bytes = block.iter().filter_map(|change| self.bytes.get(change.at?));
+        core::hint::black_box(bytes.fold(0, |sum: u8, byte| sum ^ byte));
+    }
+
+    /// Adds some resolutions; `None` if there are too many. `merged` is memory to work in.
+    pub(super) fn add(&mut self, block: &[RawRecord<'_>], seed: Seed, merged: &mut Vec<u8>) -> Option<()> {
+        let mut hashes = [0; BLOCK];
+        for (hash, record) in hashes.iter_mut().zip(block) {
+            *hash = KeyFields::of_record(record.after, &self.key, self.lead).hash(seed);
+        }
+        // as in `look_ahead`
+        let guesses = hashes.iter().zip(block).filter_map(|(hash, _)| self.index.guess(*hash));
+        core::hint::black_box(guesses.fold(0, |sum, row| sum ^ row));
+        hashes.iter().zip(block).try_for_each(|(hash, record)| self.add_one(*record, *hash, merged))
+    }
+
+    fn add_one(&mut self, second: RawRecord<'_>, hash: u32, merged: &mut Vec<u8>) -> Option<()> {
+        let (new, start) = (self.rows.len(), self.bytes.len());
+        if new >= MOST_ROWS {
+            return None;
+        }
+        let (rows, bytes) = (&self.rows, &self.bytes);
+        let wanted = KeyFields::of_record(second.after, &self.key, self.lead);
+        let is_it = |row: usize| {
+            let at = rows.get(row).copied().unwrap_or(usize::MAX);
+            KeyFields::new(bytes, at, &self.key, self.lead, Format::Changeset).compare(wanted) == Ordering::Equal
+        };
+        let Some((_, row)) = self.index.find_or_insert(hash, new, is_it) else {
+            append(&self.key, None, second, &mut self.bytes);
+            self.rows.push(start);
+            return Some(());
+        };
+        let at = self.rows.get(row).copied().unwrap_or(start);
+        let Some(first) = self.at(at).filter(|first| !(first.operation == Operation::Delete && first.indirect)) else {
+            return Some(());
+        };
+        merged.clear();
+        append(&self.key, Some(first), second, merged);
+        let length = first.after.len().saturating_add(2);
+        match self.bytes.get_mut(at..at.saturating_add(length)) {
+            Some(old) if old.len() == merged.len() => old.copy_from_slice(merged),
+            _ => {
+                self.waste = self.waste.saturating_add(length);
+                if let Some(place) = self.rows.get_mut(row) {
+                    *place = start;
+                }
+                self.bytes.extend_from_slice(merged);
+            }
+        }
+        if self.waste > LITTLE_WASTE && self.waste > self.bytes.len() / 2 {
+            self.compact();
+        }
+        Some(())
+    }
+
+    #[cold]
+    fn compact(&mut self) {
+        let mut out = Vec::with_capacity(self.bytes.len().saturating_sub(self.waste));
+        let mut starts = Vec::with_capacity(self.rows.len());
+        for start in &self.rows {
+            starts.push(out.len());
+            if let Some(record) = self.at(*start) {
+                out.extend_from_slice(&[record.operation.to_byte(), record.indirect.into()]);
+                out.extend_from_slice(record.after);
+            }
+        }
+        (self.rows, self.bytes, self.waste) = (starts, out, 0);
+    }
+}
+
+/// Appends a resolution as it is kept: the second of a row over the first, if there is one.
+fn append(key: &[u8], first: Option<RawRecord<'_>>, second: RawRecord<'_>, out: &mut Vec<u8>) {
+    let was_replaced = first.is_some_and(|first| first.indirect);
+    out.extend_from_slice(&[second.operation.to_byte(), u8::from(second.indirect || was_replaced)]);
+    if first.is_none() && !second.indirect {
+        out.extend_from_slice(second.after);
+        return;
+    }
+    let (mut under, mut over) = (Cursor::new(first.map_or(&[][..], |first| first.after)), Cursor::new(second.after));
+    for place in key {
+        let (under, over) = (under.field(), over.field().unwrap_or(&[UNDEFINED]));
+        let is_set = under.is_some() || over != [UNDEFINED];
+        out.extend_from_slice(match under {
+            Some(under) if under == [REPLACED] => under,
+            _ if *place == 0 && second.indirect && is_set => &[REPLACED],
+            Some(under) if over == [UNDEFINED] => under,
+            _ => over,
+        });
+    }
+}
