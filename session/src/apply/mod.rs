@@ -3,7 +3,7 @@
 //! - [`Apply`]: what is to be applied and how; [`input`]: what can be
 //! - [`conflict`]: conflicts by their kind; [`typed`]: with the change as a value
 //! - [`fit`](mod@fit): what must hold before SQLite sees a change, with [`clauses`]; [`feed`]: the same for streams
-//! - [`run`]: what SQLite asks meanwhile; [`current`]: the rows in the way; [`tally`] and [`report`]: what came of it
+//! - [`run`](mod@run): what SQLite asks meanwhile; [`current`]: the rows in the way; [`tally`] and [`report`]: what came of it
 
 mod clauses;
 mod conflict;
@@ -110,7 +110,7 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 /// # Who decides
 ///
 /// A conflict goes to the handler of its table, else to that of [`otherwise`](Self::otherwise); without one it ends the apply with
-/// [`ConflictAborted`](ApplyError::ConflictAborted). [`Conflict`](crate::Conflict) says when each kind happens and what a handler may
+/// [`ConflictAborted`](ApplyError::ConflictAborted). [`Conflict`] says when each kind happens and what a handler may
 /// rely on.
 ///
 /// # What happens unasked
