@@ -10,7 +10,7 @@ use diesel_sqlite_session_tests::sqlite;
 const EVENTS: TableSchema<'_> = TableSchema::new("events", &[1, 0, 0]);
 
 /// As many changes, an INSERT, an UPDATE and a DELETE in turn, in the order of SQLite's hash table, as a session writes them.
-pub(super) fn local(rows: i64) -> Changeset {
+fn local(rows: i64) -> Changeset {
     let mut builder = Changeset::builder();
     for id in 0..rows {
         let (old, new) = (format!("event number {id}"), format!("event number {id}, edited"));
@@ -27,7 +27,7 @@ pub(super) fn local(rows: i64) -> Changeset {
 }
 
 /// What an apply would say of one in so many of the rows: half of the remote changes have replaced, one in five was a DELETE.
-pub(super) fn data(local: &Changeset, one_in: usize) -> RebaseData {
+fn data(local: &Changeset, one_in: usize) -> RebaseData {
     let key = |record: Record<'_>| match record.key_values().next() {
         Some(Value::Integer(id)) => id,
         _ => unreachable!("the key is an integer"),

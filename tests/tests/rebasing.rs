@@ -390,6 +390,43 @@ fn many_resolutions_of_the_same_rows_take_the_memory_of_one_each() {
 }
 
 #[test]
+fn rows_are_found_whatever_their_order_and_number() {
+    let row = |id: usize| [Some(Owned::Integer(id as i64)), text("a"), None];
+    let change = |id: usize, operation: i32| Change {
+        table: b"t".to_vec(),
+        key: vec![1, 0, 0],
+        operation,
+        indirect: id % 2 == 0,
+        old: if operation == 18 { vec![None; 3] } else { vec![Some(Owned::Integer(id as i64)), text("b"), text("c")] },
+        new: if operation == 18 { row(id).to_vec() } else { vec![None, text("d"), None] },
+    };
+    for count in [1, 2, 40, 3000] {
+        for step in [1, 3, 7] {
+            // the data of some rows; changes of these and others, in the same order, backwards and in steps
+            let data = encode(&(0..count).map(|at| change(at * step, 18)).collect::<Vec<_>>());
+            let ids = 0..count * 2 + 40;
+            let orders: [Vec<usize>; 3] = [
+                ids.clone().collect(),
+                ids.clone().rev().collect(),
+                ids.clone().map(|id| id * 37 % (ids.end | 1)).collect(),
+            ];
+            for order in orders {
+                let changes = encode(&order.iter().map(|id| change(*id, 23)).collect::<Vec<_>>());
+                // one section, as a session writes it
+                let header = changes.iter().position(|byte| *byte == 0x17).unwrap();
+                let (header, _) = changes.split_at(header);
+                let changes = Changeset::try_from(&changes[..]).unwrap();
+                let starts: Vec<usize> = changes.records().map(|record| record.offset()).collect();
+                let ends = starts.iter().skip(1).map(|start| start - header.len()).chain([changes.as_bytes().len()]);
+                let mut section = header.to_vec();
+                starts.iter().zip(ends).for_each(|(start, end)| section.extend(&changes.as_bytes()[*start..end]));
+                assert_ne!(judge(&[&data], &section).unwrap(), section);
+            }
+        }
+    }
+}
+
+#[test]
 fn tables_that_differ_from_those_of_the_data_are_refused() {
     let data = resolved(Operation::Insert, false, "theirs", "_");
     let changes = |key: &[u8]| {

@@ -92,12 +92,29 @@ impl Index {
         }
     }
 
-    /// The row at which a search for this hash begins: most often the one that is searched, if there is one. Without any there,
-    /// there is none.
+    /// What is seen where a search for this hash begins: a row that has it, another row, or `None`: then there is none.
     #[inline]
-    pub(super) fn guess(&self, hash: u32) -> Option<usize> {
+    pub(super) fn guess(&self, hash: u32) -> Option<Option<usize>> {
         let slot = self.slots.get(self.home(u64::from(hash) << 32)).copied().unwrap_or(EMPTY);
-        (slot != EMPTY).then(|| row_of(slot))
+        (slot != EMPTY).then(|| (slot >> 32 == u64::from(hash)).then(|| row_of(slot)))
+    }
+
+    /// Adds the hash of the row that was put in last. From time to time all others are added anew.
+    #[inline]
+    pub(super) fn add_to(&self, filter: &mut Filter, hash: u32) {
+        if filter.words.len() == self.slots.len().div_ceil(8) {
+            filter.add(hash);
+        } else {
+            self.refill(filter);
+        }
+    }
+
+    #[cold]
+    fn refill(&self, filter: &mut Filter) {
+        // eight bits for a slot, in the same order
+        let shift = self.shift.saturating_sub(32).saturating_sub(3);
+        *filter = Filter { words: vec![0; self.slots.len().div_ceil(8)], shift };
+        self.slots.iter().filter(|slot| **slot != EMPTY).for_each(|slot| filter.add((slot >> 32) as u32));
     }
 
     /// Takes a row out, and moves those after it that stand away from their homes.
@@ -159,6 +176,29 @@ impl Index {
             }
             self.put(at, slot);
         }
+    }
+}
+
+/// A summary of the hashes that are in an index, an eighth as large: for whoever looks up much that is not there.
+#[derive(Clone, Default)]
+pub(super) struct Filter {
+    words: Vec<u64>,
+    shift: u32,
+}
+
+impl Filter {
+    fn add(&mut self, hash: u32) {
+        let bit = hash >> (self.shift & 31);
+        if let Some(word) = self.words.get_mut(bit as usize / 64) {
+            *word |= 1 << (bit & 63);
+        }
+    }
+
+    /// Whether there may be a row with this hash: of ten that are not there, it is said of one.
+    #[inline]
+    pub(super) fn may_have(&self, hash: u32) -> bool {
+        let bit = hash >> (self.shift & 31);
+        self.words.get(bit as usize / 64).is_some_and(|word| word >> (bit & 63) & 1 != 0)
     }
 }
 
@@ -268,9 +308,10 @@ mod tests {
 
     /// An index over numbers, whose hash is whatever the test wants.
     fn check(count: usize, hash: impl Fn(usize) -> u32) {
-        let mut index = Index::default();
+        let (mut index, mut filter) = (Index::default(), Filter::default());
         for row in 0..count {
             assert!(index.find_or_insert(hash(row), row, |found| found == row).is_none());
+            index.add_to(&mut filter, hash(row));
         }
         for row in (0..count).step_by(3) {
             let (place, found) = index.find_or_insert(hash(row), usize::MAX, |found| found == row).unwrap();
@@ -279,6 +320,7 @@ mod tests {
         }
         assert_eq!(index.used, count - count.div_ceil(3));
         for row in 0..count {
+            assert!(filter.may_have(hash(row)));
             assert!(index.guess(hash(row)).is_some() || row % 3 == 0);
             assert_eq!(index.find(hash(row), |found| found == row), (row % 3 != 0).then_some(row));
             let found = index.find_or_insert(hash(row), row, |found| found == row);

@@ -23,7 +23,7 @@ pub(super) struct RawRecord<'a> {
 
 impl<'a> RawRecord<'a> {
     /// The record of a changeset's change that has its key.
-    #[inline]
+    #[cfg(feature = "std")]
     pub(super) fn key_record(&self) -> &'a [u8] {
         if self.operation == Operation::Update { self.before } else { self.after }
     }

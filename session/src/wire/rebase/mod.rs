@@ -19,7 +19,7 @@ pub use self::data::RebaseData;
 pub use self::error::RebaseError;
 #[cfg(feature = "std")]
 pub use self::error::RebaseStreamError;
-use self::resolutions::{BLOCK, Pending, Resolutions};
+use self::resolutions::{BLOCK, Pending, Place, Resolutions};
 use super::cursor::Cursor;
 use super::index::{Index, MOST_ROWS, Seed};
 use super::record::Record;
@@ -106,7 +106,7 @@ use super::{Format, Operation, check};
 ///
 /// # Memory
 ///
-/// The resolutions, one for each row, and 19 to 37 bytes more for each, and half as much again for a moment, whenever the index grows.
+/// The resolutions, one for each row, and 21 to 40 bytes more for each, and half as much again for a moment, whenever the index grows.
 /// The changes that are rebased are not kept.
 #[derive(Clone)]
 pub struct Rebaser {
@@ -218,37 +218,49 @@ impl Rebaser {
         loop {
             while block.len() < BLOCK && cursor.peek().and_then(Operation::from_byte).is_some() {
                 let start = *cursor;
-                let Some(record) = check::extent(cursor, header, Format::Changeset) else {
+                if check::extent(cursor, header, Format::Changeset).is_none() {
                     break; // checked bytes do not come here
-                };
+                }
                 if let Some(table) = table {
-                    let key = table.key_of(record.key_record(), header.key);
-                    let at = next.map(|row| table.start_of(row)).filter(|at| table.has_key(*at, key));
-                    next = next.filter(|_| at.is_some()).map(|row| row.saturating_add(1));
-                    let hash = if at.is_some() { 0 } else { key.hash(self.seed) };
-                    block.push(Pending { start, end: *cursor, record, hash, row: None, at });
+                    let key = table.key_at(start.rest(), header.key);
+                    let here = next.filter(|row| table.has_key(*row, key));
+                    next = here.map(|row| row.saturating_add(1));
+                    let (place, hash) = match here {
+                        Some(row) => (Place::Row(row), 0),
+                        None => (Place::Unknown, key.hash(self.seed)),
+                    };
+                    if here.is_none() && !table.filter.may_have(hash) {
+                        continue;
+                    }
+                    block.push(Pending { start, end: *cursor, hash, place });
                 }
             }
             let Some(table) = table.filter(|_| !block.is_empty()) else { break };
             table.look_ahead(&mut block);
-            for Pending { start, end, record, hash, row, at } in block.drain(..) {
-                let key = table.key_of(record.key_record(), header.key);
-                let remote = match (row, at) {
-                    (None, Some(at)) => table.at(at),
-                    (Some(row), Some(at)) if table.has_key(at, key) => {
-                        next = Some(row.saturating_add(1));
-                        table.at(at)
-                    }
-                    (Some(_), _) => table.find(key, hash),
-                    (None, None) => None,
+            for Pending { mut start, end, hash, place } in block.drain(..) {
+                let key = table.key_at(start.rest(), header.key);
+                let row = match place {
+                    Place::Nowhere => None,
+                    Place::Row(row) => Some(row),
+                    Place::Maybe(row) if table.has_key(row, key) => Some(row),
+                    Place::Maybe(_) | Place::Unknown => table.find(key, hash),
                 };
-                let Some(remote) = remote else { continue };
+                let Some(row) = row else { continue };
+                if next.is_none() {
+                    next = Some(row.saturating_add(1));
+                }
                 out.extend_from_slice(start.since(same));
                 let mut flag = start;
                 flag.byte();
-                let local = Local { header, indirect: flag.peek().unwrap_or_default(), record };
-                if local.rebase(remote, out)? == Rebased::AsItStands {
-                    out.extend_from_slice(end.since(start));
+                let indirect = flag.peek().unwrap_or_default();
+                let unchanged = end.since(start);
+                let record = check::extent(&mut start, header, Format::Changeset);
+                let rebased = match (record, table.of_row(row)) {
+                    (Some(record), Some(remote)) => Local { header, indirect, record }.rebase(remote, out)?,
+                    _ => Rebased::AsItStands, // nor here
+                };
+                if rebased == Rebased::AsItStands {
+                    out.extend_from_slice(unchanged);
                 }
                 same = end;
             }
@@ -308,7 +320,7 @@ impl Rebaser {
             let local = Local { header, indirect: record.indirect.into(), record };
             let found = table.and_then(|table| {
                 let key = table.key_of(record.key_record(), header.key);
-                table.find(key, key.hash(self.seed))
+                table.of_row(table.find(key, key.hash(self.seed))?)
             });
             let rebased = match found {
                 Some(remote) => local.rebase(remote, &mut out).map_err(RebaseStreamError::Rebase)?,

@@ -7,7 +7,7 @@ use core::cmp::Ordering;
 use super::error::{RebaseError, shortened};
 use crate::wire::cursor::Cursor;
 use crate::wire::fold::{KeyFields, lead_of};
-use crate::wire::index::{Index, MOST_ROWS, Seed};
+use crate::wire::index::{Filter, Index, MOST_ROWS, Seed};
 use crate::wire::record::RawRecord;
 use crate::wire::table::Header;
 use crate::wire::value::UNDEFINED;
@@ -16,16 +16,25 @@ use crate::wire::{Format, Operation, check};
 /// How many changes are looked up at once.
 pub(super) const BLOCK: usize = 32;
 
-/// A change of which it is not known yet whether there is a resolution for its row.
+/// A change that is looked up.
 pub(super) struct Pending<'a> {
     pub(super) start: Cursor<'a>,
     pub(super) end: Cursor<'a>,
-    pub(super) record: RawRecord<'a>,
     pub(super) hash: u32,
-    /// The row, if it is not known for sure.
-    pub(super) row: Option<usize>,
-    /// Where its resolution begins.
-    pub(super) at: Option<usize>,
+    pub(super) place: Place,
+}
+
+/// What is known of where the resolution for a change is.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// It is that of this row.
+    Row(usize),
+    /// If there is one, it is to be searched.
+    Unknown,
+    /// It may be that of this row, as the hash is the same.
+    Maybe(usize),
+    /// There is none.
+    Nowhere,
 }
 
 /// In the place of a column's value: it was replaced. No value begins so.
@@ -46,6 +55,8 @@ pub(super) struct Resolutions {
     /// Where each row's begin.
     pub(super) rows: Vec<usize>,
     index: Index,
+    /// Of which rows there may be a resolution.
+    pub(super) filter: Filter,
     /// Bytes that are no longer in use.
     waste: usize,
 }
@@ -59,6 +70,7 @@ impl Resolutions {
             bytes: Vec::new(),
             rows: Vec::new(),
             index: Index::default(),
+            filter: Filter::default(),
             waste: 0,
         }
     }
@@ -83,44 +95,62 @@ impl Resolutions {
         }
     }
 
-    /// The resolution that begins at a byte.
-    pub(super) fn at(&self, start: usize) -> Option<RawRecord<'_>> {
+    /// The resolution of a row.
+    pub(super) fn of_row(&self, row: usize) -> Option<RawRecord<'_>> {
+        self.at(self.start_of(row)?)
+    }
+
+    fn at(&self, start: usize) -> Option<RawRecord<'_>> {
         check::extent(&mut Cursor::new(self.bytes.get(start..)?), self.header(), Format::Changeset)
     }
 
     /// The key of a record with a value for each column.
-    #[inline]
+    #[cfg(feature = "std")]
     pub(super) fn key_of<'a>(&self, record: &'a [u8], key: &'a [u8]) -> KeyFields<'a> {
         KeyFields::of_record(record, key, self.lead)
     }
 
+    /// The key of a changeset's change.
+    #[inline]
+    pub(super) fn key_at<'a>(&self, change: &'a [u8], key: &'a [u8]) -> KeyFields<'a> {
+        KeyFields::of_record(change.get(2..).unwrap_or_default(), key, self.lead)
+    }
+
     /// Where a row's resolution begins.
     #[inline]
-    pub(super) fn start_of(&self, row: usize) -> usize {
-        self.rows.get(row).copied().unwrap_or(usize::MAX)
+    pub(super) fn start_of(&self, row: usize) -> Option<usize> {
+        self.rows.get(row).copied()
     }
 
-    /// The resolution for the row with a key.
+    /// The row with a key.
     #[inline]
-    pub(super) fn find(&self, wanted: KeyFields<'_>, hash: u32) -> Option<RawRecord<'_>> {
-        self.at(self.start_of(self.index.find(hash, |row| self.has_key(self.start_of(row), wanted))?))
+    pub(super) fn find(&self, wanted: KeyFields<'_>, hash: u32) -> Option<usize> {
+        self.index.find(hash, |row| self.has_key(row, wanted))
     }
 
     #[inline]
-    pub(super) fn has_key(&self, at: usize, wanted: KeyFields<'_>) -> bool {
-        KeyFields::new(&self.bytes, at, &self.key, self.lead, Format::Changeset).compare(wanted) == Ordering::Equal
+    pub(super) fn has_key(&self, row: usize, wanted: KeyFields<'_>) -> bool {
+        self.start_of(row).is_some_and(|at| {
+            KeyFields::new(&self.bytes, at, &self.key, self.lead, Format::Changeset).compare(wanted) == Ordering::Equal
+        })
     }
 
     /// Finds where the resolutions of some changes may begin. Each step reads memory for all of them: the processor waits for many
     /// places at once then, and not for one after another.
     pub(super) fn look_ahead(&self, block: &mut [Pending<'_>]) {
-        for change in block.iter_mut().filter(|change| change.at.is_none()) {
-            change.row = self.index.guess(change.hash);
-        }
         for change in block.iter_mut() {
-            change.at = change.at.or_else(|| self.rows.get(change.row?).copied());
+            if let Place::Unknown = change.place {
+                change.place = match self.index.guess(change.hash) {
+                    Some(Some(row)) => Place::Maybe(row),
+                    Some(None) => Place::Unknown,
+                    None => Place::Nowhere,
+                };
+            }
         }
-        let bytes = block.iter().filter_map(|change| self.bytes.get(change.at?));
+        let bytes = block.iter().filter_map(|change| match change.place {
+            Place::Maybe(row) => self.bytes.get(self.start_of(row)?),
+            _ => None,
+        });
         core::hint::black_box(bytes.fold(0, |sum: u8, byte| sum ^ byte));
     }
 
@@ -131,7 +161,7 @@ impl Resolutions {
             *hash = KeyFields::of_record(record.after, &self.key, self.lead).hash(seed);
         }
         // as in `look_ahead`
-        let guesses = hashes.iter().zip(block).filter_map(|(hash, _)| self.index.guess(*hash));
+        let guesses = hashes.iter().zip(block).filter_map(|(hash, _)| self.index.guess(*hash)?);
         core::hint::black_box(guesses.fold(0, |sum, row| sum ^ row));
         hashes.iter().zip(block).try_for_each(|(hash, record)| self.add_one(*record, *hash, merged))
     }
@@ -144,15 +174,17 @@ impl Resolutions {
         let (rows, bytes) = (&self.rows, &self.bytes);
         let wanted = KeyFields::of_record(second.after, &self.key, self.lead);
         let is_it = |row: usize| {
-            let at = rows.get(row).copied().unwrap_or(usize::MAX);
-            KeyFields::new(bytes, at, &self.key, self.lead, Format::Changeset).compare(wanted) == Ordering::Equal
+            rows.get(row).is_some_and(|at| {
+                KeyFields::new(bytes, *at, &self.key, self.lead, Format::Changeset).compare(wanted) == Ordering::Equal
+            })
         };
         let Some((_, row)) = self.index.find_or_insert(hash, new, is_it) else {
             append(&self.key, None, second, &mut self.bytes);
             self.rows.push(start);
+            self.index.add_to(&mut self.filter, hash);
             return Some(());
         };
-        let at = self.rows.get(row).copied().unwrap_or(start);
+        let at = self.start_of(row)?;
         let Some(first) = self.at(at).filter(|first| !(first.operation == Operation::Delete && first.indirect)) else {
             return Some(());
         };
