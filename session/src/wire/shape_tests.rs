@@ -43,15 +43,16 @@ fn texts_that_go_on_one_after_another_are_sorted() {
 
 #[test]
 fn a_key_of_many_columns_that_are_mostly_equal_is_sorted() {
-    let ordinals: Vec<u8> = (1..=100).rev().collect();
+    let (columns, count) = if cfg!(miri) { (10, 12) } else { (100, 60) };
+    let ordinals: Vec<u8> = (1..=columns).rev().collect();
     let table = TableSchema::new("wide", &ordinals);
-    let rows: Vec<Vec<Value<'_>>> = (0..60i64)
-        .map(|row| (0..100).map(|column| Value::Integer(if column < 3 { row * 7 % 60 } else { 1 })).collect())
+    let rows: Vec<Vec<Value<'_>>> = (0..count)
+        .map(|row| (0..columns).map(|column| Value::Integer(if column < 3 { row * 7 % count } else { 1 })).collect())
         .collect();
     let built = rows.iter().fold(Changeset::builder(), |builder, row| builder.insert_values(table, row)).build();
     let sorted = built.unwrap().sort_by_key();
     let first: Vec<i64> = sorted.records().filter_map(|record| record.new_value(0)?.as_integer()).collect();
-    assert_eq!(first, (0..60).collect::<Vec<_>>());
+    assert_eq!(first, (0..count).collect::<Vec<_>>());
 }
 
 #[test]
