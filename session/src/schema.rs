@@ -17,7 +17,7 @@ use crate::ffi::Failure;
 use crate::ffi::statement::Connection;
 
 /// The table that SQLite records and applies with a key that it does not declare.
-const STAT1: &str = "sqlite_stat1";
+pub(crate) const STAT1: &str = "sqlite_stat1";
 
 /// A table as the database has it.
 pub(crate) struct LiveTable {

@@ -13,7 +13,7 @@ use crate::ffi::Failure;
 use crate::ffi::statement::Connection;
 #[cfg(feature = "derive")]
 use crate::schema::{Declared, check_declared};
-use crate::schema::{Fit, LiveTable, check_section};
+use crate::schema::{Fit, LiveTable, STAT1, check_section};
 #[cfg(feature = "derive")]
 use crate::typed::{DecodeError, TableInfo};
 use crate::wire::raw::Limits;
@@ -184,7 +184,7 @@ impl<'conn> Fitting<'conn> {
         let has_collations = clauses.has_collations(&lower);
         let live = clauses.kind(&lower).map(|kind| LiveTable::read_columns(connection, "main", name, kind));
         let live = live.transpose().map_err(reading_failed(name))?;
-        if live.is_none() && lower == "sqlite_stat1" {
+        if live.is_none() && lower == STAT1 {
             // statistics are not data: a replica that never ran ANALYZE does without
             return Ok(Section { is_left_out: true, ordinals: None, is_whole: true });
         }

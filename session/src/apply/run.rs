@@ -102,9 +102,7 @@ impl Run<'_, '_> {
         let action = self.rules.otherwise.as_mut().map_or(ConflictAction::Abort, |otherwise| otherwise(conflict));
         Ok(Ruling { action, may_lose_row: false })
     }
-}
 
-impl Run<'_, '_> {
     /// Whether an INSERT into the table can be left out without an error: a row that is deleted for it would be lost.
     fn can_ignore(&mut self, table: &str) -> Result<bool, ApplyError> {
         let clauses = match &mut self.clauses {

@@ -27,37 +27,27 @@ pub trait TrackedSet {
     fn operation(&self) -> Operation;
 }
 
-impl<T: Tracked> TrackedSet for Change<T> {
-    const TABLES: &'static [&'static TableInfo] = &[&T::TABLE];
+macro_rules! set_of_one {
+    ($Change:ident) => {
+        impl<T: Tracked> TrackedSet for $Change<T> {
+            const TABLES: &'static [&'static TableInfo] = &[&T::TABLE];
 
-    fn table(&self) -> &'static TableInfo {
-        const { &T::TABLE }
-    }
+            fn table(&self) -> &'static TableInfo {
+                const { &T::TABLE }
+            }
 
-    fn operation(&self) -> Operation {
-        match self {
-            Self::Insert(_) => Operation::Insert,
-            Self::Update(_) => Operation::Update,
-            Self::Delete(_) => Operation::Delete,
+            fn operation(&self) -> Operation {
+                match self {
+                    Self::Insert(_) => Operation::Insert,
+                    Self::Update(_) => Operation::Update,
+                    Self::Delete(_) => Operation::Delete,
+                }
+            }
         }
-    }
+    };
 }
-
-impl<T: Tracked> TrackedSet for Patch<T> {
-    const TABLES: &'static [&'static TableInfo] = &[&T::TABLE];
-
-    fn table(&self) -> &'static TableInfo {
-        const { &T::TABLE }
-    }
-
-    fn operation(&self) -> Operation {
-        match self {
-            Self::Insert(_) => Operation::Insert,
-            Self::Update(_) => Operation::Update,
-            Self::Delete(_) => Operation::Delete,
-        }
-    }
-}
+set_of_one!(Change);
+set_of_one!(Patch);
 
 /// A set that the changes of a changeset can be read as.
 #[diagnostic::on_unimplemented(
