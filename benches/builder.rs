@@ -1,4 +1,4 @@
-//! Making changesets: ours of values, SQLite's session of prepared INSERTs, and with the feature `peers` rusqlite and
+//! Making changesets: ours of values and of typed rows, SQLite's session of prepared INSERTs, and with the feature `peers` rusqlite and
 //! sqlite-diff-rs; and putting records together: ours and SQLite's changegroup.
 //!
 //! Before anything is timed, all must have made the same set of changes. What is made, and what it was made with, is dropped
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use diesel_sqlite_session::{Changeset, ChangesetRef, TableSchema};
-use diesel_sqlite_session_benches::data::{Event, events, shuffle};
+use diesel_sqlite_session::{Changeset, ChangesetRef, Edit, TableSchema};
+use diesel_sqlite_session_benches::data::{self, Event, shuffle};
 use diesel_sqlite_session_benches::raw;
 use diesel_sqlite_session_tests::sqlite;
 
@@ -24,6 +24,42 @@ fn ours(rows: &[Event]) -> Changeset {
     for (id, name, at) in rows {
         builder = builder.insert_values(EVENTS, &[(*id).into(), name.as_str().into(), (*at).into()]);
     }
+    builder.build().unwrap()
+}
+
+mod typed {
+    #![allow(missing_docs)]
+
+    use diesel_sqlite_session::Tracked;
+
+    diesel::table! {
+        events (id) {
+            id -> BigInt,
+            name -> Text,
+            at -> BigInt,
+        }
+    }
+
+    /// A row as a program has it.
+    #[derive(Tracked)]
+    #[diesel(table_name = events)]
+    pub struct Row {
+        pub id: i64,
+        pub name: String,
+        pub at: i64,
+    }
+}
+use typed::Row;
+
+impl From<&Event> for Row {
+    fn from((id, name, at): &Event) -> Self {
+        Self { id: *id, name: name.clone(), at: *at }
+    }
+}
+
+fn ours_of_rows(rows: &[Row]) -> Changeset {
+    let mut builder = Changeset::builder();
+    builder.extend(rows.iter().map(Edit::Insert));
     builder.build().unwrap()
 }
 
@@ -111,6 +147,10 @@ fn inserts(group: &mut BenchmarkGroup<'_, WallTime>, order: &str, rows: &[Event]
     let expected = raw_session(rows).0;
     assert_same_set("ours", ours(rows).as_bytes(), &expected);
     group.bench_function(BenchmarkId::new("ours", order), |b| b.iter(|| ours(black_box(rows))));
+    let typed: Vec<Row> = rows.iter().map(Row::from).collect();
+    assert_same_set("ours of rows", ours_of_rows(&typed).as_bytes(), &expected);
+    group.bench_function(BenchmarkId::new("ours_of_rows", order), |b| b.iter(|| ours_of_rows(black_box(&typed))));
+    drop(typed);
     group.bench_function(BenchmarkId::new("sqlite_c_session", order), |b| {
         b.iter(|| raw_session(black_box(rows)));
     });
@@ -142,7 +182,7 @@ fn builder(criterion: &mut Criterion) {
     let sizes: &[i64] =
         if std::env::args().any(|argument| argument == "--test") { &[1_000] } else { &[1_000, 1_000_000] };
     for &size in sizes {
-        let mut rows = events(size);
+        let mut rows = data::events(size);
         let configure = |group: &mut BenchmarkGroup<'_, WallTime>| {
             group.throughput(Throughput::Elements(size.unsigned_abs()));
             group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));

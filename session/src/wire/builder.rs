@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::encode::{Wrong, WrongIn, write_key, write_row, write_update};
+use super::encode::{Wrong, WrongIn, write_key, write_update, write_whole};
 use super::error::{BuildError, BuildErrorKind};
 use super::fold::{Fold, Group, Settler};
 use super::merge::sets_anything;
@@ -116,8 +116,9 @@ impl Core {
                 table.expect(values)?;
                 let indirect = core.indirect;
                 let (group, settler) = core.group(table)?;
-                let (start, out) = group.begin(Operation::Insert, indirect);
-                let written = write_row(table.key, values, out).map(|()| true);
+                let (start, out) = group.end();
+                let head = [Operation::Insert.to_byte(), u8::from(indirect)];
+                let written = write_whole(head, table.key, values, out).map(|()| true);
                 finish(group, settler, start, written)
             },
         );
@@ -142,10 +143,14 @@ impl Core {
             table.expect(values)?;
             let (format, indirect) = (core.fold.format(), core.indirect);
             let (group, settler) = core.group(table)?;
-            let (start, out) = group.begin(Operation::Delete, indirect);
+            let (start, out) = group.end();
+            let head = [Operation::Delete.to_byte(), u8::from(indirect)];
             let written = match format {
-                Format::Changeset => write_row(table.key, values, out),
-                Format::Patchset => write_key(table.key, values, out),
+                Format::Changeset => write_whole(head, table.key, values, out),
+                Format::Patchset => {
+                    out.extend_from_slice(&head);
+                    write_key(table.key, values, out)
+                }
             };
             finish(group, settler, start, written.map(|()| true))
         });

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::Format;
 use super::error::BuildErrorKind;
-use super::value::{MAX_VALUE_LENGTH, UNDEFINED, Value};
+use super::value::{BLOB, INTEGER, MAX_VALUE_LENGTH, NULL, REAL, TEXT, UNDEFINED, Value};
 
 /// What is wrong. Boxed, so that a result without it is a single word.
 pub(super) type Wrong = Box<WrongIn>;
@@ -30,8 +30,75 @@ impl WrongIn {
     }
 }
 
-/// Appends a record of every value.
+/// The most bytes of a change that is written at once.
+const SMALL: usize = 64;
+
+/// Appends a change that is one record of every value.
 #[inline(always)]
+pub(super) fn write_whole(head: [u8; 2], key: &[u8], values: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Wrong> {
+    let start = out.len();
+    out.extend_from_slice(&[0; SMALL]);
+    let written = out.last_chunk_mut().and_then(|window| write_small(head, key, values, window));
+    out.truncate(start.saturating_add(written.unwrap_or(0)));
+    if written.is_some() {
+        return Ok(());
+    }
+    out.extend_from_slice(&head);
+    write_row(key, values, out)
+}
+
+/// Writes a change and says how long it is: if it is small, and nothing is wrong with it. So the place to write to is kept in a
+/// register, which the end of a vector that may have to grow is not.
+#[inline(always)]
+fn write_small(head: [u8; 2], key: &[u8], values: &[Value<'_>], window: &mut [u8; SMALL]) -> Option<usize> {
+    let (start, mut rest) = window.split_first_chunk_mut()?;
+    *start = head;
+    for (place, value) in key.iter().zip(values) {
+        let (class, eight) = match stored(*value) {
+            Value::Null if *place != 0 => return None,
+            Value::Null => {
+                let (byte, after) = rest.split_first_mut()?;
+                *byte = NULL;
+                rest = after;
+                continue;
+            }
+            Value::Integer(integer) => (INTEGER, integer.to_be_bytes()),
+            Value::Real(real) => (REAL, real.to_bits().to_be_bytes()),
+            Value::Text(bytes) => {
+                rest = write_small_bytes(TEXT, bytes, rest)?;
+                continue;
+            }
+            Value::Blob(bytes) => {
+                rest = write_small_bytes(BLOB, bytes, rest)?;
+                continue;
+            }
+        };
+        let (field, after) = rest.split_first_chunk_mut::<9>()?;
+        let [a, b, c, d, e, f, g, h] = eight;
+        *field = [class, a, b, c, d, e, f, g, h];
+        rest = after;
+    }
+    SMALL.checked_sub(rest.len())
+}
+
+#[inline(always)]
+fn write_small_bytes<'a>(class: u8, bytes: &[u8], rest: &'a mut [u8]) -> Option<&'a mut [u8]> {
+    let (start, rest) = rest.split_first_chunk_mut::<2>()?;
+    *start = [class, bytes.len() as u8];
+    let (place, rest) = rest.split_at_mut_checked(bytes.len())?;
+    match (bytes.len(), bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        // two halves, which may overlap, take no call
+        (8..=16, Some(first), Some(last)) => {
+            *place.first_chunk_mut()? = *first;
+            *place.last_chunk_mut()? = *last;
+        }
+        _ => place.copy_from_slice(bytes),
+    }
+    Some(rest)
+}
+
+/// Appends a record of every value.
+#[inline(never)]
 pub(super) fn write_row(key: &[u8], values: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Wrong> {
     for (column, (place, value)) in key.iter().zip(values).enumerate() {
         write_value(column, *place != 0, *value, out)?;

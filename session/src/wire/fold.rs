@@ -63,13 +63,12 @@ impl Fold {
     /// the case of ASCII letters.
     #[inline(always)]
     pub(super) fn table(&mut self, header: Header<'_>) -> Result<(&mut Group, Settler<'_>), Wrong> {
-        let at = match self.groups.get(self.last) {
-            Some(group) if are_equal(group.name.as_bytes(), header.name.as_bytes()) => self.last,
-            _ => self.find(header)?,
-        };
-        self.last = at;
+        match self.groups.get(self.last) {
+            Some(group) if are_equal(group.name.as_bytes(), header.name.as_bytes()) => {}
+            _ => self.last = self.find(header)?,
+        }
         let settler = Settler { format: self.format, seed: self.seed, missing: 0, scratch: &mut self.scratch };
-        match self.groups.get_mut(at) {
+        match self.groups.get_mut(self.last) {
             Some(group) if are_equal(&group.key, header.key) => Ok((group, settler)),
             Some(group) => group.missing(header).map(|missing| (group, Settler { missing, ..settler })),
             None => Err(WrongIn::of(BuildErrorKind::TooMany)),
@@ -253,9 +252,15 @@ impl Group {
     /// [dropped](Self::drop_from), and nothing else may happen before that.
     #[inline]
     pub(super) fn begin(&mut self, operation: Operation, indirect: bool) -> (usize, &mut Vec<u8>) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[operation.to_byte(), u8::from(indirect)]);
-        (start, &mut self.bytes)
+        let (start, out) = self.end();
+        out.extend_from_slice(&[operation.to_byte(), u8::from(indirect)]);
+        (start, out)
+    }
+
+    /// As [`begin`](Self::begin), for a change that is appended whole.
+    #[inline(always)]
+    pub(super) fn end(&mut self) -> (usize, &mut Vec<u8>) {
+        (self.bytes.len(), &mut self.bytes)
     }
 
     /// Takes away the change that begins at `start`, the last one.
@@ -265,7 +270,7 @@ impl Group {
     }
 
     /// Makes the change that begins at `start`, the last one, part of the others.
-    #[inline]
+    #[inline(always)]
     pub(super) fn settle(&mut self, start: usize, settler: Settler<'_>) -> Result<(), Wrong> {
         if settler.missing != 0 {
             self.pad(start, settler.missing, settler.format);
@@ -275,6 +280,14 @@ impl Group {
                 self.ascending = Some(start);
                 return Ok(());
             }
+        }
+        self.settle_any(start, settler)
+    }
+
+    /// Settles a change whose key is not above all others.
+    #[inline(never)]
+    fn settle_any(&mut self, start: usize, settler: Settler<'_>) -> Result<(), Wrong> {
+        if self.ascending.is_some() {
             self.index_up_to(start, settler.format, settler.seed)?;
         }
         let hash = self.key_at(start, settler.format).hash(settler.seed);

@@ -214,7 +214,7 @@ pub use set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
 pub use sql::{SqlError, SqlErrorKind, SqlScript, SqlStatement, TableColumns};
 #[cfg(feature = "std")]
 pub use stream::{ChangesetReader, Limit, PatchsetReader, ReadError};
-#[cfg(any(feature = "derive", feature = "sqlite"))]
+#[cfg(feature = "sqlite")]
 pub(crate) use table::Section;
 pub use table::{Table, Tables};
 pub use value::{MAX_VALUE_LENGTH, Value};

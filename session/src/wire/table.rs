@@ -52,11 +52,11 @@ impl<'a> Header<'a> {
 }
 
 /// Which section of the bytes a change is in, to tell whether another is in the same one.
-#[cfg(any(feature = "derive", feature = "sqlite"))]
+#[cfg(feature = "sqlite")]
 #[derive(Clone, Copy)]
 pub(crate) struct Section<'a>(&'a [u8]);
 
-#[cfg(any(feature = "derive", feature = "sqlite"))]
+#[cfg(feature = "sqlite")]
 impl<'a> Section<'a> {
     #[inline]
     pub(super) fn of(header: Header<'a>) -> Self {
@@ -65,7 +65,7 @@ impl<'a> Section<'a> {
 }
 
 /// Each section has key ordinals of its own: where they stand among the bytes tells it from all others.
-#[cfg(any(feature = "derive", feature = "sqlite"))]
+#[cfg(feature = "sqlite")]
 impl PartialEq for Section<'_> {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
