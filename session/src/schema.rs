@@ -110,6 +110,23 @@ impl LiveTable {
         Ok(None)
     }
 
+    /// The UNIQUE indexes of a table in `main`, without that of its key: the places of their columns in a record, `None` for an
+    /// expression or a column that is not recorded.
+    pub(crate) fn unique_indexes(connection: Connection<'_>, table: &str) -> Result<Vec<Vec<Option<usize>>>, Failure> {
+        let live = Self::read_columns(connection, "main", table, Kind::Table)?;
+        let place = |name: &str| live.effective().iter().position(|(column, _)| column.eq_ignore_ascii_case(name));
+        let indexes = connection.rows(&pragma("index_list", "main", table), |row| {
+            (row.integer(2) == 1 && row.text(3) != "pk").then(|| row.text(1).into_owned())
+        })?;
+        let columns = |index: &String| {
+            let columns = connection.rows(&pragma("index_xinfo", "main", index), |row| {
+                (row.integer(5) == 1).then(|| (row.integer(1) >= 0).then(|| place(&row.text(2))).flatten())
+            });
+            columns.map(|columns| columns.into_iter().flatten().collect())
+        };
+        indexes.iter().flatten().map(columns).collect()
+    }
+
     fn recorded(&self) -> impl Iterator<Item = &LiveColumn> {
         self.columns.iter().filter(|column| column.recorded)
     }

@@ -10,6 +10,7 @@ mod deriving;
 mod handle;
 mod hostile;
 mod json;
+mod key_order;
 mod properties;
 mod rebasing;
 mod replication;

@@ -144,6 +144,49 @@ impl Clauses {
         let list = format!("PRAGMA table_list('{}')", table.replace('\'', "''"));
         Ok(connection.rows(&list, |_| ())?.len() == 1)
     }
+
+    /// Whether it can show in which order changes of the table are made: by triggers, which may look at other rows; where a
+    /// constraint replaces rows or leaves them out; and where foreign keys act on the table itself, or on one of those. The name
+    /// is in lower case.
+    pub(super) fn shows_order(
+        &self,
+        connection: Connection<'_>,
+        table: &str,
+        foreign_keys_act: bool,
+    ) -> Result<bool, Failure> {
+        let shows = |table: &str| self.triggers.contains(table) || self.replacing_tables.contains(table);
+        if shows(table) {
+            return Ok(true);
+        }
+        if !(self.references && foreign_keys_act && enforces_foreign_keys(connection)?) {
+            return Ok(false);
+        }
+        let acted_on = self.acted_on(connection, table)?;
+        Ok(acted_on.iter().any(|other| other == table || shows(other)))
+    }
+
+    /// The tables that foreign keys change when a table is changed, and when those are. Names are in lower case.
+    fn acted_on(&self, connection: Connection<'_>, table: &str) -> Result<BTreeSet<String>, Failure> {
+        let mut actions: Vec<(String, &str)> = Vec::new();
+        for child in self.tables.iter().filter(|(_, kind)| **kind == Kind::Table).map(|(child, _)| child) {
+            let list = format!("PRAGMA main.foreign_key_list('{}')", child.replace('\'', "''"));
+            let parents = connection.rows(&list, |row| {
+                let acts = [row.text(5), row.text(6)].iter().any(|action| !action.eq_ignore_ascii_case("NO ACTION"));
+                acts.then(|| row.text(2).to_ascii_lowercase())
+            })?;
+            actions.extend(parents.into_iter().flatten().map(|parent| (parent, child.as_str())));
+        }
+        let mut found = BTreeSet::new();
+        let mut next = Vec::from([String::from(table)]);
+        while let Some(parent) = next.pop() {
+            for (_, child) in actions.iter().filter(|(of, _)| *of == parent) {
+                if found.insert(String::from(*child)) {
+                    next.push(String::from(*child));
+                }
+            }
+        }
+        Ok(found)
+    }
 }
 
 fn enforces_foreign_keys(connection: Connection<'_>) -> Result<bool, Failure> {

@@ -55,10 +55,9 @@ impl<'a> Feed<'a> {
         Self::new(source, Some(fitting), format, is_inverted, None)
     }
 
-    /// Of changes that fit.
-    pub(super) fn of_bytes(bytes: &'a [u8], records: Records<'a>, format: Format) -> Self {
-        let source = Box::new(InMemory { records, section: None, count: 0 });
-        Self::new(source, None, format, false, Some(bytes.len() as u64))
+    /// Of changes that fit, and take so many bytes.
+    pub(super) fn of_bytes(bytes: usize, source: impl Stream + 'a, format: Format) -> Self {
+        Self::new(Box::new(source), None, format, false, Some(bytes as u64))
     }
 
     fn new(
@@ -133,10 +132,16 @@ impl<'a> Feed<'a> {
 }
 
 /// The changes of checked bytes.
-struct InMemory<'a> {
+pub(super) struct InMemory<'a> {
     records: Records<'a>,
     section: Option<Section<'a>>,
     count: u64,
+}
+
+impl<'a> InMemory<'a> {
+    pub(super) fn new(records: Records<'a>) -> Self {
+        Self { records, section: None, count: 0 }
+    }
 }
 
 impl Stream for InMemory<'_> {

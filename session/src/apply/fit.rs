@@ -7,6 +7,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::clauses::Clauses;
+use super::order::{Plans, Seen};
 use super::tally::Tally;
 use crate::error::{ApplyError, SchemaMismatch};
 use crate::ffi::Failure;
@@ -17,7 +18,7 @@ use crate::schema::{Fit, LiveTable, STAT1, check_section};
 #[cfg(feature = "derive")]
 use crate::typed::{DecodeError, TableInfo};
 use crate::wire::raw::Limits;
-use crate::wire::{self, Limit, Operation, Record, Records};
+use crate::wire::{self, Format, Limit, Operation, Record, Records};
 
 /// Which tables may be changed, and which are typed.
 #[derive(Clone, Default)]
@@ -36,7 +37,23 @@ pub(super) struct Fitted<'a> {
     pub(super) bytes: Cow<'a, [u8]>,
     /// Whether an UPDATE must not be made by way of a DELETE and an INSERT.
     pub(super) no_update_loop: bool,
+    /// In which order they are made.
+    pub(super) plans: Plans,
 }
+
+/// What is asked of changes, beside that they fit.
+#[derive(Clone, Copy)]
+pub(super) struct Demands {
+    pub(super) format: Format,
+    pub(super) limits: Limits,
+    pub(super) is_inverted: bool,
+    /// Whether they can be made in another order, and then whether foreign keys act meanwhile.
+    pub(super) order: Option<ForeignKeysAct>,
+}
+
+/// Whether foreign keys do anything but check.
+#[derive(Clone, Copy)]
+pub(super) struct ForeignKeysAct(pub(super) bool);
 
 /// Compares sections with the tables of a database.
 pub(super) struct Fitting<'conn> {
@@ -62,23 +79,25 @@ pub(super) fn fit<'a>(
     fitting: &mut Fitting<'_>,
     bytes: &'a [u8],
     records: Records<'a>,
-    is_inverted: bool,
-    limits: Limits,
+    demands: Demands,
     tally: &mut Tally,
 ) -> Result<Fitted<'a>, ApplyError> {
+    let Demands { limits, is_inverted, .. } = demands;
     if bytes.len() as u64 > limits.bytes {
         return Err(ApplyError::Limit { limit: Limit::Bytes, max: limits.bytes });
     }
     let mut edits = Edits::default();
     let mut no_update_loop = false;
-    let mut current: Option<(wire::Section<'_>, Section)> = None;
+    let mut plans = Plans::default();
+    let mut current: Option<(wire::Section<'_>, Section, Option<Seen<'_>>)> = None;
     let (mut updates, mut changes) = (false, 0);
     for record in records {
-        let is_same = current.as_ref().is_some_and(|(section, _)| *section == record.section());
+        let is_same = current.as_ref().is_some_and(|(section, ..)| *section == record.section());
         let section = if is_same { current.as_mut() } else { None };
-        let (_, section) = match section {
+        let (_, section, seen) = match section {
             Some(section) => section,
             None => {
+                fitting.plan(current.take().and_then(|(_, _, seen)| seen), demands, &mut plans)?;
                 let section = fitting.begin_section(&record)?;
                 tally.begin_section(record.table());
                 if let Some(ordinals) = &section.ordinals {
@@ -87,7 +106,8 @@ pub(super) fn fit<'a>(
                     edits.push(record.offset().saturating_sub(header), ordinals.len(), ordinals.clone());
                 }
                 updates = false;
-                current.insert((record.section(), section))
+                let seen = demands.order.map(|_| Seen::new(&record));
+                current.insert((record.section(), section, seen))
             }
         };
         let is_update = record.operation() == Operation::Update;
@@ -104,6 +124,9 @@ pub(super) fn fit<'a>(
             edits.push(record.offset(), record.byte_length(), Vec::new());
             continue;
         }
+        if let Some(seen) = seen {
+            seen.add(&record);
+        }
         if !is_update {
             continue;
         }
@@ -117,7 +140,8 @@ pub(super) fn fit<'a>(
             no_update_loop |= !(section.is_whole && fitting.allow_update_loop(record.table())?);
         }
     }
-    Ok(Fitted { bytes: edits.apply(bytes), no_update_loop })
+    fitting.plan(current.and_then(|(_, _, seen)| seen), demands, &mut plans)?;
+    Ok(Fitted { bytes: edits.apply(bytes), no_update_loop, plans })
 }
 
 /// What to put in the place of which bytes.
@@ -239,6 +263,16 @@ impl<'conn> Fitting<'conn> {
                 .map_err(|(column, kind)| ApplyError::Decode(DecodeError::of_table(first, column, kind)))?;
         }
         Ok(())
+    }
+
+    /// Decides about the order of a section that has been seen whole.
+    fn plan(&mut self, seen: Option<Seen<'_>>, demands: Demands, plans: &mut Plans) -> Result<(), ApplyError> {
+        let (Some(seen), Some(ForeignKeysAct(act))) = (seen.filter(Seen::is_worth_it), demands.order) else {
+            return Ok(());
+        };
+        let (connection, table) = (self.connection, seen.table());
+        let clauses = self.clauses(table)?;
+        plans.add(connection, clauses, &seen, demands.format, act).map_err(reading_failed(table))
     }
 
     fn allow_update_loop(&mut self, table: &str) -> Result<bool, ApplyError> {

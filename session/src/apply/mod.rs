@@ -3,6 +3,7 @@
 //! - [`Apply`]: what is to be applied and how; [`input`]: what can be
 //! - [`conflict`]: conflicts by their kind; [`typed`]: with the change as a value
 //! - [`fit`](mod@fit): what must hold before SQLite sees a change, with [`clauses`]; [`feed`]: the same for streams
+//! - [`order`]: in which order they are made
 //! - [`run`](mod@run): what SQLite asks meanwhile; [`current`]: the rows in the way; [`tally`] and [`report`]: what came of it
 
 mod clauses;
@@ -11,6 +12,7 @@ mod current;
 mod feed;
 mod fit;
 mod input;
+mod order;
 mod report;
 mod run;
 mod tally;
@@ -35,9 +37,10 @@ pub use self::typed::{
 };
 
 use self::current::CurrentRows;
-use self::feed::Feed;
-use self::fit::{Fitting, Scope, fit};
+use self::feed::{Feed, InMemory};
+use self::fit::{Demands, Fitted, Fitting, ForeignKeysAct, Scope, fit};
 use self::input::{Input, Source};
+use self::order::Ordered;
 use self::run::{Rules, Run};
 use self::tally::Tally;
 #[cfg(feature = "derive")]
@@ -113,6 +116,15 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 /// [`ConflictAborted`](ApplyError::ConflictAborted). [`Conflict`] says when each kind happens and what a handler may
 /// rely on.
 ///
+/// # Order
+///
+/// Nobody can rely on the order of a table's changes: a session writes them in that of its hash table. Where a section has many, and
+/// is not a stream's, they are made in the order of their keys, which is far kinder to a large b-tree; and where rows exchange
+/// the values of a UNIQUE column, as in `SET place = place + 1`, behind the change that gives up the value they need. The order
+/// stays as it is where it could show: in tables that have triggers, `ON CONFLICT REPLACE` or `IGNORE`, or on which foreign keys act when
+/// they are changed themselves; and in patchsets, which do not say what is given up, where UPDATEs set UNIQUE columns.
+/// [`keep_order`](Self::keep_order) turns it off. An index of 16 bytes for each change of a section is made for it.
+///
 /// # What happens unasked
 ///
 /// - A table's own `ON CONFLICT IGNORE`, `REPLACE` and `FAIL`, and `RAISE(IGNORE)` in its triggers, act before SQLite sees a conflict.
@@ -140,6 +152,7 @@ pub struct Apply<'a, F: ApplyFormat> {
     rules: Rules<'a>,
     limits: Limits,
     options: Options,
+    keeps_order: bool,
     format: PhantomData<fn() -> F>,
 }
 
@@ -153,7 +166,7 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
     pub(crate) fn new(connection: &'a mut SqliteConnection, input: Input<'a>) -> Self {
         let options = Options { rebase: true, ..Options::default() };
         let (scope, rules, limits) = (Scope::default(), Rules::default(), Limits::default());
-        Self { connection, input, scope, rules, limits, options, format: PhantomData }
+        Self { connection, input, scope, rules, limits, options, keeps_order: false, format: PhantomData }
     }
 
     /// Refuses changes of other tables than those of the set, with [`ApplyError::UnexpectedTable`], before anything is written.
@@ -242,6 +255,13 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
         self
     }
 
+    /// Makes the changes in the order in which they stand. Otherwise many changes of one table are made in
+    /// [an order](Self#order) that takes less time.
+    pub fn keep_order(mut self) -> Self {
+        self.keeps_order = true;
+        self
+    }
+
     /// Takes no savepoint: inside a transaction that is rolled back if applying fails, it is one too many. What a failed apply
     /// has done stays in the transaction. Outside of one, [`run`](Self::run) answers
     /// [`NoTransaction`](ApplyError::NoTransaction). `SQLITE_CHANGESETAPPLY_NOSAVEPOINT`.
@@ -296,8 +316,8 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
     ///
     /// See [`ApplyError`].
     pub fn run(self) -> Result<ApplyReport, ApplyError> {
-        let Self { connection, input, scope, mut rules, limits, options, .. } = self;
-        let how = How { scope, limits, options, format: F::FORMAT, counts: true };
+        let Self { connection, input, scope, mut rules, limits, options, keeps_order, .. } = self;
+        let how = How { scope, limits, options, format: F::FORMAT, counts: true, keeps_order };
         with_handle(connection, |handle| run(handle, input.0, how, &mut rules))?
     }
 }
@@ -434,6 +454,7 @@ struct How {
     options: Options,
     format: Format,
     counts: bool,
+    keeps_order: bool,
 }
 
 /// Applies checked changes, with conflicts decided by their kind alone.
@@ -446,12 +467,12 @@ pub(crate) fn run_by_kind(
 ) -> Result<(), ApplyError> {
     let mut rules = Rules { otherwise: Some(Box::new(handler)), ..Rules::default() };
     let (scope, limits, options) = (Scope::default(), Limits::default(), Options::default());
-    let how = How { scope, limits, options, format, counts: false };
+    let how = How { scope, limits, options, format, counts: false, keeps_order: false };
     with_handle(connection, |handle| run(handle, Source::Bytes(bytes, records), how, &mut rules))?.map(|_| ())
 }
 
 fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) -> Result<ApplyReport, ApplyError> {
-    let How { scope, limits, mut options, format, counts } = how;
+    let How { scope, limits, mut options, format, counts, keeps_order } = how;
     if options.filter && !CAN_FILTER {
         return Err(ApplyError::CannotFilter);
     }
@@ -467,18 +488,24 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
     let fitted;
     let (input, feed) = match source {
         Source::Bytes(bytes, records) => {
-            fitted = fit(&mut fitting, bytes, records, options.invert, limits, &mut tally)?;
-            options.no_update_loop |= fitted.no_update_loop;
+            let order = (!keeps_order).then_some(ForeignKeysAct(!options.no_foreign_key_actions));
+            let demands = Demands { format, limits, is_inverted: options.invert, order };
+            let Fitted { bytes, no_update_loop, plans } = fit(&mut fitting, bytes, records, demands, &mut tally)?;
+            fitted = bytes;
+            options.no_update_loop |= no_update_loop;
             // a C `int` counts no more
-            let is_large = i32::try_from(fitted.bytes.len()).is_err();
-            if is_large || rules.on_progress.is_some() {
+            let is_large = i32::try_from(fitted.len()).is_err();
+            if !plans.is_empty() {
+                let ordered = Ordered::new(&fitted, format, plans, options.invert);
+                (RawInput::Stream, Some(Feed::of_bytes(fitted.len(), ordered, format)))
+            } else if is_large || rules.on_progress.is_some() {
                 let records = match format {
-                    Format::Changeset => ChangesetRef::parse(&fitted.bytes)?.records(),
-                    Format::Patchset => PatchsetRef::parse(&fitted.bytes)?.records(),
+                    Format::Changeset => ChangesetRef::parse(&fitted)?.records(),
+                    Format::Patchset => PatchsetRef::parse(&fitted)?.records(),
                 };
-                (RawInput::Stream, Some(Feed::of_bytes(&fitted.bytes, records, format)))
+                (RawInput::Stream, Some(Feed::of_bytes(fitted.len(), InMemory::new(records), format)))
             } else {
-                (RawInput::Bytes(&fitted.bytes), None)
+                (RawInput::Bytes(&fitted), None)
             }
         }
         Source::Stream(mut source) => {

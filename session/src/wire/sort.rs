@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::cursor::Cursor;
+#[cfg(feature = "sqlite")]
+use super::record::Record;
 use super::table::{Header, key_columns};
 use super::value::Value;
 use super::{Format, Operation, check};
@@ -48,26 +50,95 @@ pub(super) fn sort(bytes: &[u8], format: Format) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = Cursor::new(bytes);
     let mut index = Vec::new();
-    while rest.peek().is_some() {
+    loop {
         let start = rest;
-        let Ok(header) = check::section(&mut rest, format) else {
-            break; // checked bytes do not come here
-        };
-        out.extend_from_slice(rest.since(start));
-        let changes = rest;
-        index.clear();
-        while rest.peek().is_some_and(|byte| Operation::from_byte(byte).is_some()) {
-            let change = rest;
-            if check::extent(&mut rest, header, format).is_none() {
-                break; // nor here
-            }
-            index.push((0, Place::of(change.since(changes).len(), rest.since(change).len())));
-        }
-        let section = Section { header, format, changes: rest.since(changes) };
+        let Some((section, head)) = Section::read(&mut rest, format, &mut index) else { break };
+        out.extend_from_slice(start.rest().get(..head).unwrap_or_default());
         section.sort(&mut index);
         section.write(&index, &mut out);
     }
     out
+}
+
+/// The sections of checked bytes, each with the places of its changes.
+#[cfg(feature = "sqlite")]
+pub(crate) struct Sections<'a> {
+    all: &'a [u8],
+    rest: Cursor<'a>,
+    format: Format,
+}
+
+#[cfg(feature = "sqlite")]
+impl<'a> Sections<'a> {
+    pub(crate) fn new(bytes: &'a [u8], format: Format) -> Self {
+        Self { all: bytes, rest: Cursor::new(bytes), format }
+    }
+
+    /// Goes to the next section, whose memory is that of the last one.
+    pub(crate) fn advance(&mut self, last: Option<SortedSection<'a>>) -> Option<SortedSection<'a>> {
+        let mut index = last.map(|last| last.index).unwrap_or_default();
+        let offset = self.all.len().saturating_sub(self.rest.remaining());
+        let (section, head) = Section::read(&mut self.rest, self.format, &mut index)?;
+        Some(SortedSection { section, offset: offset.saturating_add(head), index })
+    }
+}
+
+/// The changes of a section, which can be sorted.
+#[cfg(feature = "sqlite")]
+pub(crate) struct SortedSection<'a> {
+    section: Section<'a>,
+    /// Where the changes begin.
+    offset: usize,
+    index: Vec<Entry>,
+}
+
+#[cfg(feature = "sqlite")]
+impl<'a> SortedSection<'a> {
+    pub(crate) fn table(&self) -> &'a str {
+        self.section.header.name
+    }
+
+    /// How many changes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Sorts the changes by their keys.
+    pub(crate) fn sort(&mut self) {
+        self.section.sort(&mut self.index);
+    }
+
+    /// A change, by its place in the order.
+    pub(crate) fn record(&self, at: usize) -> Option<Record<'a>> {
+        let Section { header, format, .. } = self.section;
+        let (_, place) = self.index.get(at)?;
+        let raw = check::extent(&mut self.section.change(*place), header, format)?;
+        Some(Record::new(header, format, raw, self.offset.saturating_add(Place::start(*place))))
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl Record<'_> {
+    /// Whether the key is above that of another change of the same section.
+    pub(crate) fn is_above(&self, other: &Record<'_>) -> bool {
+        fn key<'a>(record: &Record<'a>) -> Vec<Value<'a>> {
+            record.key_values().collect()
+        }
+        if let (&[place, ..], Some(one), Some(other)) =
+            (self.key_ordinals(), self.key_values().next(), other.key_values().next())
+        {
+            // the first column is most often the first of the key, and different
+            if place == 1 && compare(one, other).is_ne() {
+                return compare(one, other).is_gt();
+            }
+        }
+        let mut order: Vec<(u8, usize)> =
+            self.key_columns().filter_map(|column| self.key_ordinals().get(column).copied()).zip(0..).collect();
+        order.sort_unstable();
+        let (one, other) = (key(self), key(other));
+        let pairs = order.iter().filter_map(|(_, at)| one.get(*at).zip(other.get(*at)));
+        pairs.map(|(one, other)| compare(*one, *other)).find(|order| order.is_ne()).is_some_and(Ordering::is_gt)
+    }
 }
 
 struct Section<'a> {
@@ -78,6 +149,22 @@ struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
+    /// Reads a section, and where its changes are. Gives the length of its header too.
+    fn read(rest: &mut Cursor<'a>, format: Format, index: &mut Vec<Entry>) -> Option<(Self, usize)> {
+        index.clear();
+        rest.peek()?;
+        let start = *rest;
+        let header = check::section(rest, format).ok()?; // checked bytes do not fail here
+        let head = rest.since(start).len();
+        let changes = *rest;
+        while rest.peek().is_some_and(|byte| Operation::from_byte(byte).is_some()) {
+            let change = *rest;
+            check::extent(rest, header, format)?; // nor here
+            index.push((0, Place::of(change.since(changes).len(), rest.since(change).len())));
+        }
+        Some((Self { header, format, changes: rest.since(changes) }, head))
+    }
+
     fn sort(&self, index: &mut [Entry]) {
         let mut order: Vec<(usize, usize)> = key_columns(self.header.key).enumerate().collect();
         // stable: where places are equal, the columns' order stays
