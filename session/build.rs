@@ -15,7 +15,7 @@ const APPLY_V3: &str = "sqlite3changeset_apply_v3";
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=LIBSQLITE3_FLAGS");
-    println!("cargo:rustc-check-cfg=cfg(apply_v3)");
+    println!("cargo:rustc-check-cfg=cfg(apply_v3, fuzzing)");
     let is_set = |name: &str| env::var_os(name).is_some();
     if !is_set("CARGO_FEATURE_SQLITE") || is_set("DOCS_RS") || is_set("DOCSRS") {
         return;

@@ -118,12 +118,17 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 ///
 /// # Order
 ///
-/// Nobody can rely on the order of a table's changes: a session writes them in that of its hash table. Where a section has many, and
-/// is not a stream's, they are made in the order of their keys, which is far kinder to a large b-tree; and where rows exchange
-/// the values of a UNIQUE column, as in `SET place = place + 1`, behind the change that gives up the value they need. The order
-/// stays as it is where it could show: in tables that have triggers, `ON CONFLICT REPLACE` or `IGNORE`, or on which foreign keys act when
-/// they are changed themselves; and in patchsets, which do not say what is given up, where UPDATEs set UNIQUE columns.
-/// [`keep_order`](Self::keep_order) turns it off. An index of 16 bytes for each change of a section is made for it.
+/// Nobody can rely on the order of a table's changes: a session writes them in that of its hash table. A section of 1,000 changes or
+/// more is made in the order of its keys, which is far kinder to a large b-tree. And where some changes give up values of a UNIQUE
+/// index that others need, as in `SET place = place + 1`, a change is made behind the one that gives up what it needs, from 32
+/// changes on; SQLite would try again and again. The order stays as it is where it could show or nothing is known:
+///
+/// - in tables that have triggers, `ON CONFLICT REPLACE` or `IGNORE`
+/// - in tables on which foreign keys act when they are changed themselves, or that have such act on one with triggers
+/// - in a patchset's section that changes values of a UNIQUE index, as it does not say what is given up
+/// - in streams
+///
+/// An index of 16 bytes for each change of one section is made for it. [`keep_order`](Self::keep_order) turns it off.
 ///
 /// # What happens unasked
 ///
@@ -255,8 +260,7 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
         self
     }
 
-    /// Makes the changes in the order in which they stand. Otherwise many changes of one table are made in
-    /// [an order](Self#order) that takes less time.
+    /// Makes the changes of each table in the order in which they stand, and not in [one](Self#order) that takes less time.
     pub fn keep_order(mut self) -> Self {
         self.keeps_order = true;
         self

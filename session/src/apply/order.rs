@@ -2,7 +2,7 @@
 //!
 //! A session writes the changes of a table in the order of its hash table. In the order of their keys they are far kinder to a
 //! b-tree that does not fit into the cache, and nobody can rely on another: SQLite says that there is none. But where a change has
-//! effects beyond its row, or needs another one first, the order can show, and so [`Clauses`] and the schema are asked.
+//! effects beyond its row the order can show, and so [`Clauses`] and the schema are asked.
 //!
 //! Where rows exchange the values of a UNIQUE column, key order would be as bad as any other: SQLite tries what is in each other's
 //! way again and again. There, a change comes after the one that gives up the value that it needs.
@@ -22,8 +22,11 @@ use crate::schema::LiveTable;
 use crate::wire::raw::Limits;
 use crate::wire::{Format, Operation, ReadError, Record, Sections, SortedSection, Value};
 
-/// So few changes are not worth an order.
-const FEW: u64 = 64;
+/// So many changes are worth key order: fewer are in the cache. Fuzzing is to try it on small inputs.
+const MANY: u64 = if cfg!(fuzzing) { 4 } else { 1000 };
+
+/// So many changes are worth it to find out which gives up a value that another needs.
+const SOME: u64 = if cfg!(fuzzing) { 2 } else { 32 };
 
 /// What has been seen of a section.
 pub(super) struct Seen<'a> {
@@ -64,14 +67,18 @@ impl<'a> Seen<'a> {
         self.table
     }
 
+    /// Whether there may be changes that give up what others need.
+    fn is_mixed(&self) -> bool {
+        self.set.contains(&true) || (self.has_inserts && self.has_deletes)
+    }
+
     /// Whether another order can be better at all.
     pub(super) fn is_worth_it(&self) -> bool {
-        self.changes >= FEW
-            && (!self.is_ascending || self.set.contains(&true) || (self.has_inserts && self.has_deletes))
+        (self.changes >= MANY && !self.is_ascending) || (self.changes >= SOME && self.is_mixed())
     }
 }
 
-/// How to order the changes of a table.
+/// How to order the changes of a table, in sections that are worth it.
 struct Plan {
     /// The table, in lower case.
     table: String,
@@ -107,7 +114,7 @@ impl Plans {
             return Ok(());
         }
         let mut unique = Vec::new();
-        if seen.set.contains(&true) || (seen.has_inserts && seen.has_deletes) {
+        if seen.is_mixed() {
             for columns in LiveTable::unique_indexes(connection, table)? {
                 let is_set = |column: &Option<usize>| column.is_none_or(|column| seen.set.get(column) == Some(&true));
                 let updates = seen.set.contains(&true) && columns.iter().any(is_set);
@@ -122,7 +129,7 @@ impl Plans {
                 }
             }
         }
-        if unique.is_empty() && seen.is_ascending {
+        if unique.is_empty() && (seen.is_ascending || seen.changes < MANY) {
             return Ok(());
         }
         match self.0.iter_mut().find(|plan| plan.table == lower) {
@@ -173,7 +180,8 @@ impl Stream for Ordered<'_> {
             let Some(mut section) = self.sections.advance(self.section.take()) else { return Ok(None) };
             (self.order, self.next) = (None, 0);
             self.count = self.count.saturating_add(1);
-            if let Some(plan) = self.plans.get(section.table()).filter(|_| section.len() as u64 >= FEW) {
+            let is_worth_it = |plan: &&Plan| section.len() as u64 >= if plan.unique.is_empty() { MANY } else { SOME };
+            if let Some(plan) = self.plans.get(section.table()).filter(is_worth_it) {
                 section.sort();
                 self.order = Release::order(&section, &plan.unique, self.is_inverted);
             }
