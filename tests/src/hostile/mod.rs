@@ -255,6 +255,8 @@ enum Path {
     Memory,
     /// A stream inside, for the sake of progress.
     Progress,
+    /// From memory, in the order in which the changes stand, as in a stream.
+    Given,
     Stream,
     /// The older calls that take bytes.
     ByKind,
@@ -422,7 +424,11 @@ fn run(
             }
         };
         let apply = way.of(apply, answers, accepted);
-        if path == Path::Progress { apply.on_progress(progress).run() } else { apply.run() }
+        match path {
+            Path::Progress => apply.on_progress(progress).run(),
+            Path::Given => apply.keep_order().run(),
+            _ => apply.run(),
+        }
     } else {
         let changeset;
         let apply = match path {
@@ -434,7 +440,11 @@ fn run(
         };
         let apply = if way.is_inverted { apply.inverted() } else { apply };
         let apply = way.of(apply, answers, accepted);
-        if path == Path::Progress { apply.on_progress(progress).run() } else { apply.run() }
+        match path {
+            Path::Progress => apply.on_progress(progress).run(),
+            Path::Given => apply.keep_order().run(),
+            _ => apply.run(),
+        }
     }
 }
 
@@ -494,7 +504,7 @@ pub fn attack(plan: &[u8]) -> Seen {
     // where UPDATEs are in each other's way, a stream does without what SQLite has for that
     let is_compared = way.fails_at.is_none() && (way.without_loop || replica.foreign_keys);
     if is_compared {
-        compare(&memory, &stream, way);
+        compare(&apply(&bytes, &start, Path::Given), &stream, way);
     }
     let result = match &memory.result {
         Ok(report) => Ok([report.applied(), report.replaced(), report.omitted(), report.left_out()]),
