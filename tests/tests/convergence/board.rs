@@ -30,7 +30,7 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE labels (card INTEGER NOT NULL, color TEXT NOT NULL, name TEXT NOT NULL, weight INTEGER NOT NULL,
         edited_at BIGINT NOT NULL, PRIMARY KEY (name, card)) WITHOUT ROWID;
     INSERT INTO cards VALUES (1, 'milk', '', 0, 0), (2, 'call Ada', '', 0, 0), (3, 'mend the tap', '', 0, 0);
-    INSERT INTO labels VALUES (1, 'red', 'shop', 1, 0), (2, 'blue', 'shop', 1, 0), (2, 'blue', 'phone', 1, 0);
+    INSERT INTO labels VALUES (1, 'red', 'shop', 1, 0), (2, 'blue', 'shop', 1, 0), (2, 'green', 'phone', 1, 0);
 ";
 
 #[derive(Clone, Debug, PartialEq, Queryable, AsChangeset, Tracked)]

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel_sqlite_session::{ApplyError, Change, Changeset, Conflict, Decision, Field, RebaseData, SqliteSessionExt};
 
 use super::board::{Board, Card, Cell, Label, Shared};
+use super::protocol::Rules;
 
 /// Who wins where two edits meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,14 +79,14 @@ pub(super) struct Lost {
 
 /// The conflicts of a table, by key: a handler can be asked about a change more than once.
 struct Conflicts<T> {
-    policy: Policy,
+    rules: Rules,
     lost: BTreeMap<String, Vec<Lost>>,
     to_write: BTreeMap<String, T>,
 }
 
 impl<T: Shared> Conflicts<T> {
-    fn new(policy: Policy) -> Self {
-        Self { policy, lost: BTreeMap::new(), to_write: BTreeMap::new() }
+    fn new(rules: Rules) -> Self {
+        Self { rules, lost: BTreeMap::new(), to_write: BTreeMap::new() }
     }
 
     fn decide<'c>(&mut self, conflict: Conflict<'c, Change<T>>) -> Decision<'c> {
@@ -101,7 +102,7 @@ impl<T: Shared> Conflicts<T> {
                     });
                     let columns: Vec<_> = columns.collect();
                     let sets_more = columns.iter().any(|(_, is_as_found, ..)| *is_as_found);
-                    let answer = self.policy.update(update, current);
+                    let answer = self.rules.policy.update(update, current);
                     let result: Vec<_> = match &answer {
                         Answer::Replace => columns.iter().map(|(.., new)| new.clone()).collect(),
                         Answer::Omit | Answer::Undo => columns.iter().map(|(.., current, _)| current.clone()).collect(),
@@ -133,7 +134,7 @@ impl<T: Shared> Conflicts<T> {
                 Change::Delete(old) | Change::Insert(old) => {
                     let current = c.current();
                     let values = current.values().into_iter().zip(old.values());
-                    match self.policy.delete::<T>() {
+                    match self.rules.policy.delete::<T>() {
                         Answer::Replace => {
                             let edited = values.filter(|(current, old)| current != old);
                             self.report(old.key(), edited.map(|((column, current), _)| (column, Some(current))));
@@ -148,7 +149,7 @@ impl<T: Shared> Conflicts<T> {
             },
             Conflict::Conflict(c) => {
                 let (Change::Insert(new), current) = (c.change(), c.current()) else { return c.abort() };
-                let answer = self.policy.insert(new, current);
+                let answer = self.rules.policy.insert(new, current);
                 let result = match &answer {
                     Answer::Replace => new.values(),
                     Answer::Omit | Answer::Undo => current.values(),
@@ -170,19 +171,31 @@ impl<T: Shared> Conflicts<T> {
             }
             Conflict::NotFound(c) => {
                 match c.change() {
-                    Change::Update(update) => {
-                        // a row only to know the names of the columns
-                        let fields = T::COLUMNS.iter().zip(T::fields(update));
-                        let new = fields.filter_map(|(column, field)| Some((*column, field.into_changed()?.1)));
-                        self.report(T::key_of(update), new.map(|(column, value)| (column, Some(value))));
-                    }
+                    Change::Update(update) => self.report_update(update),
                     // deleted twice
                     Change::Delete(row) | Change::Insert(row) => self.report(row.key(), []),
                 }
                 c.omit()
             }
-            Conflict::Constraint(c) => c.abort(),
+            Conflict::Constraint(c) => {
+                // it was perhaps replaced before, and is not now
+                if let Change::Insert(row) = c.change() {
+                    self.to_write.remove(&row.key());
+                    self.report(row.key(), row.values().into_iter().map(|(column, value)| (column, Some(value))));
+                } else if let Change::Update(update) = c.change() {
+                    self.to_write.remove(&T::key_of(update));
+                    self.report_update(update);
+                }
+                if self.rules.omits_constraints { c.omit() } else { c.abort() }
+            }
         }
+    }
+
+    /// An UPDATE of which nothing came.
+    fn report_update(&mut self, update: &T::Update) {
+        let fields = T::COLUMNS.iter().zip(T::fields(update));
+        let new = fields.filter_map(|(column, field)| Some((*column, field.into_changed()?.1)));
+        self.report(T::key_of(update), new.map(|(column, value)| (column, Some(value))));
     }
 
     fn report(&mut self, key: String, values: impl IntoIterator<Item = (&'static str, Option<String>)>) {
@@ -209,12 +222,8 @@ pub(super) struct Merged {
 }
 
 /// Makes changes on top of what is there. In a transaction of the caller's.
-pub(super) fn merge(
-    conn: &mut SqliteConnection,
-    changes: &Changeset,
-    policy: Policy,
-) -> Result<Merged, Box<dyn Error>> {
-    let (mut cards, mut labels) = (Conflicts::<Card>::new(policy), Conflicts::<Label>::new(policy));
+pub(super) fn merge(conn: &mut SqliteConnection, changes: &Changeset, rules: Rules) -> Result<Merged, Box<dyn Error>> {
+    let (mut cards, mut labels) = (Conflicts::<Card>::new(rules), Conflicts::<Label>::new(rules));
     let applied = conn.capture::<Board, _, ApplyError, _>(|conn| {
         conn.apply(changes)
             .only::<Board>()

@@ -23,8 +23,11 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 /// How a replica comes to have what the hub has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// The hub rebases what is new on it by the conflicts that the replica's batch had.
+    /// The hub rebases what is new on it by the conflicts that the replica's batch had. What the replica has not sent comes on top
+    /// again, by the policy.
     Rebase,
+    /// The same at the hub. On the replica the news replace what has not been sent, which is rebased.
+    RebaseBoth,
     /// The replica undoes its batch, and takes what the hub has logged since, its own batch included.
     Replay,
     /// The hub sends what is new on it as it stands: a mistake.
@@ -35,6 +38,8 @@ pub(super) enum Way {
 pub(super) struct Rules {
     pub(super) policy: Policy,
     pub(super) way: Way,
+    /// Whether what breaks a constraint is omitted. Otherwise it ends the sync.
+    pub(super) omits_constraints: bool,
 }
 
 /// From a replica: what it did since it last took news.
@@ -110,7 +115,7 @@ diesel::table! {
 pub(super) const SCHEMA: &str = "
     CREATE TABLE status (replica INTEGER PRIMARY KEY, number BIGINT NOT NULL, answered BIGINT NOT NULL);
     CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, number BIGINT, changes BLOB NOT NULL);
-    CREATE TABLE log (position INTEGER PRIMARY KEY, changes BLOB NOT NULL);
+    CREATE TABLE log (position INTEGER PRIMARY KEY AUTOINCREMENT, changes BLOB NOT NULL);
     CREATE TABLE peers (replica INTEGER PRIMARY KEY, number BIGINT NOT NULL, position BIGINT NOT NULL, news BLOB NOT NULL);
     CREATE TABLE lost (id INTEGER PRIMARY KEY, table_name TEXT NOT NULL, key TEXT NOT NULL, column TEXT NOT NULL, value TEXT);
 ";
@@ -170,20 +175,28 @@ pub(super) fn take(conn: &mut SqliteConnection, news: &News, rules: Rules) -> Re
         if number == answered || number != news.number {
             return Ok(0); // it has been taken
         }
-        // back to what the hub knew, which can have no conflict: nothing else was done since
-        let not_sent = not_sent(conn)?;
-        conn.apply(&not_sent).inverted().run()?;
-        if rules.way == Way::Replay {
-            let sent = sent(conn)?;
-            conn.apply(&sent).inverted().run()?;
-        }
-        // to what the hub has: no handler, as a conflict would be a mistake
-        conn.apply(&news.changes).run()?;
-        // and again what was done meanwhile
-        let merged = merge(conn, &not_sent, rules.policy)?;
+        let mut not_sent = not_sent(conn)?;
+        let merged = if rules.way == Way::RebaseBoth {
+            let merged = merge(conn, &news.changes, Rules { policy: Policy::Later, ..rules })?;
+            not_sent = not_sent.rebase(&merged.rebase_data)?;
+            merged
+        } else {
+            // back to what the hub knew, which can have no conflict: nothing else was done since
+            conn.apply(&not_sent).inverted().run()?;
+            if rules.way == Way::Replay {
+                let sent = sent(conn)?;
+                conn.apply(&sent).inverted().run()?;
+            }
+            // to what the hub has: no handler, as a conflict would be a mistake
+            conn.apply(&news.changes).run()?;
+            // and again what was done meanwhile
+            let merged = merge(conn, &not_sent, rules)?;
+            not_sent = merged.effect.clone();
+            merged
+        };
         report(conn, &merged.lost)?;
         diesel::delete(outbox::table).execute(conn)?;
-        remember(conn, &merged.effect)?;
+        remember(conn, &not_sent)?;
         diesel::update(status::table).set(status::answered.eq(number)).execute(conn)?;
         Ok(merged.conflicts)
     })
@@ -210,20 +223,24 @@ pub(super) fn exchange(conn: &mut SqliteConnection, batch: &Batch, rules: Rules)
         // what is new since the last answer: this and the batch begin at the same rows
         let new =
             all(log::table.filter(log::position.gt(position)).order(log::position).select(log::changes).load(conn)?)?;
-        let merged = merge(conn, &batch.changes, rules.policy)?;
+        let merged = merge(conn, &batch.changes, rules)?;
         report(conn, &merged.lost)?;
         diesel::insert_into(log::table).values(log::changes.eq(merged.effect.as_bytes())).execute(conn)?;
         let position = log::table.select(diesel::dsl::max(log::position)).first::<Option<i64>>(conn)?.unwrap_or(0);
         let changes = answer(&new, &merged, rules.way)?;
         let answer = (peers::number.eq(batch.number), peers::position.eq(position), peers::news.eq(changes.as_bytes()));
         diesel::update(peers::table.find(batch.replica)).set(answer).execute(conn)?;
+        // what every replica has nobody asks for
+        let everywhere =
+            peers::table.select(diesel::dsl::min(peers::position)).first::<Option<i64>>(conn)?.unwrap_or(0);
+        diesel::delete(log::table.filter(log::position.le(everywhere))).execute(conn)?;
         Ok((News { number: batch.number, position, changes }, merged.conflicts))
     })
 }
 
 fn answer(new: &Changeset, merged: &Merged, way: Way) -> Result<Changeset> {
     Ok(match way {
-        Way::Rebase => new.rebase(&merged.rebase_data)?.concat(&merged.written)?,
+        Way::Rebase | Way::RebaseBoth => new.rebase(&merged.rebase_data)?.concat(&merged.written)?,
         Way::Replay => new.concat(&merged.effect)?,
         Way::Neither => new.concat(&merged.written)?,
     })

@@ -125,11 +125,16 @@ struct Simulation {
     crashes: bool,
 }
 
-/// A database file, with the statements run.
-fn template(statements: &str) -> Vec<u8> {
+/// What replicas that are apart cannot keep, where constraints are tried.
+const UNIQUE: &str = "CREATE UNIQUE INDEX title ON cards (title); CREATE UNIQUE INDEX color ON labels (color, card)";
+
+/// A database file.
+fn template(has_unique: bool) -> Vec<u8> {
     let mut conn = open(board::SCHEMA);
     exec(&mut conn, protocol::SCHEMA);
-    exec(&mut conn, statements);
+    if has_unique {
+        exec(&mut conn, UNIQUE);
+    }
     conn.serialize_database_to_buffer().try_as_slice().unwrap().to_vec()
 }
 
@@ -138,14 +143,16 @@ pub(super) fn run(directory: &Path, seed: u64, rules: Rules, mistake: Option<Mis
     let mut random = Random(seed);
     let count = 2 + random.below(3) as i32;
     let name = |what: &str| directory.join(format!("{seed}-{what}"));
-    let peers = (1..=count).map(|replica| format!("INSERT INTO peers VALUES ({replica}, 0, 0, x'')"));
     // the one journal or the other
     let journal = if random.one_in(2) { "PRAGMA journal_mode = WAL" } else { "PRAGMA journal_mode = DELETE" };
+    let template = template(rules.omits_constraints);
     let machine = |what: &str, statements: &str| -> Result<Machine> {
-        let mut machine = Machine::new(name(what), &template(statements))?;
-        machine.conn.batch_execute(journal)?;
+        let mut machine = Machine::new(name(what), &template)?;
+        exec(&mut machine.conn, journal);
+        exec(&mut machine.conn, statements);
         Ok(machine)
     };
+    let peers = (1..=count).map(|replica| format!("INSERT INTO peers VALUES ({replica}, 0, 0, x'')"));
     let mut hub = machine("hub", &peers.collect::<Vec<_>>().join(";"))?;
     let ledger = Ledger::new(count as usize, &contents(&mut hub.conn)?);
     let mut all = Vec::new();
@@ -283,12 +290,14 @@ impl Simulation {
     /// A statement that changes one row of few, or none.
     fn statement(&mut self, replica: usize) -> String {
         let time = if self.rules.policy.uses_a_clock() { self.time + self.peers[replica].ahead } else { 0 };
+        // where texts are unique, they are to meet
+        let few = if self.rules.omits_constraints { 2 } else { 4 };
         let random = &mut self.random;
         let (id, other) = (1 + random.below(4), 1 + random.below(4));
         let (card, name, new_name) =
             (1 + random.below(2), random.pick(&["shop", "phone"]), random.pick(&["shop", "phone"]));
         let mut text = || {
-            if random.one_in(4) {
+            if random.one_in(few) {
                 random.pick(&["milk", "", "red"]).to_string()
             } else {
                 format!("{:x}", random.below(1 << 20))
@@ -299,17 +308,21 @@ impl Simulation {
         let key = format!("name = '{name}' AND card = {card}");
         match random.below(16) {
             0 | 1 => format!("INSERT OR IGNORE INTO cards VALUES ({id}, '{title}', '{note}', {done}, {time})"),
-            2 | 3 => format!("UPDATE cards SET title = '{title}', edited_at = {time} WHERE id = {id}"),
-            4 => format!("UPDATE cards SET done = {done}, edited_at = {time} WHERE id = {id}"),
-            5 | 6 => format!("UPDATE cards SET title = '{title}', note = '{note}', edited_at = {time} WHERE id = {id}"),
+            2 | 3 => format!("UPDATE OR IGNORE cards SET title = '{title}', edited_at = {time} WHERE id = {id}"),
+            4 => format!("UPDATE OR IGNORE cards SET done = {done}, edited_at = {time} WHERE id = {id}"),
+            5 | 6 => format!(
+                "UPDATE OR IGNORE cards SET title = '{title}', note = '{note}', edited_at = {time} WHERE id = {id}"
+            ),
             7 => format!("DELETE FROM cards WHERE id = {id}"),
             8 => format!(
-                "DELETE FROM cards WHERE id = {id}; INSERT INTO cards VALUES ({id}, '{title}', '{note}', {done}, {time})"
+                "DELETE FROM cards WHERE id = {id}; INSERT OR IGNORE INTO cards VALUES ({id}, '{title}', '{note}', {done}, {time})"
             ),
             9 => format!("UPDATE OR IGNORE cards SET id = {other}, edited_at = {time} WHERE id = {id}"),
             10 | 11 => format!("INSERT OR IGNORE INTO labels VALUES ({card}, '{title}', '{name}', {done}, {time})"),
-            12 => format!("UPDATE labels SET color = '{title}', edited_at = {time} WHERE {key}"),
-            13 => format!("UPDATE labels SET color = '{title}', weight = {id}, edited_at = {time} WHERE {key}"),
+            12 => format!("UPDATE OR IGNORE labels SET color = '{title}', edited_at = {time} WHERE {key}"),
+            13 => {
+                format!("UPDATE OR IGNORE labels SET color = '{title}', weight = {id}, edited_at = {time} WHERE {key}")
+            }
             14 => format!("DELETE FROM labels WHERE {key}"),
             _ => format!("UPDATE OR IGNORE labels SET name = '{new_name}', edited_at = {time} WHERE {key}"),
         }
