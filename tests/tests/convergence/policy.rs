@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use diesel::prelude::*;
-use diesel_sqlite_session::{ApplyError, Change, Changeset, Conflict, Decision, Field, RebaseData, SqliteSessionExt};
+use diesel_sqlite_session::{
+    ApplyError, Change, Changeset, Conflict, Decision, RebaseData, RowConflict, SqliteSessionExt,
+};
 
 use super::board::{Board, Card, Cell, Label, Shared};
 use super::protocol::Rules;
@@ -16,7 +18,7 @@ pub(super) enum Policy {
     Later,
     /// What is there stays, and what comes later is omitted.
     Earlier,
-    /// The same, but an UPDATE is never omitted in part: see [`Answer::Undo`].
+    /// The same, but an UPDATE is never omitted in part: see [`Policy::update`].
     EarlierWhole,
     /// The row that was edited last, by a clock, as a whole; an edit wins over a deletion.
     Newest,
@@ -30,9 +32,6 @@ pub(super) enum Policy {
 enum Answer<T> {
     Replace,
     Omit,
-    /// To omit an UPDATE is safe where what is there has changed every column that it sets. Otherwise: replace, and then write back
-    /// what was there.
-    Undo,
     /// Replace, and then write this.
     Write(T),
 }
@@ -43,28 +42,32 @@ impl Policy {
         matches!(self, Self::Newest | Self::NewestWhole)
     }
 
-    fn update<T: Shared>(self, update: &T::Update, current: &T) -> Answer<T> {
+    /// An UPDATE of a row that was edited. `sets_more`: also in a column in which the row was not.
+    ///
+    /// Such an UPDATE must not be omitted where its replica's news are rebased: they would not set that column back. To replace and to
+    /// write back what there was does the same here, and there too.
+    fn update<T: Shared>(self, update: &T::Update, current: &T, sets_more: bool) -> Answer<T> {
         let is_newer = || T::newly_edited_at(update).is_some_and(|time| time > current.edited_at());
         match self {
             Self::Later => Answer::Replace,
             Self::Newest | Self::NewestWhole if is_newer() => Answer::Replace,
-            Self::Earlier | Self::Newest => Answer::Omit,
-            Self::EarlierWhole | Self::NewestWhole => Answer::Undo,
+            Self::EarlierWhole | Self::NewestWhole if sets_more => Answer::Write(current.clone()),
+            Self::Earlier | Self::EarlierWhole | Self::Newest | Self::NewestWhole => Answer::Omit,
             Self::Columns => Answer::Write(current.merged(update)),
         }
     }
 
+    /// An INSERT of a row that is there.
     fn insert<T: Shared>(self, new: &T, current: &T) -> Answer<T> {
         match self {
             Self::Later => Answer::Replace,
             Self::Newest | Self::NewestWhole if new.edited_at() > current.edited_at() => Answer::Replace,
-            // an INSERT sets every column, and so did the one that is there
             Self::Earlier | Self::EarlierWhole | Self::Newest | Self::NewestWhole => Answer::Omit,
             Self::Columns => Answer::Write(current.united(new)),
         }
     }
 
-    /// Of a row that was edited.
+    /// A DELETE of a row that was edited.
     fn delete<T>(self) -> Answer<T> {
         if self == Self::Later { Answer::Replace } else { Answer::Omit }
     }
@@ -84,6 +87,15 @@ struct Conflicts<T> {
     to_write: BTreeMap<String, T>,
 }
 
+/// A column that is there, and that a change sets to something else.
+struct Contested {
+    column: &'static str,
+    /// Whether it was so when the change was made.
+    is_as_found: bool,
+    current: String,
+    new: String,
+}
+
 impl<T: Shared> Conflicts<T> {
     fn new(rules: Rules) -> Self {
         Self { rules, lost: BTreeMap::new(), to_write: BTreeMap::new() }
@@ -91,117 +103,106 @@ impl<T: Shared> Conflicts<T> {
 
     fn decide<'c>(&mut self, conflict: Conflict<'c, Change<T>>) -> Decision<'c> {
         match conflict {
-            Conflict::Data(c) => match c.change() {
-                Change::Update(update) => {
-                    let current = c.current();
-                    let values = current.values().into_iter().zip(T::fields(update));
-                    // of each column: what is there and what comes; whether what is there is what the UPDATE found
-                    let columns = values.filter_map(|((column, current), field)| match field {
-                        Field::Changed { old, new } if new != current => Some((column, old == current, current, new)),
-                        _ => None,
-                    });
-                    let columns: Vec<_> = columns.collect();
-                    let sets_more = columns.iter().any(|(_, is_as_found, ..)| *is_as_found);
-                    let answer = self.rules.policy.update(update, current);
-                    let result: Vec<_> = match &answer {
-                        Answer::Replace => columns.iter().map(|(.., new)| new.clone()).collect(),
-                        Answer::Omit | Answer::Undo => columns.iter().map(|(.., current, _)| current.clone()).collect(),
-                        Answer::Write(row) => {
-                            let row = row.values();
-                            let value = |name| row.iter().find(|(column, _)| column == name).map(|(_, value)| value);
-                            columns.iter().filter_map(|(column, ..)| value(column)).cloned().collect()
-                        }
-                    };
-                    let lost =
-                        columns.into_iter().zip(result).filter_map(|((column, is_as_found, current, new), is)| {
-                            let lost = if is == new { (!is_as_found).then_some(current) } else { Some(new) };
-                            lost.map(|value| (column, Some(value)))
-                        });
-                    self.report(T::key_of(update), lost);
-                    match answer {
-                        Answer::Replace => c.replace(),
-                        Answer::Undo if sets_more => {
-                            self.to_write.insert(current.key(), current.clone());
-                            c.replace()
-                        }
-                        Answer::Omit | Answer::Undo => c.omit(),
-                        Answer::Write(row) => {
-                            self.to_write.insert(row.key(), row);
-                            c.replace()
-                        }
-                    }
-                }
-                Change::Delete(old) | Change::Insert(old) => {
-                    let current = c.current();
-                    let values = current.values().into_iter().zip(old.values());
-                    match self.rules.policy.delete::<T>() {
-                        Answer::Replace => {
-                            let edited = values.filter(|(current, old)| current != old);
-                            self.report(old.key(), edited.map(|((column, current), _)| (column, Some(current))));
-                            c.replace()
-                        }
-                        _ => {
-                            self.report(old.key(), values.map(|((column, _), _)| (column, None)));
-                            c.omit()
-                        }
-                    }
-                }
-            },
-            Conflict::Conflict(c) => {
-                let (Change::Insert(new), current) = (c.change(), c.current()) else { return c.abort() };
-                let answer = self.rules.policy.insert(new, current);
-                let result = match &answer {
-                    Answer::Replace => new.values(),
-                    Answer::Omit | Answer::Undo => current.values(),
-                    Answer::Write(row) => row.values(),
+            Conflict::Data(c) => {
+                let answer = match c.change() {
+                    Change::Update(update) => self.update(update, c.current()),
+                    Change::Delete(row) | Change::Insert(row) => self.delete(row, c.current()),
                 };
-                let values = current.values().into_iter().zip(new.values()).zip(result);
-                let values = values.filter(|((current, new), _)| current != new);
-                let lost =
-                    values.map(|(((column, current), new), is)| (column, if is == new { current } else { new.1 }));
-                self.report(new.key(), lost.map(|(column, value)| (column, Some(value))));
-                match answer {
-                    Answer::Replace => c.replace(),
-                    Answer::Omit | Answer::Undo => c.omit(),
-                    Answer::Write(row) => {
-                        self.to_write.insert(row.key(), row);
-                        c.replace()
-                    }
-                }
+                self.answer(&c, answer)
+            }
+            Conflict::Conflict(c) => {
+                let Change::Insert(row) = c.change() else { return c.abort() };
+                let answer = self.insert(row, c.current());
+                self.answer(&c, answer)
             }
             Conflict::NotFound(c) => {
-                match c.change() {
-                    Change::Update(update) => self.report_update(update),
-                    // deleted twice
-                    Change::Delete(row) | Change::Insert(row) => self.report(row.key(), []),
-                }
+                self.nothing_comes_of(c.change());
                 c.omit()
             }
             Conflict::Constraint(c) => {
-                // it was perhaps replaced before, and is not now
-                if let Change::Insert(row) = c.change() {
-                    self.to_write.remove(&row.key());
-                    self.report(row.key(), row.values().into_iter().map(|(column, value)| (column, Some(value))));
-                } else if let Change::Update(update) = c.change() {
-                    self.to_write.remove(&T::key_of(update));
-                    self.report_update(update);
-                }
+                self.nothing_comes_of(c.change());
                 if self.rules.omits_constraints { c.omit() } else { c.abort() }
             }
         }
     }
 
-    /// An UPDATE of which nothing came.
-    fn report_update(&mut self, update: &T::Update) {
-        let fields = T::COLUMNS.iter().zip(T::fields(update));
-        let new = fields.filter_map(|(column, field)| Some((*column, field.into_changed()?.1)));
-        self.report(T::key_of(update), new.map(|(column, value)| (column, Some(value))));
+    fn answer<'c>(&mut self, conflict: &RowConflict<'c, Change<T>>, answer: Answer<T>) -> Decision<'c> {
+        match answer {
+            Answer::Omit => return conflict.omit(),
+            Answer::Replace => {}
+            Answer::Write(row) => _ = self.to_write.insert(row.key(), row),
+        }
+        conflict.replace()
+    }
+
+    fn update(&mut self, update: &T::Update, current: &T) -> Answer<T> {
+        let columns = current.values().into_iter().zip(T::fields(update)).filter_map(|((column, current), field)| {
+            let (old, new) = field.into_changed()?;
+            (new != current).then(|| Contested { column, is_as_found: old == current, current, new })
+        });
+        let columns: Vec<Contested> = columns.collect();
+        let sets_more = columns.iter().any(|column| column.is_as_found);
+        let answer = self.rules.policy.update(update, current, sets_more);
+        self.report_contested(T::key_of(update), columns, &answer);
+        answer
+    }
+
+    fn insert(&mut self, new: &T, current: &T) -> Answer<T> {
+        let columns = current.values().into_iter().zip(new.values());
+        let columns = columns.filter(|((_, current), (_, new))| current != new);
+        let columns =
+            columns.map(|((column, current), (_, new))| Contested { column, is_as_found: false, current, new });
+        let answer = self.rules.policy.insert(new, current);
+        self.report_contested(new.key(), columns.collect(), &answer);
+        answer
+    }
+
+    fn delete(&mut self, old: &T, current: &T) -> Answer<T> {
+        let values = current.values().into_iter().zip(old.values());
+        let answer = self.rules.policy.delete();
+        if matches!(answer, Answer::Replace) {
+            let edited = values.filter(|(current, old)| current != old);
+            self.report(old.key(), edited.map(|((column, current), _)| (column, Some(current))));
+        } else {
+            self.report(old.key(), values.map(|((column, _), _)| (column, None)));
+        }
+        answer
+    }
+
+    /// Of what is there and what comes, that which gives way; what is there not where it was known when the change was made.
+    fn report_contested(&mut self, key: String, columns: Vec<Contested>, answer: &Answer<T>) {
+        let written = if let Answer::Write(row) = answer { row.values() } else { Vec::new() };
+        let lost = columns.into_iter().filter_map(|Contested { column, is_as_found, current, new }| {
+            let replaces = match answer {
+                Answer::Replace => true,
+                Answer::Omit => false,
+                Answer::Write(_) => written.iter().any(|(name, value)| *name == column && *value == new),
+            };
+            let lost = if replaces { (!is_as_found).then_some(current)? } else { new };
+            Some((column, Some(lost)))
+        });
+        self.report(key, lost);
+    }
+
+    /// Perhaps it has been said before that it replaces.
+    fn nothing_comes_of(&mut self, change: &Change<T>) {
+        let (key, new): (_, Vec<_>) = match change {
+            Change::Insert(row) => (row.key(), row.values()),
+            Change::Update(update) => {
+                let fields = T::COLUMNS.iter().zip(T::fields(update));
+                let new = fields.filter_map(|(column, field)| Some((*column, field.into_changed()?.1)));
+                (T::key_of(update), new.collect())
+            }
+            // the row is gone already
+            Change::Delete(row) => (row.key(), Vec::new()),
+        };
+        self.to_write.remove(&key);
+        self.report(key, new.into_iter().map(|(column, value)| (column, Some(value))));
     }
 
     fn report(&mut self, key: String, values: impl IntoIterator<Item = (&'static str, Option<String>)>) {
         let cell = |column: &str| Cell { table: T::NAME.into(), key: key.clone(), column: column.into() };
-        let lost = values.into_iter().map(|(column, value)| Lost { cell: cell(column), value });
-        let lost = lost.collect();
+        let lost = values.into_iter().map(|(column, value)| Lost { cell: cell(column), value }).collect();
         self.lost.insert(key, lost);
     }
 

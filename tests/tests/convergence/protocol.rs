@@ -42,6 +42,13 @@ pub(super) struct Rules {
     pub(super) omits_constraints: bool,
 }
 
+impl std::fmt::Display for Rules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let constraints = if self.omits_constraints { ", constraints" } else { "" };
+        write!(f, "{:?} by {:?}{constraints}", self.policy, self.way)
+    }
+}
+
 /// From a replica: what it did since it last took news.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {

@@ -216,7 +216,7 @@ impl Simulation {
 
     /// The statement at which an operation is to end, if any.
     fn crash(&mut self) -> Option<u32> {
-        (self.crashes && self.random.one_in(10)).then(|| self.random.below(24) as u32)
+        (self.crashes && self.random.one_in(10)).then(|| self.random.below(12) as u32)
     }
 
     /// What a process that has ended had on its way may be lost, or not.
