@@ -91,6 +91,11 @@ fn earlier_over_later_converges_by_rebasing_if_no_update_is_omitted_in_part() {
 }
 
 #[test]
+fn earlier_over_later_of_the_same_columns_converges_by_rebasing() {
+    converges(Policy::EarlierOfTheSame, Way::Rebase);
+}
+
+#[test]
 fn newest_row_converges_by_rebasing_if_no_update_is_omitted_in_part() {
     converges(Policy::NewestWhole, Way::Rebase);
 }

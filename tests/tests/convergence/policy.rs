@@ -18,8 +18,10 @@ pub(super) enum Policy {
     Later,
     /// What is there stays, and what comes later is omitted.
     Earlier,
-    /// The same, but an UPDATE is never omitted in part: see [`Policy::update`].
+    /// The same, but an UPDATE is never omitted in part, but written over: see [`Policy::update`].
     EarlierWhole,
+    /// The same, but an UPDATE that sets more than what was edited replaces.
+    EarlierOfTheSame,
     /// The row that was edited last, by a clock, as a whole; an edit wins over a deletion.
     Newest,
     /// The same, but an UPDATE is never omitted in part.
@@ -51,8 +53,11 @@ impl Policy {
         match self {
             Self::Later => Answer::Replace,
             Self::Newest | Self::NewestWhole if is_newer() => Answer::Replace,
+            Self::EarlierOfTheSame if sets_more => Answer::Replace,
             Self::EarlierWhole | Self::NewestWhole if sets_more => Answer::Write(current.clone()),
-            Self::Earlier | Self::EarlierWhole | Self::Newest | Self::NewestWhole => Answer::Omit,
+            Self::Earlier | Self::EarlierWhole | Self::EarlierOfTheSame | Self::Newest | Self::NewestWhole => {
+                Answer::Omit
+            }
             Self::Columns => Answer::Write(current.merged(update)),
         }
     }
@@ -62,7 +67,9 @@ impl Policy {
         match self {
             Self::Later => Answer::Replace,
             Self::Newest | Self::NewestWhole if new.edited_at() > current.edited_at() => Answer::Replace,
-            Self::Earlier | Self::EarlierWhole | Self::Newest | Self::NewestWhole => Answer::Omit,
+            Self::Earlier | Self::EarlierWhole | Self::EarlierOfTheSame | Self::Newest | Self::NewestWhole => {
+                Answer::Omit
+            }
             Self::Columns => Answer::Write(current.united(new)),
         }
     }
