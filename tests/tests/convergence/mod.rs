@@ -25,7 +25,7 @@ use self::protocol::{Rules, Way};
 use self::simulation::{Figures, Mistake, run};
 
 /// How many seeds, unless the environment says so.
-const SEEDS: u64 = 10;
+const SEEDS: u64 = 8;
 
 /// The seeds that are to be tried: those up to `SIMULATION_SEEDS`, or `SIMULATION_SEED` alone.
 fn seeds() -> std::ops::Range<u64> {
@@ -116,8 +116,20 @@ fn column_by_column_converges_by_rebasing_on_both_sides() {
 }
 
 #[test]
+fn later_over_earlier_converges_by_replaying() {
+    converges(Policy::Later, Way::Replay);
+}
+
+#[test]
 fn earlier_over_later_converges_by_replaying() {
     converges(Policy::Earlier, Way::Replay);
+}
+
+#[test]
+fn what_converges_by_rebasing_converges_by_replaying_too() {
+    for policy in [Policy::EarlierOfTheSame, Policy::EarlierWhole, Policy::NewestWhole] {
+        converges(policy, Way::Replay);
+    }
 }
 
 #[test]

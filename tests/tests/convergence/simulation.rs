@@ -239,7 +239,8 @@ impl Simulation {
         if contents(&mut machine.conn)? == *self.ledger.contents(replica) {
             return Ok(());
         }
-        Err(format!("after a crash {replica:?} is not as it was committed").into())
+        let who = replica.map_or_else(|| "the hub".into(), |replica| format!("replica {replica}"));
+        Err(format!("{who} is not as it was last committed").into())
     }
 
     /// What was reported since it was last asked.
@@ -267,7 +268,7 @@ impl Simulation {
         let statements: Vec<String> = (0..count).map(|_| self.statement(replica)).collect();
         let statements = statements.join(";");
         let crash = self.crash();
-        if self.mistake == Some(Mistake::RecordsLater) && self.random.one_in(20) {
+        if self.mistake == Some(Mistake::RecordsLater) && self.random.one_in(5) {
             exec(&mut self.peers[replica].machine.conn, &statements);
             let after = contents(&mut self.peers[replica].machine.conn)?;
             self.ledger.edited(replica, after);
@@ -365,7 +366,7 @@ impl Simulation {
             let positions = protocol::peers::table.find(batch.replica).select(protocol::peers::position);
             let position = positions.first(&mut self.hub.conn)?;
             self.ledger.accepted(replica, position, after, &lost)?;
-            if self.mistake == Some(Mistake::LosesLog) && self.random.one_in(20) {
+            if self.mistake == Some(Mistake::LosesLog) && self.random.one_in(5) {
                 exec(&mut self.hub.conn, "DELETE FROM log WHERE position = (SELECT max(position) FROM log)");
             }
         } else {
