@@ -13,6 +13,8 @@
 //!   SQLite's own iterator reads them.
 //! - Changes are data: put together, inverted, rebased, filtered, sorted, split, written as SQL and JSON. In [`_documentation`] are
 //!   a page with an example of each, and a list of SQLite's 59 session functions with what does their work here.
+//! - Replicas that edit the same rows apart from each other become the same again through a hub: a page there says how, and by which
+//!   answers to conflicts.
 //!
 //! ```
 //! # #[cfg(feature = "derive")]
@@ -118,6 +120,9 @@ pub mod _documentation {
     pub mod algebra {}
     #[doc = include_str!("functions.md")]
     pub mod functions {}
+    #[cfg(all(feature = "derive", feature = "sqlite"))]
+    #[doc = include_str!("replication.md")]
+    pub mod replication {}
 }
 #[cfg(feature = "sqlite")]
 mod apply;

@@ -5,6 +5,7 @@ mod building;
 mod concatenation;
 mod conflicts;
 mod conformance;
+mod convergence;
 mod corpus;
 mod deriving;
 mod handle;

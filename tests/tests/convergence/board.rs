@@ -1,0 +1,228 @@
+//! What is shared: two tables, one of them with a composite key in another order than its columns.
+
+use diesel::prelude::*;
+use diesel_sqlite_session::{Against, AppliedTable, Change, Field, Tracked};
+
+diesel::table! {
+    cards (id) {
+        id -> Integer,
+        title -> Text,
+        note -> Text,
+        done -> Bool,
+        edited_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    labels (name, card) {
+        card -> Integer,
+        color -> Text,
+        name -> Text,
+        weight -> Integer,
+        edited_at -> BigInt,
+    }
+}
+
+/// Everywhere the same at first.
+pub(super) const SCHEMA: &str = "
+    CREATE TABLE cards (id INTEGER PRIMARY KEY, title TEXT NOT NULL, note TEXT NOT NULL, done BOOLEAN NOT NULL,
+        edited_at BIGINT NOT NULL);
+    CREATE TABLE labels (card INTEGER NOT NULL, color TEXT NOT NULL, name TEXT NOT NULL, weight INTEGER NOT NULL,
+        edited_at BIGINT NOT NULL, PRIMARY KEY (name, card)) WITHOUT ROWID;
+    INSERT INTO cards VALUES (1, 'milk', '', 0, 0), (2, 'call Ada', '', 0, 0), (3, 'mend the tap', '', 0, 0);
+    INSERT INTO labels VALUES (1, 'red', 'shop', 1, 0), (2, 'blue', 'shop', 1, 0), (2, 'green', 'phone', 1, 0);
+";
+
+#[derive(Clone, Debug, PartialEq, Queryable, AsChangeset, Tracked)]
+#[diesel(table_name = cards)]
+pub struct Card {
+    id: i32,
+    title: String,
+    note: String,
+    done: bool,
+    edited_at: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Queryable, AsChangeset, Tracked)]
+#[diesel(table_name = labels)]
+pub struct Label {
+    card: i32,
+    color: String,
+    name: String,
+    weight: i32,
+    edited_at: i64,
+}
+
+/// The tables that are kept the same.
+#[derive(Debug, Tracked)]
+pub(super) enum Board {
+    Cards(#[allow(dead_code)] Change<Card>),
+    Labels(#[allow(dead_code)] Change<Label>),
+}
+
+/// What the policies ask of a table, whichever it is.
+pub(super) trait Shared: AppliedTable + Tracked<Row = Self> + Clone + PartialEq {
+    const NAME: &'static str;
+    /// Those outside the key.
+    const COLUMNS: &'static [&'static str];
+
+    fn key(&self) -> String;
+    fn key_of(update: &Self::Update) -> String;
+
+    /// The columns outside the key, as text.
+    fn values(&self) -> Vec<(&'static str, String)>;
+    fn fields(update: &Self::Update) -> Vec<Field<String>>;
+
+    fn edited_at(&self) -> i64;
+    fn newly_edited_at(update: &Self::Update) -> Option<i64>;
+
+    /// The row that two edits of one come to, column by column: the same one, whichever of them comes first.
+    fn merged(&self, update: &Self::Update) -> Self;
+    /// The row that two new ones with one key come to.
+    fn united(&self, other: &Self) -> Self;
+
+    /// Sets the row of its key to this one.
+    fn write(&self, conn: &mut SqliteConnection) -> QueryResult<usize>;
+}
+
+/// Of a column that both changed, the greater value.
+fn greater<T: Clone + Ord>(current: &T, field: &Field<T>) -> T {
+    match field.against(current) {
+        Against::Current(value) | Against::New(value) | Against::Same(value) => value.clone(),
+        Against::Both { new, current, .. } => new.max(current).clone(),
+    }
+}
+
+impl Shared for Card {
+    const NAME: &'static str = "cards";
+    const COLUMNS: &'static [&'static str] = &["title", "note", "done", "edited_at"];
+
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn key_of(update: &CardUpdate) -> String {
+        update.id.to_string()
+    }
+
+    fn values(&self) -> Vec<(&'static str, String)> {
+        let Self { title, note, done, edited_at, .. } = self.clone();
+        vec![("title", title), ("note", note), ("done", done.to_string()), ("edited_at", edited_at.to_string())]
+    }
+
+    fn fields(update: &CardUpdate) -> Vec<Field<String>> {
+        let CardUpdate { title, note, done, edited_at, .. } = update.clone();
+        vec![title, note, done.map(|done| done.to_string()), edited_at.map(|time| time.to_string())]
+    }
+
+    fn edited_at(&self) -> i64 {
+        self.edited_at
+    }
+
+    fn newly_edited_at(update: &CardUpdate) -> Option<i64> {
+        update.edited_at.new_value().copied()
+    }
+
+    fn merged(&self, update: &CardUpdate) -> Self {
+        Self {
+            id: self.id,
+            title: greater(&self.title, &update.title),
+            note: greater(&self.note, &update.note),
+            done: greater(&self.done, &update.done),
+            edited_at: greater(&self.edited_at, &update.edited_at),
+        }
+    }
+
+    fn united(&self, other: &Self) -> Self {
+        Self {
+            id: self.id,
+            title: self.title.clone().max(other.title.clone()),
+            note: self.note.clone().max(other.note.clone()),
+            done: self.done.max(other.done),
+            edited_at: self.edited_at.max(other.edited_at),
+        }
+    }
+
+    fn write(&self, conn: &mut SqliteConnection) -> QueryResult<usize> {
+        diesel::update(cards::table.find(self.id)).set(self).execute(conn)
+    }
+}
+
+impl Shared for Label {
+    const NAME: &'static str = "labels";
+    const COLUMNS: &'static [&'static str] = &["color", "weight", "edited_at"];
+
+    fn key(&self) -> String {
+        format!("{}/{}", self.name, self.card)
+    }
+
+    fn key_of(update: &LabelUpdate) -> String {
+        format!("{}/{}", update.name, update.card)
+    }
+
+    fn values(&self) -> Vec<(&'static str, String)> {
+        let Self { color, weight, edited_at, .. } = self.clone();
+        vec![("color", color), ("weight", weight.to_string()), ("edited_at", edited_at.to_string())]
+    }
+
+    fn fields(update: &LabelUpdate) -> Vec<Field<String>> {
+        let LabelUpdate { color, weight, edited_at, .. } = update.clone();
+        vec![color, weight.map(|weight| weight.to_string()), edited_at.map(|time| time.to_string())]
+    }
+
+    fn edited_at(&self) -> i64 {
+        self.edited_at
+    }
+
+    fn newly_edited_at(update: &LabelUpdate) -> Option<i64> {
+        update.edited_at.new_value().copied()
+    }
+
+    fn merged(&self, update: &LabelUpdate) -> Self {
+        Self {
+            color: greater(&self.color, &update.color),
+            weight: greater(&self.weight, &update.weight),
+            edited_at: greater(&self.edited_at, &update.edited_at),
+            ..self.clone()
+        }
+    }
+
+    fn united(&self, other: &Self) -> Self {
+        Self {
+            color: self.color.clone().max(other.color.clone()),
+            weight: self.weight.max(other.weight),
+            edited_at: self.edited_at.max(other.edited_at),
+            ..self.clone()
+        }
+    }
+
+    fn write(&self, conn: &mut SqliteConnection) -> QueryResult<usize> {
+        diesel::update(labels::table.find((&self.name, self.card))).set(self).execute(conn)
+    }
+}
+
+/// Every row: by table, key and column.
+pub(super) type Contents = std::collections::BTreeMap<Cell, String>;
+
+/// A column of a row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Cell {
+    pub(super) table: String,
+    pub(super) key: String,
+    pub(super) column: String,
+}
+
+/// What a database has.
+pub(super) fn contents(conn: &mut SqliteConnection) -> QueryResult<Contents> {
+    fn cells<T: Shared>(rows: Vec<T>) -> impl Iterator<Item = (Cell, String)> {
+        let cells = |row: T| {
+            let cell = |key: &str, column: &str| Cell { table: T::NAME.into(), key: key.into(), column: column.into() };
+            let key = row.key();
+            row.values().into_iter().map(move |(column, value)| (cell(&key, column), value))
+        };
+        rows.into_iter().flat_map(cells)
+    }
+    let cards: Vec<Card> = cards::table.load(conn)?;
+    let labels: Vec<Label> = labels::table.load(conn)?;
+    Ok(cells(cards).chain(cells(labels)).collect())
+}

@@ -1,0 +1,171 @@
+//! What the simulation found, in the fewest edits that show it.
+
+use diesel::SqliteConnection;
+use diesel::connection::SimpleConnection;
+use diesel_sqlite_session::{ConflictAction, SqliteSessionExt};
+
+use super::policy::Policy;
+use super::protocol::{Rules, Way, batch, edit, exchange, take};
+use super::{board, protocol};
+use crate::{exec, lines, open};
+
+/// A hub and two replicas.
+struct Three {
+    hub: SqliteConnection,
+    replicas: [SqliteConnection; 2],
+    rules: Rules,
+}
+
+impl Three {
+    /// Everywhere with these statements run.
+    fn new(policy: Policy, way: Way, omits_constraints: bool, statements: &str) -> Self {
+        let open = |more: &str| open(&format!("{};{};{statements};{more}", board::SCHEMA, protocol::SCHEMA));
+        let replica = |number| open(&format!("INSERT INTO status VALUES ({number}, 0, 0)"));
+        Self {
+            hub: open("INSERT INTO peers VALUES (1, 0, 0, x''), (2, 0, 0, x'')"),
+            replicas: [replica(1), replica(2)],
+            rules: Rules { policy, way, omits_constraints },
+        }
+    }
+
+    fn edit(&mut self, replica: usize, statements: &str) {
+        edit(&mut self.replicas[replica], |conn| conn.batch_execute(statements)).unwrap();
+    }
+
+    fn sync(&mut self, replica: usize) {
+        self.sync_while_editing(replica, "");
+    }
+
+    /// Does this between the batch and the news.
+    fn sync_while_editing(&mut self, replica: usize, statements: &str) {
+        let batch = batch(&mut self.replicas[replica]).unwrap();
+        self.edit(replica, statements);
+        let (news, _) = exchange(&mut self.hub, &batch, self.rules).unwrap();
+        take(&mut self.replicas[replica], &news, self.rules).unwrap();
+    }
+
+    /// The first card: on the hub, and on both replicas.
+    fn first_card(&mut self) -> [String; 3] {
+        let [first, second] = &mut self.replicas;
+        [&mut self.hub, first, second].map(|conn| {
+            lines(conn, "SELECT format('%s, %s', title, note) AS line FROM cards WHERE id = 1")
+                .pop()
+                .unwrap_or_default()
+        })
+    }
+
+    /// One after another comes to the hub, and the first once more.
+    fn sync_all(&mut self) -> [String; 3] {
+        [0, 1, 0].into_iter().for_each(|replica| self.sync(replica));
+        self.first_card()
+    }
+}
+
+fn same(card: &str) -> [String; 3] {
+    [card; 3].map(String::from)
+}
+
+#[test]
+fn an_update_that_is_omitted_leaves_on_its_replica_what_nobody_else_set() {
+    let sync = |policy, way| {
+        let mut all = Three::new(policy, way, false, "");
+        all.edit(0, "UPDATE cards SET title = 'oat milk' WHERE id = 1");
+        all.edit(1, "UPDATE cards SET title = 'soy milk', note = 'two' WHERE id = 1");
+        all.sync_all()
+    };
+    assert_eq!(sync(Policy::Earlier, Way::Rebase), ["oat milk, ", "oat milk, ", "oat milk, two"]);
+    assert_eq!(sync(Policy::EarlierWhole, Way::Rebase), same("oat milk, "));
+    assert_eq!(sync(Policy::Earlier, Way::Replay), same("oat milk, "));
+    assert_eq!(sync(Policy::Later, Way::Rebase), same("soy milk, two"));
+}
+
+#[test]
+fn the_newer_row_by_a_clock_in_a_column_leaves_the_older_one_on_its_replica() {
+    let sync = |policy, way| {
+        let mut all = Three::new(policy, way, false, "");
+        all.edit(0, "UPDATE cards SET note = 'two', edited_at = 2 WHERE id = 1");
+        all.edit(1, "UPDATE cards SET title = 'oat milk', edited_at = 1 WHERE id = 1");
+        all.sync_all()
+    };
+    assert_eq!(sync(Policy::Newest, Way::Rebase), ["milk, two", "milk, two", "oat milk, two"]);
+    assert_eq!(sync(Policy::NewestWhole, Way::Rebase), same("milk, two"));
+    assert_eq!(sync(Policy::Newest, Way::Replay), same("milk, two"));
+    // the column of the clock is one like the others: the title and the note were not in each other's way
+    assert_eq!(sync(Policy::Columns, Way::Rebase), same("oat milk, two"));
+}
+
+#[test]
+fn news_that_are_not_rebased_undo_on_the_replica_what_the_hub_took_from_it() {
+    let mut all = Three::new(Policy::Later, Way::Neither, false, "");
+    all.edit(0, "UPDATE cards SET title = 'oat milk' WHERE id = 1");
+    all.edit(1, "UPDATE cards SET title = 'soy milk' WHERE id = 1");
+    all.sync(0);
+    let batch = batch(&mut all.replicas[1]).unwrap();
+    let (news, _) = exchange(&mut all.hub, &batch, all.rules).unwrap();
+    let error = take(&mut all.replicas[1], &news, all.rules).unwrap_err();
+    assert!(error.to_string().contains("conflict"), "{error}");
+    all.replicas[1].apply(&news.changes).otherwise(|_| ConflictAction::Replace).run().unwrap();
+    assert_eq!(all.first_card(), ["soy milk, ", "oat milk, ", "oat milk, "]);
+}
+
+#[test]
+fn what_broke_a_constraint_and_was_omitted_stays_on_its_replica() {
+    let sync = |way| {
+        let mut all = Three::new(Policy::EarlierWhole, way, true, "CREATE UNIQUE INDEX title ON cards (title)");
+        all.edit(0, "UPDATE cards SET title = 'stamps' WHERE id = 2");
+        all.edit(1, "UPDATE cards SET title = 'stamps', note = 'ten' WHERE id = 1");
+        [0, 1].map(|replica| {
+            let batch = batch(&mut all.replicas[replica]).unwrap();
+            let (news, _) = exchange(&mut all.hub, &batch, all.rules).unwrap();
+            take(&mut all.replicas[replica], &news, all.rules).map_err(|error| error.to_string())
+        })
+    };
+    assert!(sync(Way::Rebase)[1].is_err(), "there card 1 has the title that card 2 is to have");
+    assert_eq!(sync(Way::Replay), [Ok(0), Ok(0)]);
+}
+
+#[test]
+fn what_a_trigger_of_the_hub_does_comes_to_all_by_replaying_alone() {
+    let sync = |way| {
+        let mut all = Three::new(Policy::Later, way, false, "");
+        exec(
+            &mut all.hub,
+            "CREATE TRIGGER note AFTER UPDATE OF title ON cards BEGIN
+                 UPDATE cards SET note = 'checked' WHERE id = new.id;
+             END",
+        );
+        all.edit(0, "UPDATE cards SET title = 'oat milk' WHERE id = 1");
+        all.sync_all()
+    };
+    assert_eq!(sync(Way::Rebase), ["oat milk, checked", "oat milk, ", "oat milk, checked"]);
+    assert_eq!(sync(Way::Replay), same("oat milk, checked"));
+}
+
+#[test]
+fn what_is_edited_while_the_news_are_on_their_way_comes_after_them_or_gives_way() {
+    let sync = |way| {
+        let mut all = Three::new(Policy::Later, way, false, "");
+        all.edit(0, "UPDATE cards SET title = 'oat milk' WHERE id = 1");
+        all.sync(0);
+        all.sync_while_editing(1, "UPDATE cards SET title = 'soy milk', note = 'two' WHERE id = 1");
+        assert_eq!(all.first_card()[0], "oat milk, ");
+        [1, 0].into_iter().for_each(|replica| all.sync(replica));
+        all.first_card()
+    };
+    assert_eq!(sync(Way::Rebase), same("soy milk, two"));
+    assert_eq!(sync(Way::Replay), same("soy milk, two"));
+    assert_eq!(sync(Way::RebaseBoth), same("oat milk, two"));
+}
+
+#[test]
+fn to_omit_the_one_half_of_a_changed_key_makes_two_rows() {
+    let mut all = Three::new(Policy::EarlierWhole, Way::Rebase, false, "");
+    all.edit(0, "UPDATE cards SET note = 'two' WHERE id = 1");
+    all.edit(1, "UPDATE cards SET id = 9 WHERE id = 1");
+    assert_eq!(all.sync_all(), same("milk, two"));
+    let [first, second] = &mut all.replicas;
+    for conn in [&mut all.hub, first, second] {
+        let rows = lines(conn, "SELECT format('%d %s %s', id, title, note) AS line FROM cards WHERE id IN (1, 9)");
+        assert_eq!(rows, ["1 milk two", "9 milk "]);
+    }
+}

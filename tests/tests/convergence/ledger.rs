@@ -1,0 +1,213 @@
+//! The account of every edit, kept beside the databases, of nothing but what they hold at each step.
+//!
+//! An edit is what it did to each column of each row: from a value to another one, or from or to nothing, where the row came or
+//! went. Each of these ends as one of the following; anything else is an edit that was lost, or one that nobody made:
+//!
+//! - *visible*: it is what all databases have at the end;
+//! - *superseded*: it was visible at the hub, or waited on its replica, until an edit followed that was made over that very value;
+//! - *reported*: it gave way, and the list of lost values in a database has it, by row, column and value;
+//! - *undone*: its replica had set the column back before anybody heard of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::board::{Cell, Contents};
+use super::policy::Lost;
+
+/// What became of an edit's change to a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Waiting,
+    Visible,
+    Superseded,
+    Reported,
+    Undone,
+}
+
+type Id = usize;
+
+/// A change to a column that the hub has not heard of, or several of one replica, of which the last one counts.
+struct Wish {
+    edit: Id,
+    old: Option<String>,
+    new: Option<String>,
+}
+
+#[derive(Default)]
+struct Replica {
+    contents: Contents,
+    sent: BTreeMap<Cell, Wish>,
+    not_sent: BTreeMap<Cell, Wish>,
+}
+
+/// How many changes of columns ended how.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fates {
+    pub(super) visible: u64,
+    pub(super) superseded: u64,
+    pub(super) reported: u64,
+    pub(super) undone: u64,
+}
+
+pub(super) struct Ledger {
+    edits: Vec<BTreeMap<Cell, Fate>>,
+    replicas: Vec<Replica>,
+    hub: Contents,
+    /// Whose value a column of the hub has.
+    owners: BTreeMap<Cell, Id>,
+    /// What the hub had at each place of its log.
+    history: BTreeMap<i64, Contents>,
+}
+
+type Result<T, E = String> = std::result::Result<T, E>;
+
+/// The columns in which they differ.
+fn difference<'a>(before: &'a Contents, after: &'a Contents) -> impl Iterator<Item = &'a Cell> {
+    let cells: BTreeSet<&Cell> = before.keys().chain(after.keys()).collect();
+    cells.into_iter().filter(|cell| before.get(*cell) != after.get(*cell))
+}
+
+impl Ledger {
+    pub(super) fn new(replicas: usize, contents: &Contents) -> Self {
+        let replica = || Replica { contents: contents.clone(), ..Replica::default() };
+        Self {
+            edits: Vec::new(),
+            replicas: std::iter::repeat_with(replica).take(replicas).collect(),
+            hub: contents.clone(),
+            owners: BTreeMap::new(),
+            history: BTreeMap::from([(0, contents.clone())]),
+        }
+    }
+
+    /// What a replica, or the hub, is known to hold.
+    pub(super) fn contents(&self, replica: Option<usize>) -> &Contents {
+        replica.map_or(&self.hub, |replica| &self.replicas[replica].contents)
+    }
+
+    /// An edit was committed on a replica.
+    pub(super) fn edited(&mut self, replica: usize, after: Contents) {
+        let Self { edits, replicas, .. } = self;
+        let Replica { contents, not_sent, .. } = &mut replicas[replica];
+        let mut cells = BTreeMap::new();
+        let id = edits.len();
+        for cell in difference(contents, &after) {
+            let (current, new) = (contents.get(cell).cloned(), after.get(cell).cloned());
+            cells.insert(cell.clone(), Fate::Waiting);
+            let wish = match not_sent.remove(cell) {
+                None => Wish { edit: id, old: current, new },
+                Some(Wish { edit, old, .. }) => {
+                    let undone = old == new;
+                    edits[edit].insert(cell.clone(), if undone { Fate::Undone } else { Fate::Superseded });
+                    if undone {
+                        cells.insert(cell.clone(), Fate::Undone);
+                        continue;
+                    }
+                    Wish { edit: id, old, new }
+                }
+            };
+            not_sent.insert(cell.clone(), wish);
+        }
+        edits.push(cells);
+        *contents = after;
+    }
+
+    /// A replica put what it had not sent into a new batch.
+    pub(super) fn batched(&mut self, replica: usize) {
+        let replica = &mut self.replicas[replica];
+        replica.sent = std::mem::take(&mut replica.not_sent);
+    }
+
+    /// The hub took a replica's batch, has this since, and reported these.
+    pub(super) fn accepted(
+        &mut self,
+        replica: usize,
+        position: i64,
+        after: Contents,
+        lost: &BTreeSet<Lost>,
+    ) -> Result<()> {
+        let wishes = std::mem::take(&mut self.replicas[replica].sent);
+        check_others(&self.hub, &after, &wishes)?;
+        for (cell, wish) in wishes {
+            if settle(&cell, &wish, &self.hub, &after, lost)? {
+                self.edits[wish.edit].insert(cell.clone(), Fate::Visible);
+                let before = self.hub.get(&cell);
+                if let Some(owner) = self.owners.insert(cell.clone(), wish.edit) {
+                    let is_reported = before != wish.new.as_ref() && before != wish.old.as_ref();
+                    self.edits[owner].insert(cell, if is_reported { Fate::Reported } else { Fate::Superseded });
+                }
+            } else {
+                self.edits[wish.edit].insert(cell, Fate::Reported);
+            }
+        }
+        self.history.insert(position, after.clone());
+        self.hub = after;
+        Ok(())
+    }
+
+    /// A replica took the hub's news of a place in its log, has this since, and reported these.
+    pub(super) fn took(&mut self, replica: usize, position: i64, after: Contents, lost: &BTreeSet<Lost>) -> Result<()> {
+        let replica = &mut self.replicas[replica];
+        let hub = self.history.get(&position).ok_or("a place in the log that there is not")?;
+        let wishes = std::mem::take(&mut replica.not_sent);
+        check_others(hub, &after, &wishes)?;
+        for (cell, mut wish) in wishes {
+            let there = hub.get(&cell).cloned();
+            if !settle(&cell, &wish, hub, &after, lost)? {
+                self.edits[wish.edit].insert(cell, Fate::Reported);
+            } else if there == wish.new {
+                // the hub's is the same: this one is as good as made before it
+                self.edits[wish.edit].insert(cell, Fate::Superseded);
+            } else {
+                wish.old = there;
+                replica.not_sent.insert(cell, wish);
+            }
+        }
+        replica.contents = after;
+        Ok(())
+    }
+
+    /// How the edits ended.
+    pub(super) fn close(&self) -> Result<Fates> {
+        let mut fates = Fates::default();
+        for (id, cells) in self.edits.iter().enumerate() {
+            for (cell, fate) in cells {
+                match fate {
+                    Fate::Waiting => return Err(format!("edit {id} of {cell:?} never came to the hub")),
+                    Fate::Visible if self.owners.get(cell) != Some(&id) => {
+                        return Err(format!("edit {id} of {cell:?} is not what the hub has"));
+                    }
+                    Fate::Visible => fates.visible += 1,
+                    Fate::Superseded => fates.superseded += 1,
+                    Fate::Reported => fates.reported += 1,
+                    Fate::Undone => fates.undone += 1,
+                }
+            }
+        }
+        Ok(fates)
+    }
+}
+
+/// Nothing else has changed than what was wished for.
+fn check_others(before: &Contents, after: &Contents, wishes: &BTreeMap<Cell, Wish>) -> Result<()> {
+    match difference(before, after).find(|cell| !wishes.contains_key(cell)) {
+        None => Ok(()),
+        Some(cell) => Err(format!(
+            "{cell:?} became {:?} where there was {:?}, which no edit did",
+            after.get(cell),
+            before.get(cell)
+        )),
+    }
+}
+
+/// Whether a wish has become true. If it has not, or has taken the place of a value that it was not made over, that was reported.
+fn settle(cell: &Cell, wish: &Wish, before: &Contents, after: &Contents, lost: &BTreeSet<Lost>) -> Result<bool> {
+    let (before, after) = (before.get(cell).cloned(), after.get(cell).cloned());
+    let is_reported = |value: &Option<String>| lost.contains(&Lost { cell: cell.clone(), value: value.clone() });
+    let is_true = after == wish.new;
+    if !is_true && !is_reported(&wish.new) {
+        return Err(format!("{cell:?} should be {:?}, is {after:?}, and nobody was told", wish.new));
+    }
+    if after != before && before != wish.old && !is_reported(&before) {
+        return Err(format!("{cell:?} was {before:?}, is {after:?}, which was not made over it, and nobody was told"));
+    }
+    Ok(is_true)
+}

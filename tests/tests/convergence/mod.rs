@@ -1,0 +1,173 @@
+//! One hub and several replicas that edit the same rows, disconnect and crash end up with the same databases, and every edit is
+//! accounted for: a simulation.
+//!
+//! - [`protocol`]: the hub and the replica, [`policy`]: who wins, [`board`]: over which tables. To be copied.
+//! - [`cases`]: what it found, in few edits
+//! - [`machine`]: a database whose process crashes; [`ledger`]: the account of the edits; [`simulation`]: what happens.
+//!
+//! ```text
+//! SIMULATION_SEEDS=5000 cargo test --release -p diesel-sqlite-session-tests --test integration convergence -- --nocapture
+//! ```
+
+mod board;
+mod cases;
+mod ledger;
+mod machine;
+mod policy;
+mod protocol;
+mod simulation;
+
+use std::time::Instant;
+
+use self::ledger::Fates;
+use self::policy::Policy;
+use self::protocol::{Rules, Way};
+use self::simulation::{Figures, Mistake, run};
+
+/// How many seeds, unless the environment says so.
+const SEEDS: u64 = 8;
+
+/// The seeds that are to be tried: those up to `SIMULATION_SEEDS`, or `SIMULATION_SEED` alone.
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
+    match number("SIMULATION_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIMULATION_SEEDS").unwrap_or(SEEDS),
+    }
+}
+
+/// Every run ends well.
+fn converges(policy: Policy, way: Way) {
+    converges_by(Rules { policy, way, omits_constraints: false });
+}
+
+fn converges_by(rules: Rules) {
+    let started = Instant::now();
+    let mut figures = Figures::default();
+    for seed in seeds() {
+        let directory = tempfile::tempdir().unwrap();
+        match run(directory.path(), seed, rules, None) {
+            Ok(more) => figures += more,
+            Err(error) => {
+                let thread = std::thread::current();
+                let test = thread.name().filter(|name| *name != "main").unwrap_or("convergence");
+                panic!(
+                    "{rules}: {error}\nonce more: SIMULATION_SEED={seed} cargo test -p diesel-sqlite-session-tests --test \
+                     integration {test}"
+                )
+            }
+        }
+    }
+    println!("{rules}: {figures}; {:.1} s", started.elapsed().as_secs_f64());
+    if figures.runs >= SEEDS {
+        let Figures { repeats, crashes, halfway, conflicts, fates, .. } = figures;
+        let Fates { visible, superseded, reported, undone } = fates;
+        let all = [repeats, crashes - halfway, halfway, conflicts, visible, superseded, reported, undone];
+        assert!(all.iter().all(|count| *count > figures.runs / 4), "next to nothing happened: {figures}");
+    }
+}
+
+/// How many of the first seeds do not end well.
+fn failures(rules: Rules, mistake: Option<Mistake>) -> usize {
+    let run = |seed| {
+        let directory = tempfile::tempdir().unwrap();
+        run(directory.path(), seed, rules, mistake).err()
+    };
+    let failed: Vec<_> = (0..SEEDS).filter_map(run).collect();
+    if let Some(first) = failed.first() {
+        println!("{rules}, {mistake:?}: {} of {SEEDS} fail, the first: {first}", failed.len());
+    }
+    failed.len()
+}
+
+#[test]
+fn later_over_earlier_converges_by_rebasing() {
+    converges(Policy::Later, Way::Rebase);
+}
+
+#[test]
+fn earlier_over_later_converges_by_rebasing_if_no_update_is_omitted_in_part() {
+    converges(Policy::EarlierWhole, Way::Rebase);
+}
+
+#[test]
+fn earlier_over_later_of_the_same_columns_converges_by_rebasing() {
+    converges(Policy::EarlierOfTheSame, Way::Rebase);
+}
+
+#[test]
+fn newest_row_converges_by_rebasing_if_no_update_is_omitted_in_part() {
+    converges(Policy::NewestWhole, Way::Rebase);
+}
+
+#[test]
+fn column_by_column_converges_by_rebasing() {
+    converges(Policy::Columns, Way::Rebase);
+}
+
+#[test]
+fn later_over_earlier_converges_by_rebasing_on_both_sides() {
+    converges(Policy::Later, Way::RebaseBoth);
+}
+
+#[test]
+fn column_by_column_converges_by_rebasing_on_both_sides() {
+    converges(Policy::Columns, Way::RebaseBoth);
+}
+
+#[test]
+fn later_over_earlier_converges_by_replaying() {
+    converges(Policy::Later, Way::Replay);
+}
+
+#[test]
+fn earlier_over_later_converges_by_replaying() {
+    converges(Policy::Earlier, Way::Replay);
+}
+
+#[test]
+fn what_converges_by_rebasing_converges_by_replaying_too() {
+    for policy in [Policy::EarlierOfTheSame, Policy::EarlierWhole, Policy::NewestWhole] {
+        converges(policy, Way::Replay);
+    }
+}
+
+#[test]
+fn newest_row_converges_by_replaying() {
+    converges(Policy::Newest, Way::Replay);
+}
+
+#[test]
+fn column_by_column_converges_by_replaying() {
+    converges(Policy::Columns, Way::Replay);
+}
+
+#[test]
+fn omitting_what_breaks_a_constraint_converges_by_replaying() {
+    converges_by(Rules { policy: Policy::Earlier, way: Way::Replay, omits_constraints: true });
+}
+
+#[test]
+fn updates_that_are_omitted_in_part_do_not_converge_by_rebasing() {
+    for policy in [Policy::Earlier, Policy::Newest] {
+        assert!(failures(Rules { policy, way: Way::Rebase, omits_constraints: false }, None) > 0);
+    }
+}
+
+#[test]
+fn omitting_what_breaks_a_constraint_does_not_converge_by_rebasing() {
+    assert!(failures(Rules { policy: Policy::EarlierWhole, way: Way::Rebase, omits_constraints: true }, None) > 0);
+}
+
+#[test]
+fn a_hub_that_forgets_to_rebase_does_not_converge() {
+    assert!(failures(Rules { policy: Policy::Later, way: Way::Neither, omits_constraints: false }, None) > 0);
+}
+
+#[test]
+fn every_mistake_is_found() {
+    for mistake in [Mistake::RecordsLater, Mistake::TakesTwice, Mistake::LosesLog, Mistake::ReportsNothing] {
+        let rules = Rules { policy: Policy::Later, way: Way::Rebase, omits_constraints: false };
+        assert!(failures(rules, Some(mistake)) > 0);
+    }
+}
