@@ -38,7 +38,7 @@ pub(super) struct Figures {
     pub(super) syncs: u64,
     pub(super) repeats: u64,
     pub(super) crashes: u64,
-    /// Of these, before the transaction was committed.
+    /// Of these, before what was begun was committed.
     pub(super) halfway: u64,
     pub(super) conflicts: u64,
     pub(super) fates: Fates,
@@ -66,8 +66,8 @@ impl fmt::Display for Figures {
         let Fates { visible, superseded, reported, undone } = fates;
         write!(
             f,
-            "{runs} runs, {edits} edits, {syncs} syncs, {repeats} repeated messages, {crashes} crashes ({halfway} inside a \
-             transaction), {conflicts} conflicts; columns set: {visible} visible, {superseded} superseded, {reported} reported, \
+            "{runs} runs, {edits} edits, {syncs} syncs, {repeats} repeated messages, {crashes} crashes ({halfway} before the \
+             commit), {conflicts} conflicts; columns set: {visible} visible, {superseded} superseded, {reported} reported, \
              {undone} undone"
         )
     }
