@@ -164,7 +164,7 @@ fn update<'a>(
 
 /// Appends an encoded value: without a call for those of most kinds.
 #[inline(always)]
-fn put(field: &[u8], out: &mut Vec<u8>) {
+pub(super) fn put(field: &[u8], out: &mut Vec<u8>) {
     if let [byte] = field {
         out.push(*byte);
     } else if let Ok(number) = <&[u8; 9]>::try_from(field) {

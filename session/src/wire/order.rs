@@ -33,7 +33,7 @@ pub(super) struct Unordered;
 impl Order {
     /// The rank of the change that begins there.
     #[inline(always)]
-    fn rank(self, change: Cursor<'_>, table: Keyed<'_>) -> Result<u64, Unordered> {
+    pub(super) fn rank(self, change: Cursor<'_>, table: Keyed<'_>) -> Result<u64, Unordered> {
         match (self, table.integer(change)) {
             (Self::Integer, Some(integer)) => Ok(integer.wrapping_add(1 << 63)),
             (Self::Integer, None) => Err(Unordered),
