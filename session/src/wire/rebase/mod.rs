@@ -1,10 +1,10 @@
 //! Local changes put on top of remote ones: the rules of `sqlite3rebaser_rebase`.
 //!
 //! [`Rebaser`] holds, for each table of the rebase data, one resolution for each row and an index of them. Changes that are rebased
-//! on one apply's data alone are read [beside](beside) them, without an index, as long as both are in the same order.
+//! on one apply's data alone are read [beside] them, without an index, as long as both are in the same order.
 //!
 //! The changes themselves pass by, in pieces: those of other rows are copied as long as they stand together, without a look at more
-//! than their keys, or [stay where they are](place). All of it works on encoded records that have been checked, and copies their
+//! than their keys, or stay where they are, in one [place]. All of it works on encoded records that have been checked, and copies their
 //! values as they stand.
 
 mod beside;
