@@ -2,6 +2,8 @@
 
 #[path = "algebra/concat.rs"]
 mod concat;
+#[path = "algebra/invert.rs"]
+mod invert;
 #[path = "algebra/rebase.rs"]
 mod rebase;
 #[path = "algebra/shape.rs"]
@@ -9,5 +11,5 @@ mod shape;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(benches, concat::concat, rebase::rebase, shape::shape);
+criterion_group!(benches, concat::concat, invert::invert, rebase::rebase, shape::shape);
 criterion_main!(benches);

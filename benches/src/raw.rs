@@ -174,6 +174,77 @@ impl Drop for Session<'_> {
     }
 }
 
+fn length(bytes: &[u8]) -> c_int {
+    c_int::try_from(bytes.len()).unwrap()
+}
+
+fn start(bytes: &[u8]) -> *mut c_void {
+    bytes.as_ptr().cast_mut().cast()
+}
+
+/// `sqlite3changeset_invert`.
+///
+/// # Panics
+///
+/// When SQLite cannot.
+pub fn invert(bytes: &[u8]) -> Buffer {
+    // SAFETY: the length is that of `bytes`, which SQLite only reads; the pointers are those that `output` gives.
+    output(|size, out| unsafe { ffi::sqlite3changeset_invert(length(bytes), start(bytes), size, out) })
+}
+
+/// `sqlite3changeset_concat`.
+///
+/// # Panics
+///
+/// When SQLite cannot.
+pub fn concat(one: &[u8], other: &[u8]) -> Buffer {
+    // SAFETY: the lengths are those of the slices, which SQLite only reads; the pointers are those that `output` gives.
+    output(|size, out| unsafe {
+        ffi::sqlite3changeset_concat(length(one), start(one), length(other), start(other), size, out)
+    })
+}
+
+/// `sqlite3changegroup_add` of each, one after another, and `sqlite3changegroup_output`.
+///
+/// # Panics
+///
+/// When SQLite cannot.
+pub fn group<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Buffer {
+    let mut group = ptr::null_mut();
+    // SAFETY: `group` may be written to.
+    assert_eq!(unsafe { ffi::sqlite3changegroup_new(&raw mut group) }, ffi::SQLITE_OK);
+    for part in parts {
+        // SAFETY: the group has been made; the length is that of `part`, which SQLite only reads.
+        assert_eq!(unsafe { ffi::sqlite3changegroup_add(group, length(part), start(part)) }, ffi::SQLITE_OK);
+    }
+    // SAFETY: the group has not been deleted; the pointers are those that `output` gives.
+    let grouped = output(|size, out| unsafe { ffi::sqlite3changegroup_output(group, size, out) });
+    // SAFETY: made above and not used after this.
+    unsafe { ffi::sqlite3changegroup_delete(group) };
+    grouped
+}
+
+/// `sqlite3rebaser_rebase`, by a rebaser that is configured with these data.
+///
+/// # Panics
+///
+/// When SQLite cannot.
+pub fn rebase(changeset: &[u8], on: &[u8]) -> Buffer {
+    let mut rebaser = ptr::null_mut();
+    // SAFETY: `rebaser` may be written to.
+    assert_eq!(unsafe { ffi::sqlite3rebaser_create(&raw mut rebaser) }, ffi::SQLITE_OK);
+    // SAFETY: the rebaser has been made; the length is that of `on`, which SQLite only reads.
+    assert_eq!(unsafe { ffi::sqlite3rebaser_configure(rebaser, length(on), start(on)) }, ffi::SQLITE_OK);
+    // SAFETY: the rebaser has not been deleted; the length is that of `changeset`, which SQLite only reads; the pointers are
+    // those that `output` gives.
+    let rebased = output(|size, out| unsafe {
+        ffi::sqlite3rebaser_rebase(rebaser, length(changeset), start(changeset), size, out)
+    });
+    // SAFETY: made above and not used after this.
+    unsafe { ffi::sqlite3rebaser_delete(rebaser) };
+    rebased
+}
+
 /// Bytes that SQLite has allocated: not copied.
 pub struct Buffer {
     start: *mut c_void,

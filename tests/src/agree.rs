@@ -29,6 +29,7 @@ pub fn judge(bytes: &[u8]) {
         let inverse = changeset.invert();
         assert_eq!(sqlite::invert(bytes).as_deref(), Ok(inverse.as_bytes()), "the same inverse");
         assert!(ChangesetRef::parse(inverse.as_bytes()).is_ok(), "an inverse is well-formed");
+        assert_eq!(changeset.to_changeset().into_inverted(), inverse, "the same inverse in its own memory");
     }
     if let Ok(patchset) = &patchset {
         assert_eq!(end, Ok(()), "SQLite reads to the end what we accept");

@@ -42,7 +42,7 @@ impl Owned {
     }
 
     /// Appends the value as a record holds it.
-    fn write(&self, out: &mut Vec<u8>) {
+    pub fn write(&self, out: &mut Vec<u8>) {
         let mut bytes = |class: u8, bytes: &[u8]| {
             out.push(class);
             if bytes.len() >= 0x80 {

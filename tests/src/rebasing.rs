@@ -66,6 +66,12 @@ pub fn judge(all: &[&[u8]], changes: &[u8]) -> Option<Vec<u8>> {
             return None;
         }
     };
+    assert!(rebaser.rebase_owned(changeset.to_changeset()).as_ref() == Ok(&rebased), "the same in its own memory");
+    if let [data] = all {
+        let data = RebaseData::try_from(*data).expect("it has been added");
+        assert!(changeset.rebase(&data).as_ref() == Ok(&rebased), "the short form comes to the same");
+        assert!(changeset.to_changeset().into_rebased(&data).as_ref() == Ok(&rebased), "in its own memory too");
+    }
     let again = Changeset::try_from(rebased.as_bytes()).expect("what is rebased is well-formed");
     assert!(streamed.is_ok(), "a stream is rebased too");
     let stream = Changeset::try_from(stream).expect("a rebased stream is well-formed");

@@ -426,6 +426,89 @@ fn rows_are_found_whatever_their_order_and_number() {
     }
 }
 
+/// Changes of two tables, in as many rows of each, with texts of up to 300 bytes.
+fn many_changes(rows: usize, seed: usize) -> Changeset {
+    let tables = [TableSchema::new("t", &[1, 0, 0]), TableSchema::new("u", &[0, 1, 0])];
+    let mut builder = Changeset::builder();
+    for at in 0..rows * 2 {
+        let (table, id) = (at / rows, (at * 7 + seed) % (rows * 3));
+        let (name, long) = (format!("row {id}"), "x".repeat(id * 31 % 300));
+        let row = |text| match table {
+            0 => [(id as i64).into(), text, 7.into()],
+            _ => [text, name.as_str().into(), 7.into()],
+        };
+        builder = match (id + seed) % 3 {
+            0 => builder.insert_values(tables[table], &row(long.as_str().into())),
+            1 => builder.update_values(tables[table], &row("a".into()), &row(long.as_str().into())),
+            _ => builder.delete_values(tables[table], &row(long.as_str().into())),
+        };
+    }
+    builder.build().unwrap()
+}
+
+/// What an apply says of some of the rows that these changes are of, in the same order: a section for each table.
+fn said_of(changes: &Changeset, text: &str, what: impl Fn(usize) -> Option<(Operation, bool)>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for table in changes.tables() {
+        bytes.extend_from_slice(b"T\x03");
+        bytes.extend_from_slice(table.key_ordinals());
+        bytes.extend_from_slice(table.name().as_bytes());
+        bytes.push(0);
+        for (at, record) in table.records().enumerate() {
+            let Some((operation, replaced)) = what(at) else { continue };
+            bytes.extend_from_slice(&[operation.to_byte(), u8::from(replaced)]);
+            let mut key = record.key_values();
+            for place in table.key_ordinals() {
+                let value = if *place == 0 { text.into() } else { key.next().unwrap() };
+                Owned::from(value).write(&mut bytes);
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn changes_and_data_of_one_order_are_rebased_as_by_sqlite() {
+    let hashed = |changes: Changeset| Changeset::try_from(sqlite::group([changes.as_bytes()]).unwrap()).unwrap();
+    let plain = many_changes(1000, 1);
+    let recorded = hashed(plain.clone());
+    // the first half is in order, and all that comes after it is not
+    let half = recorded.records().nth(500).unwrap().offset();
+    let in_half = |changes: &Changeset, first: bool| {
+        let keep =
+            |record: &diesel_sqlite_session::Record<'_>| (record.offset() < half) == first && record.table() == "t";
+        changes.filter_records(keep)
+    };
+    let (first, last) = (in_half(&recorded, true), in_half(&recorded, false));
+    let mut broken = last.into_bytes();
+    let header = b"T\x03\x01\0\0t\0".len();
+    broken.extend_from_slice(&first.as_bytes()[header..]);
+    let broken = Changeset::try_from(broken).unwrap();
+    assert_eq!(broken.records().count(), 1000);
+
+    let long = "y".repeat(200);
+    let (insert, delete) = (Operation::Insert, Operation::Delete);
+    for local in [&recorded, &plain.sort_by_key(), &broken, &plain, &hashed(many_changes(200, 2))] {
+        for source in [&recorded, &plain.sort_by_key(), &hashed(many_changes(1000, 5))] {
+            let all = [
+                said_of(source, &long, |_| Some((insert, false))), // the changes get longer
+                said_of(source, "y", |_| Some((insert, true))),    // shorter
+                said_of(source, "y", |at| (at % 100 == 3).then_some((delete, at % 200 == 3))),
+                said_of(source, &long, |at| {
+                    (at % 7 > 2).then_some((if at % 5 == 0 { delete } else { insert }, at % 11 < 4))
+                }),
+            ];
+            for data in &all {
+                judge(&[data], local.as_bytes()).unwrap();
+            }
+            // a row of which more is said in another section, and in the same one
+            let end = all[2].iter().rposition(|byte| *byte == b'T').unwrap();
+            judge(&[&[&all[2][..], &all[1]].concat()], local.as_bytes()).unwrap();
+            judge(&[&[&all[2][..end], &all[2][header..end]].concat()], local.as_bytes()).unwrap();
+        }
+    }
+}
+
 #[test]
 fn tables_that_differ_from_those_of_the_data_are_refused() {
     let data = resolved(Operation::Insert, false, "theirs", "_");

@@ -19,6 +19,7 @@ use super::set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
 use super::stream::{ChangesetReader, PatchsetReader, ReadError};
 use super::table::Header;
 use super::value::Value;
+use super::zip::zip;
 
 impl Core {
     fn declare(&mut self, table: TableSchema<'_>, defaults: &[Value<'_>]) {
@@ -245,7 +246,11 @@ macro_rules! concatenation {
             {
                 let inputs: Vec<$Ref<'a>> = inputs.into_iter().map(Into::into).collect();
                 let bytes: Vec<&[u8]> = inputs.iter().map(|input| input.as_bytes()).collect();
-                match join(&bytes, $format) {
+                let ordered = match &bytes[..] {
+                    [first, second] => zip(first, second, $format),
+                    _ => None,
+                };
+                match ordered.or_else(|| join(&bytes, $format)) {
                     Some(bytes) => Ok(Self::from_checked(bytes)),
                     None => inputs.into_iter().fold(Self::builder(), $Builder::$add).build(),
                 }

@@ -62,6 +62,12 @@ impl<'a> Cursor<'a> {
         Some(value)
     }
 
+    /// How many bytes this cursor has read since it was `earlier`.
+    #[inline]
+    pub(super) fn after(self, earlier: Cursor<'_>) -> usize {
+        earlier.remaining().saturating_sub(self.remaining())
+    }
+
     /// What this cursor has read since it was `earlier`.
     #[inline]
     pub(super) fn since(self, earlier: Cursor<'a>) -> &'a [u8] {

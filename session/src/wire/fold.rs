@@ -575,6 +575,16 @@ impl<'a> KeyFields<'a> {
         None
     }
 
+    /// Hands on each of the values.
+    #[inline]
+    pub(super) fn fold<T>(mut self, first: T, mut work: impl FnMut(T, &'a [u8]) -> T) -> T {
+        let mut folded = first;
+        while let Some(field) = self.next() {
+            folded = work(folded, field);
+        }
+        folded
+    }
+
     /// Some order of all keys: that of their bytes, value by value.
     #[inline]
     pub(super) fn compare(mut self, mut other: KeyFields<'_>) -> Ordering {

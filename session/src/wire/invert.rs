@@ -1,16 +1,18 @@
 //! The inverse of a changeset, byte for byte as `sqlite3changeset_invert` writes it.
+//!
+//! SQLite copies headers and the values of INSERTs and DELETEs as they stand, but reads and writes anew those of UPDATEs,
+//! so that their varints become as short as can be and NaN becomes NULL; so does this. No change gets longer by that, and of
+//! most the length stays, so a changeset can be inverted [where it stands](invert_in_place).
 
 use alloc::vec::Vec;
 
 use super::cursor::Cursor;
+use super::record::RawRecord;
 use super::table::Header;
 use super::value::write_field;
 use super::{Format, Operation, check};
 
 /// Inverts a checked changeset.
-///
-/// SQLite copies headers and the values of INSERTs and DELETEs as they stand, but reads and writes anew those of UPDATEs,
-/// so that their varints become as short as can be and NaN becomes NULL; so does this.
 pub(super) fn invert(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut cursor = Cursor::new(bytes);
@@ -32,19 +34,74 @@ pub(super) fn invert(bytes: &[u8]) -> Vec<u8> {
         out.extend(flag.byte());
         match record.operation {
             Operation::Insert | Operation::Delete => out.extend_from_slice(record.after),
-            Operation::Update => {
-                let (mut old, mut new) = (Cursor::new(record.before), Cursor::new(record.after));
-                for place in header.key {
-                    let (old, new) = (old.value(), new.value());
-                    write_field(&mut out, if *place == 0 { new } else { old });
-                }
-                let mut old = Cursor::new(record.before);
-                for place in header.key {
-                    let old = old.value();
-                    write_field(&mut out, old.filter(|_| *place == 0));
-                }
-            }
+            Operation::Update => write_update(header.key, record, &mut out),
         }
     }
     out
+}
+
+/// Appends the records of the inverse of an UPDATE.
+fn write_update(key: &[u8], record: RawRecord<'_>, out: &mut Vec<u8>) {
+    let (mut old, mut new) = (Cursor::new(record.before), Cursor::new(record.after));
+    for place in key {
+        let (old, new) = (old.value(), new.value());
+        write_field(out, if *place == 0 { new } else { old });
+    }
+    let mut old = Cursor::new(record.before);
+    for place in key {
+        let old = old.value();
+        write_field(out, old.filter(|_| *place == 0));
+    }
+}
+
+/// Inverts a checked changeset in its own memory.
+pub(super) fn invert_in_place(bytes: &mut Vec<u8>) {
+    let (mut key, mut inverse) = (Vec::new(), Vec::new());
+    let mut at = 0usize;
+    // what has got shorter has left a gap: the first part ends there
+    let mut end = 0usize;
+    // what comes after the gap, up to where this reads, begins there
+    let mut same = 0usize;
+    while let Some((first, rest)) = bytes.get(at..).and_then(|rest| Some((*rest.first()?, rest))) {
+        let mut cursor = Cursor::new(rest);
+        if Format::from_byte(first).is_some() {
+            let Ok(header) = check::section(&mut cursor, Format::Changeset) else { break };
+            key.clear();
+            key.extend_from_slice(header.key);
+            at = at.saturating_add(rest.len().saturating_sub(cursor.remaining()));
+            continue;
+        }
+        let header = Header { name: "", key: &key };
+        let Some(record) = check::extent_here(&mut cursor, header, Format::Changeset) else {
+            break; // checked bytes do not come here
+        };
+        let next = at.saturating_add(rest.len().saturating_sub(cursor.remaining()));
+        let operation = record.operation;
+        if operation == Operation::Update {
+            inverse.clear();
+            write_update(&key, record, &mut inverse);
+            let records = at.saturating_add(2);
+            let inverse_end = records.saturating_add(inverse.len());
+            if let Some(place) = bytes.get_mut(records..inverse_end) {
+                place.copy_from_slice(&inverse);
+            }
+            if inverse_end < next {
+                end = close_gap(bytes, end, same, inverse_end);
+                same = next;
+            }
+        } else if let Some(byte) = bytes.get_mut(at) {
+            *byte = operation.inverse().to_byte();
+        }
+        at = next;
+    }
+    end = close_gap(bytes, end, same, at);
+    bytes.truncate(end);
+}
+
+/// Moves some bytes down to where others end, and says where they end then.
+fn close_gap(bytes: &mut [u8], end: usize, from: usize, to: usize) -> usize {
+    if end != from && from <= to && to <= bytes.len() {
+        bytes.copy_within(from..to, end);
+    }
+    end.saturating_add(to.saturating_sub(from))
 }

@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 
 use super::cursor::Cursor;
+use super::index::are_equal;
 use super::record::RawRecord;
 use super::value::UNDEFINED;
 use super::{Format, Operation};
@@ -78,33 +79,31 @@ pub(super) fn merge(
 }
 
 /// Whether an UPDATE sets a column other than to what it was. A column of the key is never set.
+#[inline]
 pub(super) fn sets_anything(key: &[u8], format: Format, record: RawRecord<'_>) -> bool {
     let (mut before, mut after) = (Cursor::new(record.before), Cursor::new(record.after));
     key.iter().any(|place| {
         let old = match format {
-            Format::Changeset => before.field(),
-            Format::Patchset => None,
+            Format::Changeset => before.field().unwrap_or_default(),
+            Format::Patchset => &[],
         };
-        let new = after.field();
-        *place == 0 && is_recorded(new) && old != new
+        let new = after.field().unwrap_or(&[UNDEFINED]);
+        *place == 0 && new != [UNDEFINED] && !are_equal(old, new)
     })
 }
 
-fn is_recorded(field: Option<&[u8]>) -> bool {
-    field.is_some_and(|field| field != [UNDEFINED])
-}
-
 /// The next value of the one where it is recorded, else that of the other.
+#[inline(always)]
 fn either<'a>(one: &mut Cursor<'a>, other: &mut Cursor<'a>) -> &'a [u8] {
     let (one, other) = (one.field(), other.field());
-    one.filter(|_| is_recorded(one)).or(other).unwrap_or(&[UNDEFINED])
+    one.filter(|one| *one != [UNDEFINED]).or(other).unwrap_or(&[UNDEFINED])
 }
 
 /// Appends a record of the values of `over` where they are recorded, else of `under`.
 fn overlay(key: &[u8], over: &[u8], under: &[u8], out: &mut Vec<u8>) {
     let (mut over, mut under) = (Cursor::new(over), Cursor::new(under));
     for _ in key {
-        out.extend_from_slice(either(&mut over, &mut under));
+        put(either(&mut over, &mut under), out);
     }
 }
 
@@ -115,7 +114,7 @@ fn updated_row(key: &[u8], row: &[u8], new: &[u8], out: &mut Vec<u8>) {
         let mut under = row;
         let updated = either(&mut new, &mut under);
         let same = row.field().unwrap_or(&[UNDEFINED]);
-        out.extend_from_slice(if *place == 0 { updated } else { same });
+        put(if *place == 0 { updated } else { same }, out);
     }
 }
 
@@ -127,28 +126,50 @@ fn update<'a>(
     [new_one, new_other]: [&'a [u8]; 2],
     out: &mut Vec<u8>,
 ) -> bool {
-    let columns = || {
-        let mut old = (Cursor::new(old_one), Cursor::new(old_other));
-        let mut new = (Cursor::new(new_one), Cursor::new(new_other));
-        key.iter().map(move |place| (*place != 0, either(&mut old.0, &mut old.1), either(&mut new.0, &mut new.1)))
-    };
-    let mut sets = false;
-    let mut write_old = |(is_key, old, new): (bool, &'a [u8], &'a [u8])| -> &'a [u8] {
-        let differs = old != new;
-        sets |= !is_key && differs && is_recorded(Some(new));
-        out.extend_from_slice(if is_key || differs { old } else { &[UNDEFINED] });
-        if !is_key && differs { new } else { &[UNDEFINED] }
-    };
-    // of most tables all values are found at once
-    let mut found: [&[u8]; 16] = [&[]; 16];
+    let mut old = (Cursor::new(old_one), Cursor::new(old_other));
+    let mut new = (Cursor::new(new_one), Cursor::new(new_other));
+    let mut columns = key.iter().map(
+        #[inline(always)]
+        |place| {
+            let (old, new) = (either(&mut old.0, &mut old.1), either(&mut new.0, &mut new.1));
+            let differs = !are_equal(old, new);
+            let sets = *place == 0 && differs && new != [UNDEFINED];
+            let old = if *place != 0 || differs { old } else { &[UNDEFINED] };
+            (old, if *place == 0 && differs { new } else { &[UNDEFINED] }, sets)
+        },
+    );
+    // of most tables all values are found before any is written
+    let mut found: [(&[u8], &[u8]); 16] = [(&[], &[]); 16];
+    let mut sets_any = false;
     if let Some(found) = found.get_mut(..key.len()) {
-        found.iter_mut().zip(columns()).for_each(|(found, column)| *found = write_old(column));
-        found.iter().for_each(|new| out.extend_from_slice(new));
-    } else {
-        columns().for_each(|column| _ = write_old(column));
-        for (is_key, old, new) in columns() {
-            out.extend_from_slice(if !is_key && old != new { new } else { &[UNDEFINED] });
+        for (found, (old, new, sets)) in found.iter_mut().zip(columns) {
+            *found = (old, new);
+            sets_any |= sets;
         }
+        if sets_any {
+            found.iter().for_each(|(old, _)| put(old, out));
+            found.iter().for_each(|(_, new)| put(new, out));
+        }
+    } else {
+        let mut after = Vec::with_capacity(new_one.len().saturating_add(new_other.len()));
+        columns.by_ref().for_each(|(old, new, sets)| {
+            put(old, out);
+            put(new, &mut after);
+            sets_any |= sets;
+        });
+        out.extend_from_slice(&after);
     }
-    sets
+    sets_any
+}
+
+/// Appends an encoded value: without a call for those of most kinds.
+#[inline(always)]
+pub(super) fn put(field: &[u8], out: &mut Vec<u8>) {
+    if let [byte] = field {
+        out.push(*byte);
+    } else if let Ok(number) = <&[u8; 9]>::try_from(field) {
+        out.extend_from_slice(number);
+    } else {
+        out.extend_from_slice(field);
+    }
 }

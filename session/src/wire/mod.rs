@@ -180,6 +180,7 @@ mod join;
 #[cfg(feature = "serde")]
 pub mod json;
 mod merge;
+mod order;
 mod pad;
 #[cfg(feature = "sqlite")]
 pub(crate) mod raw;
@@ -199,6 +200,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod value;
+mod zip;
 
 use core::fmt;
 

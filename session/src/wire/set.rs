@@ -275,6 +275,24 @@ impl Changeset {
     pub fn invert(&self) -> Changeset {
         self.as_borrowed().invert()
     }
+
+    /// The same as [`invert`](Self::invert), in the memory of this one: where that is large, it is much faster.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{Changeset, TableSchema};
+    ///
+    /// let users = TableSchema::new("users", &[1, 0]);
+    /// let done = Changeset::builder().insert_values(users, &[1.into(), "Ada".into()]).build()?;
+    /// let inverse = done.invert();
+    /// assert_eq!(done.into_inverted(), inverse);
+    /// assert_eq!(format!("{inverse:?}"), "Changeset [DELETE users(1, 'Ada')]");
+    /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn into_inverted(mut self) -> Changeset {
+        invert::invert_in_place(&mut self.bytes);
+        self
+    }
 }
 
 impl ChangesetRef<'_> {

@@ -98,6 +98,29 @@ fn the_inverse_undoes_and_its_inverse_is_the_changeset() {
         ]
     );
     assert_eq!(changeset.invert().invert(), changeset);
+    assert_eq!(changeset.clone().into_inverted(), changeset.invert());
+}
+
+#[test]
+fn what_an_inverse_leaves_out_leaves_no_gap() {
+    // of each the inverse is shorter: a new key, a NaN, a varint that is longer than needed, and an INSERT that is not
+    let header = &b"T\x02\x01\x00t\0"[..];
+    let key = &b"\x17\x00\x03\x01k\x03\x01a\x03\x01K\x03\x01b"[..];
+    let nan = &b"\x17\x01\x03\x01n\x02\x7f\xf8\0\0\0\0\0\0\x00\x03\x01b"[..];
+    let long = &b"\x17\x00\x03\x01l\x03\x80\x80\x01a\x00\x03\x81\x01"[..];
+    let long = &[long, &[b'x'; 129]].concat()[..];
+    let insert = &b"\x12\x00\x03\x80\x01i\x05"[..];
+    for parts in [
+        &[header, key][..],
+        &[header, insert, nan, insert],
+        &[header, long, header, key, key, insert, insert, nan, header],
+        &[header, insert, header, insert],
+    ] {
+        let changeset = Changeset::try_from(parts.concat()).unwrap();
+        let inverse = changeset.invert();
+        assert!(parts.len() == 4 || inverse.as_bytes().len() < changeset.as_bytes().len());
+        assert_eq!(changeset.into_inverted(), inverse);
+    }
 }
 
 #[test]
@@ -106,6 +129,7 @@ fn no_bytes_are_no_changes() {
     assert!(Patchset::try_from(Vec::new()).unwrap().is_empty());
     assert!(ChangesetRef::parse(b"T\x01\x01t\0").unwrap().is_empty(), "a header alone");
     assert_eq!(Changeset::new().invert(), Changeset::new());
+    assert_eq!(Changeset::new().into_inverted(), Changeset::new());
     assert_eq!(format!("{:?}", Changeset::new()), "Changeset []");
 }
 

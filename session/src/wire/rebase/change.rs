@@ -6,6 +6,7 @@ use super::error::{RebaseError, shortened};
 use super::resolutions::REPLACED;
 use crate::wire::Operation;
 use crate::wire::cursor::Cursor;
+use crate::wire::merge::put;
 use crate::wire::record::RawRecord;
 use crate::wire::table::Header;
 use crate::wire::value::{Presence, UNDEFINED};
@@ -17,6 +18,27 @@ pub(super) enum Rebased {
     AsItStands,
     /// What has been appended, if anything.
     Otherwise,
+}
+
+/// What a change is rebased on.
+#[derive(Clone, Copy)]
+pub(super) struct Remote<'a> {
+    /// Its flag says whether any resolution of the row replaced.
+    record: RawRecord<'a>,
+    /// Whether there was one resolution alone, which stands in the record as it came. If it replaced, then with every value.
+    is_alone: bool,
+}
+
+impl<'a> Remote<'a> {
+    /// A row's only resolution.
+    pub(super) fn alone(record: RawRecord<'a>) -> Self {
+        Self { record, is_alone: true }
+    }
+
+    /// What all resolutions of a row come to, with `REPLACED` for what was replaced.
+    pub(super) fn of_all(record: RawRecord<'a>) -> Self {
+        Self { record, is_alone: false }
+    }
 }
 
 /// A change that is to be rebased.
@@ -41,8 +63,11 @@ impl Local<'_> {
     }
 
     /// Appends what becomes of the change on top of a remote one.
-    pub(super) fn rebase(self, remote: RawRecord<'_>, out: &mut Vec<u8>) -> Result<Rebased, RebaseError> {
+    #[inline]
+    pub(super) fn rebase(self, remote: Remote<'_>, out: &mut Vec<u8>) -> Result<Rebased, RebaseError> {
         use Operation::{Delete, Insert, Update};
+        let Remote { record: remote, is_alone } = remote;
+        let all_replaced = is_alone && remote.indirect;
         let Self { header: Header { key, .. }, record: local, .. } = self;
         match (local.operation, remote.operation) {
             (Insert, Delete) => return Ok(Rebased::AsItStands),
@@ -63,7 +88,8 @@ impl Local<'_> {
                     self.check_key(out.get(row..).unwrap_or_default())?;
                 }
             }
-            (Update, _) => self.update(remote, out),
+            (Update, _) => self.update(remote, all_replaced, out),
+            (Delete, _) if all_replaced => return Ok(Rebased::AsItStands),
             (Delete, _) => {
                 self.begin(Delete, out);
                 overlay(key, remote.after, local.after, out);
@@ -73,10 +99,11 @@ impl Local<'_> {
     }
 
     /// Appends an UPDATE from the remote's values, without the columns that it has replaced, if it still sets any.
-    fn update(self, remote: RawRecord<'_>, out: &mut Vec<u8>) {
+    fn update(self, remote: RawRecord<'_>, all_replaced: bool, out: &mut Vec<u8>) {
         let Self { header: Header { key, .. }, record: local, .. } = self;
         let start = out.len();
         self.begin(Operation::Update, out);
+        let is_replaced = |theirs: &[u8]| theirs == [REPLACED] || all_replaced && theirs != [UNDEFINED];
         let mut sets = false;
         let (mut mine, mut theirs) = (Cursor::new(local.before), Cursor::new(remote.after));
         for place in key {
@@ -85,12 +112,11 @@ impl Local<'_> {
             let old = match theirs {
                 _ if *place != 0 => mine,
                 [UNDEFINED] => mine,
-                [REPLACED] => &[UNDEFINED],
-                _ if is_there => theirs,
+                _ if is_there && !is_replaced(theirs) => theirs,
                 _ => &[UNDEFINED],
             };
             sets |= *place == 0 && old != [UNDEFINED];
-            out.extend_from_slice(old);
+            put(old, out);
         }
         if !sets {
             out.truncate(start);
@@ -98,8 +124,8 @@ impl Local<'_> {
         }
         let (mut mine, mut theirs) = (Cursor::new(local.after), Cursor::new(remote.after));
         for place in key {
-            let (mine, theirs) = (mine.field().unwrap_or(&[UNDEFINED]), theirs.field());
-            out.extend_from_slice(if *place == 0 && theirs == Some(&[REPLACED]) { &[UNDEFINED] } else { mine });
+            let (mine, theirs) = (mine.field().unwrap_or(&[UNDEFINED]), theirs.field().unwrap_or(&[UNDEFINED]));
+            put(if *place == 0 && is_replaced(theirs) { &[UNDEFINED] } else { mine }, out);
         }
     }
 
@@ -121,6 +147,6 @@ fn overlay(key: &[u8], over: &[u8], under: &[u8], out: &mut Vec<u8>) {
     for _ in key {
         let (over, under) = (over.field(), under.field());
         let over = over.filter(|over| *over != [UNDEFINED] && *over != [REPLACED]);
-        out.extend_from_slice(over.or(under).unwrap_or(&[UNDEFINED]));
+        put(over.or(under).unwrap_or(&[UNDEFINED]), out);
     }
 }

@@ -79,22 +79,6 @@ impl Resolutions {
         Header { name: &self.name, key: &self.key }
     }
 
-    /// Whether a table has as many columns, and the same in its key.
-    pub(super) fn fits(&self, header: Header<'_>) -> bool {
-        let is_key = |place: &u8| *place != 0;
-        self.key.iter().map(is_key).eq(header.key.iter().map(is_key))
-    }
-
-    #[cold]
-    pub(super) fn mismatch(&self, header: Header<'_>) -> RebaseError {
-        let table = shortened(header);
-        if self.key.len() == header.key.len() {
-            RebaseError::OtherKey { table }
-        } else {
-            RebaseError::OtherColumns { table, columns: header.key.len(), rebased_on: self.key.len() }
-        }
-    }
-
     /// The resolution of a row.
     pub(super) fn of_row(&self, row: usize) -> Option<RawRecord<'_>> {
         self.at(self.start_of(row)?)
@@ -219,6 +203,23 @@ impl Resolutions {
             }
         }
         (self.rows, self.bytes, self.waste) = (starts, out, 0);
+    }
+}
+
+/// Whether a table has as many columns as in rebase data with this key, and the same in its key.
+pub(super) fn fits(key: &[u8], header: Header<'_>) -> bool {
+    let is_key = |place: &u8| *place != 0;
+    key.iter().map(is_key).eq(header.key.iter().map(is_key))
+}
+
+/// Why a table does not fit rebase data with this key.
+#[cold]
+pub(super) fn mismatch(key: &[u8], header: Header<'_>) -> RebaseError {
+    let table = shortened(header);
+    if key.len() == header.key.len() {
+        RebaseError::OtherKey { table }
+    } else {
+        RebaseError::OtherColumns { table, columns: header.key.len(), rebased_on: key.len() }
     }
 }
 

@@ -1,0 +1,464 @@
+//! Two inputs put together side by side: the same bytes as of [`join`](super::join), in less time, where both have their tables'
+//! changes in one [order](super::order), as SQLite writes them.
+//!
+//! No key is looked up anywhere. Both inputs are read once, from one end to the other, and the output is written on the way: what
+//! only one of them has is copied as it stands, many changes at a time.
+
+use alloc::vec::Vec;
+
+use super::cursor::Cursor;
+use super::merge::{Merged, merge, sets_anything};
+use super::order::{Keyed, Ranked, Unordered, Walk, orders_of};
+use super::table::Header;
+use super::{Format, Operation, check};
+
+/// With more tables, what would be found by their names is left to others.
+const MOST_TABLES: usize = 64;
+
+/// Puts two inputs together whose bytes have been checked. There is no answer for those that do not fit together or have not the
+/// same order, with several changes of one row or sections of one table, or with flags that are neither 0 nor 1.
+pub(super) fn zip(first: &[u8], second: &[u8], format: Format) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(first.len().checked_add(second.len())?);
+    let (mut first, mut second) = (Sections::new(first, format), Sections::new(second, format));
+    let mut kept = Vec::new();
+    while let Some(mine) = first.next_section().ok()? {
+        let theirs = second.find(mine.table.header).ok()?;
+        let rest = zip_section(mine, theirs, &mut out, &mut kept).ok()?;
+        first.go_on(rest.0);
+        if let (Some(rest), Some(theirs)) = (rest.1, theirs) {
+            second.go_on_after(theirs, rest);
+        }
+    }
+    while let Some(theirs) = second.next_left().ok()? {
+        let (rest, _) = zip_section(theirs, None, &mut out, &mut kept).ok()?;
+        second.go_on_after(theirs, rest);
+    }
+    out.shrink_to_fit();
+    Some(out)
+}
+
+/// A section that has a change.
+#[derive(Clone, Copy)]
+struct Section<'a> {
+    table: Keyed<'a>,
+    changes: Cursor<'a>,
+    number: usize,
+}
+
+/// The sections of one input, each table's the only one.
+struct Sections<'a> {
+    format: Format,
+    /// What has not been looked at yet. In the midst of a section, if that has not been passed over.
+    rest: Cursor<'a>,
+    found: Vec<Section<'a>>,
+    /// Those that have been asked for: a bit for each.
+    taken: u64,
+}
+
+impl<'a> Sections<'a> {
+    fn new(bytes: &'a [u8], format: Format) -> Self {
+        Self { format, rest: Cursor::new(bytes), found: Vec::new(), taken: 0 }
+    }
+
+    /// The next section in the order of the bytes. The one before it must have been passed over.
+    fn next_section(&mut self) -> Result<Option<Section<'a>>, Unordered> {
+        while self.rest.peek().is_some() {
+            let header = check::section(&mut self.rest, self.format).map_err(|_| Unordered)?;
+            if self.rest.peek().and_then(Operation::from_byte).is_none() {
+                continue;
+            }
+            let number = self.found.len();
+            if number >= MOST_TABLES || self.found.iter().any(|found| is_same(found.table.header, header)) {
+                return Err(Unordered);
+            }
+            let section = Section { table: Keyed::new(header, self.format), changes: self.rest, number };
+            self.found.push(section);
+            return Ok(Some(section));
+        }
+        Ok(None)
+    }
+
+    /// The section of a table, which must have the same columns and key.
+    fn find(&mut self, header: Header<'_>) -> Result<Option<Section<'a>>, Unordered> {
+        let found = self.found.iter().find(|found| is_same(found.table.header, header)).copied();
+        let found = match found {
+            Some(found) => Some(found),
+            None => loop {
+                match self.next_section()? {
+                    Some(section) if is_same(section.table.header, header) => break Some(section),
+                    Some(section) => self.pass_over(section)?,
+                    None => break None,
+                }
+            },
+        };
+        if let Some(found) = found {
+            self.taken |= 1 << found.number;
+            if found.table.header.key != header.key {
+                return Err(Unordered);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The next section that has not been asked for, in the order of the bytes.
+    fn next_left(&mut self) -> Result<Option<Section<'a>>, Unordered> {
+        let left = match self.found.get(self.taken.trailing_ones() as usize) {
+            Some(section) => Some(*section),
+            None => self.next_section()?,
+        };
+        if let Some(section) = left {
+            self.taken |= 1 << section.number;
+        }
+        Ok(left)
+    }
+
+    fn pass_over(&mut self, section: Section<'a>) -> Result<(), Unordered> {
+        while self.rest.peek().and_then(Operation::from_byte).is_some() {
+            check::extent(&mut self.rest, section.table.header, self.format).ok_or(Unordered)?;
+        }
+        Ok(())
+    }
+
+    /// The last section that was found has been read up to there.
+    fn go_on(&mut self, rest: Cursor<'a>) {
+        self.rest = rest;
+    }
+
+    /// A section has been read up to there.
+    fn go_on_after(&mut self, section: Section<'a>, rest: Cursor<'a>) {
+        if section.number.saturating_add(1) == self.found.len() && rest.remaining() < self.rest.remaining() {
+            self.rest = rest;
+        }
+    }
+}
+
+fn is_same(one: Header<'_>, other: Header<'_>) -> bool {
+    one.name.eq_ignore_ascii_case(other.name)
+}
+
+/// Changes of the second input that are of rows which the first has not, in the order in which they are found to be.
+struct Kept<'a, 'b> {
+    pieces: &'b mut Vec<&'a [u8]>,
+    /// Where those begin that stand together.
+    begin: Option<Cursor<'a>>,
+}
+
+impl<'a> Kept<'a, '_> {
+    #[inline(always)]
+    fn keep(&mut self, change: Cursor<'a>) {
+        if self.begin.is_none() {
+            self.begin = Some(change);
+        }
+    }
+
+    #[inline(always)]
+    fn drop(&mut self, change: Cursor<'a>) {
+        if let Some(begin) = self.begin.take() {
+            self.pieces.push(change.since(begin));
+        }
+    }
+}
+
+/// Writes a section of what two come to, or one. Gives where they end.
+fn zip_section<'a>(
+    first: Section<'a>,
+    second: Option<Section<'a>>,
+    out: &mut Vec<u8>,
+    pieces: &mut Vec<&'a [u8]>,
+) -> Result<(Cursor<'a>, Option<Cursor<'a>>), Unordered> {
+    let table = first.table;
+    let (key, format) = (table.header.key, table.format);
+    let orders = orders_of(table, first.changes);
+    let order = match second {
+        Some(second) => orders.common(orders_of(second.table, second.changes)),
+        None => orders.common(orders),
+    };
+    let order = order.ok_or(Unordered)?;
+    let section_start = out.len();
+    table.header.write(format, out);
+    let header_end = out.len();
+
+    pieces.clear();
+    let mut kept = Kept { pieces, begin: None };
+    let mut mine = Walk::new(table, order, first.changes)?;
+    let mut theirs = match second {
+        Some(second) => Walk::new(second.table, order, second.changes)?,
+        None => Walk::new(table, order, Cursor::new(&[]))?,
+    };
+    // those of the second input that have the rank of the last change, where they stand in another order than in the first
+    let mut run: Vec<(Ranked<'a>, bool)> = Vec::new();
+    // what has not been copied yet begins there
+    let mut same = first.changes;
+    while let Some(&change) = mine.current() {
+        mine.advance()?;
+        if run.first().is_some_and(|(held, _)| held.rank != change.rank) {
+            run.drain(..).for_each(|(held, is_used)| settle(&held, is_used, table, &mut kept));
+        }
+        if is_idle(&change, table) {
+            out.extend_from_slice(change.start.since(same));
+            same = change.end;
+            continue;
+        }
+        while let Some(other) = theirs.current().filter(|other| other.rank < change.rank) {
+            settle(other, false, table, &mut kept);
+            theirs.advance()?;
+        }
+        let other = match theirs.current().filter(|other| other.rank == change.rank) {
+            Some(other) if run.is_empty() && table.is_same_row(other.start, change.start) => {
+                let other = *other;
+                theirs.advance()?;
+                kept.drop(other.start);
+                if is_idle(&other, table) {
+                    continue;
+                }
+                other
+            }
+            None if run.is_empty() => continue,
+            _ => {
+                while let Some(other) = theirs.current().filter(|other| other.rank == change.rank) {
+                    run.push((*other, false));
+                    theirs.advance()?;
+                }
+                let is_it = |(other, _): &&mut (Ranked<'a>, bool)| {
+                    table.is_same_row(other.start, change.start) && !is_idle(other, table)
+                };
+                let Some((other, is_used)) = run.iter_mut().find(is_it) else { continue };
+                *is_used = true;
+                *other
+            }
+        };
+        out.extend_from_slice(change.start.since(same));
+        same = match merge(key, format, change.record(), other.record(), out) {
+            Merged::First => change.start,
+            Merged::One | Merged::Nothing => change.end,
+        };
+    }
+    out.extend_from_slice(mine.rest().since(same));
+    run.drain(..).for_each(|(held, is_used)| settle(&held, is_used, table, &mut kept));
+    while let Some(other) = theirs.current() {
+        settle(other, false, table, &mut kept);
+        theirs.advance()?;
+    }
+    kept.drop(theirs.rest());
+    kept.pieces.iter().for_each(|piece| out.extend_from_slice(piece));
+    if out.len() == header_end {
+        out.truncate(section_start);
+    }
+    Ok((mine.rest(), second.map(|_| theirs.rest())))
+}
+
+/// Keeps a change of the second input if it is to stay.
+#[inline(always)]
+fn settle<'a>(change: &Ranked<'a>, is_used: bool, table: Keyed<'_>, kept: &mut Kept<'a, '_>) {
+    if is_used || is_idle(change, table) { kept.drop(change.start) } else { kept.keep(change.start) }
+}
+
+/// Whether it is an UPDATE that sets nothing.
+#[inline(always)]
+fn is_idle(change: &Ranked<'_>, table: Keyed<'_>) -> bool {
+    change.operation == Operation::Update && !sets_anything(table.header.key, table.format, change.record())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::order::bucket_of;
+    use crate::wire::{Changeset, Patchset, Record, TableSchema, Value};
+
+    fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
+        let mut last = seed;
+        move |below| {
+            last = last.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (last >> 33) as usize % below
+        }
+    }
+
+    /// Keys of every kind, so few that most buckets have several.
+    fn key(number: usize, text: &str) -> [Value<'_>; 2] {
+        [Value::from(number as i64 % 7), if number % 3 == 0 { Value::Real(number as f64) } else { text.into() }]
+    }
+
+    const TABLES: [TableSchema<'_>; 3] =
+        [TableSchema::new("t", &[1, 0]), TableSchema::new("two", &[0, 2, 1]), TableSchema::new("blobs", &[0, 1, 0])];
+
+    /// Changes of many rows of three tables.
+    fn changes(rows: usize, seed: u64) -> Changeset {
+        let mut next = numbers(seed);
+        let mut builder = Changeset::builder();
+        for _ in 0..rows {
+            let (table, number) = (next(3), next(rows * 2));
+            let (text, name) = (alloc::format!("{:1$}", next(9), next(40)), alloc::format!("key {number}"));
+            let row = |text| match (table, key(number, &name)) {
+                (0, _) => alloc::vec![Value::from(number as i64), text],
+                (1, [one, two]) => alloc::vec![text, one, two],
+                _ => alloc::vec![text, Value::Blob(name.as_bytes()), Value::Null],
+            };
+            let (one, other) = (row("".into()), row(text.as_str().into()));
+            builder = builder.indirect(next(2) == 0);
+            builder = match next(3) {
+                0 => builder.insert_values(TABLES[table], &other),
+                1 => builder.update_values(TABLES[table], &one, &other),
+                _ => builder.delete_values(TABLES[table], &other),
+            };
+        }
+        builder.build().unwrap()
+    }
+
+    /// As SQLite would write it, if each table had so many buckets; idle UPDATEs and all.
+    fn in_buckets(changeset: &Changeset, bits: u32) -> Changeset {
+        let mut out = Vec::new();
+        for table in changeset.tables() {
+            let keyed = Keyed::new(table.header, Format::Changeset);
+            table.header.write(Format::Changeset, &mut out);
+            let bytes = changeset.as_bytes();
+            let at = |record: &Record<'_>| Cursor::new(&bytes[record.offset()..]);
+            let mut records: Vec<Record<'_>> = table.records().collect();
+            records.sort_by_key(|record| bucket_of(keyed, at(record), bits));
+            for record in records {
+                let mut end = at(&record);
+                check::extent(&mut end, table.header, Format::Changeset).unwrap();
+                out.extend_from_slice(end.since(at(&record)));
+            }
+        }
+        Changeset::try_from(out).unwrap()
+    }
+
+    fn zipped(one: &Changeset, other: &Changeset) -> Option<Changeset> {
+        zip(one.as_bytes(), other.as_bytes(), Format::Changeset).map(Changeset::from_checked)
+    }
+
+    fn built(one: &Changeset, other: &Changeset) -> Changeset {
+        Changeset::builder().changeset(one).changeset(other).build().unwrap()
+    }
+
+    #[test]
+    fn inputs_in_the_order_of_their_buckets_come_to_what_the_builder_makes() {
+        for (rows, bits) in if cfg!(miri) { [(20, 8), (100, 9)] } else { [(300, 8), (20_000, 15)] } {
+            let (one, other) = (in_buckets(&changes(rows, 7), bits), in_buckets(&changes(rows, 8), bits));
+            for [one, other] in [
+                [&one, &other],
+                [&one, &one.invert()],
+                [&one, &one],
+                [&one, &Changeset::new()],
+                [&Changeset::new(), &one],
+            ] {
+                assert!(zipped(one, other).unwrap() == built(one, other));
+            }
+            // other buckets, or none: whatever it is, the result is the same
+            for other in [in_buckets(&changes(rows, 9), bits + 1), changes(rows, 10)] {
+                assert!(one.concat(&other).unwrap() == built(&one, &other));
+                assert!(other.concat(&one).unwrap() == built(&other, &one));
+            }
+        }
+    }
+
+    #[test]
+    fn inputs_in_the_order_of_an_integer_key_come_to_what_the_builder_makes() {
+        let table = TableSchema::new("t", &[1, 0]);
+        let inserts = |keys: &mut dyn Iterator<Item = i64>| {
+            keys.fold(Changeset::builder(), |builder, key| builder.insert_values(table, &[key.into(), Value::Null]))
+                .build()
+                .unwrap()
+        };
+        let (one, other) = (inserts(&mut (-500..500).step_by(2)), inserts(&mut (-300..900).step_by(3)));
+        assert!(zipped(&one, &other).unwrap() == built(&one, &other));
+        assert!(zipped(&one, &other.invert()).unwrap() == built(&one, &other.invert()));
+        assert!(zipped(&one, &inserts(&mut (0..9).rev())).is_none());
+    }
+
+    #[test]
+    fn what_is_out_of_the_ordinary_has_no_answer() {
+        let table = TableSchema::new("t", &[1]);
+        let insert = |key: i64| Changeset::builder().insert_values(table, &[key.into()]).build().unwrap();
+        let one = insert(1).into_bytes();
+        assert!(zip(&one, &one, Format::Changeset).is_some());
+        let twice = [&one[..], &one[5..]].concat();
+        let sections = [&one[..], &insert(2).into_bytes()[..]].concat();
+        let mut flagged = one.clone();
+        flagged[6] = 7;
+        let other_key = b"T\x02\x01\x02t\0\x09\x00\x03\x01a\x03\x01a".to_vec();
+        let tables = (0..100).fold(Vec::new(), |mut all: Vec<u8>, number| {
+            all.extend_from_slice(alloc::format!("T\x01\x01t{number}\0\x09\0\x03\x01a").as_bytes());
+            all
+        });
+        for odd in [twice, sections, flagged, other_key, tables] {
+            assert!(Changeset::try_from(&odd[..]).is_ok());
+            assert_eq!(zip(&one, &odd, Format::Changeset), None);
+            assert_eq!(zip(&odd, &one, Format::Changeset), None);
+        }
+    }
+
+    #[test]
+    fn tables_stand_in_the_order_in_which_they_are_first_named() {
+        let insert = |name: &str, key: i64| {
+            Changeset::builder()
+                .insert_values(TableSchema::new(name, &[1]), &[key.into()])
+                .build()
+                .unwrap()
+                .into_bytes()
+        };
+        let all = |parts: &[(&str, i64)]| {
+            let bytes: Vec<u8> = parts.iter().flat_map(|(name, key)| insert(name, *key)).collect();
+            Changeset::try_from(bytes).unwrap()
+        };
+        let (one, other) =
+            (all(&[("b", 1), ("a", 1), ("c", 1)]), all(&[("d", 1), ("C", 2), ("B", 1), ("e", 1), ("A", 0)]));
+        let both = zipped(&one, &other).unwrap();
+        assert_eq!(both, built(&one, &other));
+        assert_eq!(both.tables().map(|table| table.name()).collect::<Vec<_>>(), ["b", "a", "c", "d", "e"]);
+        let gone = zipped(&one, &one.invert()).unwrap();
+        assert!(gone.as_bytes().is_empty());
+        assert!(zipped(&Changeset::new(), &Changeset::new()).unwrap().as_bytes().is_empty());
+    }
+
+    #[test]
+    fn patchsets_have_the_same_order() {
+        let table = TableSchema::new("t", &[0, 1]);
+        let patch = |keys: core::ops::Range<i64>, delete: bool| {
+            keys.fold(Patchset::builder(), |builder, key| match delete && key % 2 == 0 {
+                true => builder.delete_values(table, &["x".into(), key.into()]),
+                false => builder.update_values(table, &["x".into(), key.into()], &["y".into(), key.into()]),
+            })
+            .build()
+            .unwrap()
+        };
+        let (one, other) = (patch(0..100, false), patch(50..200, true));
+        let expected = Patchset::builder().patchset(&one).patchset(&other).build().unwrap();
+        assert_eq!(one.concat(&other).unwrap(), expected);
+    }
+
+    /// The order is that of SQLite's own hash function, and so found in what it writes.
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn what_sqlite_has_recorded_is_in_order() {
+        use crate::SqliteSessionExt;
+        use diesel::connection::SimpleConnection;
+        use diesel::{Connection, SqliteConnection};
+
+        let mut conn = SqliteConnection::establish(":memory:").unwrap();
+        conn.batch_execute(
+            "CREATE TABLE integers (id INTEGER PRIMARY KEY, v);
+             CREATE TABLE texts (v, id TEXT PRIMARY KEY);
+             CREATE TABLE pairs (one INTEGER, v, two BLOB, PRIMARY KEY (two, one))",
+        )
+        .unwrap();
+        let rows = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3000)";
+        let mut record = |sql: &str| {
+            let mut session = conn.create_session().unwrap();
+            session.attach_all().unwrap();
+            conn.batch_execute(sql).unwrap();
+            session.changeset().unwrap()
+        };
+        let made = record(&alloc::format!(
+            "{rows} INSERT INTO integers SELECT n * 7919, n FROM r;
+             {rows} INSERT INTO texts SELECT n, 'text ' || n FROM r;
+             {rows} INSERT INTO pairs SELECT n / 8, n, CAST(n % 9 AS BLOB) FROM r"
+        ));
+        let edited = record(
+            "UPDATE integers SET v = -v; DELETE FROM texts WHERE v % 3 = 0; UPDATE texts SET v = 'x'; UPDATE pairs SET v = two",
+        );
+        for (one, other) in [(&made, &edited), (&edited, &edited.invert()), (&made, &made.invert())] {
+            assert!(zipped(one, other).unwrap() == built(one, other));
+        }
+    }
+}
