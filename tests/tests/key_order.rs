@@ -314,8 +314,11 @@ fn what_gives_up_a_value_comes_before_what_needs_it() {
     assert_eq!(order(&mut source, true), (1..=300).collect::<Vec<_>>());
 }
 
-/// Rows, by key, and what becomes of them.
-fn histories() -> impl Strategy<Value = (Vec<(i32, i32)>, Vec<(u8, i32, i32)>)> {
+/// A key and a place.
+type Placed = (i32, i32);
+
+/// Rows, and edits of them: of what kind, of which row, and to which place.
+fn histories() -> impl Strategy<Value = (Vec<Placed>, Vec<(u8, i32, i32)>)> {
     let rows = prop::collection::vec((0..400, 0..300), 100..300);
     let edits = prop::collection::vec((0..4u8, 0..400, 0..300), 100..300);
     (rows, edits)
