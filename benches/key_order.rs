@@ -172,8 +172,10 @@ fn key_order(criterion: &mut Criterion) {
     let sizes: &[usize] = if is_test { &[100, 1_000] } else { &[100, 300, 1_000, 3_000, 10_000, 1_000_000] };
     let mut cases = Vec::new();
     for &rows in sizes {
+        let integers = "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, n INTEGER)";
         cases.push(inserts(rows, "blob_keys", "CREATE TABLE t (id BLOB PRIMARY KEY, name TEXT, n INTEGER)", HASH));
-        cases.push(inserts(rows, "integer_keys", "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, n INTEGER)", "i"));
+        cases.push(inserts(rows, "integer_keys", integers, "i"));
+        cases.push(inserts(rows, "random_integer_keys", integers, "i * 2654435761 % 4294967296"));
     }
     cases.push(unique(if is_test { 100 } else { 2_000 }));
     cases.extend(sizes.iter().filter(|rows| **rows <= 10_000).map(|rows| mixed(*rows)));
