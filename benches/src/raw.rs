@@ -9,22 +9,32 @@ use libsqlite3_sys as ffi;
 
 use crate::data::Event;
 
-/// A database in memory.
+/// An open database.
 pub struct Connection {
     handle: *mut ffi::sqlite3,
 }
 
 impl Connection {
-    /// Opens a new one, as Diesel does.
+    /// Opens a new one in memory, as Diesel does.
     ///
     /// # Panics
     ///
     /// When SQLite cannot.
     pub fn open() -> Self {
+        Self::open_file(":memory:")
+    }
+
+    /// Opens a file, as Diesel does.
+    ///
+    /// # Panics
+    ///
+    /// When SQLite cannot.
+    pub fn open_file(name: &str) -> Self {
+        let name = CString::new(name).unwrap();
         let flags = ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_CREATE | ffi::SQLITE_OPEN_URI;
         let mut handle = ptr::null_mut();
         // SAFETY: the name is a C string, `handle` may be written to, and null stands for the default VFS.
-        let code = unsafe { ffi::sqlite3_open_v2(c":memory:".as_ptr(), &raw mut handle, flags, ptr::null()) };
+        let code = unsafe { ffi::sqlite3_open_v2(name.as_ptr(), &raw mut handle, flags, ptr::null()) };
         assert_eq!(code, ffi::SQLITE_OK);
         Self { handle }
     }

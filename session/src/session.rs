@@ -10,6 +10,7 @@ use diesel::SqliteConnection;
 
 use crate::error::SessionError;
 use crate::ffi::Failure;
+use crate::ffi::cache::CacheLimit;
 use crate::ffi::handle::with_handle;
 use crate::ffi::session::{CreateError, ObjectConfig, RawSession, StreamError};
 use crate::schema::{self, DeclaredTable, LiveTable, TrackableTable, UntrackedTable};
@@ -43,7 +44,11 @@ pub struct Session {
     rowids: bool,
     /// The tables that were attached by themselves.
     attached: Vec<String>,
+    cache_limit: u64,
 }
+
+/// See [`Session::set_cache_limit`].
+const CACHE_LIMIT: u64 = 128 << 20;
 
 impl Session {
     pub(crate) fn create(connection: &mut SqliteConnection, schema: &str) -> Result<Self, SessionError> {
@@ -51,7 +56,9 @@ impl Session {
         let (created, remains) = with_handle(connection, |handle| RawSession::create(handle, &name))?;
         drop(remains);
         match created {
-            Ok(raw) => Ok(Self { raw, schema: schema.into(), rowids: false, attached: Vec::new() }),
+            Ok(raw) => {
+                Ok(Self { raw, schema: schema.into(), rowids: false, attached: Vec::new(), cache_limit: CACHE_LIMIT })
+            }
             Err(CreateError::Unavailable(unavailable)) => Err(unavailable.into()),
             Err(CreateError::Sqlite(failure)) => Err(SessionError::sqlite("creating a session", None, failure)),
         }
@@ -163,6 +170,20 @@ impl Session {
         Ok(())
     }
 
+    /// How many bytes SQLite's page cache may take while changes are generated: 128 MiB, if this is not called; 0 leaves the cache
+    /// alone.
+    ///
+    /// To generate changes, SQLite looks each changed row up, in the order of its hash table: all over the database. Where that is
+    /// a file which is larger than the connection's cache ([2 MB by default](https://www.sqlite.org/pragma.html#pragma_cache_size)),
+    /// but takes no more than this limit and no more than twice [`memory_used`](Self::memory_used), its cache is made as large as
+    /// the file for the time of the call. That makes it TODO.
+    ///
+    /// Afterwards, also after an error or a panic of a writer, the connection's `cache_size` is what it was, and the memory is
+    /// given back. Other pragmas are not touched.
+    pub fn set_cache_limit(&mut self, bytes: u64) {
+        self.cache_limit = bytes;
+    }
+
     /// Keeps count of the size that a changeset would have: see [`changeset_size`](Self::changeset_size). To be called before
     /// a table is attached.
     ///
@@ -201,8 +222,12 @@ impl Session {
 
     fn generate(&mut self, format: Format) -> Result<Vec<u8>, SessionError> {
         self.check_filter()?;
-        let generated = self.raw.generate(format)?;
+        let generated = self.raw.generate(format, &self.cache())?;
         generated.map_err(|failure| self.generating_failed(format, failure))
+    }
+
+    fn cache(&self) -> CacheLimit<'_> {
+        CacheLimit { schema: &self.schema, bytes: self.cache_limit }
     }
 
     /// The error of a failure to generate, with the first attached table that is gone: SQLite does not say which one is.
@@ -263,7 +288,8 @@ impl Session {
         writer: &mut dyn Write,
     ) -> Result<(), SessionError> {
         self.check_filter()?;
-        let streamed = with_handle(connection, |handle| self.raw.stream(handle, format, writer))??;
+        let cache = self.cache();
+        let streamed = with_handle(connection, |handle| self.raw.stream(handle, format, &cache, writer))??;
         streamed.map_err(|error| match error {
             StreamError::Io(error) => SessionError::Io(error),
             StreamError::OtherConnection => SessionError::OtherConnection,

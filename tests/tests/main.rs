@@ -7,6 +7,7 @@ mod conflicts;
 mod conformance;
 mod corpus;
 mod deriving;
+mod generating;
 mod handle;
 mod hostile;
 mod json;
