@@ -76,9 +76,10 @@ fn the_cache_holds_the_file_for_the_call_and_is_what_it_was_afterwards() {
     let (mut conn, mut witness) = (shared(directory.path()), shared(directory.path()));
     let mut session = filled(&mut conn);
     let pages = pragma(&mut conn, "main", "page_count");
-    for size in [-64, 20, 0] {
+    for (size, size_in_pages) in [(-64, 16), (20, 20), (0, 0), (5_000, 5_000)] {
+        let expected = pages + size_in_pages;
         exec(&mut conn, &format!("PRAGMA cache_size = {size}"));
-        assert_eq!(size_during(&mut session, &mut conn, &mut witness), pages);
+        assert_eq!(size_during(&mut session, &mut conn, &mut witness), expected);
         assert_eq!(cache_size(&mut conn), size);
 
         session.changeset().unwrap();
@@ -89,7 +90,7 @@ fn the_cache_holds_the_file_for_the_call_and_is_what_it_was_afterwards() {
         assert_eq!(cache_size(&mut conn), size);
 
         conn.transaction(|conn| {
-            assert_eq!(size_during(&mut session, conn, &mut witness), pages, "in a transaction");
+            assert_eq!(size_during(&mut session, conn, &mut witness), expected, "in a transaction");
             diesel::QueryResult::Ok(())
         })
         .unwrap();
@@ -147,10 +148,10 @@ fn the_cache_is_left_alone_where_it_does_not_pay_or_may_not() {
         assert_eq!(session.changeset().unwrap(), larger);
     }
     session.set_cache_limit(u64::MAX);
-    assert_eq!(size_during(&mut session, &mut conn, &mut witness), pages);
+    assert_eq!(size_during(&mut session, &mut conn, &mut witness), pages + 16);
 
-    exec(&mut conn, &format!("PRAGMA cache_size = {}", pages + 1));
-    assert_eq!(size_during(&mut session, &mut conn, &mut witness), pages + 1, "it is large enough");
+    exec(&mut conn, &format!("PRAGMA cache_size = {}", i32::MAX));
+    assert_eq!(size_during(&mut session, &mut conn, &mut witness), i64::from(i32::MAX), "it cannot be larger");
 
     exec(&mut conn, "PRAGMA cache_size = -64");
     let mut few = conn.create_session().unwrap();
@@ -186,7 +187,7 @@ fn the_cache_of_the_sessions_own_schema_is_made_larger_and_no_other() {
     exec(&mut conn, &insert(r#""o""dd""#));
     exec(&mut conn, r#"PRAGMA "o""dd".cache_size = -64; PRAGMA main.cache_size = -65"#);
     let pages = pragma(&mut conn, "o\"dd", "page_count");
-    assert_eq!(size_during(&mut session, &mut conn, &mut witness), pages);
+    assert_eq!(size_during(&mut session, &mut conn, &mut witness), pages + 16);
     assert_eq!((pragma(&mut conn, "o\"dd", "cache_size"), cache_size(&mut conn)), (-64, -65));
 }
 

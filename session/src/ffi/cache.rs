@@ -4,6 +4,11 @@
 //! default, nearly each row is another read of the file. Where the whole database may be held for the time of the call, each page
 //! is read once. A cache that holds only a part gains nothing that could be measured, so it is all or nothing.
 //!
+//! A cache that is large enough by itself is made larger too. Compiled with `SQLITE_ENABLE_MEMORY_MANAGEMENT`, as by
+//! libsqlite3-sys, SQLite counts the pages of all connections together (`PGroup` in its `pcache1.c`): one that is busy takes up
+//! the room of another, which then drops each page as soon as it has been read. There is room for the whole database on top
+//! of all that may be there if the cache may hold it beside what it could before.
+//!
 //! `PRAGMA cache_size` expires no prepared statement and writes nothing. What it was is put back when [`LargerCache`] is dropped:
 //! after an error and a panic too. In a shared cache the size is shared as well; there it is put back only if nobody else has set
 //! another meanwhile.
@@ -20,8 +25,9 @@ pub(crate) struct CacheLimit<'a> {
     pub(crate) bytes: u64,
 }
 
-/// What a cache can hold by default. A limit below is not worth a question.
-const DEFAULT_CACHE: u64 = 2_000 * 1024;
+/// What a session takes at least, some 6,000 rows, for a question to be worth while: all that is asked here takes as long as to
+/// look up some ten rows.
+const SMALL: u64 = 512 << 10;
 
 /// The most that a page in the cache takes beside its content.
 const PAGE_OVERHEAD: u64 = 300;
@@ -36,9 +42,9 @@ pub(super) struct LargerCache<'conn> {
 }
 
 impl<'conn> LargerCache<'conn> {
-    /// Makes the cache large enough for the whole database, if that is a file, is larger than the cache, and takes neither more
-    /// than the limit nor more than twice as much as the session: one that takes less has few rows to look for. Where
-    /// SQLite does not answer, nothing is done; what is wrong shows again when the changes are generated.
+    /// Makes room in the cache for the whole database, if that is a file, and if it takes no more than the cache may anyway, or
+    /// neither more than the limit nor more than twice as much as the session: one that takes less has few rows to look for.
+    /// Where SQLite does not answer, nothing is done; what is wrong shows again when the changes are generated.
     ///
     /// `inside` says that what follows is inside SQLite's code on the connection.
     pub(super) fn of(
@@ -47,28 +53,24 @@ impl<'conn> LargerCache<'conn> {
         limit: &CacheLimit<'_>,
         session_bytes: u64,
     ) -> Option<Self> {
-        let most = limit.bytes.min(session_bytes.saturating_mul(2));
-        if most <= DEFAULT_CACHE || !connection.is_in_file(limit.schema) {
+        if limit.bytes == 0 || session_bytes < SMALL || !connection.is_in_file(limit.schema) {
             return None;
         }
         let schema = limit.schema.replace('"', "\"\"");
         let pragma = |name| setting(connection, &schema, name);
-        let (pages, page_size) = (pragma("page_count")?, u64::try_from(pragma("page_size")?).ok()?);
-        if u64::try_from(pages).ok()?.checked_mul(page_size + PAGE_OVERHEAD)? > most {
-            return None;
-        }
+        let pages = u64::try_from(pragma("page_count")?).ok()?;
+        let page_size = u64::try_from(pragma("page_size")?).ok().filter(|size| *size > 0)?;
         let before = pragma("cache_size")?;
-        let held = match u64::try_from(before) {
-            Ok(pages) => pages,
-            // SQLite takes the overhead for a part of it
-            Err(_) => before.unsigned_abs().saturating_mul(1024) / (page_size + PAGE_OVERHEAD),
-        };
-        if held >= pages.unsigned_abs() {
+        // pages, or negative KiB
+        let held = u64::try_from(before).unwrap_or_else(|_| before.unsigned_abs().saturating_mul(1024) / page_size);
+        let most = limit.bytes.min(session_bytes.saturating_mul(2));
+        if pages > held && pages.checked_mul(page_size + PAGE_OVERHEAD)? > most {
             return None;
         }
+        let during = i32::try_from(pages.checked_add(held)?).ok()?.into();
         // the guard first, so that nothing comes in between
-        let larger = Self { connection, schema, before, during: pages, _inside: inside };
-        larger.set(pages);
+        let larger = Self { connection, schema, before, during, _inside: inside };
+        larger.set(during);
         Some(larger)
     }
 
