@@ -5,16 +5,20 @@
 //! cargo bench -p diesel-sqlite-session-benches --bench generation -- '/100000$'   # 100,000 alone
 //! ```
 //!
-//! `ours` makes the page cache as large as the file for the time of the call, where that pays
+//! `ours` makes room in the page cache for the whole file for the time of the call, where that pays
 //! (`Session::set_cache_limit`), `ours_cache_alone` does not, and `sqlite_c` is SQLite's call. All give the same bytes.
+//!
+//! Each is the only connection of the process. In `beside_another`, another connection has read a table to its end before:
+//! libsqlite3-sys compiles SQLite so that the connections share the room in their caches.
 
 use std::cell::{LazyCell, RefCell};
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel_sqlite_session::SqliteSessionExt;
+use diesel_sqlite_session::{Session, SqliteSessionExt};
 use diesel_sqlite_session_benches::raw;
 
 /// A kind of table, and what is recorded of it.
@@ -85,47 +89,78 @@ fn sizes() -> &'static [u64] {
     if small { &[1_000, 60_000] } else { &[1_000, 100_000, 1_000_000] }
 }
 
+/// A connection to a file, and what its session has recorded.
+struct Ours {
+    _connection: SqliteConnection,
+    session: RefCell<Session>,
+}
+
+impl Ours {
+    fn open(file: &str, [before, recorded]: &[String; 2], expected: &[u8]) -> Self {
+        let mut connection = SqliteConnection::establish(file).unwrap();
+        connection.batch_execute(before).unwrap();
+        let mut session = connection.create_session().unwrap();
+        session.attach_by_name("t").unwrap();
+        connection.batch_execute(recorded).unwrap();
+        for limit in [LIMIT, 0] {
+            session.set_cache_limit(limit);
+            assert!(session.changeset().unwrap().as_bytes() == expected, "the same bytes");
+        }
+        Self { _connection: connection, session: session.into() }
+    }
+}
+
+fn measure(group: &mut BenchmarkGroup<'_, WallTime>, rows: u64, case: &Case) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let statements = case.statements(rows);
+    let in_c = |name: &str| {
+        let connection = raw::Connection::open_file(&file(name));
+        connection.execute(&statements[0]);
+        connection
+    };
+    let in_c_bytes = || {
+        let connection = in_c("expected.sqlite");
+        let session = connection.track(c"t");
+        connection.execute(&statements[1]);
+        session.changeset().to_vec()
+    };
+    // files are filled only if a benchmark of them is run
+    let ours = LazyCell::new(|| Ours::open(&file("ours.sqlite"), &statements, &in_c_bytes()));
+    let contestants = [("ours", LIMIT), ("ours_cache_alone", 0)];
+    for (name, limit) in contestants {
+        group.bench_function(BenchmarkId::new(name, rows), |b| {
+            let mut session = ours.session.borrow_mut();
+            session.set_cache_limit(limit);
+            b.iter_with_large_drop(|| session.changeset().unwrap());
+        });
+    }
+    for (name, limit) in contestants {
+        group.bench_function(BenchmarkId::new(format!("beside_another/{name}"), rows), |b| {
+            let mut session = ours.session.borrow_mut();
+            let other = raw::Connection::open_file(&file("ours.sqlite"));
+            other.text("SELECT CAST(sum(length(name)) AS TEXT) FROM t NOT INDEXED");
+            session.set_cache_limit(limit);
+            b.iter_with_large_drop(|| session.changeset().unwrap());
+        });
+    }
+    drop(ours);
+    let connection = LazyCell::new(|| in_c("c.sqlite"));
+    let session = LazyCell::new(|| {
+        let session = connection.track(c"t");
+        connection.execute(&statements[1]);
+        session
+    });
+    group.bench_function(BenchmarkId::new("sqlite_c", rows), |b| b.iter_with_large_drop(|| session.changeset()));
+}
+
 fn generation(criterion: &mut Criterion) {
     for case in CASES {
         let mut group = criterion.benchmark_group(format!("generate/{}", case.name));
         for &rows in sizes() {
             group.throughput(Throughput::Elements(rows));
             group.sample_size(if rows > 10_000 { 10 } else { 50 }).measurement_time(Duration::from_secs(3));
-            let directory = tempfile::tempdir().unwrap();
-            let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-            let [before, recorded] = case.statements(rows);
-
-            // filled only if a benchmark of them is run
-            let raw_connection = LazyCell::new(|| {
-                let connection = raw::Connection::open_file(&file("c.sqlite"));
-                connection.execute(&before);
-                connection
-            });
-            let raw_session = LazyCell::new(|| {
-                let session = raw_connection.track(c"t");
-                raw_connection.execute(&recorded);
-                session
-            });
-            let ours = LazyCell::new(|| {
-                let mut connection = SqliteConnection::establish(&file("ours.sqlite")).unwrap();
-                connection.batch_execute(&before).unwrap();
-                let mut session = connection.create_session().unwrap();
-                session.attach_by_name("t").unwrap();
-                connection.batch_execute(&recorded).unwrap();
-                (connection, RefCell::new(session))
-            });
-
-            for (name, limit) in [("ours", LIMIT), ("ours_cache_alone", 0)] {
-                group.bench_function(BenchmarkId::new(name, rows), |b| {
-                    let mut session = ours.1.borrow_mut();
-                    session.set_cache_limit(limit);
-                    assert!(session.changeset().unwrap().as_bytes() == &*raw_session.changeset(), "the same bytes");
-                    b.iter_with_large_drop(|| session.changeset().unwrap());
-                });
-            }
-            group.bench_function(BenchmarkId::new("sqlite_c", rows), |b| {
-                b.iter_with_large_drop(|| raw_session.changeset());
-            });
+            measure(&mut group, rows, case);
         }
         group.finish();
     }

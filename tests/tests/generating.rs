@@ -217,13 +217,21 @@ fn keys_that_are_not_null_are_looked_up_by_their_index_whatever_analyze_has_foun
     struct Plan {
         detail: String,
     }
-    for (key, is_scan) in
-        [("k TEXT PRIMARY KEY", true), ("k TEXT PRIMARY KEY NOT NULL", false), ("k INTEGER PRIMARY KEY", false)]
-    {
-        let mut conn = open(&format!("CREATE TABLE t ({key}, v); INSERT INTO t VALUES (1, 2); ANALYZE"));
-        // as sqlite3session.c asks
-        let query = r"EXPLAIN QUERY PLAN SELECT k, v FROM 'main'.'t' WHERE (k) IS (?1)";
+    for (table, key, is_scan) in [
+        ("a TEXT PRIMARY KEY, b, c, d)", "a", true),
+        ("a TEXT PRIMARY KEY NOT NULL, b, c, d)", "a", false),
+        ("a INTEGER PRIMARY KEY, b, c, d)", "a", false),
+        ("a TEXT PRIMARY KEY, b, c, d) WITHOUT ROWID", "a", false),
+        ("a, b, c, d, PRIMARY KEY (a, b, c))", "a, b, c", true),
+        ("a NOT NULL, b NOT NULL, c NOT NULL, d, PRIMARY KEY (a, b, c))", "a, b, c", false),
+        ("a NOT NULL, b NOT NULL, c NOT NULL, d NOT NULL, PRIMARY KEY (a, b, c, d))", "a, b, c, d", true),
+        ("a, b, c, d, PRIMARY KEY (a, b, c, d)) WITHOUT ROWID", "a, b, c, d", false),
+    ] {
+        let mut conn = open(&format!("CREATE TABLE t ({table}; INSERT INTO t VALUES (1, 2, 3, 4); ANALYZE"));
+        // as SQLite's session code asks
+        let values = &"?1, ?2, ?3, ?4"[..key.len() / 3 * 4 + 2];
+        let query = format!("EXPLAIN QUERY PLAN SELECT a, b, c, d FROM 'main'.'t' WHERE ({key}) IS ({values})");
         let plan = diesel::sql_query(query).get_result::<Plan>(&mut conn).unwrap().detail;
-        assert_eq!(plan.starts_with("SCAN"), is_scan, "{key}: {plan}");
+        assert_eq!(plan.starts_with("SCAN"), is_scan, "{table}: {plan}");
     }
 }
