@@ -151,7 +151,7 @@ impl Copies<'_> {
     }
 
     fn raw(&self) -> raw::Connection {
-        let connection = raw::Connection::open_at(self.next().to_str().unwrap());
+        let connection = raw::Connection::open_file(self.next().to_str().unwrap());
         connection.execute(PRAGMAS);
         connection.execute(USE);
         connection
@@ -167,8 +167,8 @@ fn apply(conn: &mut SqliteConnection, changeset: &Changeset, keeps_order: bool) 
 
 fn key_order(criterion: &mut Criterion) {
     let is_test = std::env::args().any(|argument| argument == "--test");
-    let directory = std::env::temp_dir().join(format!("key-order-{}", std::process::id()));
-    fs::create_dir_all(&directory).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
     let sizes: &[usize] = if is_test { &[100, 1_000] } else { &[100, 300, 1_000, 3_000, 10_000, 1_000_000] };
     let mut cases = Vec::new();
     for &rows in sizes {
@@ -186,8 +186,8 @@ fn key_order(criterion: &mut Criterion) {
         if case.rows > 10_000 {
             group.sampling_mode(SamplingMode::Flat);
         }
-        let (changeset, before) = case.prepare(&directory);
-        let copies = Copies { before: &before, directory: &directory, count: Cell::new(0) };
+        let (changeset, before) = case.prepare(directory);
+        let copies = Copies { before: &before, directory, count: Cell::new(0) };
         let expected = {
             let replica = copies.raw();
             replica.apply(changeset.as_bytes());
@@ -197,7 +197,7 @@ fn key_order(criterion: &mut Criterion) {
             let mut replica = copies.ours();
             apply(&mut replica, &changeset, keeps_order);
             let path = directory.join(format!("copy-{}.db", copies.count.get() % 2));
-            assert_eq!(raw::Connection::open_at(path.to_str().unwrap()).text(case.contents), expected, "{name}");
+            assert_eq!(raw::Connection::open_file(path.to_str().unwrap()).text(case.contents), expected, "{name}");
             drop(replica);
             group.bench_function(BenchmarkId::new(name, case.rows), |b| {
                 b.iter_batched(
@@ -222,7 +222,6 @@ fn key_order(criterion: &mut Criterion) {
         });
         group.finish();
     }
-    fs::remove_dir_all(&directory).unwrap();
 }
 
 criterion_group!(benches, key_order);

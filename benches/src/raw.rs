@@ -9,19 +9,19 @@ use libsqlite3_sys as ffi;
 
 use crate::data::Event;
 
-/// A connection to a database.
+/// An open database.
 pub struct Connection {
     handle: *mut ffi::sqlite3,
 }
 
 impl Connection {
-    /// Opens a new database in memory, as Diesel does.
+    /// Opens a new one in memory, as Diesel does.
     ///
     /// # Panics
     ///
     /// When SQLite cannot.
     pub fn open() -> Self {
-        Self::open_at(":memory:")
+        Self::open_file(":memory:")
     }
 
     /// Opens a file, as Diesel does.
@@ -29,12 +29,12 @@ impl Connection {
     /// # Panics
     ///
     /// When SQLite cannot.
-    pub fn open_at(path: &str) -> Self {
-        let path = CString::new(path).unwrap();
+    pub fn open_file(name: &str) -> Self {
+        let name = CString::new(name).unwrap();
         let flags = ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_CREATE | ffi::SQLITE_OPEN_URI;
         let mut handle = ptr::null_mut();
         // SAFETY: the name is a C string, `handle` may be written to, and null stands for the default VFS.
-        let code = unsafe { ffi::sqlite3_open_v2(path.as_ptr(), &raw mut handle, flags, ptr::null()) };
+        let code = unsafe { ffi::sqlite3_open_v2(name.as_ptr(), &raw mut handle, flags, ptr::null()) };
         assert_eq!(code, ffi::SQLITE_OK);
         Self { handle }
     }

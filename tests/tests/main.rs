@@ -8,6 +8,7 @@ mod conformance;
 mod convergence;
 mod corpus;
 mod deriving;
+mod generating;
 mod handle;
 mod hostile;
 mod json;

@@ -14,6 +14,7 @@ use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
 
 use super::registry::{self, Registry};
+use super::statement::Connection;
 use super::sys::{self, sqlite3};
 use super::{mutex, probe};
 use crate::error::HandleError;
@@ -40,10 +41,7 @@ impl Handle<'_> {
 
     /// Whether `main` is in a file, where other connections can change it.
     pub(crate) fn is_in_file(self) -> bool {
-        // SAFETY: the connection is open for as long as `self` lives; the name is a C string.
-        let name = unsafe { sys::sqlite3_db_filename(self.as_ptr(), c"main".as_ptr()) };
-        // SAFETY: SQLite gives null or a C string, which is there as long as the database is.
-        !name.is_null() && unsafe { *name } != 0
+        Connection::from(self).is_in_file("main")
     }
 
     pub(crate) fn is_in_transaction(self) -> bool {

@@ -3,7 +3,7 @@
 //!
 //! - [`handle`]: the `sqlite3*` of a `SqliteConnection`, by way of [`probe`]
 //! - [`registry`]: what hangs on a connection and is told when it closes
-//! - [`session`]: `sqlite3_session` objects that may outlive their connection
+//! - [`session`]: `sqlite3_session` objects that may outlive their connection; [`cache`]: the page cache while they read rows
 //! - [`apply`]: `sqlite3changeset_apply` with Rust closures to decide; [`value`]: the values that it shows them
 //! - [`statement`]: the few queries that need the handle
 //! - [`canary`]: whether a function of the connection's may just be being replaced
@@ -13,6 +13,7 @@
 #![deny(clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block)]
 
 pub(crate) mod apply;
+pub(crate) mod cache;
 mod callback;
 mod canary;
 pub(crate) mod handle;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::vec::Vec;
 
+use super::cache::{CacheLimit, LargerCache};
 use super::handle::Handle;
 use super::registry::{Registry, lock, this_thread};
 use super::statement::Connection;
@@ -328,8 +329,14 @@ impl RawSession {
     }
 
     /// The changes, in memory.
-    pub(crate) fn generate(&self, format: Format) -> Result<Result<Vec<u8>, Failure>, Unavailable> {
+    pub(crate) fn generate(
+        &self,
+        format: Format,
+        limit: &CacheLimit<'_>,
+    ) -> Result<Result<Vec<u8>, Failure>, Unavailable> {
         self.with(Needs::Rest, |open| {
+            // put back at the very end, when a failure has been read
+            let _cache = open.larger_cache(limit);
             let (mut size, mut bytes) = (0, ptr::null_mut());
             let code = open.alone(|session| match format {
                 // SAFETY: the session is open, and the others may be written to.
@@ -357,6 +364,7 @@ impl RawSession {
         &self,
         handle: Handle<'_>,
         format: Format,
+        limit: &CacheLimit<'_>,
         writer: &mut dyn Write,
     ) -> Result<Result<(), StreamError>, Unavailable> {
         let result = self.with(Needs::Session, |open| {
@@ -364,6 +372,8 @@ impl RawSession {
             if db != handle.as_ptr() {
                 return Err(StreamFailure::OtherConnection);
             }
+            // as above
+            let _cache = open.larger_cache(limit);
             let mut output = Output { writer, db, error: None, panic: None };
             let context = (&raw mut output).cast::<c_void>();
             let code = open.alone(|session| match format {
@@ -481,6 +491,17 @@ impl Open {
         }
         let message = "a function of the connection changed the database meanwhile, unrecorded".into();
         Err(Failure { code: sys::SQLITE_MISUSE, message })
+    }
+
+    /// A larger page cache, if it pays for what was recorded.
+    fn larger_cache(&self, limit: &CacheLimit<'_>) -> Option<LargerCache<'_>> {
+        let inside = callback::enter(self.db.as_ptr());
+        // SAFETY: the session is open.
+        let used = unsafe { sys::sqlite3session_memory_used(self.session.as_ptr()) };
+        // SAFETY: the connection of an open session is open, and its mutex is held for as long as `self` is borrowed: by
+        // `RawSession::with`, from which all calls come.
+        let connection = unsafe { Connection::new(self.db) };
+        LargerCache::of(connection, inside, limit, u64::try_from(used).unwrap_or(0))
     }
 
     /// Deletes the session, and leaves dropping the filter to the caller. The caller holds the connection's mutex, and the

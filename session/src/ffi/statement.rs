@@ -76,6 +76,15 @@ impl<'conn> Connection<'conn> {
         unsafe { sys::sqlite3_db_readonly(self.db.as_ptr(), c"temp".as_ptr()) != -1 }
     }
 
+    /// Whether a schema is in a file, and not in memory or temporary.
+    pub(super) fn is_in_file(self, schema: &str) -> bool {
+        let Ok(schema) = CString::new(schema) else { return false };
+        // SAFETY: the connection is open; the name is a C string.
+        let name = unsafe { sys::sqlite3_db_filename(self.db.as_ptr(), schema.as_ptr()) };
+        // SAFETY: SQLite gives null or a C string, which is there as long as the database is.
+        !name.is_null() && unsafe { *name } != 0
+    }
+
     /// Whether the connection has another schema than `main`.
     pub(crate) fn has_other_schemas(self) -> bool {
         // SAFETY: the connection is open; any number may be asked for. 0 is `main`, 1 `temp`, and others are attached.
