@@ -426,6 +426,31 @@ impl<'de, C, R: ReadColumn<'de, C>> ReadKey<'de, C, R> for Columns<1> {
     }
 }
 
+/// Calls a macro with the key tuples that there are: how many columns, and a name for each.
+macro_rules! of_tuples {
+    ($macro:ident) => {
+        $macro! {
+            2: A B;
+            3: A B C;
+            4: A B C D;
+            5: A B C D E;
+            6: A B C D E F;
+            7: A B C D E F G;
+            8: A B C D E F G H;
+            9: A B C D E F G H I;
+            10: A B C D E F G H I J;
+            11: A B C D E F G H I J K;
+            12: A B C D E F G H I J K L;
+            13: A B C D E F G H I J K L M;
+            14: A B C D E F G H I J K L M O;
+            15: A B C D E F G H I J K L M O P;
+            16: A B C D E F G H I J K L M O P Q;
+        }
+    };
+}
+#[cfg(feature = "serde")]
+pub(in crate::typed) use of_tuples;
+
 macro_rules! keys {
     ($($count:literal: $($C:ident)*;)*) => {$(
         impl<$($C,)* R> KeyOf<($($C,)*), R> for Columns<$count>
@@ -445,23 +470,7 @@ macro_rules! keys {
         }
     )*};
 }
-keys! {
-    2: A B;
-    3: A B C;
-    4: A B C D;
-    5: A B C D E;
-    6: A B C D E F;
-    7: A B C D E F G;
-    8: A B C D E F G H;
-    9: A B C D E F G H I;
-    10: A B C D E F G H I J;
-    11: A B C D E F G H I J K;
-    12: A B C D E F G H I J K L;
-    13: A B C D E F G H I J K L M;
-    14: A B C D E F G H I J K L M O;
-    15: A B C D E F G H I J K L M O P;
-    16: A B C D E F G H I J K L M O P Q;
-}
+of_tuples!(keys);
 
 // How a field is read and written: by our traits, else by Diesel's. Which of the methods of one name is meant, the compiler
 // decides by the number of references that it has to take.

@@ -7,7 +7,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, Ignored
 
 use super::super::change::{Change, Patch, Tracked};
 use super::super::field;
-use super::super::private::{Columns, HasColumn, InUpdate, IsKey, KeyOf};
+use super::super::private::{Columns, HasColumn, InUpdate, IsKey, KeyOf, of_tuples};
 use super::super::set::TrackedSet;
 use super::super::table::TableInfo;
 use super::{Error, Field, Tree};
@@ -398,23 +398,7 @@ macro_rules! keys {
         }
     )*};
 }
-keys! {
-    2: A B;
-    3: A B C;
-    4: A B C D;
-    5: A B C D E;
-    6: A B C D E F;
-    7: A B C D E F G;
-    8: A B C D E F G H;
-    9: A B C D E F G H I;
-    10: A B C D E F G H I J;
-    11: A B C D E F G H I J K;
-    12: A B C D E F G H I J K L;
-    13: A B C D E F G H I J K L M;
-    14: A B C D E F G H I J K L M O;
-    15: A B C D E F G H I J K L M O P;
-    16: A B C D E F G H I J K L M O P Q;
-}
+of_tuples!(keys);
 
 /// A column of a key.
 pub fn key<T>(parsed: &mut Parsed, column: usize, read: impl FnOnce(Tree) -> Result<T, Error>) -> Result<T, Error> {

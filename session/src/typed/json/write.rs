@@ -4,7 +4,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::super::change::{Change, Patch, Tracked};
 use super::super::field;
-use super::super::private::{Columns, HasColumn, InUpdate, IsKey, KeyOf};
+use super::super::private::{Columns, HasColumn, InUpdate, IsKey, KeyOf, of_tuples};
 use crate::wire::Operation;
 use crate::wire::json::write::{key_order, op};
 use crate::wire::json::{AFTER, BEFORE, CHANGED, KEY, OP, TABLE};
@@ -312,20 +312,4 @@ macro_rules! keys {
         }
     )*};
 }
-keys! {
-    2: A B;
-    3: A B C;
-    4: A B C D;
-    5: A B C D E;
-    6: A B C D E F;
-    7: A B C D E F G;
-    8: A B C D E F G H;
-    9: A B C D E F G H I;
-    10: A B C D E F G H I J;
-    11: A B C D E F G H I J K;
-    12: A B C D E F G H I J K L;
-    13: A B C D E F G H I J K L M;
-    14: A B C D E F G H I J K L M O;
-    15: A B C D E F G H I J K L M O P;
-    16: A B C D E F G H I J K L M O P Q;
-}
+of_tuples!(keys);
