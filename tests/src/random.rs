@@ -5,6 +5,7 @@ use std::ops::Range;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use proptest::test_runner::RngSeed;
 
 use crate::sqlite::Database;
 
@@ -17,6 +18,19 @@ pub struct History {
     pub before: Vec<String>,
     /// Statements to run while it records.
     pub edits: Vec<String>,
+}
+
+/// So many cases, the same ones each time, so that a check that fails is the fault of what was changed. With `PROPTEST_CASES` in the
+/// environment it is that many others, or those of `PROPTEST_RNG_SEED`. A failure prints its input, as SQL, bytes or a plan; what is
+/// worth keeping becomes a test of its own or a file in `tests/corpus`, so that no seeds are stored.
+#[must_use]
+pub fn config(cases: u32) -> ProptestConfig {
+    let given = ProptestConfig { max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_some() || std::env::var_os("PROPTEST_RNG_SEED").is_some() {
+        given
+    } else {
+        ProptestConfig { cases, rng_seed: RngSeed::Fixed(1), ..given }
+    }
 }
 
 /// A changeset, and the patchset of the same changes.

@@ -4,7 +4,7 @@ use diesel_sqlite_session::{
     Changeset, ChangesetRef, Format, Operation, Patchset, PatchsetRef, Record, Records, TableSchema, Value,
 };
 use diesel_sqlite_session_tests::change::{Change, Owned};
-use diesel_sqlite_session_tests::random::history;
+use diesel_sqlite_session_tests::random::{config, history};
 use diesel_sqlite_session_tests::sqlite::{self, Database};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -163,13 +163,8 @@ pub(super) fn change() -> impl Strategy<Value = Change> {
     )
 }
 
-fn config() -> ProptestConfig {
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 300 };
-    ProptestConfig { cases, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(300))]
 
     #[test]
     fn records_fold_as_in_sqlites_changegroup(changes in vec(change(), 1..12)) {

@@ -6,18 +6,13 @@ use std::{fmt, fs};
 
 use diesel_sqlite_session::{Changeset, ChangesetReader, ConflictAction, SqliteSessionExt, TableSchema, Value};
 use diesel_sqlite_session_tests::hostile::attack;
+use diesel_sqlite_session_tests::random::config;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use crate::{lines, open};
-
-/// 300 cases, or as many as `PROPTEST_CASES` says. A failure prints its plan; what is worth keeping becomes a test of its own.
-fn config() -> ProptestConfig {
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 300 };
-    ProptestConfig { cases, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() }
-}
 
 /// A plan, shown as a line of digits.
 struct Plan(Vec<u8>);
@@ -65,7 +60,7 @@ fn plans_that_were_kept_are_carried_out() {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(300))]
 
     #[test]
     fn what_fails_leaves_nothing_and_what_succeeds_is_consistent(plan in plan()) {

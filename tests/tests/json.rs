@@ -9,7 +9,7 @@ use diesel_sqlite_session::{
     Change, Changeset, ChangesetRef, Field, Format, Patch, Patchset, PatchsetRef, TableSchema, Tracked, TrackedSet,
     Value,
 };
-use diesel_sqlite_session_tests::random::history;
+use diesel_sqlite_session_tests::random::{config, history};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -196,11 +196,6 @@ mod typed {
     }
 }
 
-fn config() -> ProptestConfig {
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 300 };
-    ProptestConfig { cases, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() }
-}
-
 /// JSON as JavaScript has it after reading and writing: all numbers are floats, and 1.0 is 1.
 fn by_javascript(value: &mut serde_json::Value) {
     match value {
@@ -230,7 +225,7 @@ fn value() -> impl Strategy<Value = diesel_sqlite_session_tests::change::Owned> 
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(300))]
 
     #[test]
     fn what_sqlite_records_goes_to_json_and_back_byte_for_byte(history in history()) {

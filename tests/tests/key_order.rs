@@ -7,6 +7,7 @@ use diesel_sqlite_session::{
     ApplyReport, Change, Changeset, ChangesetReader, Conflict, Patchset, Session, SqliteSessionExt, TableSchema,
     Tracked, Value,
 };
+use diesel_sqlite_session_tests::random::config;
 use proptest::prelude::*;
 
 use crate::{exec, lines, open};
@@ -325,7 +326,7 @@ fn histories() -> impl Strategy<Value = (Vec<Placed>, Vec<(u8, i32, i32)>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(60))]
 
     /// Rows with a UNIQUE value and a key that is not the rowid, changed at random: in whichever order, the outcome is the same.
     #[test]

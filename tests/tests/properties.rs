@@ -2,18 +2,11 @@
 
 use diesel_sqlite_session::{Changeset, Operation, Patchset, Record};
 use diesel_sqlite_session_tests::agree;
-use diesel_sqlite_session_tests::random::{history, mutation};
+use diesel_sqlite_session_tests::random::{config, history, mutation};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-
-/// 300 cases, or as many as `PROPTEST_CASES` says. A failure prints its input as SQL and bytes; what is worth keeping becomes
-/// a file in `tests/corpus`, so no seeds are stored.
-fn config() -> ProptestConfig {
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 300 };
-    ProptestConfig { cases, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() }
-}
 
 /// A check of the checks: histories that recorded next to nothing would prove next to nothing.
 #[test]
@@ -36,7 +29,7 @@ fn histories_have_changes_of_every_kind() {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(300))]
 
     #[test]
     fn what_sqlite_records_is_accepted_and_read_alike(history in history()) {

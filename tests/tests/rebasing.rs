@@ -7,7 +7,7 @@ use diesel_sqlite_session::{
     Session, SqliteSessionExt, TableSchema,
 };
 use diesel_sqlite_session_tests::change::{Change, Owned};
-use diesel_sqlite_session_tests::random::{fork, mutation};
+use diesel_sqlite_session_tests::random::{config, fork, mutation};
 use diesel_sqlite_session_tests::rebasing::judge;
 use diesel_sqlite_session_tests::sqlite::{self, Code, Database};
 use proptest::collection::vec;
@@ -18,11 +18,6 @@ use super::building::change;
 use super::{lines, open};
 
 const SQLITE_ERROR: i32 = 1;
-
-fn config() -> ProptestConfig {
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 300 };
-    ProptestConfig { cases, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() }
-}
 
 /// Opens a database and records all that is done to it from then on.
 fn replica(schema: &[String], before: &[String]) -> (SqliteConnection, Session) {
@@ -126,7 +121,7 @@ fn contents(conn: &mut SqliteConnection) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(300))]
 
     #[test]
     fn histories_are_rebased_byte_for_byte_as_sqlite_does(fork in fork(3), replaces in vec(any::<bool>(), 1..8)) {

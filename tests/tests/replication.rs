@@ -3,7 +3,7 @@
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
 use diesel_sqlite_session::{Changeset, ConflictAction, ConflictType, Patchset, SqliteSessionExt};
-use diesel_sqlite_session_tests::random::{History, history};
+use diesel_sqlite_session_tests::random::{History, config, history};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -72,13 +72,7 @@ fn replica(history: &History, start: &Changeset) -> SqliteConnection {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 200 },
-        failure_persistence: None,
-        max_shrink_iters: 300,
-        max_global_rejects: 1_000_000,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(ProptestConfig { max_global_rejects: 1_000_000, ..config(200) })]
 
     #[test]
     fn replica_equals_source(history in history(), transactions in vec((1usize..6, any::<Option<bool>>()), 20)) {

@@ -2,7 +2,7 @@
 
 use diesel_sqlite_session::{Changeset, ChangesetRef, Format, Patchset, TableColumns, Tracked, TrackedSet};
 use diesel_sqlite_session_tests::change::{Change, Owned};
-use diesel_sqlite_session_tests::random::{History, history, mutation};
+use diesel_sqlite_session_tests::random::{History, config, history, mutation};
 use diesel_sqlite_session_tests::sqlite::{self, Database};
 use diesel_sqlite_session_tests::{random, shape};
 use proptest::collection::vec;
@@ -10,11 +10,6 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 const FORMATS: [Format; 2] = [Format::Changeset, Format::Patchset];
-
-fn config() -> ProptestConfig {
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 300 };
-    ProptestConfig { cases, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() }
-}
 
 fn in_order(mut changes: Vec<Change>) -> Vec<Change> {
     changes.sort_by_key(|change| format!("{change:?}"));
@@ -132,7 +127,7 @@ fn section(ordinals: [u8; 3], keys: &[[Owned; 3]], format: Format) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(300))]
 
     #[test]
     fn what_sqlite_records_keeps_its_changes(history in history()) {

@@ -20,16 +20,12 @@ use diesel::sql_types::{
 };
 use diesel::sqlite::Sqlite;
 use diesel_sqlite_session::{FromSqlValue, RustType, SqliteSessionExt, ToSqlValue, Value, ValueError};
+use diesel_sqlite_session_tests::random::config;
 use proptest::prelude::*;
 use serde_json::{Value as JsonValue, json};
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use super::{exec, open};
-
-fn config() -> ProptestConfig {
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 200 };
-    ProptestConfig { cases, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() }
-}
 
 // What Diesel does, and what this crate does.
 
@@ -275,7 +271,7 @@ fn date_like() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(200))]
 
     #[test]
     fn numbers_text_and_blobs_go_both_ways(
