@@ -70,6 +70,7 @@ impl Row {
             impl #impl_generics __p::EncodeRow for #name #ty_generics #where_clause {
                 const INFO: __p::TableInfo = <Self as __p::Tracked>::TABLE;
                 const UNWRITABLE: __p::Option<&'static __p::str> = __p::Option::None;
+                #[inline(always)]
                 fn encode<__R>(
                     &self,
                     _: impl __p::core::ops::FnOnce(&[__p::Value<'_>]) -> __R,
@@ -558,6 +559,7 @@ impl Row {
                     __p::unwritable(&[#(#can_write),*])
                 };
 
+                #[inline(always)]
                 fn encode<__R>(
                     &self,
                     __then: impl __p::core::ops::FnOnce(&[__p::Value<'_>]) -> __R,

@@ -53,7 +53,7 @@ impl<R: EncodeRow> Writable<R> {
 }
 
 /// Calls `push` with the values of a row.
-#[inline]
+#[inline(always)]
 fn encoded<R: EncodeRow, B>(
     row: &R,
     builder: &mut B,
@@ -145,12 +145,12 @@ macro_rules! typed_builder {
                 self
             }
 
-            #[inline]
+            #[inline(always)]
             fn add<R: EncodeRow>(&mut self, edit: Edit<'_, R>) {
                 let table = schema::<R>();
                 match edit {
                     Edit::Insert(row) => {
-                        encoded(row, self, |builder, values| builder.push_insert(table, values), Self::fail);
+                        encoded(row, self, #[inline(always)] |builder, values| builder.push_insert(table, values), Self::fail);
                     }
                     Edit::Update(before, after) => {
                         const { Writable::<R>::CHECK };

@@ -62,6 +62,7 @@ impl<'a> TableSchema<'a> {
         key_columns(self.key)
     }
 
+    #[inline(always)]
     fn expect(self, values: &[Value<'_>]) -> Result<(), Wrong> {
         let (columns, values) = (self.key.len(), values.len());
         if columns == values { Ok(()) } else { Err(WrongIn::of(BuildErrorKind::ValueCount { columns, values })) }
@@ -107,7 +108,7 @@ impl Core {
         self.fold.table(Header { name: table.name, key: table.key })
     }
 
-    #[inline]
+    #[inline(always)]
     fn insert(&mut self, table: TableSchema<'_>, values: &[Value<'_>]) {
         self.guard(
             table.name,
@@ -243,6 +244,7 @@ macro_rules! builder {
             /// assert_eq!(built.records().next().unwrap().to_string(), "INSERT users(1, 'Ada', NULL)");
             /// # Ok::<(), diesel_sqlite_session::BuildError>(())
             /// ```
+            #[inline]
             pub fn insert_values(mut self, table: TableSchema<'_>, row: &[Value<'_>]) -> Self {
                 self.push_insert(table, row);
                 self
@@ -318,7 +320,7 @@ macro_rules! builder {
                 self.core.build().map($Set::from_checked)
             }
 
-            #[inline]
+            #[inline(always)]
             pub(crate) fn push_insert(&mut self, table: TableSchema<'_>, row: &[Value<'_>]) {
                 self.core.insert(table, row);
             }

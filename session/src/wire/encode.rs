@@ -86,15 +86,21 @@ fn write_small_bytes<'a>(class: u8, bytes: &[u8], rest: &'a mut [u8]) -> Option<
     let (start, rest) = rest.split_first_chunk_mut::<2>()?;
     *start = [class, bytes.len() as u8];
     let (place, rest) = rest.split_at_mut_checked(bytes.len())?;
-    match (bytes.len(), bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        // two halves, which may overlap, take no call
-        (8..=16, Some(first), Some(last)) => {
-            *place.first_chunk_mut()? = *first;
-            *place.last_chunk_mut()? = *last;
-        }
+    match bytes.len() {
+        8..=16 => copy_halves::<8>(bytes, place)?,
+        17..=32 => copy_halves::<16>(bytes, place)?,
         _ => place.copy_from_slice(bytes),
     }
     Some(rest)
+}
+
+/// Copies the first and the last bytes, which may overlap: it takes no call, as a copy of any length does.
+#[inline(always)]
+fn copy_halves<const HALF: usize>(bytes: &[u8], place: &mut [u8]) -> Option<()> {
+    let (first, last) = (bytes.first_chunk::<HALF>()?, bytes.last_chunk::<HALF>()?);
+    *place.first_chunk_mut()? = *first;
+    *place.last_chunk_mut()? = *last;
+    Some(())
 }
 
 /// Appends a record of every value.
