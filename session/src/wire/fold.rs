@@ -290,7 +290,10 @@ impl Group {
         if self.ascending.is_some() {
             self.index_up_to(start, settler.format, settler.seed)?;
         }
-        let hash = self.key_at(start, settler.format).hash(settler.seed);
+        let hash = match self.integer_key(start) {
+            Some(field) => settler.seed.finish(settler.seed.add(settler.seed.start(), field)),
+            None => self.key_at(start, settler.format).hash(settler.seed),
+        };
         self.waiting.push((start, hash));
         if self.waiting.len() < TOGETHER { Ok(()) } else { self.settle_waiting(settler) }
     }
@@ -344,14 +347,20 @@ impl Group {
     /// Whether the key of one change is below that of another.
     #[inline(always)]
     fn is_ascending(&self, one: usize, other: usize, format: Format) -> bool {
-        if self.lead == 1 {
-            // the key is the first value: most often an integer
-            let first = |at: usize| self.bytes.get(at.saturating_add(2)..).and_then(<[u8]>::first_chunk::<9>);
-            if let (Some([INTEGER, one @ ..]), Some([INTEGER, other @ ..])) = (first(one), first(other)) {
-                return u64::from_be_bytes(*one) < u64::from_be_bytes(*other);
-            }
+        if let (Some([_, one @ ..]), Some([_, other @ ..])) = (self.integer_key(one), self.integer_key(other)) {
+            return u64::from_be_bytes(*one) < u64::from_be_bytes(*other);
         }
         self.is_any_ascending(one, other, format)
+    }
+
+    /// The encoded key of a change, if it is the first column alone and an integer: what most keys are.
+    #[inline(always)]
+    fn integer_key(&self, at: usize) -> Option<&[u8; 9]> {
+        if self.lead != 1 {
+            return None;
+        }
+        let first = self.bytes.get(at.saturating_add(2)..).and_then(<[u8]>::first_chunk::<9>);
+        first.filter(|field| field[0] == INTEGER)
     }
 
     #[inline(never)]

@@ -14,6 +14,9 @@ pub(super) const MOST_ROWS: usize = 0xc000_0000;
 const EMPTY: u64 = 0;
 const FEWEST_SLOTS: usize = 16;
 
+/// With fewer slots it grows faster: up to 32 kB.
+const SMALL_SLOTS: usize = 2048;
+
 /// Where a row is in an index: good until the index is changed.
 #[derive(Clone, Copy)]
 pub(super) struct Place(usize);
@@ -165,7 +168,8 @@ impl Index {
 
     #[cold]
     fn grow(&mut self) {
-        let count = self.slots.len().saturating_mul(2).max(FEWEST_SLOTS);
+        let times = if self.slots.len() < SMALL_SLOTS { 4 } else { 2 };
+        let count = self.slots.len().saturating_mul(times).max(FEWEST_SLOTS);
         let old = core::mem::replace(&mut self.slots, vec![EMPTY; count]);
         self.most = (count / 4).saturating_mul(3);
         self.shift = 64u32.saturating_sub(count.trailing_zeros());
