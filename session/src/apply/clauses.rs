@@ -41,9 +41,10 @@ impl Clauses {
         let mut read = |query: &str, temporary: bool| {
             connection.rows(query, |row| clauses.add(&row.text(0), &row.text(1), &row.text(2), temporary))
         };
-        read("SELECT type, tbl_name, sql FROM main.sqlite_schema", false)?;
+        // an index has nothing of all this
+        read("SELECT type, tbl_name, sql FROM main.sqlite_schema WHERE type <> 'index'", false)?;
         if connection.has_temp() {
-            read("SELECT type, tbl_name, sql FROM temp.sqlite_schema", true)?;
+            read("SELECT type, tbl_name, sql FROM temp.sqlite_schema WHERE type <> 'index'", true)?;
             // a temporary trigger can write to the tables of any schema
             let triggers = connection.rows("SELECT 1 FROM temp.sqlite_schema WHERE type = 'trigger'", |_| ())?;
             let schemas = if triggers.is_empty() { Vec::new() } else { Self::schemas(connection)? };
@@ -63,38 +64,40 @@ impl Clauses {
 
     /// Adds what another schema has, whose tables are not those that changes are of.
     fn add_attached(&mut self, kind: &str, sql: &str) {
-        self.rollback_triggers |= has_rollback_clause(sql);
-        self.fail_triggers |=
-            has_clause(sql, &["fail"], if kind == "trigger" { &["raise", "or"] } else { &["conflict"] });
+        let sql = Sql::new(sql);
+        self.rollback_triggers |= sql.rolls_back();
+        let behind: &[&str] = if kind == "trigger" { &["raise", "or"] } else { &["conflict"] };
+        self.fail_triggers |= sql.has_clause(&[Word::Fail], behind);
     }
 
-    fn add(&mut self, kind: &str, table: &str, sql: &str, temporary: bool) {
+    fn add(&mut self, kind: &str, table: &str, text: &str, temporary: bool) {
         let table = table.to_ascii_lowercase();
-        let rolls_back = has_rollback_clause(sql);
+        let sql = Sql::new(text);
+        let rolls_back = sql.rolls_back();
         if kind == "trigger" {
-            if has_clause(sql, &["ignore"], &["raise"]) {
+            if sql.has_clause(&[Word::Ignore], &["raise"]) {
                 self.ignoring_tables.insert(table.clone());
             }
             self.triggers.insert(table);
             self.rollback_triggers |= rolls_back;
-            self.fail_triggers |= has_clause(sql, &["fail"], &["raise", "or"]);
+            self.fail_triggers |= sql.has_clause(&[Word::Fail], &["raise", "or"]);
             return;
         }
-        self.references |= has(sql, b"references");
+        self.references |= sql.has(Word::References);
         if rolls_back {
             self.rollback_tables.insert(table.clone());
         }
-        self.fail_tables |= has_clause(sql, &["fail"], &["conflict"]);
-        if has_clause(sql, &["replace", "ignore"], &["conflict"]) {
+        self.fail_tables |= sql.has_clause(&[Word::Fail], &["conflict"]);
+        if sql.has_clause(&[Word::Replace, Word::Ignore], &["conflict"]) {
             self.replacing_tables.insert(table.clone());
         }
-        if has_clause(sql, &["ignore"], &["conflict"]) {
+        if sql.has_clause(&[Word::Ignore], &["conflict"]) {
             self.ignoring_tables.insert(table.clone());
         }
-        if kind == "table" && !temporary && has(sql, b"collate") {
+        if kind == "table" && !temporary && sql.has(Word::Collate) {
             self.collated.insert(table.clone());
         }
-        if let (Some(kind), false) = (Kind::of(kind, sql), temporary) {
+        if let (Some(kind), false) = (Kind::of(kind, text), temporary) {
             self.tables.insert(table, kind);
         }
     }
@@ -193,31 +196,84 @@ fn enforces_foreign_keys(connection: Connection<'_>) -> Result<bool, Failure> {
     Ok(connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1))
 }
 
-/// Whether SQL says ON CONFLICT ROLLBACK, RAISE(ROLLBACK) or OR ROLLBACK. A name with the word in it is none.
-fn has_rollback_clause(sql: &str) -> bool {
-    has_clause(sql, &["rollback"], &["conflict", "or", "raise"])
+/// A word that SQL may have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Rollback,
+    Fail,
+    Ignore,
+    Replace,
+    References,
+    Collate,
 }
 
-/// Whether SQL has one of the words behind one of the others.
-fn has_clause(sql: &str, words: &[&str], behind: &[&str]) -> bool {
-    // most have not even the word
-    if !words.iter().any(|word| has(sql, word.as_bytes())) {
-        return false;
+impl Word {
+    const ALL: [(Self, &str); 6] = [
+        (Self::Rollback, "rollback"),
+        (Self::Fail, "fail"),
+        (Self::Ignore, "ignore"),
+        (Self::Replace, "replace"),
+        (Self::References, "references"),
+        (Self::Collate, "collate"),
+    ];
+
+    fn bit(self) -> u8 {
+        1 << self as u8
     }
-    let (mut before, mut rest) = ("", sql);
-    while let Some(word) = next_word(&mut rest) {
-        let follows = |clause: &&str| before.eq_ignore_ascii_case(clause);
-        if words.iter().any(|clause| word.eq_ignore_ascii_case(clause)) && behind.iter().any(follows) {
-            return true;
+
+    fn of(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, word)| word.eq_ignore_ascii_case(text)).map(|(word, _)| word)
+    }
+}
+
+/// SQL, and which words are anywhere in it.
+struct Sql<'a> {
+    text: &'a str,
+    words: u8,
+}
+
+impl<'a> Sql<'a> {
+    /// Looks for the words, in one pass: most SQL has hardly any.
+    fn new(text: &'a str) -> Self {
+        let mut words = 0;
+        let mut rest = text.as_bytes();
+        while let Some((first, after)) = rest.split_first() {
+            if matches!(first.to_ascii_lowercase(), b'r' | b'f' | b'i' | b'c') {
+                let starts =
+                    |word: &str| rest.get(..word.len()).is_some_and(|it| it.eq_ignore_ascii_case(word.as_bytes()));
+                let found = Word::ALL.iter().filter(|(_, word)| starts(word));
+                words = found.fold(words, |words, (word, _)| words | word.bit());
+            }
+            rest = after;
         }
-        before = word;
+        Self { text, words }
     }
-    false
-}
 
-/// Whether SQL has these letters in it, in whichever case.
-fn has(sql: &str, word: &[u8]) -> bool {
-    sql.as_bytes().windows(word.len()).any(|letters| letters.eq_ignore_ascii_case(word))
+    /// Whether the word is in it, wherever that is.
+    fn has(&self, word: Word) -> bool {
+        self.words & word.bit() != 0
+    }
+
+    /// Whether it has one of the words behind one of the others. A name or a string with the word in it is none.
+    fn has_clause(&self, words: &[Word], behind: &[&str]) -> bool {
+        if !words.iter().any(|word| self.has(*word)) {
+            return false;
+        }
+        let (mut before, mut rest) = ("", self.text);
+        while let Some(word) = next_word(&mut rest) {
+            let is_one = Word::of(word).is_some_and(|word| words.contains(&word));
+            if is_one && behind.iter().any(|clause| before.eq_ignore_ascii_case(clause)) {
+                return true;
+            }
+            before = word;
+        }
+        false
+    }
+
+    /// Whether it says ON CONFLICT ROLLBACK, RAISE(ROLLBACK) or OR ROLLBACK.
+    fn rolls_back(&self) -> bool {
+        self.has_clause(&[Word::Rollback], &["conflict", "or", "raise"])
+    }
 }
 
 /// The next word of SQL: not in a comment, not in a string, and not a name in quotes.
@@ -261,7 +317,7 @@ mod tests {
             "WHEN new.v <> '--' BEGIN SELECT RAISE(/* hard */ ROLLBACK, 'no') WHERE new.id = 2; END",
             "INSERT OR ROLLBACK INTO t VALUES ('it''s --', [-- ], `/*`)",
         ] {
-            assert!(has_rollback_clause(sql), "{sql}");
+            assert!(Sql::new(sql).rolls_back(), "{sql}");
         }
         for sql in [
             "rollback TEXT, conflict TEXT",
@@ -271,7 +327,7 @@ mod tests {
             "\"on conflict rollback\" TEXT",
             "or_rollback TEXT",
         ] {
-            assert!(!has_rollback_clause(sql), "{sql}");
+            assert!(!Sql::new(sql).rolls_back(), "{sql}");
         }
     }
 }

@@ -46,9 +46,11 @@ use self::tally::Tally;
 #[cfg(feature = "derive")]
 use self::typed::TableRules;
 use crate::error::ApplyError;
+use crate::ffi::Failure;
 use crate::ffi::apply::{CAN_FILTER, Ended, Input as RawInput, Options, apply};
 use crate::ffi::handle::{Handle, with_handle};
 use crate::ffi::statement::Connection;
+use crate::ffi::transaction::{NotBegun, Transaction};
 #[cfg(feature = "derive")]
 use crate::typed::{TableInfo, Tracked, TrackedSet};
 use crate::wire::raw::Limits;
@@ -483,9 +485,16 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
     if options.no_savepoint && !handle.is_in_transaction() {
         return Err(ApplyError::NoTransaction);
     }
+    // what comes from afar shall not keep others from writing
+    let writes = matches!(&source, Source::Bytes(bytes, _) if !bytes.is_empty());
+    let begun = match options.no_savepoint {
+        true => Transaction::of_the_user(handle).map(Some),
+        false => Transaction::begin_still(handle, writes),
+    };
+    let begun = begun.map_err(not_begun)?;
     let connection = Connection::from(handle);
-    // outside a transaction another connection could change it: then it is looked at again before the commit
-    let can_change = handle.is_in_file() && !handle.is_in_transaction();
+    // if another connection can change the schema, it is looked at again before the commit
+    let can_change = begun.is_none() && handle.is_in_file();
     let schema_version = if can_change { Some(run::schema_version(connection)?) } else { None };
     let mut tally = Tally::default();
     let mut fitting = Fitting::new(connection, scope);
@@ -523,12 +532,27 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
     let (change, row) = (Vec::new(), Vec::new());
     let mut run =
         Run { clauses: None, schema_version, connection, rules, format, counts, tally, rows, feed, change, row };
-    let rebase_data = apply(handle, input, options, &mut run).map_err(|ended| match ended {
+    let transaction = match begun {
+        Some(transaction) => transaction,
+        None => Transaction::begin(handle).map_err(not_begun)?,
+    };
+    let rebase_data = apply(handle, &transaction, input, options, &mut run).map_err(|ended| match ended {
         Ended::Stopped(error) => error,
         Ended::Panicked => ApplyError::ConflictHandlerPanicked,
         Ended::RolledBack { table } => ApplyError::RolledBack { table },
-        Ended::Busy => ApplyError::Busy,
         Ended::Sqlite { failure, table } => ApplyError::Sqlite { operation: "applying", table, error: failure.into() },
     })?;
+    transaction.commit().map_err(failed)?;
     Ok(ApplyReport::new(run.tally.into_reports(), rebase_data))
+}
+
+fn failed(failure: Failure) -> ApplyError {
+    ApplyError::Sqlite { operation: "applying", table: None, error: failure.into() }
+}
+
+fn not_begun(not_begun: NotBegun) -> ApplyError {
+    match not_begun {
+        NotBegun::Busy => ApplyError::Busy,
+        NotBegun::Failed(failure) => failed(failure),
+    }
 }

@@ -8,9 +8,9 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::handle::Handle;
-use super::registry::Registry;
 use super::statement::{RowValues, Statement};
 use super::sys::{self, sqlite3, sqlite3_changeset_iter, sqlite3_value};
+use super::transaction::Transaction;
 use super::value::{Held, NoMemory, held_bytes};
 use super::{Failure, callback};
 use crate::apply::{ConflictAction, ConflictType};
@@ -49,8 +49,6 @@ pub(crate) enum Ended<S> {
     Panicked,
     /// A constraint or trigger rolled the transaction back in the midst.
     RolledBack { table: Option<String> },
-    /// Inside a callback of the same connection.
-    Busy,
     /// SQLite failed.
     Sqlite { failure: Failure, table: Option<String> },
 }
@@ -147,71 +145,19 @@ impl<J: Judge> Context<'_, J> {
     }
 }
 
-/// Applies changes to the `main` database. Gives the rebase data, if there are any and they are wanted.
+/// Applies changes to the `main` database, in a transaction of the same connection. Gives the rebase data, if there are any and they
+/// are wanted.
 pub(crate) fn apply<J: Judge>(
     handle: Handle<'_>,
+    _transaction: &Transaction<'_>,
     input: Input<'_>,
     options: Options,
     judge: &mut J,
 ) -> Result<Vec<u8>, Ended<J::Stop>> {
     let db = handle.as_ptr();
-    if callback::is_inside(db) {
-        return Err(Ended::Busy);
-    }
-    // functions of the connection's may be called, by triggers
-    let _inside = callback::enter(db);
-    let _untraced = handle.registry().map(Registry::untraced);
-    // SAFETY: the connection is open.
-    let in_transaction = unsafe { sys::sqlite3_get_autocommit(db) } == 0;
-    // SQLite's own savepoint would be released where the judge stops in the midst of filtering
-    let savepoint = !options.no_savepoint;
-    if savepoint {
-        // SAFETY: the connection is open.
-        let begun = unsafe { execute(db, c"SAVEPOINT diesel_sqlite_session_apply") };
-        begun.map_err(|failure| Ended::Sqlite { failure, table: None })?;
-    }
-    let mut applied = apply_here(db, input, options, judge);
-    if savepoint && applied.is_ok() {
-        // SAFETY: the connection is open.
-        let released = unsafe { execute(db, c"RELEASE diesel_sqlite_session_apply") };
-        if let Err(failure) = released {
-            applied = Err(Ended::Sqlite { failure, table: None });
-        }
-    }
-    if savepoint && applied.is_err() {
-        // Where the commit met a reader the savepoint is still there; after some errors, SQLite has rolled back already.
-        let undo = if in_transaction {
-            c"ROLLBACK TO diesel_sqlite_session_apply; RELEASE diesel_sqlite_session_apply"
-        } else {
-            c"ROLLBACK"
-        };
-        // SAFETY: the connection is open.
-        let _ = unsafe { execute(db, undo) };
-    }
-    applied
-}
-
-/// Runs SQL without a result.
-///
-/// # Safety
-///
-/// `db` must be open and borrowed.
-unsafe fn execute(db: *mut sqlite3, sql: &CStr) -> Result<(), Failure> {
-    // SAFETY: the connection is open, and the SQL a C string; no callback is given.
-    let code = unsafe { sys::sqlite3_exec(db, sql.as_ptr(), None, ptr::null_mut(), ptr::null_mut()) };
-    // SAFETY: as above.
-    if code == sys::SQLITE_OK { Ok(()) } else { Err(unsafe { Failure::of(db, code) }) }
-}
-
-fn apply_here<J: Judge>(
-    db: *mut sqlite3,
-    input: Input<'_>,
-    options: Options,
-    judge: &mut J,
-) -> Result<Vec<u8>, Ended<J::Stop>> {
     let mut context = Context { db, judge, table: None, end: None };
     let (mut rebase, mut rebase_size) = (ptr::null_mut(), 0);
-    // SAFETY: `apply`, which alone calls this, has the connection. Nothing else refers to `context` until the call is over.
+    // SAFETY: the connection is open and borrowed. Nothing else refers to `context` until the call is over.
     let code = unsafe { call(db, input, options, &raw mut context, &raw mut rebase, &raw mut rebase_size) };
     let Context { table, end, judge, .. } = context;
     // SAFETY: the connection is open.

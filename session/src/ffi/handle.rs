@@ -29,7 +29,7 @@ pub(crate) struct Handle<'conn> {
     _borrowed: PhantomData<&'conn mut SqliteConnection>,
 }
 
-impl Handle<'_> {
+impl<'conn> Handle<'conn> {
     /// Open for as long as `self` lives.
     pub(super) fn as_ptr(self) -> *mut sqlite3 {
         self.db.as_ptr()
@@ -49,8 +49,8 @@ impl Handle<'_> {
         unsafe { sys::sqlite3_get_autocommit(self.as_ptr()) == 0 }
     }
 
-    pub(super) fn registry(&self) -> Option<&Registry> {
-        // SAFETY: the connection is open for as long as `self` lives.
+    pub(super) fn registry(self) -> Option<&'conn Registry> {
+        // SAFETY: the connection is open for as long as it is borrowed.
         unsafe { Registry::of(self.db) }
     }
 }

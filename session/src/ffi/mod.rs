@@ -4,7 +4,8 @@
 //! - [`handle`]: the `sqlite3*` of a `SqliteConnection`, by way of [`probe`]
 //! - [`registry`]: what hangs on a connection and is told when it closes
 //! - [`session`]: `sqlite3_session` objects that may outlive their connection; [`cache`]: the page cache while they read rows
-//! - [`apply`]: `sqlite3changeset_apply` with Rust closures to decide; [`value`]: the values that it shows them
+//! - [`apply`]: `sqlite3changeset_apply` with Rust closures to decide; [`value`]: the values that it shows them; [`transaction`]:
+//!   what holds it all together
 //! - [`statement`]: the few queries that need the handle
 //! - [`canary`]: whether a function of the connection's may just be being replaced
 //! - [`callback`]: what every function that C calls has in common: no unwinding into C, no way back into a busy object
@@ -23,6 +24,7 @@ mod registry;
 pub(crate) mod session;
 pub(crate) mod statement;
 mod sys;
+pub(crate) mod transaction;
 pub(crate) mod value;
 
 use core::ffi::{CStr, c_char, c_int};

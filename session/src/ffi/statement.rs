@@ -87,8 +87,13 @@ impl<'conn> Connection<'conn> {
 
     /// Whether the connection has another schema than `main`.
     pub(crate) fn has_other_schemas(self) -> bool {
+        self.has_temp() || self.has_attached()
+    }
+
+    /// Whether the connection has another schema than `main` and `temp`.
+    pub(crate) fn has_attached(self) -> bool {
         // SAFETY: the connection is open; any number may be asked for. 0 is `main`, 1 `temp`, and others are attached.
-        self.has_temp() || !unsafe { sys::sqlite3_db_name(self.db.as_ptr(), 2) }.is_null()
+        !unsafe { sys::sqlite3_db_name(self.db.as_ptr(), 2) }.is_null()
     }
 
     /// The collation of a column of a table in `main`.
