@@ -371,38 +371,6 @@ fn a_row_is_not_deleted_for_an_insert_that_can_be_ignored() {
 }
 
 #[test]
-fn a_schema_that_changes_meanwhile_undoes_everything() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("test.db");
-    let connect = || SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-    let (mut conn, mut other) = (connect(), connect());
-    exec(&mut conn, ITEMS);
-    // the first look at the schema is over when the source is read for the first time
-    let changeset = inserted(&item(1, "apple", 1));
-    let mut bytes = changeset.as_bytes();
-    let mut changed = false;
-    let source = Meanwhile(&mut bytes, || {
-        if !std::mem::replace(&mut changed, true) {
-            exec(&mut other, "CREATE TABLE more (id)");
-        }
-    });
-    let error = conn.apply(ChangesetReader::new(source)).run().unwrap_err();
-    assert!(matches!(error, ApplyError::SchemaChanged), "{error:?}");
-    assert!(rows(&mut conn).is_empty());
-    assert_eq!(conn.apply(&changeset).run().unwrap().applied(), 1);
-}
-
-/// Does something whenever it is read.
-struct Meanwhile<'a, 'b, F>(&'a mut &'b [u8], F);
-
-impl<F: FnMut()> Read for Meanwhile<'_, '_, F> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (self.1)();
-        self.0.read(buffer)
-    }
-}
-
-#[test]
 fn every_kind_happens_when_the_docs_say() {
     let kinds_of = |schema: &str, change: &Changeset| {
         let mut conn = open(&format!("{ITEMS} {schema}"));

@@ -13,6 +13,7 @@ mod handle;
 mod hostile;
 mod json;
 mod key_order;
+mod locks;
 mod properties;
 mod rebasing;
 mod replication;

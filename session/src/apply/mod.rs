@@ -112,6 +112,11 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 /// Whatever goes wrong, nothing of the changes stays, unless [`without_savepoint`](Self::without_savepoint) is used. In a
 /// transaction, what was done in it before is kept.
 ///
+/// Outside of a transaction, changes in memory are compared and applied in one that keeps other writers away from the first, as
+/// [`BEGIN IMMEDIATE`](https://www.sqlite.org/lang_transaction.html) does: it waits for them as long as `PRAGMA busy_timeout` says.
+/// With attached databases, which that would lock too, and for a stream, which may be slow, locks are taken with the first change;
+/// there [`SchemaChanged`](ApplyError::SchemaChanged) says that the schema became another in between.
+///
 /// # Who decides
 ///
 /// A conflict goes to the handler of its table, else to that of [`otherwise`](Self::otherwise); without one it ends the apply with
