@@ -8,8 +8,8 @@ use super::fit::{Fitting, says_more_than_it_sets, sets_nothing};
 use super::input::Stream;
 use super::tally::Tally;
 use crate::error::ApplyError;
-use crate::wire::raw::{Limits, write_header};
-use crate::wire::{Format, Operation, ReadError, Record, Records, Section};
+use crate::wire::raw::write_header;
+use crate::wire::{Format, Operation, Records, Section};
 
 /// How much is made ready at once, at least.
 const CHUNK: usize = 16 * 1024;
@@ -31,45 +31,54 @@ pub(super) type OnProgress<'a> = Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a
 
 /// Changes that are given to SQLite piece by piece.
 pub(super) struct Feed<'a> {
-    source: Box<dyn Stream + 'a>,
-    /// What sees to it that they fit, unless that is known.
-    fitting: Option<Fitting<'a>>,
+    source: Source<'a>,
     format: Format,
     is_inverted: bool,
-    section: u64,
-    is_left_out: bool,
     /// What is ready, and how much of it has been given.
     ready: Vec<u8>,
     given: usize,
     progress: Progress,
 }
 
+enum Source<'a> {
+    Pieces(Box<dyn Pieces + 'a>),
+    Unread(Box<Unread<'a>>),
+}
+
+/// Changes in memory that fit.
+pub(super) trait Pieces {
+    /// Appends the next change, behind the header of its section where that begins. Says whether there was one.
+    fn add_change(&mut self, out: &mut Vec<u8>) -> bool;
+}
+
+/// Changes that are yet to be read, checked and made to fit.
+struct Unread<'a> {
+    stream: Box<dyn Stream + 'a>,
+    fitting: Fitting<'a>,
+    section: u64,
+    is_left_out: bool,
+}
+
 impl<'a> Feed<'a> {
     /// Of changes that are yet to be read and checked.
     pub(super) fn of_stream(
-        source: Box<dyn Stream + 'a>,
+        stream: Box<dyn Stream + 'a>,
         fitting: Fitting<'a>,
         format: Format,
         is_inverted: bool,
     ) -> Self {
-        Self::new(source, Some(fitting), format, is_inverted, None)
+        let unread = Unread { stream, fitting, section: 0, is_left_out: false };
+        Self::new(Source::Unread(Box::new(unread)), format, is_inverted, None)
     }
 
     /// Of changes that fit, and take so many bytes.
-    pub(super) fn of_bytes(bytes: usize, source: impl Stream + 'a, format: Format) -> Self {
-        Self::new(Box::new(source), None, format, false, Some(bytes as u64))
+    pub(super) fn of_bytes(bytes: usize, source: impl Pieces + 'a, format: Format) -> Self {
+        Self::new(Source::Pieces(Box::new(source)), format, false, Some(bytes as u64))
     }
 
-    fn new(
-        source: Box<dyn Stream + 'a>,
-        fitting: Option<Fitting<'a>>,
-        format: Format,
-        is_inverted: bool,
-        total_bytes: Option<u64>,
-    ) -> Self {
+    fn new(source: Source<'a>, format: Format, is_inverted: bool, total_bytes: Option<u64>) -> Self {
         let progress = Progress { changes: 0, bytes: 0, total_bytes };
-        let (section, is_left_out, ready, given) = (0, false, Vec::new(), 0);
-        Self { source, fitting, format, is_inverted, section, is_left_out, ready, given, progress }
+        Self { source, format, is_inverted, ready: Vec::new(), given: 0, progress }
     }
 
     /// The next bytes, at most so many; none at the end.
@@ -97,62 +106,76 @@ impl<'a> Feed<'a> {
 
     /// Makes the next change ready. Says whether there was one.
     fn add_change(&mut self, tally: &mut Tally) -> Result<bool, ApplyError> {
-        let Some((record, section)) = self.source.next().map_err(ApplyError::from)? else {
-            return Ok(false);
-        };
         let before = self.ready.len();
-        if section != self.section {
-            self.section = section;
-            let fitted = self.fitting.as_mut().map(|fitting| fitting.begin_section(&record)).transpose()?;
-            self.is_left_out = fitted.as_ref().is_some_and(|section| section.is_left_out);
-            if !self.is_left_out {
-                let ordinals = fitted.as_ref().and_then(|section| section.ordinals.as_deref());
-                let ordinals = ordinals.unwrap_or(record.key_ordinals());
-                write_header(self.format, record.table(), ordinals, &mut self.ready);
-            }
-            tally.begin_section(record.table());
-        }
-        let is_update = record.operation() == Operation::Update;
-        let is_left_out = self.is_left_out || (is_update && sets_nothing(&record, self.is_inverted));
-        if self.fitting.is_some() {
-            tally.count(is_left_out);
-        }
-        if is_left_out {
-            // not for SQLite
-        } else if is_update && says_more_than_it_sets(&record, self.is_inverted) {
-            record.write_what_it_sets(&mut self.ready);
-        } else {
-            record.write(&mut self.ready);
-        }
+        let read = match &mut self.source {
+            Source::Pieces(changes) => changes.add_change(&mut self.ready).then_some(0),
+            Source::Unread(unread) => unread.add_change(&mut self.ready, self.format, self.is_inverted, tally)?,
+        };
+        let Some(read) = read else { return Ok(false) };
         self.progress.changes = self.progress.changes.saturating_add(1);
-        let length = self.ready.len().saturating_sub(before).max(record.byte_length());
+        let length = self.ready.len().saturating_sub(before).max(read);
         self.progress.bytes = self.progress.bytes.saturating_add(length as u64);
         Ok(true)
     }
 }
 
-/// The changes of checked bytes.
-pub(super) struct InMemory<'a> {
-    records: Records<'a>,
-    section: Option<Section<'a>>,
-    count: u64,
-}
-
-impl<'a> InMemory<'a> {
-    pub(super) fn new(records: Records<'a>) -> Self {
-        Self { records, section: None, count: 0 }
+impl Unread<'_> {
+    /// Appends the next change, if it is for SQLite. Gives its length as it was read, if there was one.
+    fn add_change(
+        &mut self,
+        ready: &mut Vec<u8>,
+        format: Format,
+        is_inverted: bool,
+        tally: &mut Tally,
+    ) -> Result<Option<usize>, ApplyError> {
+        let Some((record, section)) = self.stream.next().map_err(ApplyError::from)? else {
+            return Ok(None);
+        };
+        if section != self.section {
+            self.section = section;
+            let fitted = self.fitting.begin_section(&record)?;
+            self.is_left_out = fitted.is_left_out;
+            if !self.is_left_out {
+                let ordinals = fitted.ordinals.as_deref().unwrap_or(record.key_ordinals());
+                write_header(format, record.table(), ordinals, ready);
+            }
+            tally.begin_section(record.table());
+        }
+        let is_update = record.operation() == Operation::Update;
+        let is_left_out = self.is_left_out || (is_update && sets_nothing(&record, is_inverted));
+        tally.count(is_left_out);
+        if is_left_out {
+            // not for SQLite
+        } else if is_update && says_more_than_it_sets(&record, is_inverted) {
+            record.write_what_it_sets(ready);
+        } else {
+            record.write(ready);
+        }
+        Ok(Some(record.byte_length()))
     }
 }
 
-impl Stream for InMemory<'_> {
-    fn limit(&mut self, _: Limits) {}
+/// Changes in their order.
+pub(super) struct InMemory<'a> {
+    records: Records<'a>,
+    format: Format,
+    section: Option<Section<'a>>,
+}
 
-    fn next(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
-        let Some(record) = self.records.next() else { return Ok(None) };
+impl<'a> InMemory<'a> {
+    pub(super) fn new(records: Records<'a>, format: Format) -> Self {
+        Self { records, format, section: None }
+    }
+}
+
+impl Pieces for InMemory<'_> {
+    fn add_change(&mut self, out: &mut Vec<u8>) -> bool {
+        let Some(record) = self.records.next() else { return false };
         if self.section != Some(record.section()) {
             self.section = Some(record.section());
-            self.count = self.count.saturating_add(1);
+            write_header(self.format, record.table(), record.key_ordinals(), out);
         }
-        Ok(Some((record, self.count)))
+        record.write(out);
+        true
     }
 }

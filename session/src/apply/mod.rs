@@ -521,7 +521,7 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
                     Format::Changeset => ChangesetRef::parse(&fitted)?.records(),
                     Format::Patchset => PatchsetRef::parse(&fitted)?.records(),
                 };
-                (RawInput::Stream, Some(Feed::of_bytes(fitted.len(), InMemory::new(records), format)))
+                (RawInput::Stream, Some(Feed::of_bytes(fitted.len(), InMemory::new(records, format), format)))
             } else {
                 (RawInput::Bytes(&fitted), None)
             }

@@ -15,12 +15,11 @@ use std::vec;
 use std::vec::Vec;
 
 use super::clauses::Clauses;
-use super::input::Stream;
+use super::feed::Pieces;
 use crate::ffi::Failure;
 use crate::ffi::statement::Connection;
 use crate::schema::LiveTable;
-use crate::wire::raw::Limits;
-use crate::wire::{Format, Operation, ReadError, Record, Sections, SortedSection, Value};
+use crate::wire::{Format, Operation, Record, Sections, SortedSection, TOGETHER, Value};
 
 /// So many changes are worth key order: fewer are in the cache. Fuzzing is to try it on small inputs.
 const MANY: u64 = if cfg!(fuzzing) { 4 } else { 1000 };
@@ -149,41 +148,46 @@ pub(super) struct Ordered<'a> {
     /// The places of the section's changes, where their order is not that of the section.
     order: Option<Vec<u32>>,
     next: usize,
-    count: u64,
 }
 
 impl<'a> Ordered<'a> {
     pub(super) fn new(bytes: &'a [u8], format: Format, plans: Plans, is_inverted: bool) -> Self {
         let sections = Sections::new(bytes, format);
-        Self { sections, plans, is_inverted, section: None, order: None, next: 0, count: 0 }
+        Self { sections, plans, is_inverted, section: None, order: None, next: 0 }
     }
 
-    fn record(&mut self) -> Option<Record<'a>> {
+    /// The next change of the section.
+    fn change(&mut self) -> Option<&'a [u8]> {
         let section = self.section.as_ref()?;
-        let at = match &self.order {
-            Some(order) => *order.get(self.next)? as usize,
-            None => self.next,
+        let place = |next: usize| match &self.order {
+            Some(order) => order.get(next).map(|at| *at as usize),
+            None => Some(next),
         };
-        self.next = self.next.saturating_add(1);
-        section.record(at)
+        let next = self.next;
+        if next % TOGETHER == 0 {
+            section.fetch((next..next.saturating_add(TOGETHER)).filter_map(place));
+        }
+        self.next = next.saturating_add(1);
+        section.change(place(next)?)
     }
 }
 
-impl Stream for Ordered<'_> {
-    fn limit(&mut self, _: Limits) {}
-
-    fn next(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
+impl Pieces for Ordered<'_> {
+    fn add_change(&mut self, out: &mut Vec<u8>) -> bool {
         loop {
-            if let Some(record) = self.record() {
-                return Ok(Some((record, self.count)));
+            if let Some(change) = self.change() {
+                out.extend_from_slice(change);
+                return true;
             }
-            let Some(mut section) = self.sections.advance(self.section.take()) else { return Ok(None) };
+            let Some(mut section) = self.sections.advance(self.section.take()) else { return false };
             (self.order, self.next) = (None, 0);
-            self.count = self.count.saturating_add(1);
             let is_worth_it = |plan: &&Plan| section.len() as u64 >= if plan.unique.is_empty() { MANY } else { SOME };
             if let Some(plan) = self.plans.get(section.table()).filter(is_worth_it) {
                 section.sort();
                 self.order = Release::order(&section, &plan.unique, self.is_inverted);
+            }
+            if section.len() > 0 {
+                section.write_header(out);
             }
             self.section = Some(section);
         }
