@@ -4,7 +4,7 @@ use std::boxed::Box;
 use std::ops::ControlFlow;
 use std::vec::Vec;
 
-use super::fit::{Fitting, says_more_than_it_sets, sets_nothing};
+use super::fit::{Fitting, Update};
 use super::input::Stream;
 use super::tally::Tally;
 use crate::error::ApplyError;
@@ -141,12 +141,12 @@ impl Unread<'_> {
             }
             tally.begin_section(record.table());
         }
-        let is_update = record.operation() == Operation::Update;
-        let is_left_out = self.is_left_out || (is_update && sets_nothing(&record, is_inverted));
+        let update = (record.operation() == Operation::Update).then(|| Update::of(&record, is_inverted));
+        let is_left_out = self.is_left_out || update.as_ref().is_some_and(|update| update.sets_nothing);
         tally.count(is_left_out);
         if is_left_out {
             // not for SQLite
-        } else if is_update && says_more_than_it_sets(&record, is_inverted) {
+        } else if update.is_some_and(|update| update.says_more) {
             record.write_what_it_sets(ready);
         } else {
             record.write(ready);

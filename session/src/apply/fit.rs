@@ -110,8 +110,8 @@ pub(super) fn fit<'a>(
                 current.insert((record.section(), section, seen))
             }
         };
-        let is_update = record.operation() == Operation::Update;
-        let is_left_out = section.is_left_out || (is_update && sets_nothing(&record, is_inverted));
+        let update = (record.operation() == Operation::Update).then(|| Update::of(&record, is_inverted));
+        let is_left_out = section.is_left_out || update.as_ref().is_some_and(|update| update.sets_nothing);
         tally.count(is_left_out);
         changes += 1;
         if changes > limits.changes {
@@ -127,10 +127,8 @@ pub(super) fn fit<'a>(
         if let Some(seen) = seen {
             seen.add(&record);
         }
-        if !is_update {
-            continue;
-        }
-        if says_more_than_it_sets(&record, is_inverted) {
+        let Some(update) = update else { continue };
+        if update.says_more {
             let mut without = Vec::new();
             record.write_what_it_sets(&mut without);
             edits.push(record.offset(), record.byte_length(), without);
@@ -290,27 +288,30 @@ pub(super) fn reading_failed(table: &str) -> impl FnOnce(Failure) -> ApplyError 
     }
 }
 
-/// Whether an UPDATE has values that it does not set: those of the key after it, where a key changed to an equal one, of which
-/// SQLite makes nothing, and whose memory it loses for good where it inverts; and columns that are the same before and after, as
-/// in an UPDATE that was rebased. Types call these unchanged, but SQLite would put them over what the row holds, where a
-/// conflict is answered with `Replace`.
-pub(super) fn says_more_than_it_sets(update: &Record<'_>, is_inverted: bool) -> bool {
-    let has_new_key = || update.key_columns().any(|column| update.new_value(column).is_some());
-    has_same(update) || (is_inverted && has_new_key())
+/// What an UPDATE says and does.
+pub(super) struct Update {
+    /// It sets no column outside the key. SQLite writes such where a key changed to an equal one, beside an INSERT of the row with its
+    /// new key, and then fails to apply them.
+    pub(super) sets_nothing: bool,
+    /// It has values that it does not set: those of the key after it, where a key changed to an equal one, of which SQLite makes
+    /// nothing, and whose memory it loses for good where it inverts; and columns that are the same before and after, as in an UPDATE
+    /// that was rebased. Types call these unchanged, but SQLite would put them over what the row holds, where a conflict is
+    /// answered with `Replace`.
+    pub(super) says_more: bool,
 }
 
-/// Whether an UPDATE has a column outside the key that is the same before and after.
-fn has_same(update: &Record<'_>) -> bool {
-    let columns = update.old_values().zip(update.new_values()).zip(update.key_ordinals());
-    columns.into_iter().any(|((old, new), place)| *place == 0 && old.is_some() && old == new)
-}
-
-/// Whether an UPDATE sets no column outside the key. SQLite writes such where a key changed to an equal one, beside an INSERT
-/// of the row with its new key, and then fails to apply them.
-pub(super) fn sets_nothing(update: &Record<'_>, is_inverted: bool) -> bool {
-    let values = update.old_values().zip(update.new_values()).map(|(old, new)| {
-        let (before, after) = if is_inverted { (new, old) } else { (old, new) };
-        after.filter(|_| before != after)
-    });
-    values.zip(update.key_ordinals()).all(|(value, place)| value.is_none() || *place != 0)
+impl Update {
+    pub(super) fn of(record: &Record<'_>, is_inverted: bool) -> Self {
+        let (mut sets_nothing, mut says_more) = (true, false);
+        for (place, old, new) in record.update_columns() {
+            if place != 0 {
+                says_more |= is_inverted && new.is_some();
+            } else {
+                let set = if is_inverted { old } else { new };
+                sets_nothing &= set.is_none() || old == new;
+                says_more |= old.is_some() && old == new;
+            }
+        }
+        Self { sets_nothing, says_more }
+    }
 }

@@ -55,8 +55,8 @@ impl<'a> Seen<'a> {
             Operation::Insert => self.has_inserts = true,
             Operation::Delete => self.has_deletes = true,
             Operation::Update => {
-                for (set, value) in self.set.iter_mut().zip(record.new_values()) {
-                    *set |= value.is_some();
+                for (set, (_, _, new)) in self.set.iter_mut().zip(record.update_columns()) {
+                    *set |= new.is_some();
                 }
             }
         }

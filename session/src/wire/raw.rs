@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::cursor::Cursor;
 use super::record::Record;
 #[cfg(feature = "derive")]
 use super::record::Records;
@@ -43,17 +44,32 @@ impl Record<'_> {
         out.extend_from_slice(raw.after);
     }
 
+    /// The columns of an UPDATE: the place in the key, and the values before and after it. As [`old_values`](Self::old_values) and
+    /// [`new_values`](Self::new_values) give them, in one pass.
+    pub(crate) fn update_columns(&self) -> impl Iterator<Item = (u8, Option<Value<'_>>, Option<Value<'_>>)> {
+        let (header, format, raw) = self.parts();
+        let (mut before, mut after) = (Cursor::new(raw.before), Cursor::new(raw.after));
+        header.key.iter().map(move |place| {
+            let new = after.value();
+            match format {
+                // an old value without a new one is hidden
+                Format::Changeset => (*place, before.value().filter(|_| *place != 0 || new.is_some()), new),
+                Format::Patchset if *place != 0 => (*place, new, None),
+                Format::Patchset => (*place, None, new),
+            }
+        })
+    }
+
     /// Appends the UPDATE of a changeset with what it sets alone: without the values that its key has after it, and without
     /// columns that are the same before and after.
     pub(crate) fn write_what_it_sets(&self, out: &mut Vec<u8>) {
         let (_, _, raw) = self.parts();
         write_change(raw.operation, raw.indirect, out);
-        let columns = || self.old_values().zip(self.new_values()).zip(self.key_ordinals());
-        for ((old, new), place) in columns() {
-            write_value(old.filter(|_| *place != 0 || old != new), out);
+        for (place, old, new) in self.update_columns() {
+            write_value(old.filter(|_| place != 0 || old != new), out);
         }
-        for ((old, new), place) in columns() {
-            write_value(new.filter(|_| *place == 0 && old != new), out);
+        for (place, old, new) in self.update_columns() {
+            write_value(new.filter(|_| place == 0 && old != new), out);
         }
     }
 }
