@@ -45,6 +45,7 @@ pub(super) fn merge(
         (Update, Update) => {
             begin(Update);
             match format {
+                Format::Changeset if is_undone(key, first, second) => false,
                 Format::Changeset => update(key, [first.before, second.before], [second.after, first.after], out),
                 Format::Patchset => {
                     overlay(key, second.after, first.after, out);
@@ -63,6 +64,7 @@ pub(super) fn merge(
         (Delete, Insert) => {
             begin(Update);
             match format {
+                Format::Changeset if first.after == second.after => false,
                 Format::Changeset => update(key, [first.after; 2], [second.after; 2], out),
                 Format::Patchset => {
                     out.extend_from_slice(second.after);
@@ -90,6 +92,19 @@ pub(super) fn sets_anything(key: &[u8], format: Format, record: RawRecord<'_>) -
         let new = after.field().unwrap_or(&[UNDEFINED]);
         *place == 0 && new != [UNDEFINED] && !are_equal(old, new)
     })
+}
+
+/// Whether the second UPDATE of a changeset sets everything back, as far as that is seen without a look at each value: the columns behind
+/// the first ones of the key have the same bytes before the one and after the other, both ways.
+#[inline]
+fn is_undone(key: &[u8], first: RawRecord<'_>, second: RawRecord<'_>) -> bool {
+    let lead = key.iter().take_while(|place| **place != 0).count();
+    let rest = |record| {
+        let mut record = Cursor::new(record);
+        record.pass_values(lead).map(|()| record.rest())
+    };
+    let is_key_first = key.iter().skip(lead).all(|place| *place == 0);
+    is_key_first && rest(first.before) == rest(second.after) && rest(first.after) == rest(second.before)
 }
 
 /// The next value of the one where it is recorded, else that of the other.
