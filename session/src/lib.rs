@@ -67,6 +67,10 @@
 //!   LIBSQLITE3_FLAGS = "-DSQLITE_ENABLE_SESSION -DSQLITE_ENABLE_PREUPDATE_HOOK"
 //!   ```
 //!
+//!   Where several connections of a program are busy at once, add `-USQLITE_ENABLE_MEMORY_MANAGEMENT`: with it, as libsqlite3-sys
+//!   compiles SQLite, [their page caches share one room](https://www.sqlite.org/compile.html#enable_memory_management), and a busy
+//!   connection crowds out the pages of the others.
+//!
 //! - **The system's library**: Debian's and others have the extension.
 //! - **wasm32-unknown-unknown**: sqlite-wasm-rs has it. A panic in a handler, filter or writer ends a module that is compiled
 //!   with `panic = "abort"`, as is usual there.

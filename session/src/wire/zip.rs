@@ -167,7 +167,6 @@ fn zip_section<'a>(
     pieces: &mut Vec<&'a [u8]>,
 ) -> Result<(Cursor<'a>, Option<Cursor<'a>>), Unordered> {
     let table = first.table;
-    let (key, format) = (table.header.key, table.format);
     let orders = orders_of(table, first.changes);
     let order = match second {
         Some(second) => orders.common(orders_of(second.table, second.changes)),
@@ -175,7 +174,7 @@ fn zip_section<'a>(
     };
     let order = order.ok_or(Unordered)?;
     let section_start = out.len();
-    table.header.write(format, out);
+    table.header.write(table.format, out);
     let header_end = out.len();
 
     pieces.clear();
@@ -189,31 +188,30 @@ fn zip_section<'a>(
     let mut run: Vec<(Ranked<'a>, bool)> = Vec::new();
     // what has not been copied yet begins there
     let mut same = first.changes;
-    while let Some(&change) = mine.current() {
-        mine.advance()?;
+    // each change is looked at where it is: copied, it would be waited for
+    while let Some(change) = mine.current() {
         if run.first().is_some_and(|(held, _)| held.rank != change.rank) {
             run.drain(..).for_each(|(held, is_used)| settle(&held, is_used, table, &mut kept));
         }
-        if is_idle(&change, table) {
+        if is_idle(change, table) {
             out.extend_from_slice(change.start.since(same));
             same = change.end;
+            mine.advance()?;
             continue;
         }
         while let Some(other) = theirs.current().filter(|other| other.rank < change.rank) {
             settle(other, false, table, &mut kept);
             theirs.advance()?;
         }
-        let other = match theirs.current().filter(|other| other.rank == change.rank) {
+        match theirs.current().filter(|other| other.rank == change.rank) {
             Some(other) if run.is_empty() && table.is_same_row(other.start, change.start) => {
-                let other = *other;
-                theirs.advance()?;
                 kept.drop(other.start);
-                if is_idle(&other, table) {
-                    continue;
+                if !is_idle(other, table) {
+                    same = put_together(table, change, other, same, out);
                 }
-                other
+                theirs.advance()?;
             }
-            None if run.is_empty() => continue,
+            None if run.is_empty() => {}
             _ => {
                 while let Some(other) = theirs.current().filter(|other| other.rank == change.rank) {
                     run.push((*other, false));
@@ -222,16 +220,13 @@ fn zip_section<'a>(
                 let is_it = |(other, _): &&mut (Ranked<'a>, bool)| {
                     table.is_same_row(other.start, change.start) && !is_idle(other, table)
                 };
-                let Some((other, is_used)) = run.iter_mut().find(is_it) else { continue };
-                *is_used = true;
-                *other
+                if let Some((other, is_used)) = run.iter_mut().find(is_it) {
+                    *is_used = true;
+                    same = put_together(table, change, other, same, out);
+                }
             }
-        };
-        out.extend_from_slice(change.start.since(same));
-        same = match merge(key, format, change.record(), other.record(), out) {
-            Merged::First => change.start,
-            Merged::One | Merged::Nothing => change.end,
-        };
+        }
+        mine.advance()?;
     }
     out.extend_from_slice(mine.rest().since(same));
     run.drain(..).for_each(|(held, is_used)| settle(&held, is_used, table, &mut kept));
@@ -245,6 +240,23 @@ fn zip_section<'a>(
         out.truncate(section_start);
     }
     Ok((mine.rest(), second.map(|_| theirs.rest())))
+}
+
+/// Appends what has not been copied up to a change of the first input, and what it and one of the second come to. Gives from where on
+/// the first input is to be copied next.
+#[inline(always)]
+fn put_together<'a>(
+    table: Keyed<'a>,
+    change: &Ranked<'a>,
+    other: &Ranked<'a>,
+    same: Cursor<'a>,
+    out: &mut Vec<u8>,
+) -> Cursor<'a> {
+    out.extend_from_slice(change.start.since(same));
+    match merge(table.header.key, table.format, change.record(), other.record(), out) {
+        Merged::First => change.start,
+        Merged::One | Merged::Nothing => change.end,
+    }
 }
 
 /// Keeps a change of the second input if it is to stay.
