@@ -387,7 +387,10 @@ impl<'a> Iterator for Records<'a> {
             }
             let offset = self.total.saturating_sub(self.rest.remaining());
             let table = self.table?;
-            let raw = check::extent(&mut self.rest, table, self.format)?;
+            // read by way of a cursor of its own, which stays in registers
+            let mut rest = self.rest;
+            let raw = check::extent_here(&mut rest, table, self.format)?;
+            self.rest = rest;
             return Some(Record::new(table, self.format, raw, offset));
         }
     }
