@@ -12,9 +12,11 @@ use core::cmp::Ordering;
 
 use super::cursor::Cursor;
 use super::fold::{KeyFields, lead_of};
+use super::index::are_equal;
+use super::merge::sets_anything;
 use super::record::RawRecord;
 use super::table::Header;
-use super::value::{BLOB, INTEGER, REAL, TEXT};
+use super::value::{BLOB, INTEGER, REAL, TEXT, UNDEFINED};
 use super::{Format, Operation, check};
 
 /// An order of changes by their keys.
@@ -189,6 +191,8 @@ pub(super) struct Ranked<'a> {
     pub(super) rank: u64,
     pub(super) operation: Operation,
     indirect: bool,
+    /// It is an UPDATE that sets nothing.
+    pub(super) is_idle: bool,
 }
 
 impl<'a> Ranked<'a> {
@@ -229,6 +233,7 @@ impl<'a> Walk<'a> {
             rank: 0,
             operation: Operation::Insert,
             indirect: false,
+            is_idle: false,
         };
         let run = [nothing; LONGEST_RUN];
         let mut walk = Self { table, order, rest: changes, current, is_there: false, run, run_length: 0 };
@@ -264,15 +269,23 @@ impl<'a> Walk<'a> {
         end.byte();
         end.byte();
         let mut middle = end;
-        let columns = self.table.header.key.len();
+        let (key, mut is_idle) = (self.table.header.key, false);
         match (operation, self.table.format) {
             (Operation::Delete, Format::Patchset) => end.pass_values(self.table.keys).ok_or(Unordered)?,
             (Operation::Update, Format::Changeset) => {
-                end.pass_values(columns).ok_or(Unordered)?;
+                let mut before = end;
+                end.pass_values(key.len()).ok_or(Unordered)?;
                 middle = end;
-                end.pass_values(columns).ok_or(Unordered)?;
+                let found = find_set(key, &mut before, &mut end);
+                is_idle = found.is_none();
+                end.pass_values(found.unwrap_or(0)).ok_or(Unordered)?;
             }
-            _ => end.pass_values(columns).ok_or(Unordered)?,
+            (Operation::Update, Format::Patchset) => {
+                end.pass_values(key.len()).ok_or(Unordered)?;
+                let (indirect, before, after) = (false, &[][..], end.since(middle));
+                is_idle = !sets_anything(key, Format::Patchset, RawRecord { operation, indirect, before, after });
+            }
+            _ => end.pass_values(key.len()).ok_or(Unordered)?,
         }
         self.rest = end;
         let rank = self.order.rank(start, self.table)?;
@@ -287,7 +300,7 @@ impl<'a> Walk<'a> {
         let place = self.run.get_mut(self.run_length).ok_or(Unordered)?;
         *place = start;
         self.run_length = self.run_length.wrapping_add(1);
-        self.current = Ranked { start, middle, end, rank, operation, indirect: flag != 0 };
+        self.current = Ranked { start, middle, end, rank, operation, indirect: flag != 0, is_idle };
         self.is_there = true;
         Ok(())
     }
@@ -298,6 +311,24 @@ impl<'a> Walk<'a> {
         let run = self.run.get(..self.run_length).unwrap_or_default();
         if run.iter().any(|other| self.table.is_same_row(*other, change)) { Err(Unordered) } else { Ok(()) }
     }
+}
+
+/// Goes over both records of an UPDATE up to the first column that it sets. Gives how many columns come behind that, if there is one.
+#[inline(always)]
+fn find_set(key: &[u8], before: &mut Cursor<'_>, after: &mut Cursor<'_>) -> Option<usize> {
+    let (mut old, mut new) = (*before, *after);
+    let mut rest = key;
+    let mut found = None;
+    while let Some((place, behind)) = rest.split_first() {
+        rest = behind;
+        let (old, new) = (old.field().unwrap_or_default(), new.field().unwrap_or(&[UNDEFINED]));
+        if *place == 0 && new != [UNDEFINED] && !are_equal(old, new) {
+            found = Some(rest.len());
+            break;
+        }
+    }
+    (*before, *after) = (old, new);
+    found
 }
 
 /// The bucket of the change that begins there, of so many bits.

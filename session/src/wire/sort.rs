@@ -176,11 +176,13 @@ impl<'a> Section<'a> {
         let header = check::section(rest, format).ok()?; // checked bytes do not fail here
         let head = rest.since(start).len();
         let changes = *rest;
-        while rest.peek().is_some_and(|byte| Operation::from_byte(byte).is_some()) {
-            let change = *rest;
-            check::extent(rest, header, format)?; // nor here
-            index.push((0, Place::of(change.since(changes).len(), rest.since(change).len())));
+        let mut end = changes;
+        while end.peek().is_some_and(|byte| Operation::from_byte(byte).is_some()) {
+            let change = end;
+            check::extent_here(&mut end, header, format)?; // nor here
+            index.push((0, Place::of(change.since(changes).len(), end.since(change).len())));
         }
+        *rest = end;
         Some((Self { header, format, changes: rest.since(changes) }, head))
     }
 

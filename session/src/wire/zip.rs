@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use super::cursor::Cursor;
-use super::merge::{Merged, merge, sets_anything};
+use super::merge::{Merged, merge};
 use super::order::{Keyed, Ranked, Unordered, Walk, orders_of};
 use super::table::Header;
 use super::{Format, Operation, check};
@@ -191,22 +191,22 @@ fn zip_section<'a>(
     // each change is looked at where it is: copied, it would be waited for
     while let Some(change) = mine.current() {
         if run.first().is_some_and(|(held, _)| held.rank != change.rank) {
-            run.drain(..).for_each(|(held, is_used)| settle(&held, is_used, table, &mut kept));
+            run.drain(..).for_each(|(held, is_used)| settle(&held, is_used, &mut kept));
         }
-        if is_idle(change, table) {
+        if change.is_idle {
             out.extend_from_slice(change.start.since(same));
             same = change.end;
             mine.advance()?;
             continue;
         }
         while let Some(other) = theirs.current().filter(|other| other.rank < change.rank) {
-            settle(other, false, table, &mut kept);
+            settle(other, false, &mut kept);
             theirs.advance()?;
         }
         match theirs.current().filter(|other| other.rank == change.rank) {
             Some(other) if run.is_empty() && table.is_same_row(other.start, change.start) => {
                 kept.drop(other.start);
-                if !is_idle(other, table) {
+                if !other.is_idle {
                     same = put_together(table, change, other, same, out);
                 }
                 theirs.advance()?;
@@ -218,7 +218,7 @@ fn zip_section<'a>(
                     theirs.advance()?;
                 }
                 let is_it = |(other, _): &&mut (Ranked<'a>, bool)| {
-                    table.is_same_row(other.start, change.start) && !is_idle(other, table)
+                    table.is_same_row(other.start, change.start) && !other.is_idle
                 };
                 if let Some((other, is_used)) = run.iter_mut().find(is_it) {
                     *is_used = true;
@@ -229,9 +229,9 @@ fn zip_section<'a>(
         mine.advance()?;
     }
     out.extend_from_slice(mine.rest().since(same));
-    run.drain(..).for_each(|(held, is_used)| settle(&held, is_used, table, &mut kept));
+    run.drain(..).for_each(|(held, is_used)| settle(&held, is_used, &mut kept));
     while let Some(other) = theirs.current() {
-        settle(other, false, table, &mut kept);
+        settle(other, false, &mut kept);
         theirs.advance()?;
     }
     kept.drop(theirs.rest());
@@ -261,14 +261,8 @@ fn put_together<'a>(
 
 /// Keeps a change of the second input if it is to stay.
 #[inline(always)]
-fn settle<'a>(change: &Ranked<'a>, is_used: bool, table: Keyed<'_>, kept: &mut Kept<'a, '_>) {
-    if is_used || is_idle(change, table) { kept.drop(change.start) } else { kept.keep(change.start) }
-}
-
-/// Whether it is an UPDATE that sets nothing.
-#[inline(always)]
-fn is_idle(change: &Ranked<'_>, table: Keyed<'_>) -> bool {
-    change.operation == Operation::Update && !sets_anything(table.header.key, table.format, change.record())
+fn settle<'a>(change: &Ranked<'a>, is_used: bool, kept: &mut Kept<'a, '_>) {
+    if is_used || change.is_idle { kept.drop(change.start) } else { kept.keep(change.start) }
 }
 
 #[cfg(test)]
