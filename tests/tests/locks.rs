@@ -133,12 +133,7 @@ fn a_stream_keeps_nobody_waiting_before_its_first_change() {
     let (mut conn, mut other) = (connect(&path), connect(&path));
     let changeset = ada();
     let mut bytes = changeset.as_bytes();
-    let mut written = false;
-    let source = Meanwhile(&mut bytes, || {
-        if !std::mem::replace(&mut written, true) {
-            exec(&mut other, "INSERT INTO users VALUES (2, 'Bob')");
-        }
-    });
+    let source = Meanwhile(&mut bytes, Some(|| exec(&mut other, "INSERT INTO users VALUES (2, 'Bob')")));
     assert_eq!(conn.apply(ChangesetReader::new(source)).run().unwrap().applied(), 1);
     assert_eq!(names(&mut conn), ["Ada", "Bob"]);
 }
@@ -149,25 +144,22 @@ fn a_schema_that_changes_after_the_look_at_it_undoes_everything() {
     let (mut conn, mut other) = (connect(&path), connect(&path));
     let changeset = ada();
     let mut bytes = changeset.as_bytes();
-    let mut changed = false;
     // the first look at the schema is over when the source is read for the first time
-    let source = Meanwhile(&mut bytes, || {
-        if !std::mem::replace(&mut changed, true) {
-            exec(&mut other, "CREATE TABLE more (id)");
-        }
-    });
+    let source = Meanwhile(&mut bytes, Some(|| exec(&mut other, "CREATE TABLE more (id)")));
     let error = conn.apply(ChangesetReader::new(source)).run().unwrap_err();
     assert!(matches!(error, ApplyError::SchemaChanged), "{error:?}");
     assert!(names(&mut conn).is_empty());
     assert_eq!(conn.apply(&changeset).run().unwrap().applied(), 1);
 }
 
-/// Does something whenever it is read.
-struct Meanwhile<'a, 'b, F>(&'a mut &'b [u8], F);
+/// Does something when it is read for the first time.
+struct Meanwhile<'a, 'b, F>(&'a mut &'b [u8], Option<F>);
 
-impl<F: FnMut()> std::io::Read for Meanwhile<'_, '_, F> {
+impl<F: FnOnce()> std::io::Read for Meanwhile<'_, '_, F> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        (self.1)();
+        if let Some(work) = self.1.take() {
+            work();
+        }
         self.0.read(buffer)
     }
 }

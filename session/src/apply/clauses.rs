@@ -197,7 +197,7 @@ fn enforces_foreign_keys(connection: Connection<'_>) -> Result<bool, Failure> {
 }
 
 /// A word that SQL may have.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Word {
     Rollback,
     Fail,
@@ -306,6 +306,14 @@ fn next_word<'a>(rest: &mut &'a str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_word_is_found_in_whichever_case() {
+        for (word, text) in Word::ALL {
+            assert!(Sql::new(&format!("x{}", text.to_uppercase())).has(word) && Sql::new(text).has(word), "{text}");
+            assert_eq!(Word::of(text), Some(word));
+        }
+    }
 
     #[test]
     fn clauses_are_found_in_sql_and_nowhere_else() {

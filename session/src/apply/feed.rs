@@ -32,8 +32,6 @@ pub(super) type OnProgress<'a> = Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a
 /// Changes that are given to SQLite piece by piece.
 pub(super) struct Feed<'a> {
     source: Source<'a>,
-    format: Format,
-    is_inverted: bool,
     /// What is ready, and how much of it has been given.
     ready: Vec<u8>,
     given: usize,
@@ -55,6 +53,8 @@ pub(super) trait Pieces {
 struct Unread<'a> {
     stream: Box<dyn Stream + 'a>,
     fitting: Fitting<'a>,
+    format: Format,
+    is_inverted: bool,
     section: u64,
     is_left_out: bool,
 }
@@ -67,18 +67,18 @@ impl<'a> Feed<'a> {
         format: Format,
         is_inverted: bool,
     ) -> Self {
-        let unread = Unread { stream, fitting, section: 0, is_left_out: false };
-        Self::new(Source::Unread(Box::new(unread)), format, is_inverted, None)
+        let unread = Unread { stream, fitting, format, is_inverted, section: 0, is_left_out: false };
+        Self::new(Source::Unread(Box::new(unread)), None)
     }
 
     /// Of changes that fit, and take so many bytes.
-    pub(super) fn of_bytes(bytes: usize, source: impl Pieces + 'a, format: Format) -> Self {
-        Self::new(Source::Pieces(Box::new(source)), format, false, Some(bytes as u64))
+    pub(super) fn of_bytes(bytes: usize, source: impl Pieces + 'a) -> Self {
+        Self::new(Source::Pieces(Box::new(source)), Some(bytes as u64))
     }
 
-    fn new(source: Source<'a>, format: Format, is_inverted: bool, total_bytes: Option<u64>) -> Self {
+    fn new(source: Source<'a>, total_bytes: Option<u64>) -> Self {
         let progress = Progress { changes: 0, bytes: 0, total_bytes };
-        Self { source, format, is_inverted, ready: Vec::new(), given: 0, progress }
+        Self { source, ready: Vec::new(), given: 0, progress }
     }
 
     /// The next bytes, at most so many; none at the end.
@@ -109,7 +109,7 @@ impl<'a> Feed<'a> {
         let before = self.ready.len();
         let read = match &mut self.source {
             Source::Pieces(changes) => changes.add_change(&mut self.ready).then_some(0),
-            Source::Unread(unread) => unread.add_change(&mut self.ready, self.format, self.is_inverted, tally)?,
+            Source::Unread(unread) => unread.add_change(&mut self.ready, tally)?,
         };
         let Some(read) = read else { return Ok(false) };
         self.progress.changes = self.progress.changes.saturating_add(1);
@@ -121,13 +121,7 @@ impl<'a> Feed<'a> {
 
 impl Unread<'_> {
     /// Appends the next change, if it is for SQLite. Gives its length as it was read, if there was one.
-    fn add_change(
-        &mut self,
-        ready: &mut Vec<u8>,
-        format: Format,
-        is_inverted: bool,
-        tally: &mut Tally,
-    ) -> Result<Option<usize>, ApplyError> {
+    fn add_change(&mut self, ready: &mut Vec<u8>, tally: &mut Tally) -> Result<Option<usize>, ApplyError> {
         let Some((record, section)) = self.stream.next().map_err(ApplyError::from)? else {
             return Ok(None);
         };
@@ -137,11 +131,11 @@ impl Unread<'_> {
             self.is_left_out = fitted.is_left_out;
             if !self.is_left_out {
                 let ordinals = fitted.ordinals.as_deref().unwrap_or(record.key_ordinals());
-                write_header(format, record.table(), ordinals, ready);
+                write_header(self.format, record.table(), ordinals, ready);
             }
             tally.begin_section(record.table());
         }
-        let update = (record.operation() == Operation::Update).then(|| Update::of(&record, is_inverted));
+        let update = (record.operation() == Operation::Update).then(|| Update::of(&record, self.is_inverted));
         let is_left_out = self.is_left_out || update.as_ref().is_some_and(|update| update.sets_nothing);
         tally.count(is_left_out);
         if is_left_out {

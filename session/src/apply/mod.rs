@@ -515,13 +515,13 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
             let is_large = i32::try_from(fitted.len()).is_err();
             if !plans.is_empty() {
                 let ordered = Ordered::new(&fitted, format, plans, options.invert);
-                (RawInput::Stream, Some(Feed::of_bytes(fitted.len(), ordered, format)))
+                (RawInput::Stream, Some(Feed::of_bytes(fitted.len(), ordered)))
             } else if is_large || rules.on_progress.is_some() {
                 let records = match format {
                     Format::Changeset => ChangesetRef::parse(&fitted)?.records(),
                     Format::Patchset => PatchsetRef::parse(&fitted)?.records(),
                 };
-                (RawInput::Stream, Some(Feed::of_bytes(fitted.len(), InMemory::new(records, format), format)))
+                (RawInput::Stream, Some(Feed::of_bytes(fitted.len(), InMemory::new(records, format))))
             } else {
                 (RawInput::Bytes(&fitted), None)
             }

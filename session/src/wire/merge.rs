@@ -83,15 +83,27 @@ pub(super) fn merge(
 /// Whether an UPDATE sets a column other than to what it was. A column of the key is never set.
 #[inline]
 pub(super) fn sets_anything(key: &[u8], format: Format, record: RawRecord<'_>) -> bool {
-    let (mut before, mut after) = (Cursor::new(record.before), Cursor::new(record.after));
-    key.iter().any(|place| {
+    find_set(key, format, Cursor::new(record.before), &mut Cursor::new(record.after)).is_some()
+}
+
+/// Goes over the records of an UPDATE up to the first column that it sets. Gives how many columns come behind that, if there is one.
+#[inline(always)]
+pub(super) fn find_set(key: &[u8], format: Format, mut before: Cursor<'_>, after: &mut Cursor<'_>) -> Option<usize> {
+    let (mut rest, mut cursor, mut found) = (key, *after, None);
+    while let Some((place, behind)) = rest.split_first() {
+        rest = behind;
         let old = match format {
             Format::Changeset => before.field().unwrap_or_default(),
             Format::Patchset => &[],
         };
-        let new = after.field().unwrap_or(&[UNDEFINED]);
-        *place == 0 && new != [UNDEFINED] && !are_equal(old, new)
-    })
+        let new = cursor.field().unwrap_or(&[UNDEFINED]);
+        if *place == 0 && new != [UNDEFINED] && !are_equal(old, new) {
+            found = Some(rest.len());
+            break;
+        }
+    }
+    *after = cursor;
+    found
 }
 
 /// Whether the second UPDATE of a changeset sets everything back, as far as that is seen without a look at each value: the columns behind

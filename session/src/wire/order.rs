@@ -12,11 +12,10 @@ use core::cmp::Ordering;
 
 use super::cursor::Cursor;
 use super::fold::{KeyFields, lead_of};
-use super::index::are_equal;
-use super::merge::sets_anything;
+use super::merge::find_set;
 use super::record::RawRecord;
 use super::table::Header;
-use super::value::{BLOB, INTEGER, REAL, TEXT, UNDEFINED};
+use super::value::{BLOB, INTEGER, REAL, TEXT};
 use super::{Format, Operation, check};
 
 /// An order of changes by their keys.
@@ -272,18 +271,15 @@ impl<'a> Walk<'a> {
         let (key, mut is_idle) = (self.table.header.key, false);
         match (operation, self.table.format) {
             (Operation::Delete, Format::Patchset) => end.pass_values(self.table.keys).ok_or(Unordered)?,
-            (Operation::Update, Format::Changeset) => {
-                let mut before = end;
-                end.pass_values(key.len()).ok_or(Unordered)?;
-                middle = end;
-                let found = find_set(key, &mut before, &mut end);
+            (Operation::Update, format) => {
+                let before = end;
+                if format == Format::Changeset {
+                    end.pass_values(key.len()).ok_or(Unordered)?;
+                    middle = end;
+                }
+                let found = find_set(key, format, before, &mut end);
                 is_idle = found.is_none();
                 end.pass_values(found.unwrap_or(0)).ok_or(Unordered)?;
-            }
-            (Operation::Update, Format::Patchset) => {
-                end.pass_values(key.len()).ok_or(Unordered)?;
-                let (indirect, before, after) = (false, &[][..], end.since(middle));
-                is_idle = !sets_anything(key, Format::Patchset, RawRecord { operation, indirect, before, after });
             }
             _ => end.pass_values(key.len()).ok_or(Unordered)?,
         }
@@ -311,24 +307,6 @@ impl<'a> Walk<'a> {
         let run = self.run.get(..self.run_length).unwrap_or_default();
         if run.iter().any(|other| self.table.is_same_row(*other, change)) { Err(Unordered) } else { Ok(()) }
     }
-}
-
-/// Goes over both records of an UPDATE up to the first column that it sets. Gives how many columns come behind that, if there is one.
-#[inline(always)]
-fn find_set(key: &[u8], before: &mut Cursor<'_>, after: &mut Cursor<'_>) -> Option<usize> {
-    let (mut old, mut new) = (*before, *after);
-    let mut rest = key;
-    let mut found = None;
-    while let Some((place, behind)) = rest.split_first() {
-        rest = behind;
-        let (old, new) = (old.field().unwrap_or_default(), new.field().unwrap_or(&[UNDEFINED]));
-        if *place == 0 && new != [UNDEFINED] && !are_equal(old, new) {
-            found = Some(rest.len());
-            break;
-        }
-    }
-    (*before, *after) = (old, new);
-    found
 }
 
 /// The bucket of the change that begins there, of so many bits.
