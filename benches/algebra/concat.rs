@@ -63,14 +63,18 @@ pub(crate) fn concat(criterion: &mut Criterion) {
     let count = rows();
     let rows = events(count);
     let (half, other_half) = rows.split_at(rows.len() / 2);
-    // what is inserted, then edited; the same where the second one is in no order, for which there is an index; rows of which each
-    // has one change; the same in ascending order; what comes to nothing
+    // what is inserted, then edited; the same where the second one is in no order, for which there is an index; a few of many rows
+    // edited, which SQLite keeps in fewer buckets, and inserted before; rows of which each has one change; the same in ascending
+    // order; what comes to nothing
     let (inserted, edited) = (inserts(&rows), edits(&rows));
     let mut order = rows.clone();
     shuffle(&mut order);
+    let few: Vec<Event> = rows.iter().filter(|row| row.0 % 100 == 0).cloned().collect();
     let cases = [
         ("insert_then_edit", recorded(&inserted), recorded(&edited)),
         ("insert_then_edit_unordered", recorded(&inserted), edits(&order)),
+        ("few_edits", recorded(&inserted), recorded(&edits(&few))),
+        ("few_inserts_first", recorded(&inserts(&few)), recorded(&edited)),
         ("other_rows", recorded(&inserts(half)), recorded(&inserts(other_half))),
         ("other_rows_ascending", inserts(half), inserts(other_half)),
         ("inverse", recorded(&edited), recorded(&edited).invert()),

@@ -45,7 +45,7 @@ pub(super) fn merge(
         (Update, Update) => {
             begin(Update);
             match format {
-                Format::Changeset if is_undone(key, first, second) => false,
+                Format::Changeset if is_undone(key, format, first, second) => false,
                 Format::Changeset => update(key, [first.before, second.before], [second.after, first.after], out),
                 Format::Patchset => {
                     overlay(key, second.after, first.after, out);
@@ -83,33 +83,24 @@ pub(super) fn merge(
 /// Whether an UPDATE sets a column other than to what it was. A column of the key is never set.
 #[inline]
 pub(super) fn sets_anything(key: &[u8], format: Format, record: RawRecord<'_>) -> bool {
-    find_set(key, format, Cursor::new(record.before), &mut Cursor::new(record.after)).is_some()
-}
-
-/// Goes over the records of an UPDATE up to the first column that it sets. Gives how many columns come behind that, if there is one.
-#[inline(always)]
-pub(super) fn find_set(key: &[u8], format: Format, mut before: Cursor<'_>, after: &mut Cursor<'_>) -> Option<usize> {
-    let (mut rest, mut cursor, mut found) = (key, *after, None);
-    while let Some((place, behind)) = rest.split_first() {
-        rest = behind;
+    let (mut before, mut after) = (Cursor::new(record.before), Cursor::new(record.after));
+    key.iter().any(|place| {
         let old = match format {
             Format::Changeset => before.field().unwrap_or_default(),
             Format::Patchset => &[],
         };
-        let new = cursor.field().unwrap_or(&[UNDEFINED]);
-        if *place == 0 && new != [UNDEFINED] && !are_equal(old, new) {
-            found = Some(rest.len());
-            break;
-        }
-    }
-    *after = cursor;
-    found
+        let new = after.field().unwrap_or(&[UNDEFINED]);
+        *place == 0 && new != [UNDEFINED] && !are_equal(old, new)
+    })
 }
 
-/// Whether the second UPDATE of a changeset sets everything back, as far as that is seen without a look at each value: the columns behind
-/// the first ones of the key have the same bytes before the one and after the other, both ways.
+/// Whether the second of two UPDATEs of a changeset sets everything back, as far as that is seen without a look at each value: the columns
+/// behind the first ones of the key have the same bytes before the one and after the other, both ways.
 #[inline]
-fn is_undone(key: &[u8], first: RawRecord<'_>, second: RawRecord<'_>) -> bool {
+pub(super) fn is_undone(key: &[u8], format: Format, first: RawRecord<'_>, second: RawRecord<'_>) -> bool {
+    if format != Format::Changeset || first.operation != Operation::Update || second.operation != Operation::Update {
+        return false;
+    }
     let lead = key.iter().take_while(|place| **place != 0).count();
     let rest = |record| {
         let mut record = Cursor::new(record);

@@ -12,7 +12,7 @@ use core::cmp::Ordering;
 
 use super::cursor::Cursor;
 use super::fold::{KeyFields, lead_of};
-use super::merge::find_set;
+use super::merge::sets_anything;
 use super::record::RawRecord;
 use super::table::Header;
 use super::value::{BLOB, INTEGER, REAL, TEXT};
@@ -189,9 +189,7 @@ pub(super) struct Ranked<'a> {
     pub(super) end: Cursor<'a>,
     pub(super) rank: u64,
     pub(super) operation: Operation,
-    indirect: bool,
-    /// It is an UPDATE that sets nothing.
-    pub(super) is_idle: bool,
+    pub(super) indirect: bool,
 }
 
 impl<'a> Ranked<'a> {
@@ -202,6 +200,12 @@ impl<'a> Ranked<'a> {
         body.byte();
         let (before, after) = (self.middle.since(body), self.end.since(self.middle));
         RawRecord { operation: self.operation, indirect: self.indirect, before, after }
+    }
+
+    /// Whether it is an UPDATE that sets nothing.
+    #[inline]
+    pub(super) fn is_idle(&self, table: Keyed<'_>) -> bool {
+        self.operation == Operation::Update && !sets_anything(table.header.key, table.format, self.record())
     }
 }
 
@@ -232,7 +236,6 @@ impl<'a> Walk<'a> {
             rank: 0,
             operation: Operation::Insert,
             indirect: false,
-            is_idle: false,
         };
         let run = [nothing; LONGEST_RUN];
         let mut walk = Self { table, order, rest: changes, current, is_there: false, run, run_length: 0 };
@@ -268,20 +271,15 @@ impl<'a> Walk<'a> {
         end.byte();
         end.byte();
         let mut middle = end;
-        let (key, mut is_idle) = (self.table.header.key, false);
+        let columns = self.table.header.key.len();
         match (operation, self.table.format) {
             (Operation::Delete, Format::Patchset) => end.pass_values(self.table.keys).ok_or(Unordered)?,
-            (Operation::Update, format) => {
-                let before = end;
-                if format == Format::Changeset {
-                    end.pass_values(key.len()).ok_or(Unordered)?;
-                    middle = end;
-                }
-                let found = find_set(key, format, before, &mut end);
-                is_idle = found.is_none();
-                end.pass_values(found.unwrap_or(0)).ok_or(Unordered)?;
+            (Operation::Update, Format::Changeset) => {
+                end.pass_values(columns).ok_or(Unordered)?;
+                middle = end;
+                end.pass_values(columns).ok_or(Unordered)?;
             }
-            _ => end.pass_values(key.len()).ok_or(Unordered)?,
+            _ => end.pass_values(columns).ok_or(Unordered)?,
         }
         self.rest = end;
         let rank = self.order.rank(start, self.table)?;
@@ -296,7 +294,7 @@ impl<'a> Walk<'a> {
         let place = self.run.get_mut(self.run_length).ok_or(Unordered)?;
         *place = start;
         self.run_length = self.run_length.wrapping_add(1);
-        self.current = Ranked { start, middle, end, rank, operation, indirect: flag != 0, is_idle };
+        self.current = Ranked { start, middle, end, rank, operation, indirect: flag != 0 };
         self.is_there = true;
         Ok(())
     }

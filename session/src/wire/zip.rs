@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use super::cursor::Cursor;
-use super::merge::{Merged, merge};
+use super::merge::{Merged, is_undone, merge};
 use super::order::{Keyed, Ranked, Unordered, Walk, orders_of};
 use super::table::Header;
 use super::{Format, Operation, check};
@@ -191,47 +191,45 @@ fn zip_section<'a>(
     // each change is looked at where it is: copied, it would be waited for
     while let Some(change) = mine.current() {
         if run.first().is_some_and(|(held, _)| held.rank != change.rank) {
-            run.drain(..).for_each(|(held, is_used)| settle(&held, is_used, &mut kept));
-        }
-        if change.is_idle {
-            out.extend_from_slice(change.start.since(same));
-            same = change.end;
-            mine.advance()?;
-            continue;
+            run.drain(..).for_each(|(held, is_used)| settle(table, &held, is_used, &mut kept));
         }
         while let Some(other) = theirs.current().filter(|other| other.rank < change.rank) {
-            settle(other, false, &mut kept);
+            settle(table, other, false, &mut kept);
             theirs.advance()?;
         }
-        match theirs.current().filter(|other| other.rank == change.rank) {
+        let found = match theirs.current().filter(|other| other.rank == change.rank) {
             Some(other) if run.is_empty() && table.is_same_row(other.start, change.start) => {
-                kept.drop(other.start);
-                if !other.is_idle {
-                    same = put_together(table, change, other, same, out);
-                }
+                let (next, is_used) = put_together(table, change, other, same, out);
+                same = next;
+                settle(table, other, is_used, &mut kept);
                 theirs.advance()?;
+                true
             }
-            None if run.is_empty() => {}
+            None if run.is_empty() => false,
             _ => {
                 while let Some(other) = theirs.current().filter(|other| other.rank == change.rank) {
                     run.push((*other, false));
                     theirs.advance()?;
                 }
-                let is_it = |(other, _): &&mut (Ranked<'a>, bool)| {
-                    table.is_same_row(other.start, change.start) && !other.is_idle
-                };
-                if let Some((other, is_used)) = run.iter_mut().find(is_it) {
-                    *is_used = true;
-                    same = put_together(table, change, other, same, out);
+                let other = run.iter_mut().find(|(other, _)| table.is_same_row(other.start, change.start));
+                if let Some((other, is_used)) = other {
+                    (same, *is_used) = put_together(table, change, other, same, out);
+                    true
+                } else {
+                    false
                 }
             }
+        };
+        if !found && change.is_idle(table) {
+            out.extend_from_slice(change.start.since(same));
+            same = change.end;
         }
         mine.advance()?;
     }
     out.extend_from_slice(mine.rest().since(same));
-    run.drain(..).for_each(|(held, is_used)| settle(&held, is_used, &mut kept));
+    run.drain(..).for_each(|(held, is_used)| settle(table, &held, is_used, &mut kept));
     while let Some(other) = theirs.current() {
-        settle(other, false, &mut kept);
+        settle(table, other, false, &mut kept);
         theirs.advance()?;
     }
     kept.drop(theirs.rest());
@@ -242,8 +240,8 @@ fn zip_section<'a>(
     Ok((mine.rest(), second.map(|_| theirs.rest())))
 }
 
-/// Appends what has not been copied up to a change of the first input, and what it and one of the second come to. Gives from where on
-/// the first input is to be copied next.
+/// Appends what has not been copied up to a change of the first input, and what it and that of the second for the same row come to.
+/// Gives from where on the first input is to be copied next, and whether the change of the second has been taken account of.
 #[inline(always)]
 fn put_together<'a>(
     table: Keyed<'a>,
@@ -251,18 +249,31 @@ fn put_together<'a>(
     other: &Ranked<'a>,
     same: Cursor<'a>,
     out: &mut Vec<u8>,
-) -> Cursor<'a> {
+) -> (Cursor<'a>, bool) {
     out.extend_from_slice(change.start.since(same));
-    match merge(table.header.key, table.format, change.record(), other.record(), out) {
-        Merged::First => change.start,
-        Merged::One | Merged::Nothing => change.end,
+    let (key, format) = (table.header.key, table.format);
+    // an UPDATE that sets nothing leaves a row of an INSERT as it is, and so, most often, the flag
+    if change.operation != Operation::Insert || (change.indirect && !other.indirect) {
+        if is_undone(key, format, change.record(), other.record()) {
+            return (change.end, true);
+        }
+        if change.is_idle(table) {
+            return (change.end, false);
+        }
+        if other.is_idle(table) {
+            return (change.start, true);
+        }
+    }
+    match merge(key, format, change.record(), other.record(), out) {
+        Merged::First => (change.start, true),
+        Merged::One | Merged::Nothing => (change.end, true),
     }
 }
 
 /// Keeps a change of the second input if it is to stay.
 #[inline(always)]
-fn settle<'a>(change: &Ranked<'a>, is_used: bool, kept: &mut Kept<'a, '_>) {
-    if is_used || change.is_idle { kept.drop(change.start) } else { kept.keep(change.start) }
+fn settle<'a>(table: Keyed<'a>, change: &Ranked<'a>, is_used: bool, kept: &mut Kept<'a, '_>) {
+    if is_used || change.is_idle(table) { kept.drop(change.start) } else { kept.keep(change.start) }
 }
 
 #[cfg(test)]
