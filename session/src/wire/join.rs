@@ -11,6 +11,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use super::bits::Bits;
 use super::cursor::Cursor;
 use super::fold::{Fold, KeyFields, lead_of};
 use super::index::Seed;
@@ -35,29 +36,6 @@ struct Section<'a> {
     end: usize,
     /// Where the last one ends.
     end_at: usize,
-}
-
-/// One bit for each change.
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn new(count: usize) -> Self {
-        Self(vec![0; (count / 64).saturating_add(1)])
-    }
-
-    #[inline]
-    fn set(&mut self, number: usize, value: bool) {
-        if let Some(word) = self.0.get_mut(number / 64) {
-            let bit = 1 << (number % 64);
-            *word = if value { *word | bit } else { *word & !bit };
-        }
-    }
-
-    /// The word in which a change's bit is.
-    #[inline]
-    fn word(&self, number: usize) -> u64 {
-        self.0.get(number / 64).copied().unwrap_or(0)
-    }
 }
 
 struct Join<'a> {
@@ -97,8 +75,8 @@ fn join_by(inputs: &[&[u8]], format: Format, seed: Seed) -> Option<Vec<u8>> {
         sections: Vec::new(),
         starts: Vec::new(),
         parts: Vec::new(),
-        dropped: Bits(Vec::new()),
-        linked: Bits(Vec::new()),
+        dropped: Bits::default(),
+        linked: Bits::default(),
         links: Vec::new(),
     };
     join.read(seed, begin)?;

@@ -165,6 +165,7 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
+mod bits;
 mod builder;
 #[cfg(test)]
 mod builder_tests;

@@ -8,6 +8,7 @@
 //! Whether an input has such an order is guessed by its [first changes](orders_of), and found out on the way: [`Walk`] ends where
 //! it has not.
 
+use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::cursor::Cursor;
@@ -26,6 +27,10 @@ pub(super) enum Order {
     /// By these bits of SQLite's hash.
     Buckets(u32),
 }
+
+/// So many changes that stand anywhere in memory are fetched at once, and of each so many bytes from its start.
+const TOGETHER: usize = 64;
+const CACHE_LINE: usize = 64;
 
 /// There is no such order, or the input is out of the ordinary in another way.
 #[derive(Debug)]
@@ -188,6 +193,8 @@ pub(super) struct Ranked<'a> {
     middle: Cursor<'a>,
     pub(super) end: Cursor<'a>,
     pub(super) rank: u64,
+    /// Its place in the section, where it was [sorted](Sorted).
+    pub(super) number: u32,
     pub(super) operation: Operation,
     pub(super) indirect: bool,
 }
@@ -209,11 +216,133 @@ impl<'a> Ranked<'a> {
     }
 }
 
-/// The changes of a section in their order, of each row one.
+/// The changes of a section in an order, of each row one.
+pub(super) trait InOrder<'a> {
+    /// The change that was read last, unless all have been read.
+    fn current(&self) -> Option<&Ranked<'a>>;
+
+    /// Goes on to the next change. There is an error if its row may have had one, its rank is below that of the last one, or its
+    /// flag is neither 0 nor 1.
+    fn advance(&mut self) -> Result<(), Unordered>;
+
+    /// Where the section ends, when all have been read.
+    fn end(&self) -> Cursor<'a>;
+}
+
+/// The changes of a section that stand in an order.
 pub(super) struct Walk<'a> {
+    reader: Reader<'a>,
+    rest: Cursor<'a>,
+}
+
+impl<'a> Walk<'a> {
+    /// Begins with the first change. For errors see [`advance`](InOrder::advance).
+    pub(super) fn new(table: Keyed<'a>, order: Order, changes: Cursor<'a>) -> Result<Self, Unordered> {
+        let mut walk = Self { reader: Reader::new(table, order), rest: changes };
+        walk.advance()?;
+        Ok(walk)
+    }
+}
+
+impl<'a> InOrder<'a> for Walk<'a> {
+    #[inline(always)]
+    fn current(&self) -> Option<&Ranked<'a>> {
+        self.reader.current()
+    }
+
+    #[inline(never)]
+    fn advance(&mut self) -> Result<(), Unordered> {
+        if let Some(end) = self.reader.read(self.rest, 0)? {
+            self.rest = end;
+        }
+        Ok(())
+    }
+
+    fn end(&self) -> Cursor<'a> {
+        self.rest
+    }
+}
+
+/// The changes of a section that stand in another order than is needed: an index of 16 bytes for each brings them into it.
+pub(super) struct Sorted<'a> {
+    reader: Reader<'a>,
+    changes: Cursor<'a>,
+    end: Cursor<'a>,
+    /// The rank of each change, its number in the section and where there it begins, which are 32 bits each.
+    index: Vec<(u64, u64)>,
+    next: usize,
+}
+
+impl<'a> Sorted<'a> {
+    /// Begins with the first change in the order. For errors see [`advance`](InOrder::advance); sections of 4 GiB have none.
+    pub(super) fn new(table: Keyed<'a>, order: Order, changes: Cursor<'a>) -> Result<Self, Unordered> {
+        let (mut index, mut end) = (Vec::new(), changes);
+        for number in 0u32.. {
+            let start = end;
+            if start.peek().and_then(Operation::from_byte).is_none() {
+                break;
+            }
+            check::extent_here(&mut end, table.header, table.format).ok_or(Unordered)?;
+            let offset = u32::try_from(start.after(changes)).map_err(|_| Unordered)?;
+            index.push((order.rank(start, table)?, u64::from(number) << 32 | u64::from(offset)));
+        }
+        index.sort_unstable();
+        let mut sorted = Self { reader: Reader::new(table, order), changes, end, index, next: 0 };
+        sorted.advance()?;
+        Ok(sorted)
+    }
+
+    /// How many changes there are.
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The change of an entry of the index.
+    #[inline(always)]
+    fn at(&self, (_, place): (u64, u64)) -> Cursor<'a> {
+        Cursor::new(self.changes.rest().get(place as u32 as usize..).unwrap_or_default())
+    }
+
+    /// Has the next changes in the cache: they stand anywhere in memory, and so none waits for another to come from there.
+    #[inline(never)]
+    fn fetch(&self) {
+        let next = self.index.get(self.next..).unwrap_or_default().iter().take(TOGETHER);
+        let bytes = next.map(|entry| {
+            let byte = |at: usize| self.at(*entry).rest().get(at).copied().unwrap_or(0);
+            byte(0) ^ byte(CACHE_LINE)
+        });
+        core::hint::black_box(bytes.fold(0, |all, byte| all ^ byte));
+    }
+}
+
+impl<'a> InOrder<'a> for Sorted<'a> {
+    #[inline(always)]
+    fn current(&self) -> Option<&Ranked<'a>> {
+        self.reader.current()
+    }
+
+    #[inline(never)]
+    fn advance(&mut self) -> Result<(), Unordered> {
+        if self.next % TOGETHER == 0 {
+            self.fetch();
+        }
+        let (start, number) = match self.index.get(self.next) {
+            Some(entry) => (self.at(*entry), (entry.1 >> 32) as u32),
+            None => (Cursor::new(&[]), 0),
+        };
+        self.next = self.next.saturating_add(1);
+        self.reader.read(start, number).map(|_| ())
+    }
+
+    fn end(&self) -> Cursor<'a> {
+        self.end
+    }
+}
+
+/// Reads changes, and looks whether each has a row of its own and a rank that is not below the last one.
+struct Reader<'a> {
     table: Keyed<'a>,
     order: Order,
-    rest: Cursor<'a>,
     /// The last change that was read, unless there was none.
     current: Ranked<'a>,
     is_there: bool,
@@ -225,47 +354,36 @@ pub(super) struct Walk<'a> {
 /// So many changes may have one rank. SQLite gives a table twice as many buckets as it has changes.
 const LONGEST_RUN: usize = 32;
 
-impl<'a> Walk<'a> {
-    /// Begins with the first change. For errors see [`advance`](Self::advance).
-    pub(super) fn new(table: Keyed<'a>, order: Order, changes: Cursor<'a>) -> Result<Self, Unordered> {
+impl<'a> Reader<'a> {
+    fn new(table: Keyed<'a>, order: Order) -> Self {
         let nothing = Cursor::new(&[]);
         let current = Ranked {
             start: nothing,
             middle: nothing,
             end: nothing,
             rank: 0,
+            number: 0,
             operation: Operation::Insert,
             indirect: false,
         };
-        let run = [nothing; LONGEST_RUN];
-        let mut walk = Self { table, order, rest: changes, current, is_there: false, run, run_length: 0 };
-        walk.advance()?;
-        Ok(walk)
+        Self { table, order, current, is_there: false, run: [nothing; LONGEST_RUN], run_length: 0 }
     }
 
-    /// Where the next change begins, or the next section.
-    pub(super) fn rest(&self) -> Cursor<'a> {
-        self.rest
-    }
-
-    /// The change that was read last, unless all have been read.
     #[inline(always)]
-    pub(super) fn current(&self) -> Option<&Ranked<'a>> {
+    fn current(&self) -> Option<&Ranked<'a>> {
         if self.is_there { Some(&self.current) } else { None }
     }
 
-    /// Goes on to the next change. There is an error if its row may have had one, its rank is below that of the last one, or its
-    /// flag is neither 0 nor 1.
-    #[inline(never)]
-    pub(super) fn advance(&mut self) -> Result<(), Unordered> {
-        let start = self.rest;
+    /// Reads the change that begins there. Gives where it ends, if there was one.
+    #[inline(always)]
+    fn read(&mut self, start: Cursor<'a>, number: u32) -> Result<Option<Cursor<'a>>, Unordered> {
         let Some(&[operation, flag, ..]) = start.rest().first_chunk::<2>() else {
             self.is_there = false;
-            return Ok(());
+            return Ok(None);
         };
         let Some(operation) = Operation::from_byte(operation) else {
             self.is_there = false;
-            return Ok(());
+            return Ok(None);
         };
         let mut end = start;
         end.byte();
@@ -281,7 +399,6 @@ impl<'a> Walk<'a> {
             }
             _ => end.pass_values(columns).ok_or(Unordered)?,
         }
-        self.rest = end;
         let rank = self.order.rank(start, self.table)?;
         if flag > 1 || rank < self.current.rank {
             return Err(Unordered);
@@ -294,9 +411,9 @@ impl<'a> Walk<'a> {
         let place = self.run.get_mut(self.run_length).ok_or(Unordered)?;
         *place = start;
         self.run_length = self.run_length.wrapping_add(1);
-        self.current = Ranked { start, middle, end, rank, operation, indirect: flag != 0 };
+        self.current = Ranked { start, middle, end, rank, number, operation, indirect: flag != 0 };
         self.is_there = true;
-        Ok(())
+        Ok(Some(end))
     }
 
     /// Fails if there was a change of the same row.

@@ -1,36 +1,41 @@
-//! Two inputs put together side by side: the same bytes as of [`join`](super::join), in less time, where both have their tables'
-//! changes in one [order](super::order), as SQLite writes them.
+//! Two inputs put together side by side: the same bytes as of [`join`](super::join), in less time, where the first has its tables'
+//! changes in an [order](super::order), as SQLite writes them.
 //!
 //! No key is looked up anywhere. Both inputs are read once, from one end to the other, and the output is written on the way: what
-//! only one of them has is copied as it stands, many changes at a time.
+//! only one of them has is copied as it stands, many changes at a time. If the second has another order, as it has with fewer
+//! changes, or none, it is sorted first, through an index.
 
 use alloc::vec::Vec;
 
+use super::bits::Bits;
 use super::cursor::Cursor;
 use super::merge::{Merged, is_undone, merge};
-use super::order::{Keyed, Ranked, Unordered, Walk, orders_of};
+use super::order::{InOrder, Keyed, Order, Ranked, Sorted, Unordered, Walk, orders_of};
 use super::table::Header;
 use super::{Format, Operation, check};
 
 /// With more tables, what would be found by their names is left to others.
 const MOST_TABLES: usize = 64;
 
-/// Puts two inputs together whose bytes have been checked. There is no answer for those that do not fit together or have not the
-/// same order, with several changes of one row or sections of one table, or with flags that are neither 0 nor 1.
+/// Puts two inputs together whose bytes have been checked. There is no answer for those that do not fit together, where the first
+/// has no order or the second another and is much larger, with several changes of one row or sections of one table, or with
+/// flags that are neither 0 nor 1.
 pub(super) fn zip(first: &[u8], second: &[u8], format: Format) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(first.len().checked_add(second.len())?);
+    // where the second one is much larger, to sort it takes longer than to look up all keys
+    let may_sort = second.len() / 4 <= first.len();
     let (mut first, mut second) = (Sections::new(first, format), Sections::new(second, format));
     let mut kept = Vec::new();
     while let Some(mine) = first.next_section().ok()? {
         let theirs = second.find(mine.table.header).ok()?;
-        let rest = zip_section(mine, theirs, &mut out, &mut kept).ok()?;
+        let rest = zip_section(mine, theirs, may_sort, &mut out, &mut kept).ok()?;
         first.go_on(rest.0);
         if let (Some(rest), Some(theirs)) = (rest.1, theirs) {
             second.go_on_after(theirs, rest);
         }
     }
     while let Some(theirs) = second.next_left().ok()? {
-        let (rest, _) = zip_section(theirs, None, &mut out, &mut kept).ok()?;
+        let (rest, _) = zip_section(theirs, None, false, &mut out, &mut kept).ok()?;
         second.go_on_after(theirs, rest);
     }
     out.shrink_to_fit();
@@ -136,26 +141,77 @@ fn is_same(one: Header<'_>, other: Header<'_>) -> bool {
     one.name.eq_ignore_ascii_case(other.name)
 }
 
-/// Changes of the second input that are of rows which the first has not, in the order in which they are found to be.
-struct Kept<'a, 'b> {
+/// Which changes of the second input are to be written behind the first: those of rows that it has not.
+trait Keep<'a> {
+    /// One is found to be such, or not to be. They are told in their order.
+    fn settle(&mut self, change: &Ranked<'a>, stays: bool);
+
+    fn write(
+        &mut self,
+        changes: Cursor<'a>,
+        end: Cursor<'a>,
+        table: Keyed<'a>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unordered>;
+}
+
+/// Of a section that stands in the order: pieces of it, and where those begin that stand together.
+struct Pieces<'a, 'b> {
     pieces: &'b mut Vec<&'a [u8]>,
-    /// Where those begin that stand together.
     begin: Option<Cursor<'a>>,
 }
 
-impl<'a> Kept<'a, '_> {
+impl<'a> Keep<'a> for Pieces<'a, '_> {
     #[inline(always)]
-    fn keep(&mut self, change: Cursor<'a>) {
-        if self.begin.is_none() {
-            self.begin = Some(change);
+    fn settle(&mut self, change: &Ranked<'a>, stays: bool) {
+        if stays {
+            if self.begin.is_none() {
+                self.begin = Some(change.start);
+            }
+        } else if let Some(begin) = self.begin.take() {
+            self.pieces.push(change.start.since(begin));
         }
     }
 
-    #[inline(always)]
-    fn drop(&mut self, change: Cursor<'a>) {
+    fn write(&mut self, _: Cursor<'a>, end: Cursor<'a>, _: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered> {
         if let Some(begin) = self.begin.take() {
-            self.pieces.push(change.since(begin));
+            self.pieces.push(end.since(begin));
         }
+        self.pieces.drain(..).for_each(|piece| out.extend_from_slice(piece));
+        Ok(())
+    }
+}
+
+/// Of one that does not: a bit for each change that is gone.
+struct Gone(Bits);
+
+impl<'a> Keep<'a> for Gone {
+    #[inline(always)]
+    fn settle(&mut self, change: &Ranked<'a>, stays: bool) {
+        if !stays {
+            self.0.set(change.number as usize, true);
+        }
+    }
+
+    fn write(
+        &mut self,
+        changes: Cursor<'a>,
+        end: Cursor<'a>,
+        table: Keyed<'a>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unordered> {
+        let (mut rest, mut number, mut same) = (changes, 0, changes);
+        while rest.remaining() > end.remaining() {
+            let start = rest;
+            check::extent_here(&mut rest, table.header, table.format).ok_or(Unordered)?;
+            if self.0.get(number) {
+                out.extend_from_slice(start.since(same));
+                same = rest;
+            }
+            number = number.saturating_add(1);
+        }
+        out.extend_from_slice(end.since(same));
+        Ok(())
     }
 }
 
@@ -163,27 +219,51 @@ impl<'a> Kept<'a, '_> {
 fn zip_section<'a>(
     first: Section<'a>,
     second: Option<Section<'a>>,
+    may_sort: bool,
     out: &mut Vec<u8>,
     pieces: &mut Vec<&'a [u8]>,
 ) -> Result<(Cursor<'a>, Option<Cursor<'a>>), Unordered> {
-    let table = first.table;
-    let orders = orders_of(table, first.changes);
-    let order = match second {
-        Some(second) => orders.common(orders_of(second.table, second.changes)),
-        None => orders.common(orders),
-    };
-    let order = order.ok_or(Unordered)?;
+    let own = orders_of(first.table, first.changes);
+    let nothing = Section { changes: Cursor::new(&[]), ..first };
+    let other = second.unwrap_or(nothing);
     let section_start = out.len();
-    table.header.write(table.format, out);
+    first.table.header.write(first.table.format, out);
     let header_end = out.len();
+    let (rest, end) = match own.common(orders_of(other.table, other.changes)) {
+        Some(order) => {
+            pieces.clear();
+            let theirs = Walk::new(other.table, order, other.changes)?;
+            zip_changes(first, other, order, theirs, &mut Pieces { pieces, begin: None }, out)
+        }
+        None => Err(Unordered),
+    }
+    .or_else(|Unordered| {
+        // the second one has not the order that it began with, or another
+        out.truncate(header_end);
+        let order = own.common(own).filter(|_| may_sort).ok_or(Unordered)?;
+        let theirs = Sorted::new(other.table, order, other.changes)?;
+        let mut gone = Gone(Bits::new(theirs.len()));
+        zip_changes(first, other, order, theirs, &mut gone, out)
+    })?;
+    if out.len() == header_end {
+        out.truncate(section_start);
+    }
+    Ok((rest, second.map(|_| end)))
+}
 
-    pieces.clear();
-    let mut kept = Kept { pieces, begin: None };
+/// Writes what the changes of two sections come to. Gives where they end.
+fn zip_changes<'a>(
+    first: Section<'a>,
+    second: Section<'a>,
+    order: Order,
+    mut theirs: impl InOrder<'a>,
+    kept: &mut impl Keep<'a>,
+    out: &mut Vec<u8>,
+) -> Result<(Cursor<'a>, Cursor<'a>), Unordered> {
+    let table = first.table;
     let mut mine = Walk::new(table, order, first.changes)?;
-    let mut theirs = match second {
-        Some(second) => Walk::new(second.table, order, second.changes)?,
-        None => Walk::new(table, order, Cursor::new(&[]))?,
-    };
+    // an UPDATE that sets nothing is not to stay
+    let stays = |change: &Ranked<'a>, is_used: bool| !is_used && !change.is_idle(table);
     // those of the second input that have the rank of the last change, where they stand in another order than in the first
     let mut run: Vec<(Ranked<'a>, bool)> = Vec::new();
     // what has not been copied yet begins there
@@ -191,17 +271,17 @@ fn zip_section<'a>(
     // each change is looked at where it is: copied, it would be waited for
     while let Some(change) = mine.current() {
         if run.first().is_some_and(|(held, _)| held.rank != change.rank) {
-            run.drain(..).for_each(|(held, is_used)| settle(table, &held, is_used, &mut kept));
+            run.drain(..).for_each(|(held, is_used)| kept.settle(&held, stays(&held, is_used)));
         }
         while let Some(other) = theirs.current().filter(|other| other.rank < change.rank) {
-            settle(table, other, false, &mut kept);
+            kept.settle(other, stays(other, false));
             theirs.advance()?;
         }
         let found = match theirs.current().filter(|other| other.rank == change.rank) {
             Some(other) if run.is_empty() && table.is_same_row(other.start, change.start) => {
                 let (next, is_used) = put_together(table, change, other, same, out);
                 same = next;
-                settle(table, other, is_used, &mut kept);
+                kept.settle(other, stays(other, is_used));
                 theirs.advance()?;
                 true
             }
@@ -226,18 +306,14 @@ fn zip_section<'a>(
         }
         mine.advance()?;
     }
-    out.extend_from_slice(mine.rest().since(same));
-    run.drain(..).for_each(|(held, is_used)| settle(table, &held, is_used, &mut kept));
+    out.extend_from_slice(mine.end().since(same));
+    run.drain(..).for_each(|(held, is_used)| kept.settle(&held, stays(&held, is_used)));
     while let Some(other) = theirs.current() {
-        settle(table, other, false, &mut kept);
+        kept.settle(other, stays(other, false));
         theirs.advance()?;
     }
-    kept.drop(theirs.rest());
-    kept.pieces.iter().for_each(|piece| out.extend_from_slice(piece));
-    if out.len() == header_end {
-        out.truncate(section_start);
-    }
-    Ok((mine.rest(), second.map(|_| theirs.rest())))
+    kept.write(second.changes, theirs.end(), table, out)?;
+    Ok((mine.end(), theirs.end()))
 }
 
 /// Appends what has not been copied up to a change of the first input, and what it and that of the second for the same row come to.
@@ -268,12 +344,6 @@ fn put_together<'a>(
         Merged::First => (change.start, true),
         Merged::One | Merged::Nothing => (change.end, true),
     }
-}
-
-/// Keeps a change of the second input if it is to stay.
-#[inline(always)]
-fn settle<'a>(table: Keyed<'a>, change: &Ranked<'a>, is_used: bool, kept: &mut Kept<'a, '_>) {
-    if is_used || change.is_idle(table) { kept.drop(change.start) } else { kept.keep(change.start) }
 }
 
 #[cfg(test)]
@@ -361,9 +431,10 @@ mod tests {
             ] {
                 assert!(zipped(one, other).unwrap() == built(one, other));
             }
-            // other buckets, or none: whatever it is, the result is the same
-            for other in [in_buckets(&changes(rows, 9), bits + 1), changes(rows, 10)] {
-                assert!(one.concat(&other).unwrap() == built(&one, &other));
+            // other buckets, or none: the second one is sorted, the first one is not
+            for other in [in_buckets(&changes(rows, 9), bits + 1), in_buckets(&changes(9, 9), 8), changes(rows, 10)] {
+                assert!(zipped(&one, &other).unwrap() == built(&one, &other));
+                assert!(zipped(&one, &changes(rows * 9, 11)).is_none());
                 assert!(other.concat(&one).unwrap() == built(&other, &one));
             }
         }
@@ -381,7 +452,14 @@ mod tests {
         let (one, other) = (inserts(&mut (-many..many).step_by(2)), inserts(&mut (-many / 2..many * 2).step_by(3)));
         assert!(zipped(&one, &other).unwrap() == built(&one, &other));
         assert!(zipped(&one, &other.invert()).unwrap() == built(&one, &other.invert()));
-        assert!(zipped(&one, &inserts(&mut (0..9).rev())).is_none());
+        let falling = inserts(&mut (0..many).rev());
+        assert!(zipped(&one, &falling).unwrap() == built(&one, &falling));
+        assert!(zipped(&falling, &one).is_none());
+        // what is in order at first, and then is not
+        let late = inserts(&mut (0..2000).chain([-1]));
+        assert!(zipped(&late, &one).is_none());
+        let long = inserts(&mut (0..3000));
+        assert!(zipped(&long, &late).unwrap() == built(&long, &late));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::error::RebaseError;
 use super::resolutions::{fits, mismatch};
 use super::{Matcher, Piece, pass_over};
 use crate::wire::cursor::Cursor;
-use crate::wire::order::{Keyed, Order, Orders, Ranked, Unordered, Walk, orders_of};
+use crate::wire::order::{InOrder, Keyed, Order, Orders, Ranked, Unordered, Walk, orders_of};
 use crate::wire::table::Header;
 use crate::wire::{Format, Operation, check};
 
@@ -76,7 +76,7 @@ fn end_of<'a>(table: Keyed<'a>, order: Order, resolutions: Cursor<'a>) -> Result
     while walk.current().is_some() {
         walk.advance()?;
     }
-    Ok(walk.rest())
+    Ok(walk.end())
 }
 
 impl<'a> Table<'a> {
