@@ -11,7 +11,9 @@ use crate::typed::{DecodeError, FromChanges};
 use crate::wire::Changeset;
 
 /// What a closure gave, and what it changed: see [`SqliteSessionExt::capture`].
-#[derive(Clone, Debug)]
+///
+/// `Debug` shows of the changeset only how long it is, so that columns that the set [skips](crate::Tracked#skip) are not printed.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Captured<S, T> {
     /// What the closure returned.
@@ -22,7 +24,20 @@ pub struct Captured<S, T> {
     pub changeset: Changeset,
 }
 
+impl<S: fmt::Debug, T: fmt::Debug> fmt::Debug for Captured<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Captured")
+            .field("value", &self.value)
+            .field("changes", &self.changes)
+            .field("changeset", &format_args!("{} bytes", self.changeset.as_bytes().len()))
+            .finish()
+    }
+}
+
 /// Why a closure's changes were not captured. Nothing that it did stays.
+///
+/// It is an error whatever the closure's error is, also `Box<dyn Error>`. Its message is that of the closure's error, which is not its
+/// [`source`](std::error::Error::source): [`Closure`](Self::Closure) has it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CaptureError<E> {
@@ -47,10 +62,10 @@ impl<E: fmt::Display> fmt::Display for CaptureError<E> {
     }
 }
 
-impl<E: std::error::Error> std::error::Error for CaptureError<E> {
+impl<E: fmt::Debug + fmt::Display> std::error::Error for CaptureError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Closure(error) => error.source(),
+            Self::Closure(_) => None,
             Self::Transaction(error) => error.source(),
             Self::Session(error) => error.source(),
             Self::Decode(error) => error.source(),

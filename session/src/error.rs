@@ -143,6 +143,14 @@ pub enum SessionError {
     Handle(HandleError),
     /// A name of a table or a schema with a NUL in it.
     InvalidTableName,
+    /// No database of that name is attached to the connection.
+    NoSuchSchema {
+        /// The name.
+        schema: String,
+    },
+    /// [`Session::track_size`](crate::Session::track_size) and [`Session::track_rowids`](crate::Session::track_rowids) come before
+    /// the first table is attached.
+    AttachedAlready,
     /// The table is not what `table!` says, or cannot be tracked.
     SchemaMismatch(Box<SchemaMismatch>),
     /// The table filter panicked, and the table that it was asked about is not recorded.
@@ -183,6 +191,12 @@ impl fmt::Display for SessionError {
             ),
             Self::Handle(error) => error.fmt(f),
             Self::InvalidTableName => f.write_str("a name of a table or schema has a NUL in it"),
+            Self::NoSuchSchema { schema } => {
+                write!(f, "no database is attached to the connection as {}", schema.escape_debug())
+            }
+            Self::AttachedAlready => {
+                f.write_str("`track_size` and `track_rowids` come before the session's first table is attached")
+            }
             Self::SchemaMismatch(mismatch) => mismatch.fmt(f),
             Self::TableFilterPanicked => f.write_str("the table filter panicked, so a table may not be recorded"),
             Self::OtherConnection => f.write_str("the session belongs to another connection"),
@@ -251,9 +265,11 @@ pub enum ApplyError {
         /// The byte, counted from 0, at which its first change begins.
         offset: usize,
     },
-    /// A conflict handler aborted, or there was none.
+    /// A conflict handler aborted, or there was none. A handler of [`Apply::try_otherwise`](crate::Apply::try_otherwise) is told which
+    /// change it was.
     ConflictAborted,
-    /// A conflict handler failed, of [`Apply::try_on_conflict`](crate::Apply::try_on_conflict).
+    /// A conflict handler failed, of [`Apply::try_on_conflict`](crate::Apply::try_on_conflict) or
+    /// [`Apply::try_otherwise`](crate::Apply::try_otherwise).
     Handler(Box<dyn std::error::Error + Send + Sync>),
     /// A conflict handler, a filter, a reader or another function that was called panicked.
     ConflictHandlerPanicked,
@@ -341,7 +357,9 @@ impl fmt::Display for ApplyError {
         match self {
             Self::Parse(_) => f.write_str("the changes are not well-formed"),
             Self::SchemaMismatch(mismatch) => mismatch.fmt(f),
-            Self::ConflictAborted => f.write_str("there was a conflict, and its handler aborted, or it had none"),
+            Self::ConflictAborted => f.write_str(
+                "there was a conflict, and its handler aborted, or it had none; `Apply::try_otherwise` is told which change it was",
+            ),
             Self::ConflictHandlerPanicked => {
                 f.write_str("a conflict handler, or another function that was called, panicked")
             }

@@ -59,7 +59,7 @@ pub trait SqliteSessionExt: sealed::Sealed {
     ///
     /// # Errors
     ///
-    /// As [`create_session`](Self::create_session).
+    /// As [`create_session`](Self::create_session), and [`SessionError::NoSuchSchema`] if nothing is attached by that name.
     fn create_session_on(&mut self, schema: &str) -> Result<Session, SessionError>;
 
     /// Runs a closure in a transaction, and gives what it returns with the changes that it made to the tables of the set `S`, as
@@ -95,6 +95,9 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// A closure that does several things says what its error is: `Ok::<_, Box<dyn std::error::Error>>(…)` at its end, or
+    /// `diesel::QueryResult::Ok(…)`.
     ///
     /// # Errors
     ///

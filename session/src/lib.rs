@@ -156,7 +156,7 @@ pub use apply::{
 #[cfg(feature = "sqlite")]
 pub use apply::{
     Apply, ApplyFormat, ApplyInput, ApplyReport, ChangesetInput, ConflictAction, ConflictType, ForeignKeyConflict,
-    ForeignKeyDecision, ForeignKeyViolation, PatchsetInput, Progress, TableReport,
+    ForeignKeyDecision, ForeignKeyViolation, PatchsetInput, Progress, TableReport, UntypedConflict,
 };
 #[cfg(all(feature = "derive", feature = "sqlite"))]
 pub use capture::{CaptureError, Captured};

@@ -13,6 +13,7 @@ use crate::ffi::Failure;
 use crate::ffi::cache::CacheLimit;
 use crate::ffi::handle::with_handle;
 use crate::ffi::session::{CreateError, ObjectConfig, RawSession, StreamError};
+use crate::ffi::statement::Connection;
 use crate::schema::{self, DeclaredTable, LiveTable, TrackableTable, UntrackedTable};
 use crate::wire::{Changeset, Format, Patchset};
 
@@ -53,7 +54,13 @@ const CACHE_LIMIT: u64 = 128 << 20;
 impl Session {
     pub(crate) fn create(connection: &mut SqliteConnection, schema: &str) -> Result<Self, SessionError> {
         let name = c_string(schema)?;
-        let (created, remains) = with_handle(connection, |handle| RawSession::create(handle, &name))?;
+        let created = with_handle(connection, |handle| {
+            // SQLite would take any name, and record nothing
+            Connection::from(handle).has_schema(&name).then(|| RawSession::create(handle, &name))
+        })?;
+        let Some((created, remains)) = created else {
+            return Err(SessionError::NoSuchSchema { schema: schema.into() });
+        };
         drop(remains);
         match created {
             Ok(raw) => {
@@ -196,14 +203,15 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`SessionError::Sqlite`] if a table is attached already.
+    /// [`SessionError::AttachedAlready`].
     pub fn track_size(&mut self) -> Result<(), SessionError> {
         self.configure(ObjectConfig::Size)
     }
 
     fn configure(&mut self, option: ObjectConfig) -> Result<(), SessionError> {
         let configured = self.raw.configure(option)?;
-        configured.map_err(|failure| SessionError::sqlite("configuring a session with tables", None, failure))
+        // the one reason that there is
+        configured.map_err(|_| SessionError::AttachedAlready)
     }
 
     /// What was recorded so far, as a changeset. Recording goes on.
@@ -439,6 +447,7 @@ impl fmt::Debug for Session {
         f.debug_struct("Session")
             .field("schema", &self.schema)
             .field("closed", &self.is_closed())
+            .field("attached", &self.attached)
             .finish_non_exhaustive()
     }
 }

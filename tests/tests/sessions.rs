@@ -85,7 +85,7 @@ fn memory_and_size_are_known() {
     assert!(session.memory_used().unwrap() > before);
     let size = session.changeset().unwrap().as_bytes().len() as u64;
     assert!(session.changeset_size().unwrap() >= size);
-    assert!(matches!(session.track_size(), Err(SessionError::Sqlite { .. })), "too late");
+    assert!(matches!(session.track_size(), Err(SessionError::AttachedAlready)), "too late");
 }
 
 #[test]
@@ -177,6 +177,9 @@ fn other_schemas_can_be_tracked_and_compared() {
     assert_eq!(shown(&mut difference), ["DELETE t(1, 'there')", "INSERT t(2, 'here')"]);
     assert!(matches!(difference.diff::<t::table>("nowhere"), Err(SessionError::Sqlite { .. })));
     assert!(conn.create_session_on("bad\0name").is_err());
+    // SQLite would record nothing
+    let error = conn.create_session_on("nowhere").unwrap_err();
+    assert!(matches!(&error, SessionError::NoSuchSchema { schema } if schema == "nowhere"), "{error}");
 }
 
 #[test]

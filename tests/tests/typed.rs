@@ -207,6 +207,24 @@ fn what_fails_in_a_captured_closure_is_rolled_back() {
 }
 
 #[test]
+fn a_closure_may_fail_with_any_error_and_nothing_skipped_is_printed() {
+    fn work(conn: &mut SqliteConnection, fails: bool) -> Result<usize, Box<dyn std::error::Error>> {
+        let captured = conn.capture::<Change<users::table>, _, _, _>(|conn| {
+            let rows = diesel::insert_into(users::table).values(ada()).execute(conn)?;
+            if fails { Err("not this time".into()) } else { Ok::<_, Box<dyn std::error::Error>>(rows) }
+        })?;
+        let shown = format!("{captured:?}");
+        assert!(shown.ends_with(&format!("changeset: {} bytes }}", captured.changeset.as_bytes().len())), "{shown}");
+        Ok(captured.value)
+    }
+    let mut conn = open(TABLES);
+    let error = work(&mut conn, true).unwrap_err();
+    assert_eq!(error.to_string(), "not this time");
+    assert!(matches!(error.downcast_ref(), Some(CaptureError::<Box<dyn std::error::Error>>::Closure(_))));
+    assert_eq!(work(&mut conn, false).unwrap(), 1);
+}
+
+#[test]
 fn captures_nest() {
     let mut conn = open(TABLES);
     let outer = conn

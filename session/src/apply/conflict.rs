@@ -8,6 +8,7 @@ use std::vec::Vec;
 use crate::error::ApplyError;
 use crate::ffi::Failure;
 use crate::ffi::statement::Connection;
+use crate::wire::{Record, Value};
 
 /// What kept a change from being applied, in
 /// [SQLite's terms](https://www.sqlite.org/session/c_changeset_conflict.html).
@@ -69,6 +70,60 @@ pub enum ConflictAction {
     Replace,
     /// Undoes everything that was applied and ends with [`ApplyError::ConflictAborted`].
     Abort,
+}
+
+/// A conflict of any table: what a handler of [`Apply::try_otherwise`](super::Apply::try_otherwise) is given.
+///
+/// `Display` says the table, what kept the change from being made, and its key.
+#[derive(Clone, Copy, Debug)]
+pub struct UntypedConflict<'a> {
+    kind: ConflictType,
+    change: Record<'a>,
+    current: Option<Record<'a>>,
+}
+
+impl<'a> UntypedConflict<'a> {
+    pub(super) fn new(kind: ConflictType, change: Record<'a>, current: Option<Record<'a>>) -> Self {
+        Self { kind, change, current }
+    }
+
+    /// Which kind of conflict it is. It is never [`ConflictType::ForeignKey`].
+    pub fn kind(&self) -> ConflictType {
+        self.kind
+    }
+
+    /// The table's name.
+    pub fn table(&self) -> &'a str {
+        self.change.table()
+    }
+
+    /// The change. Its [offset](Record::offset) is not that in the changes.
+    pub fn change(&self) -> &Record<'a> {
+        &self.change
+    }
+
+    /// The row that is in the way, for a [`Data`](ConflictType::Data) and a [`Conflict`](ConflictType::Conflict), by the places of its
+    /// columns. It has every column of the table, also where the changes are older than some.
+    pub fn current(&self, column: usize) -> Option<Value<'a>> {
+        self.current.as_ref().and_then(|row| row.new_value(column))
+    }
+}
+
+impl fmt::Display for UntypedConflict<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            ConflictType::Data => "of a row that has other values",
+            ConflictType::NotFound => "of a row that is not there",
+            ConflictType::Conflict => "of a row that is there",
+            ConflictType::Constraint => "that would break a constraint",
+            ConflictType::ForeignKey => "that breaks foreign keys",
+        };
+        write!(f, "table {}: {} {what}, key ", self.table().escape_debug(), self.change.operation())?;
+        for (place, value) in self.change.key_values().enumerate() {
+            write!(f, "{}{value}", if place > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
 }
 
 /// What is to be done.

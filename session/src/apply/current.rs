@@ -11,7 +11,7 @@ use crate::error::ApplyError;
 use crate::ffi::Failure;
 use crate::ffi::apply::Applied;
 use crate::ffi::statement::{Connection, Statement};
-use crate::schema::LiveTable;
+use crate::schema::{LiveTable, STAT1};
 use crate::wire::raw::{write_change, write_header, write_value};
 use crate::wire::{Format, Operation};
 
@@ -65,6 +65,9 @@ impl<'conn> CurrentRows<'conn> {
 
 impl<'conn> RowReader<'conn> {
     fn prepare(connection: Connection<'conn>, table: &str) -> Result<Self, Failure> {
+        if table.eq_ignore_ascii_case(STAT1) {
+            return Self::prepare_stat1(connection, table);
+        }
         let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         let live = LiveTable::read(connection, "main", table)?;
         let (names, ordinals): (Vec<_>, Vec<_>) =
@@ -76,5 +79,14 @@ impl<'conn> RowReader<'conn> {
         write_header(Format::Changeset, table, &ordinals, &mut header);
         let columns = c_int::try_from(names.len()).unwrap_or(c_int::MAX);
         Ok(Self { statement: connection.prepare(&query)?, columns, header })
+    }
+
+    /// Where a table has no index, changes have an empty blob for its name, as a key is not NULL.
+    fn prepare_stat1(connection: Connection<'conn>, table: &str) -> Result<Self, Failure> {
+        let query =
+            "SELECT tbl, ifnull(idx, X''), stat FROM main.sqlite_stat1 WHERE tbl IS ?1 AND ifnull(idx, X'') IS ?2";
+        let mut header = Vec::new();
+        write_header(Format::Changeset, table, &[1, 2, 0], &mut header);
+        Ok(Self { statement: connection.prepare(query)?, columns: 3, header })
     }
 }

@@ -27,7 +27,9 @@ use std::vec::Vec;
 
 use diesel::SqliteConnection;
 
-pub use self::conflict::{ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, ForeignKeyViolation};
+pub use self::conflict::{
+    ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, ForeignKeyViolation, UntypedConflict,
+};
 pub use self::feed::Progress;
 pub use self::input::{ApplyFormat, ApplyInput, ChangesetInput, PatchsetInput};
 pub use self::report::{ApplyReport, TableReport};
@@ -41,7 +43,7 @@ use self::feed::{Feed, InMemory};
 use self::fit::{Demands, Fitted, Fitting, ForeignKeysAct, Scope, fit};
 use self::input::{Input, Source};
 use self::order::Ordered;
-use self::run::{Rules, Run};
+use self::run::{Otherwise, Rules, Run};
 use self::tally::Tally;
 #[cfg(feature = "derive")]
 use self::typed::TableRules;
@@ -182,12 +184,15 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
     }
 
     /// Refuses changes of other tables than those of the set, with [`ApplyError::UnexpectedTable`], before anything is written.
-    /// With [`skip_other_tables`](Self::skip_other_tables) they are left out instead. Several sets add up.
+    /// With [`skip_other_tables`](Self::skip_other_tables) they are left out instead. Several sets add up. Each table whose changes come
+    /// must be what its `table!` says, so that no value comes into another column.
     ///
     /// The database's own triggers and foreign key actions can still change other tables.
     #[cfg(feature = "derive")]
     pub fn only<S: TrackedSet>(self) -> Self {
-        self.only_tables(S::TABLES.iter().map(|table| table.name()))
+        let mut this = self.only_tables(S::TABLES.iter().map(|table| table.name()));
+        this.scope.typed.extend(S::TABLES);
+        this
     }
 
     /// As [`only`](Apply::only), by the names of the tables.
@@ -220,7 +225,51 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
     /// # }
     /// ```
     pub fn otherwise(mut self, handler: impl FnMut(ConflictType) -> ConflictAction + 'a) -> Self {
-        self.rules.otherwise = Some(Box::new(handler));
+        self.rules.otherwise = Some(Otherwise::ByKind(Box::new(handler)));
+        self
+    }
+
+    /// As [`otherwise`](Self::otherwise), with a handler that is given the change and the row that is in its way, and that can fail:
+    /// the apply is then undone, and the error is in [`ApplyError::Handler`]. It is for a log of all tables, or to say which change
+    /// it was: [`ConflictAborted`](ApplyError::ConflictAborted) does not. Broken foreign keys it is not asked about.
+    ///
+    /// ```
+    /// use diesel::connection::SimpleConnection;
+    /// use diesel::prelude::*;
+    /// use diesel_sqlite_session::{Changeset, ConflictAction, ConflictType, SqliteSessionExt, TableSchema};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut conn = SqliteConnection::establish(":memory:")?;
+    /// conn.batch_execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO users VALUES (1, 'Ada')")?;
+    /// let users = TableSchema::new("users", &[1, 0]);
+    /// let changeset = Changeset::builder()
+    ///     .insert_values(users, &[1.into(), "Bob".into()])
+    ///     .delete_values(users, &[2.into(), "Eve".into()])
+    ///     .build()?;
+    ///
+    /// let mut log = Vec::new();
+    /// let result = conn
+    ///     .apply(&changeset)
+    ///     .try_otherwise(|conflict| {
+    ///         log.push(conflict.to_string());
+    ///         match conflict.kind() {
+    ///             ConflictType::NotFound => Ok(ConflictAction::Omit),
+    ///             _ => Err("this was not to be"),
+    ///         }
+    ///     })
+    ///     .run();
+    /// assert!(result.is_err());
+    /// assert_eq!(log, ["table users: INSERT of a row that is there, key 1"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_otherwise<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        mut self,
+        mut handler: impl FnMut(&UntypedConflict<'_>) -> Result<ConflictAction, E> + 'a,
+    ) -> Self {
+        let handler =
+            move |conflict: &UntypedConflict<'_>| handler(conflict).map_err(|error| ApplyError::Handler(error.into()));
+        self.rules.otherwise = Some(Otherwise::ByChange(Box::new(handler)));
         self
     }
 
@@ -247,10 +296,13 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
     }
 
     /// Passes over conflicts where the database is already as the change would make it: a DELETE of a row that is not there, an
-    /// UPDATE to the values that are there, an INSERT of the very row. They count as [applied](ApplyReport::applied).
-    /// `SQLITE_CHANGESETAPPLY_IGNORENOOP`.
+    /// UPDATE to the values that are there, an INSERT of the very row. They count as [applied](ApplyReport::applied). Numbers that are
+    /// equal are the same value, as 2 and 2.0; texts that a collation takes for equal are not.
+    ///
+    /// It is SQLite's `SQLITE_CHANGESETAPPLY_IGNORENOOP`, but also right for names that need quotes, and for a DELETE that finds a row
+    /// of NULLs.
     pub fn ignore_noops(mut self) -> Self {
-        self.options.ignore_noops = true;
+        self.rules.ignores_noops = true;
         self
     }
 
@@ -476,7 +528,7 @@ pub(crate) fn run_by_kind(
     format: Format,
     handler: &mut dyn FnMut(ConflictType) -> ConflictAction,
 ) -> Result<(), ApplyError> {
-    let mut rules = Rules { otherwise: Some(Box::new(handler)), ..Rules::default() };
+    let mut rules = Rules { otherwise: Some(Otherwise::ByKind(Box::new(handler))), ..Rules::default() };
     let (scope, limits, options) = (Scope::default(), Limits::default(), Options::default());
     let how = How { scope, limits, options, format, counts: false, keeps_order: false };
     with_handle(connection, |handle| run(handle, Source::Bytes(bytes, records), how, &mut rules))?.map(|_| ())

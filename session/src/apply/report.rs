@@ -12,7 +12,7 @@ use crate::wire::RebaseData;
 ///
 /// Each change counts once, by the last answer about it; changes of one table with the very same bytes, which sessions do not
 /// make, can count as one. What the database ignores without an error (`ON CONFLICT IGNORE`, `RAISE(IGNORE)`) counts as applied. `Display` says it in a line for each table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ApplyReport {
     tables: Vec<TableReport>,
     rebase_data: RebaseData,
@@ -124,6 +124,16 @@ impl fmt::Display for TableReport {
             }
         }
         Ok(())
+    }
+}
+
+/// Of the rebase data it shows how long they are.
+impl fmt::Debug for ApplyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApplyReport")
+            .field("tables", &self.tables)
+            .field("rebase_data", &format_args!("{} bytes", self.rebase_data.as_bytes().len()))
+            .finish()
     }
 }
 

@@ -6,7 +6,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::clauses::Clauses;
-use super::conflict::{ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, Ruling};
+use super::conflict::{ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, Ruling, UntypedConflict};
 use super::current::CurrentRows;
 use super::feed::{Feed, OnProgress};
 use super::fit::reading_failed;
@@ -17,12 +17,20 @@ use crate::error::ApplyError;
 use crate::ffi::Failure;
 use crate::ffi::apply::{Applied, Judge};
 use crate::ffi::statement::Connection;
-use crate::wire::Format;
-#[cfg(feature = "derive")]
 use crate::wire::raw::records;
+use crate::wire::{Format, Operation, Record, Value};
 
 /// A user's function that decides about broken foreign keys.
 pub(super) type OnForeignKeys<'a> = Box<dyn FnMut(&ForeignKeyConflict) -> ForeignKeyDecision + 'a>;
+
+/// A user's function that is told of any conflict.
+type OnUntyped<'a> = Box<dyn FnMut(&UntypedConflict<'_>) -> Result<ConflictAction, ApplyError> + 'a>;
+
+/// A user's function that decides about the conflicts of all tables.
+pub(super) enum Otherwise<'a> {
+    ByKind(Box<dyn FnMut(ConflictType) -> ConflictAction + 'a>),
+    ByChange(OnUntyped<'a>),
+}
 
 /// What the user has said.
 #[derive(Default)]
@@ -31,7 +39,9 @@ pub(super) struct Rules<'a> {
     #[cfg(feature = "derive")]
     pub(super) tables: Vec<TableRules<'a>>,
     /// For the tables of which nothing was said.
-    pub(super) otherwise: Option<Box<dyn FnMut(ConflictType) -> ConflictAction + 'a>>,
+    pub(super) otherwise: Option<Otherwise<'a>>,
+    /// What has been done already is no conflict.
+    pub(super) ignores_noops: bool,
     pub(super) on_foreign_keys: Option<OnForeignKeys<'a>>,
     pub(super) on_progress: Option<OnProgress<'a>>,
 }
@@ -99,8 +109,38 @@ impl Run<'_, '_> {
         if let Some(ruling) = self.ask_table(conflict, change, after_replace)? {
             return Ok(ruling);
         }
-        let action = self.rules.otherwise.as_mut().map_or(ConflictAction::Abort, |otherwise| otherwise(conflict));
+        let action = match &mut self.rules.otherwise {
+            None => ConflictAction::Abort,
+            Some(Otherwise::ByKind(otherwise)) => otherwise(conflict),
+            Some(Otherwise::ByChange(otherwise)) => {
+                let has_row = conflict.takes_replace() && self.rows.read(change, &mut self.row)?;
+                let current = if has_row { records(&self.row, Format::Changeset).next() } else { None };
+                match records(&self.change, self.format).next() {
+                    Some(change) => otherwise(&UntypedConflict::new(conflict, change, current))?,
+                    None => ConflictAction::Abort,
+                }
+            }
+        };
         Ok(Ruling { action, may_lose_row: false })
+    }
+
+    /// Whether the database is already as the change, which has been read, would make it.
+    ///
+    /// SQLite has a flag for that, `SQLITE_CHANGESETAPPLY_IGNORENOOP`. It is not used, as the SQL that is run for it has names of tables
+    /// and columns without quotes, by which `unit-price` is a difference, and takes a DELETE for done where the row has other
+    /// values, all of them NULL.
+    fn is_noop(&mut self, conflict: ConflictType, change: &Applied<'_>) -> Result<bool, ApplyError> {
+        match (conflict, change.operation()) {
+            (ConflictType::NotFound, Operation::Delete) => return Ok(true),
+            (ConflictType::Data, Operation::Update) | (ConflictType::Conflict, Operation::Insert) => {}
+            _ => return Ok(false),
+        }
+        if !self.rows.read(change, &mut self.row)? {
+            return Ok(false);
+        }
+        let change = records(&self.change, self.format).next();
+        let row = records(&self.row, Format::Changeset).next();
+        Ok(change.zip(row).is_some_and(|(change, row)| is_in_row(&change, &row)))
     }
 
     /// Whether an INSERT into the table can be left out without an error: a row that is deleted for it would be lost.
@@ -111,6 +151,21 @@ impl Run<'_, '_> {
         };
         Ok(clauses.can_ignore(&table.to_ascii_lowercase()))
     }
+}
+
+/// Whether a row has all values that a change sets. Numbers that are equal are the same, as in SQL.
+fn is_in_row(change: &Record<'_>, row: &Record<'_>) -> bool {
+    let is_same = |one, other| match (one, other) {
+        (Value::Integer(integer), Value::Real(real)) | (Value::Real(real), Value::Integer(integer)) => {
+            real.fract() == 0.0 && real as i128 == i128::from(integer)
+        }
+        (Value::Real(one), Value::Real(other)) => one == other,
+        _ => one == other,
+    };
+    change.key_ordinals().iter().enumerate().filter(|(_, place)| **place == 0).all(|(column, _)| {
+        let new = change.new_value(column);
+        new.is_none_or(|new| row.new_value(column).is_some_and(|current| is_same(new, current)))
+    })
 }
 
 /// Puts a change into its place. Gives where it begins, behind its header.
@@ -144,11 +199,12 @@ impl Judge for Run<'_, '_> {
     fn conflict(&mut self, conflict: ConflictType, change: &Applied<'_>) -> Result<ConflictAction, ApplyError> {
         // an INSERT that deletes a row is to be known again
         let is_remembered = self.counts || matches!(conflict, ConflictType::Conflict | ConflictType::Constraint);
-        let start = if is_remembered || self.has_handler(&change.table()) {
-            read_change(change, self.format, &mut self.change)?
-        } else {
-            0
-        };
+        let by_change = matches!(self.rules.otherwise, Some(Otherwise::ByChange(_)));
+        let is_read = is_remembered || by_change || self.rules.ignores_noops || self.has_handler(&change.table());
+        let start = if is_read { read_change(change, self.format, &mut self.change)? } else { 0 };
+        if self.rules.ignores_noops && self.is_noop(conflict, change)? {
+            return Ok(ConflictAction::Omit);
+        }
         let after_replace = conflict == ConflictType::Constraint
             && self.tally.has_replaced(self.change.get(start..).unwrap_or_default());
         // where the row could not be deleted, it is still there
@@ -189,14 +245,14 @@ impl Judge for Run<'_, '_> {
                 }
                 broken
             }
-            (None, Some(otherwise)) => match otherwise(ConflictType::ForeignKey) {
+            (None, Some(Otherwise::ByKind(otherwise))) => match otherwise(ConflictType::ForeignKey) {
                 ConflictAction::Omit => return Ok(()),
                 ConflictAction::Abort => find()?,
                 ConflictAction::Replace => {
                     return Err(ApplyError::IllegalReplace { conflict: ConflictType::ForeignKey, table: None });
                 }
             },
-            (None, None) => find()?,
+            (None, Some(Otherwise::ByChange(_)) | None) => find()?,
         };
         Err(ApplyError::ForeignKeyViolations(Box::new(broken)))
     }

@@ -68,8 +68,6 @@ pub(crate) struct Options {
     pub(crate) invert: bool,
     /// There is no savepoint, so that a failed apply is not undone.
     pub(crate) no_savepoint: bool,
-    /// What has been done already is no conflict.
-    pub(crate) ignore_noops: bool,
     /// Foreign keys are checked, but do nothing of themselves.
     pub(crate) no_foreign_key_actions: bool,
     /// UPDATEs that are in each other's way are conflicts, and not resolved by deleting a row and inserting it again. Older
@@ -85,7 +83,6 @@ impl Options {
     fn flags(self) -> c_int {
         [
             (self.invert, sys::CHANGESETAPPLY_INVERT),
-            (self.ignore_noops, sys::CHANGESETAPPLY_IGNORENOOP),
             (self.no_foreign_key_actions, sys::CHANGESETAPPLY_FKNOACTION),
             (self.no_update_loop, sys::CHANGESETAPPLY_NOUPDATELOOP),
         ]
@@ -381,6 +378,10 @@ impl<'a> Applied<'a> {
 
     pub(crate) fn table(&self) -> Cow<'a, str> {
         self.table.to_string_lossy()
+    }
+
+    pub(crate) fn operation(&self) -> Operation {
+        self.operation
     }
 
     fn old_value(&self, column: usize) -> Option<Held<'a>> {

@@ -76,6 +76,13 @@ impl<'conn> Connection<'conn> {
         unsafe { sys::sqlite3_db_readonly(self.db.as_ptr(), c"temp".as_ptr()) != -1 }
     }
 
+    /// Whether the connection has a schema of that name. It always has `temp`, but to ask for that would make it one.
+    pub(crate) fn has_schema(self, schema: &CStr) -> bool {
+        // SAFETY: the connection is open; the name is a C string. -1 stands for a schema that is not there.
+        let is_there = || unsafe { sys::sqlite3_db_readonly(self.db.as_ptr(), schema.as_ptr()) != -1 };
+        schema.to_bytes().eq_ignore_ascii_case(b"temp") || is_there()
+    }
+
     /// Whether a schema is in a file, and not in memory or temporary.
     pub(super) fn is_in_file(self, schema: &str) -> bool {
         let Ok(schema) = CString::new(schema) else { return false };

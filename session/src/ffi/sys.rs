@@ -232,8 +232,6 @@ pub(crate) const DBSTATUS_LOOKASIDE: [core::ffi::c_int; 3] = [4, 5, 6];
 pub(crate) const CHANGESETAPPLY_NOSAVEPOINT: core::ffi::c_int = 1;
 /// `SQLITE_CHANGESETAPPLY_INVERT`
 pub(crate) const CHANGESETAPPLY_INVERT: core::ffi::c_int = 2;
-/// `SQLITE_CHANGESETAPPLY_IGNORENOOP`
-pub(crate) const CHANGESETAPPLY_IGNORENOOP: core::ffi::c_int = 4;
 /// `SQLITE_CHANGESETAPPLY_FKNOACTION`
 pub(crate) const CHANGESETAPPLY_FKNOACTION: core::ffi::c_int = 8;
 /// `SQLITE_CHANGESETAPPLY_NOUPDATELOOP`

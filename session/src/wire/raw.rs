@@ -30,7 +30,6 @@ pub(crate) fn write_value(value: Option<Value<'_>>, out: &mut Vec<u8>) {
 }
 
 /// The changes of bytes that have been put together here. Where they are not well-formed, it ends.
-#[cfg(feature = "derive")]
 pub(crate) fn records(bytes: &[u8], format: Format) -> Records<'_> {
     Records::new(bytes, format)
 }

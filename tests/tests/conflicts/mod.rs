@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use diesel::prelude::*;
 use diesel_sqlite_session::{
     ApplyError, Change, Changeset, ChangesetReader, Conflict, ConflictAction, ConflictType, Decision, Limit, Patch,
-    Patchset, PatchsetReader, SqliteSessionExt, TableSchema, Tracked, Value,
+    Patchset, PatchsetReader, SqliteSessionExt, TableSchema, Tracked, UntypedConflict, Value,
 };
 
 use crate::{exec, lines, open};

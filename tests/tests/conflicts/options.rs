@@ -61,6 +61,143 @@ fn what_has_been_done_already_can_be_ignored() {
 }
 
 #[test]
+fn what_has_been_done_is_told_from_what_has_not_whatever_the_names() {
+    // SQLite's own flag fails for the names, or takes `unit-price` for a difference
+    let schema = r#"CREATE TABLE "group" (id INTEGER PRIMARY KEY, unit, price, "unit-price", "order");"#;
+    let group = TableSchema::new("group", &[1, 0, 0, 0, 0]);
+    let row = |unit_price: i64| [1.into(), 5.into(), 3.into(), unit_price.into(), "x".into()];
+    let changeset = Changeset::builder().update_values(group, &row(10), &row(2)).build().unwrap();
+    let mut conn = open(&format!("{schema} INSERT INTO \"group\" VALUES (1, 5, 3, 99, 'x')"));
+    let mut kinds = Vec::new();
+    let omit = |kind| {
+        kinds.push(kind);
+        ConflictAction::Omit
+    };
+    let report = conn.apply(&changeset).ignore_noops().otherwise(omit).run().unwrap();
+    assert_eq!((report.applied(), report.omitted()), (0, 1));
+    assert_eq!(kinds, [ConflictType::Data]);
+    exec(&mut conn, "UPDATE \"group\" SET \"unit-price\" = 2.0");
+    let report = conn.apply(&changeset).ignore_noops().run().unwrap();
+    assert_eq!((report.applied(), report.omitted()), (1, 0));
+}
+
+#[test]
+fn a_delete_of_a_row_with_other_values_has_not_been_done() {
+    let table = TableSchema::new("t", &[1, 0]);
+    let changeset = Changeset::builder().delete_values(table, &[1.into(), "a".into()]).build().unwrap();
+    // with SQLite's own flag, a row of NULLs is left there without a word
+    for there in ["NULL", "'b'"] {
+        let mut conn = open(&format!("CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, {there})"));
+        let result = conn.apply(&changeset).ignore_noops().run();
+        assert!(matches!(result, Err(ApplyError::ConflictAborted)), "{there}: {result:?}");
+        let replace = |_| ConflictAction::Replace;
+        assert_eq!(conn.apply(&changeset).ignore_noops().otherwise(replace).run().unwrap().replaced(), 1);
+        assert!(lines(&mut conn, "SELECT '' || id AS line FROM t").is_empty());
+    }
+}
+
+#[test]
+fn values_that_a_collation_takes_for_equal_are_not_the_same() {
+    let table = TableSchema::new("t", &[1, 0]);
+    let changeset = Changeset::builder()
+        .update_values(table, &[1.into(), "x".into()], &[1.into(), "A".into()])
+        .insert_values(table, &[2.into(), "B".into()])
+        .build()
+        .unwrap();
+    let mut conn =
+        open("CREATE TABLE t (id INTEGER PRIMARY KEY, v COLLATE NOCASE); INSERT INTO t VALUES (1, 'a'), (2, 'b')");
+    let report = conn.apply(&changeset).ignore_noops().otherwise(|_| ConflictAction::Replace).run().unwrap();
+    assert_eq!((report.applied(), report.replaced()), (0, 2));
+    assert_eq!(lines(&mut conn, "SELECT v AS line FROM t ORDER BY id"), ["A", "B"]);
+}
+
+#[test]
+fn the_statistics_of_a_table_without_an_index_can_be_there_already() {
+    let schema = "CREATE TABLE t (v); INSERT INTO t VALUES (1); CREATE TABLE u (v); ANALYZE; DELETE FROM sqlite_stat1";
+    let mut source = open(schema);
+    let mut session = source.create_session().unwrap();
+    session.attach_all().unwrap();
+    exec(&mut source, "ANALYZE");
+    let changeset = session.changeset().unwrap();
+    assert_eq!(changeset.records().count(), 1);
+    let mut replica = open(schema);
+    replica.apply(&changeset).run().unwrap();
+    assert_eq!(replica.apply(&changeset).ignore_noops().run().unwrap().applied(), 1);
+    exec(&mut replica, "UPDATE sqlite_stat1 SET stat = '9'");
+    let mut found = Vec::new();
+    let report = replica
+        .apply(&changeset)
+        .ignore_noops()
+        .try_otherwise(|conflict| {
+            found.push((conflict.to_string(), conflict.current(2) == Some("9".into())));
+            Ok::<_, ApplyError>(ConflictAction::Replace)
+        })
+        .run()
+        .unwrap();
+    assert_eq!(report.replaced(), 1);
+    assert_eq!(found, [("table sqlite_stat1: INSERT of a row that is there, key 't', x''".to_string(), true)]);
+}
+
+#[test]
+fn one_handler_is_told_of_the_conflicts_of_all_tables() {
+    let (fig, plum) = (item(1, "fig", 1), item(2, "plum", 2));
+    let changeset = Changeset::builder()
+        .insert(&fig)
+        .update(&plum, &item(2, "plum", 3))
+        .delete(&Note { id: 1, item: 1 })
+        .insert(&Note { id: 2, item: 1 })
+        .build()
+        .unwrap();
+    let mut conn = shop(&[item(1, "pear", 7), item(2, "plum", 5)]);
+    let mut told = Vec::new();
+    let report = conn
+        .apply(&changeset)
+        .on_conflict::<notes::table>(|conflict| conflict.omit())
+        .try_otherwise(|conflict| {
+            let is = (conflict.table(), conflict.change().operation(), conflict.current(2).is_some());
+            told.push((conflict.to_string(), format!("{is:?}")));
+            Ok::<_, ApplyError>(ConflictAction::Replace)
+        })
+        .run()
+        .unwrap();
+    assert_eq!((report.applied(), report.replaced(), report.omitted()), (1, 2, 1));
+    let told: Vec<(&str, &str)> = told.iter().map(|(one, other)| (one.as_str(), other.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("table items: INSERT of a row that is there, key 1", "(\"items\", Insert, true)"),
+            ("table items: UPDATE of a row that has other values, key 2", "(\"items\", Update, true)"),
+        ]
+    );
+    // a kind that takes no replace, an error of its own, and foreign keys, of which it is not asked
+    let gone = Changeset::builder().delete(&Note { id: 7, item: 1 }).build().unwrap();
+    let replace = |_: &UntypedConflict<'_>| Ok::<_, ApplyError>(ConflictAction::Replace);
+    let error = conn.apply(&gone).try_otherwise(replace).run().unwrap_err();
+    assert!(matches!(error, ApplyError::IllegalReplace { .. }), "{error:?}");
+    let error = conn.apply(&gone).try_otherwise(|conflict| Err(conflict.to_string())).run().unwrap_err();
+    assert!(
+        matches!(&error, ApplyError::Handler(error) if error.to_string().contains("DELETE of a row that is not there"))
+    );
+    let orphan = Changeset::builder().insert(&Note { id: 9, item: 99 }).build().unwrap();
+    exec(&mut conn, "PRAGMA foreign_keys = ON");
+    let error = conn.apply(&orphan).try_otherwise(replace).run().unwrap_err();
+    assert!(matches!(error, ApplyError::ForeignKeyViolations(_)), "{error:?}");
+}
+
+#[test]
+fn a_set_says_which_column_is_which() {
+    let mut conn = open("CREATE TABLE notes (item INTEGER NOT NULL, id INTEGER PRIMARY KEY)");
+    let mut exchanged = open("CREATE TABLE items (id INTEGER PRIMARY KEY, n BIGINT NOT NULL, name TEXT NOT NULL)");
+    let changeset = inserted(&item(1, "fig", 1));
+    let error = exchanged.apply(&changeset).only::<Shop>().run().unwrap_err();
+    assert!(matches!(&error, ApplyError::SchemaMismatch(mismatch) if mismatch.column() == Some("name")), "{error}");
+    assert!(lines(&mut exchanged, "SELECT name AS line FROM items").is_empty());
+    // a table of which no change comes need not be there
+    exec(&mut conn, ITEMS.split_once(";").unwrap().0);
+    assert_eq!(conn.apply(&changeset).only::<Shop>().run().unwrap().applied(), 1);
+}
+
+#[test]
 fn foreign_key_actions_can_be_kept_from_acting() {
     let schema =
         "PRAGMA foreign_keys = ON; CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL, n BIGINT NOT NULL);
