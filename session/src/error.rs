@@ -387,7 +387,11 @@ impl fmt::Display for ApplyError {
                 )
             }
             Self::UnexpectedTable { table, offset } => {
-                write!(f, "table {}: its changes, at byte {offset}, are not to be applied", table.escape_debug())
+                write!(
+                    f,
+                    "table {}: `only` does not name it, and its changes, at byte {offset}, are not left out by `skip_other_tables`",
+                    table.escape_debug()
+                )
             }
             Self::Handler(_) => f.write_str("the conflict handler failed"),
             #[cfg(feature = "derive")]
@@ -400,7 +404,8 @@ impl fmt::Display for ApplyError {
                 )
             }
             Self::ForeignKeyViolations(broken) => {
-                write!(f, "{} foreign keys would be broken", broken.violations())?;
+                let keys = if broken.violations() == 1 { "key" } else { "keys" };
+                write!(f, "{} foreign {keys} would be broken", broken.violations())?;
                 broken.rows().first().map_or(Ok(()), |first| write!(f, ": {first}"))
             }
             Self::Limit { limit, max } => write!(f, "more than {max} {limit}"),

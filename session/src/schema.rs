@@ -293,7 +293,11 @@ pub(crate) fn check_recordable(table: &str, live: Option<&LiveTable>, rowids: bo
     match live {
         None => Err(mismatch(table, None, "a table with a primary key", "no such table")),
         Some(live) => match live.not_recorded(rowids) {
-            Some(what) => Err(mismatch(table, None, "a table with a primary key", what)),
+            Some(what) => {
+                let is_plain = live.kind == Kind::Table && !rowids;
+                let or = if is_plain { ", or `track_rowids` before it" } else { "" };
+                Err(mismatch(table, None, format!("a table with a primary key{or}"), what))
+            }
             None => Ok(()),
         },
     }

@@ -12,7 +12,7 @@ use crate::error::SessionError;
 use crate::ffi::Failure;
 use crate::ffi::cache::CacheLimit;
 use crate::ffi::handle::with_handle;
-use crate::ffi::session::{CreateError, ObjectConfig, RawSession, StreamError};
+use crate::ffi::session::{CreateError, ObjectConfig, RawSession, StreamError, Unavailable};
 use crate::ffi::statement::Connection;
 use crate::schema::{self, DeclaredTable, LiveTable, TrackableTable, UntrackedTable};
 use crate::wire::{Changeset, Format, Patchset};
@@ -46,6 +46,8 @@ pub struct Session {
     /// The tables that were attached by themselves.
     attached: Vec<String>,
     cache_limit: u64,
+    /// Why a flag was not set that says what is recorded.
+    unset_flag: Option<Unavailable>,
 }
 
 /// See [`Session::set_cache_limit`].
@@ -63,9 +65,14 @@ impl Session {
         };
         drop(remains);
         match created {
-            Ok(raw) => {
-                Ok(Self { raw, schema: schema.into(), rowids: false, attached: Vec::new(), cache_limit: CACHE_LIMIT })
-            }
+            Ok(raw) => Ok(Self {
+                raw,
+                schema: schema.into(),
+                rowids: false,
+                attached: Vec::new(),
+                cache_limit: CACHE_LIMIT,
+                unset_flag: None,
+            }),
             Err(CreateError::Unavailable(unavailable)) => Err(unavailable.into()),
             Err(CreateError::Sqlite(failure)) => Err(SessionError::sqlite("creating a session", None, failure)),
         }
@@ -242,7 +249,7 @@ impl Session {
     }
 
     fn generate(&mut self, format: Format) -> Result<Vec<u8>, SessionError> {
-        self.check_filter()?;
+        self.check_recording()?;
         let generated = self.raw.generate(format, &self.cache())?;
         generated.map_err(|failure| self.generating_failed(format, failure))
     }
@@ -262,7 +269,11 @@ impl Session {
         SessionError::sqlite(operation, table.map(String::as_str), failure)
     }
 
-    fn check_filter(&self) -> Result<(), SessionError> {
+    /// Whether it has recorded what it was told to.
+    fn check_recording(&self) -> Result<(), SessionError> {
+        if let Some(error) = &self.unset_flag {
+            return Err((*error).into());
+        }
         if self.raw.take_filter_panic() { Err(SessionError::TableFilterPanicked) } else { Ok(()) }
     }
 
@@ -308,7 +319,7 @@ impl Session {
         format: Format,
         writer: &mut dyn Write,
     ) -> Result<(), SessionError> {
-        self.check_filter()?;
+        self.check_recording()?;
         let cache = self.cache();
         let streamed = with_handle(connection, |handle| self.raw.stream(handle, format, &cache, writer))??;
         streamed.map_err(|error| match error {
@@ -372,8 +383,11 @@ impl Session {
 
     /// Pauses recording, or goes on with it. What is changed meanwhile is not recorded, nor are later changes of the same row
     /// complete: see [`sqlite3session_enable`](https://www.sqlite.org/session/sqlite3session_enable.html).
+    ///
+    /// Where another thread is not done with the connection in time, no changes are given any more: they answer
+    /// [`SessionError::Busy`].
     pub fn set_enabled(&mut self, enabled: bool) {
-        let _ = self.raw.enable(enabled.into());
+        self.unset_flag = self.unset_flag.or(self.raw.enable(enabled.into()).err());
     }
 
     /// Whether the session records. `false` when the connection is closed.
@@ -382,9 +396,10 @@ impl Session {
     }
 
     /// Marks what is recorded from now on as [indirect](https://www.sqlite.org/session/sqlite3session_indirect.html), or no
-    /// longer does.
+    /// longer does. Where another thread is not done with the connection in time, it is as with
+    /// [`set_enabled`](Self::set_enabled).
     pub fn set_indirect(&mut self, indirect: bool) {
-        let _ = self.raw.indirect(indirect.into());
+        self.unset_flag = self.unset_flag.or(self.raw.indirect(indirect.into()).err());
     }
 
     /// Whether everything is recorded as indirect. `false` when the connection is closed.
