@@ -328,10 +328,14 @@ pub enum ApplyError {
     /// Another connection changed the schema between the look at it and the apply, which might have left changes out. Nothing is
     /// applied; trying again is all that it takes.
     SchemaChanged,
-    /// The transaction was rolled back in the midst of applying, and what it had done before is gone with it.
+    /// The transaction was rolled back in the midst of applying, and what it had done before is gone with it. What follows is outside
+    /// of a transaction.
     RolledBack {
         /// The table.
         table: Option<String>,
+        /// What SQLite said, if it was not a constraint or trigger: that there is no memory, or no space, for which it
+        /// [ends any transaction](https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
+        error: Option<SqliteError>,
     },
     /// Called inside a callback of the same connection.
     Busy,
@@ -367,9 +371,10 @@ impl fmt::Display for ApplyError {
                 of(f, table)?;
                 write!(f, "the conflict handler answered Replace to {conflict:?}, which takes Omit or Abort")
             }
-            Self::RolledBack { table } => {
+            Self::RolledBack { table, error } => {
                 of(f, table)?;
-                f.write_str("the transaction was rolled back in the midst of applying")
+                f.write_str("the transaction was rolled back in the midst of applying")?;
+                error.as_ref().map_or(Ok(()), |error| write!(f, ": {error}"))
             }
             Self::FailClause { table } => {
                 write!(
@@ -405,6 +410,9 @@ impl fmt::Display for ApplyError {
             }
             Self::ForeignKeyViolations(broken) => {
                 let keys = if broken.violations() == 1 { "key" } else { "keys" };
+                if broken.violations() == 0 {
+                    return f.write_str("foreign keys would be broken, by the transaction or in another schema: none in `main`");
+                }
                 write!(f, "{} foreign {keys} would be broken", broken.violations())?;
                 broken.rows().first().map_or(Ok(()), |first| write!(f, ": {first}"))
             }

@@ -14,7 +14,7 @@ use diesel::{Table, debug_query};
 
 use crate::error::SchemaMismatch;
 use crate::ffi::Failure;
-use crate::ffi::statement::Connection;
+use crate::ffi::statement::{Connection, Row};
 
 /// The table that SQLite records and applies with a key that it does not declare.
 pub(crate) const STAT1: &str = "sqlite_stat1";
@@ -47,10 +47,41 @@ impl Kind {
 
 struct LiveColumn {
     name: String,
+    affinity: Affinity,
     /// The place in the key, counted from 1, or 0.
     key: i64,
     /// Hidden and generated columns are not.
     recorded: bool,
+}
+
+/// What a column makes of values: [affinities](https://www.sqlite.org/datatype3.html#type_affinity), as far as they differ here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Affinity {
+    /// It keeps what it is given.
+    Blob,
+    Text,
+    /// INTEGER and NUMERIC.
+    Number,
+    Real,
+}
+
+impl Affinity {
+    /// By the rules that SQLite has for the declared type.
+    fn of(declared: &str) -> Self {
+        let declared = declared.to_ascii_uppercase();
+        let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
+        if has(&["INT"]) {
+            Self::Number
+        } else if has(&["CHAR", "CLOB", "TEXT"]) {
+            Self::Text
+        } else if declared.is_empty() || has(&["BLOB"]) {
+            Self::Blob
+        } else if has(&["REAL", "FLOA", "DOUB"]) {
+            Self::Real
+        } else {
+            Self::Number
+        }
+    }
 }
 
 impl LiveTable {
@@ -74,6 +105,7 @@ impl LiveTable {
         }
         let mut columns = connection.rows(&pragma("table_xinfo", schema, table), |row| LiveColumn {
             name: row.text(1).into_owned(),
+            affinity: Affinity::of(&row.text(2)),
             key: row.integer(5),
             recorded: row.integer(6) == 0,
         })?;
@@ -108,6 +140,37 @@ impl LiveTable {
             }
         }
         Ok(None)
+    }
+
+    /// Of each column of the key of a table in `main`, in the order of the columns, what it makes of values. There is no answer if the
+    /// table or the key takes different texts for equal. `has_collations` says that the table's SQL names one.
+    pub(crate) fn key_affinities(
+        connection: Connection<'_>,
+        table: &str,
+        has_collations: bool,
+    ) -> Result<Option<Vec<Affinity>>, Failure> {
+        let live = Self::read_columns(connection, "main", table, Kind::Table)?;
+        let is_binary = |collation: &str| collation.eq_ignore_ascii_case("BINARY");
+        let keys: Vec<&LiveColumn> = live.recorded().filter(|column| column.key != 0).collect();
+        if has_collations {
+            for column in &keys {
+                if !is_binary(&connection.collation(table, &column.name)?) {
+                    return Ok(None);
+                }
+            }
+            let indexes = connection.rows(&pragma("index_list", "main", table), |row| {
+                (row.text(3) == "pk").then(|| row.text(1).into_owned())
+            })?;
+            for index in indexes.iter().flatten() {
+                let is_coarse = |row: &Row<'_>| row.integer(5) == 1 && !is_binary(&row.text(4));
+                if connection.rows(&pragma("index_xinfo", "main", index), is_coarse)?.contains(&true) {
+                    return Ok(None);
+                }
+            }
+        }
+        // a rowid is an integer
+        let rowid = (!live.has_key()).then_some(Affinity::Number);
+        Ok(Some(rowid.into_iter().chain(keys.iter().map(|column| column.affinity)).collect()))
     }
 
     /// The UNIQUE indexes of a table in `main`, without that of its key: the places of their columns in a record, `None` for an
@@ -168,10 +231,11 @@ impl LiveTable {
         })
     }
 
-    /// The columns that SQLite records, the rowid in front where it is the key, with their places in the key.
+    /// The columns that SQLite records, the rowid in front where it is the key, with their places in the key, which SQLite keeps in a
+    /// byte: the 256th column of a key is none.
     fn effective(&self) -> Vec<(&str, i64)> {
         let rowid = (!self.has_key()).then_some(("rowid", 1));
-        rowid.into_iter().chain(self.recorded().map(|column| (column.name.as_str(), column.key))).collect()
+        rowid.into_iter().chain(self.recorded().map(|column| (column.name.as_str(), column.key & 0xff))).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Applying: what fits and what does not, conflicts, and that nothing of a failed apply stays.
 
 use diesel::Connection;
-use diesel_sqlite_session::{ApplyError, Changeset, ConflictAction, ConflictType, SqliteSessionExt};
+use diesel_sqlite_session::{ApplyError, Changeset, ConflictAction, ConflictType, SqliteSessionExt, TableSchema};
 
 use crate::{exec, lines, open};
 
@@ -318,4 +318,70 @@ fn an_update_keeps_the_columns_that_only_the_replica_has() {
         let kept = lines(&mut conn, &format!("SELECT \"{column}\" AS line FROM t ORDER BY id"));
         assert_eq!(kept, ["mine 1", "mine 2"]);
     }
+}
+
+#[test]
+fn a_transaction_that_sqlite_has_ended_is_told() {
+    let mut conn = open(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id INTEGER PRIMARY KEY); PRAGMA max_page_count = 8",
+    );
+    let (t, text) = (TableSchema::new("t", &[1, 0]), "x".repeat(500));
+    let changeset = (0..200)
+        .fold(Changeset::builder(), |builder, id: i64| builder.insert_values(t, &[id.into(), text.as_str().into()]))
+        .build()
+        .unwrap();
+    exec(&mut conn, "BEGIN; INSERT INTO u VALUES (1)");
+    let error = conn.apply(&changeset).run().unwrap_err();
+    let ApplyError::RolledBack { table: Some(table), error: Some(reason) } = &error else { panic!("{error:?}") };
+    assert_eq!((table.as_str(), reason.code()), ("t", 13));
+    assert!(lines(&mut conn, "SELECT '' || id AS line FROM u").is_empty());
+    // outside of a transaction there is none to be told of
+    let error = conn.apply(&changeset).run().unwrap_err();
+    assert!(matches!(&error, ApplyError::Sqlite { error, .. } if error.code() == 13), "{error:?}");
+    assert!(rows(&mut conn).is_empty());
+}
+
+#[test]
+fn foreign_keys_that_are_deferred_stay_so() {
+    let mut conn = open(
+        "PRAGMA foreign_keys = ON; CREATE TABLE p (id INTEGER PRIMARY KEY);
+         CREATE TABLE c (id INTEGER PRIMARY KEY, p REFERENCES p); CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, 1)",
+    );
+    let (there, new) = (record(TABLE, "INSERT INTO t VALUES (1, 2)"), record(TABLE, "INSERT INTO t VALUES (2, 2)"));
+    for is_first in [true, false] {
+        exec(&mut conn, "BEGIN; PRAGMA defer_foreign_keys = ON; INSERT INTO c VALUES (1, 1)");
+        if is_first {
+            assert!(matches!(conn.apply(&there).run(), Err(ApplyError::ConflictAborted)));
+        } else {
+            conn.apply(&new).on_foreign_keys(|broken| broken.accept()).run().unwrap();
+        }
+        // now nothing is broken
+        exec(&mut conn, "INSERT INTO p VALUES (1)");
+        conn.apply(&record(TABLE, "INSERT INTO t VALUES (3, 3)")).run().unwrap();
+        exec(&mut conn, "COMMIT; DELETE FROM c; DELETE FROM p; DELETE FROM t WHERE id > 1");
+    }
+}
+
+#[test]
+fn any_number_of_tables_can_be_left_out() {
+    let mut bytes = Vec::new();
+    for table in 0..50_000 {
+        bytes.extend_from_slice(b"T\x01\x01");
+        bytes.extend_from_slice(format!("x{table:06}").as_bytes());
+        bytes.extend_from_slice(b"\0\x12\0\x01\0\0\0\0\0\0\0\x01");
+    }
+    let changeset = Changeset::try_from(bytes).unwrap();
+    let report = open(TABLE).apply(&changeset).only_tables(["t"]).skip_other_tables().run().unwrap();
+    assert_eq!((report.left_out(), report.tables().len()), (50_000, 50_000));
+}
+
+#[test]
+fn the_256th_column_of_a_key_is_no_key_to_sqlite() {
+    let columns: Vec<String> = (0..300).map(|column| format!("c{column}")).collect();
+    let schema = format!("CREATE TABLE t ({0}, PRIMARY KEY ({0}))", columns.join(", "));
+    let values: Vec<String> = (0..300).map(|value| value.to_string()).collect();
+    let changeset = record(&schema, &format!("INSERT INTO t VALUES ({})", values.join(", ")));
+    let mut replica = open(&schema);
+    assert_eq!(replica.apply(&changeset).run().unwrap().applied(), 1);
+    assert_eq!(lines(&mut replica, "SELECT c0 || ' ' || c299 AS line FROM t"), ["0 299"]);
 }

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use diesel::prelude::*;
 use diesel_sqlite_session::{
-    ApplyReport, Change, Changeset, ChangesetReader, Conflict, Patchset, Session, SqliteSessionExt, TableSchema,
-    Tracked, Value,
+    ApplyError, ApplyReport, Change, Changeset, ChangesetBuilder, ChangesetReader, Conflict, ConflictAction, Operation,
+    Patchset, Session, SqliteSessionExt, TableSchema, Tracked, Value,
 };
 use diesel_sqlite_session_tests::random::config;
 use proptest::prelude::*;
@@ -393,4 +393,79 @@ fn tables_without_a_typed_row_are_ordered_too() {
         .unwrap();
     assert_eq!(report.applied(), 1000);
     assert_eq!(changes.last(), Some(&(1000, Some(patchset.as_bytes().len() as u64))));
+}
+
+/// A section with DELETEs of keys, and INSERTs of what the replica takes for the same keys.
+fn renamed(old: impl Fn(i64) -> Value<'static>, new: impl Fn(i64) -> Value<'static>) -> Changeset {
+    let t = TableSchema::new("t", &[1, 0]);
+    let delete = |builder: ChangesetBuilder, n: i64| builder.delete_values(t, &[old(n), n.into()]);
+    let insert = |builder: ChangesetBuilder, n: i64| builder.insert_values(t, &[new(n), (-n).into()]);
+    (0..600).fold((0..600).fold(Changeset::builder(), delete), insert).build().unwrap()
+}
+
+#[test]
+fn where_two_keys_can_be_one_row_the_order_stays() {
+    fn text(text: String) -> Value<'static> {
+        Value::Text(text.leak().as_bytes())
+    }
+    let small = |n: i64| text(format!("k{n}"));
+    let large = |n: i64| text(format!("K{n}"));
+    let spaced = |n: i64| text(format!("k{n} "));
+    let integer = |n: i64| Value::Integer(n);
+    let real = |n: i64| Value::Real(n as f64);
+    let digits = |n: i64| text(n.to_string());
+    // as a replica declares the key, and what the section has; the new key sorts before the old one
+    let cases = [
+        ("k TEXT COLLATE NOCASE PRIMARY KEY", renamed(small, large)),
+        ("k TEXT, v0 AS (v), v, PRIMARY KEY (k COLLATE NOCASE)", renamed(small, large)),
+        ("k TEXT COLLATE RTRIM PRIMARY KEY", renamed(spaced, small)),
+        ("k TEXT PRIMARY KEY", renamed(digits, integer)),
+        ("k INTEGER PRIMARY KEY", renamed(digits, integer)),
+        ("k PRIMARY KEY", renamed(real, integer)),
+        ("k REAL PRIMARY KEY", renamed(integer, real)),
+        // of these one alone is the same row: 0.0 and -0.0
+        ("k REAL PRIMARY KEY", renamed(real, |n| Value::Real(-(n as f64)))),
+    ];
+    for (key, changeset) in cases {
+        for keeps in [false, true] {
+            let columns = if key.contains("v0") { key.to_string() } else { format!("{key}, v") };
+            let mut conn = open(&format!("CREATE TABLE t ({columns})"));
+            let before = changeset.as_borrowed().filter_records(|record| record.operation() == Operation::Delete);
+            conn.apply(&before).inverted().run().unwrap();
+            let apply = conn.apply(&changeset);
+            let report = if keeps { apply.keep_order() } else { apply }.run();
+            let report = report.unwrap_or_else(|error| panic!("{key}, {keeps}: {error}"));
+            assert_eq!(report.applied(), 1200, "{key}, {keeps}");
+            assert_eq!(
+                lines(&mut conn, "SELECT count(*) || ' ' || max(v) AS line FROM t"),
+                ["600 0"],
+                "{key}, {keeps}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_collation_that_tells_all_texts_apart_keeps_nothing_from_being_sorted() {
+    let t = TableSchema::new("t", &[1, 0]);
+    let changeset = (0..1000)
+        .map(|i| format!("{:04}", i * 77 % 1000))
+        .fold(Changeset::builder(), |builder, key| builder.insert_values(t, &[key.as_str().into(), 1.into()]))
+        .build()
+        .unwrap();
+    let is_sorted = |schema: &str| {
+        let mut conn = open(schema);
+        conn.apply(&changeset).run().unwrap();
+        let mut keys = Vec::new();
+        let asked = conn.apply(&changeset).try_otherwise(|conflict| {
+            keys.push(format!("{:?}", conflict.change().new_value(0)));
+            Ok::<_, ApplyError>(ConflictAction::Omit)
+        });
+        asked.run().unwrap();
+        keys.is_sorted()
+    };
+    assert!(is_sorted("CREATE TABLE t (k TEXT PRIMARY KEY, v COLLATE NOCASE)"));
+    assert!(is_sorted("CREATE TABLE t (k COLLATE BINARY PRIMARY KEY, v)"));
+    assert!(!is_sorted("CREATE TABLE t (k TEXT COLLATE NOCASE PRIMARY KEY, v)"));
+    assert!(!is_sorted("CREATE TABLE t (k INT PRIMARY KEY, v)"));
 }

@@ -1,5 +1,6 @@
 //! Applying to a file that other connections use too.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
@@ -15,6 +16,7 @@ use crate::{exec, lines};
 const USERS: TableSchema<'_> = TableSchema::new("users", &[1, 0]);
 const SCHEMA: &str = "PRAGMA journal_mode = WAL; CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)";
 const BUSY: i32 = 5;
+const READONLY: i32 = 8;
 
 /// A directory with a database, and its path.
 fn file() -> (tempfile::TempDir, PathBuf) {
@@ -178,4 +180,35 @@ fn nothing_is_written_where_nothing_can_be() {
     let error = conn.apply(&ada()).run().unwrap_err();
     assert_eq!(code(&error), Some(8), "{error:?}");
     exec(&mut conn, "BEGIN; ROLLBACK");
+}
+
+#[test]
+fn a_schema_in_shared_memory_is_looked_at_again_too() {
+    let url = "file:shared_schema?mode=memory&cache=shared";
+    let connect = || SqliteConnection::establish(url).unwrap();
+    let (mut conn, mut other) = (connect(), connect());
+    exec(&mut conn, "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT); ATTACH ':memory:' AS other");
+    let error = conn
+        .apply(&ada())
+        .on_progress(|_| {
+            exec(&mut other, "DROP TABLE users; CREATE TABLE users (id, name INTEGER PRIMARY KEY)");
+            ControlFlow::Continue(())
+        })
+        .run()
+        .unwrap_err();
+    assert!(matches!(error, ApplyError::SchemaChanged), "{error:?}");
+}
+
+#[test]
+fn where_nothing_is_to_be_written_nobody_need_be_able_to() {
+    let (_directory, path) = file();
+    let mut conn = connect(&path);
+    exec(&mut conn, "PRAGMA query_only = ON");
+    let report = conn.apply(&ada()).only_tables(["others"]).skip_other_tables().run().unwrap();
+    assert_eq!(report.left_out(), 1);
+    let nowhere = Changeset::builder().insert_values(TableSchema::new("nowhere", &[1]), &[1.into()]).build().unwrap();
+    let error = conn.apply(&nowhere).run().unwrap_err();
+    assert!(matches!(error, ApplyError::SchemaMismatch(_)), "{error:?}");
+    let error = conn.apply(&ada()).run().unwrap_err();
+    assert_eq!(code(&error), Some(READONLY), "{error:?}");
 }

@@ -562,3 +562,42 @@ fn rebase_data_are_refused_with_the_place_of_what_is_wrong() {
     assert_eq!(refused(b"T\x02\x01\0t\0\x12"), "at byte 7, table t: the input ends inside a table header or a change");
     assert_eq!(refused(b"\x12\0"), "at byte 0: neither a changeset nor a patchset: no table header (0x54 or 0x50)");
 }
+
+#[test]
+fn a_replace_that_was_taken_back_is_not_rebased_on() {
+    let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, v, u UNIQUE)".to_string();
+    let before = ["INSERT INTO t VALUES (1, 'a', 1), (2, 'x', 2), (3, 'z', 3)".to_string()];
+    let fork = || replica(std::slice::from_ref(&schema), &before);
+    let (mut remote, mut of_remote) = fork();
+    let theirs = edit(
+        &mut remote,
+        &mut of_remote,
+        &["UPDATE t SET v = 'c', u = 5 WHERE id = 1".into(), "UPDATE t SET v = 'their z' WHERE id = 3".into()],
+    );
+    let (mut local, mut of_local) = fork();
+    let mine = edit(
+        &mut local,
+        &mut of_local,
+        &[
+            "UPDATE t SET v = 'b' WHERE id = 1".into(),
+            "UPDATE t SET u = 5 WHERE id = 2".into(),
+            "UPDATE t SET v = 'my z' WHERE id = 3".into(),
+        ],
+    );
+    let report = local
+        .apply(&theirs)
+        .otherwise(|kind| if kind.takes_replace() { ConflictAction::Replace } else { ConflictAction::Omit })
+        .run()
+        .unwrap();
+    assert_eq!((report.replaced(), report.omitted()), (1, 1));
+    let mut answers: Vec<String> =
+        format!("{:?}", report.rebase_data()).split_inclusive("),").map(String::from).collect();
+    answers.sort();
+    assert_eq!(answers.concat().matches("omitted").count(), 1, "{answers:?}");
+    assert_eq!(answers.concat().matches("replaced").count(), 1, "{answers:?}");
+    // what was edited here and still stands is sent
+    let rebased = mine.rebase(report.rebase_data()).unwrap();
+    let mut sent: Vec<String> = rebased.records().map(|record| record.to_string()).collect();
+    sent.sort();
+    assert_eq!(sent, ["UPDATE t(1, 'c' -> 'b', _)", "UPDATE t(2, _, 2 -> 5)"]);
+}

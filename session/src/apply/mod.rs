@@ -56,7 +56,7 @@ use crate::ffi::transaction::{NotBegun, Transaction};
 #[cfg(feature = "derive")]
 use crate::typed::{TableInfo, Tracked, TrackedSet};
 use crate::wire::raw::Limits;
-use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
+use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, RebaseData, Records};
 
 /// Changes that are about to be applied to the `main` database, and how: from
 /// [`SqliteSessionExt::apply`](crate::SqliteSessionExt::apply). Nothing is done until [`run`](Self::run).
@@ -133,6 +133,8 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, Records};
 /// changes on; SQLite would try again and again. The order stays as it is where it could show or nothing is known:
 ///
 /// - in tables that have triggers, `ON CONFLICT REPLACE` or `IGNORE`
+/// - in tables that could take two keys for one: with another collation than `BINARY`, with reals, or with values of other classes than the
+///   columns keep, as texts in an `INTEGER` column
 /// - in tables on which foreign keys act when they are changed themselves, or that have such act on one with triggers
 /// - in a patchset's section that changes values of a UNIQUE index, as it does not say what is given up
 /// - in streams
@@ -551,8 +553,7 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
     let begun = begun.map_err(not_begun)?;
     let connection = Connection::from(handle);
     // if another connection can change the schema, it is looked at again before the commit
-    let can_change = begun.is_none() && handle.is_in_file();
-    let schema_version = if can_change { Some(run::schema_version(connection)?) } else { None };
+    let schema_version = if begun.is_none() { Some(run::schema_version(connection)?) } else { None };
     let mut tally = Tally::default();
     let mut fitting = Fitting::new(connection, scope);
     let fitted;
@@ -596,10 +597,11 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
     let rebase_data = apply(handle, &transaction, input, options, &mut run).map_err(|ended| match ended {
         Ended::Stopped(error) => error,
         Ended::Panicked => ApplyError::ConflictHandlerPanicked,
-        Ended::RolledBack { table } => ApplyError::RolledBack { table },
+        Ended::RolledBack { table, failure } => ApplyError::RolledBack { table, error: failure.map(Into::into) },
         Ended::Sqlite { failure, table } => ApplyError::Sqlite { operation: "applying", table, error: failure.into() },
     })?;
     transaction.commit().map_err(failed)?;
+    let rebase_data = RebaseData::from_sqlite(rebase_data, run.tally.took_back());
     Ok(ApplyReport::new(run.tally.into_reports(), rebase_data))
 }
 

@@ -18,7 +18,7 @@ use super::clauses::Clauses;
 use super::feed::Pieces;
 use crate::ffi::Failure;
 use crate::ffi::statement::Connection;
-use crate::schema::LiveTable;
+use crate::schema::{Affinity, LiveTable};
 use crate::wire::{Format, Operation, Record, Sections, SortedSection, TOGETHER, Value};
 
 /// So many changes are worth key order: fewer are in the cache. Fuzzing is to try it on small inputs.
@@ -83,7 +83,28 @@ struct Plan {
     table: String,
     /// The UNIQUE indexes whose values some changes give up and others need, by their columns.
     unique: Vec<Vec<usize>>,
+    /// What the columns of the key make of values.
+    key: Vec<Affinity>,
 }
+
+impl Plan {
+    /// Whether keys of other bytes are other rows in the database too: else a DELETE and an INSERT of one row could change places.
+    /// A column can take the text '1' for the number, and 1.0 for the integer; and a real keeps no large integer.
+    fn tells_keys_apart(&self, section: &SortedSection<'_>) -> bool {
+        let classes = section.key_classes();
+        classes.len() == self.key.len()
+            && classes.iter().zip(&self.key).all(|(classes, affinity)| match (*classes, affinity) {
+                (INTEGERS, affinity) => *affinity != Affinity::Real,
+                (TEXTS, affinity) => matches!(affinity, Affinity::Text | Affinity::Blob),
+                (BLOBS, _) => true,
+                _ => false,
+            })
+    }
+}
+
+const INTEGERS: u8 = 1 << 1;
+const TEXTS: u8 = 1 << 3;
+const BLOBS: u8 = 1 << 4;
 
 /// How to order the changes of all tables that can be ordered.
 #[derive(Default)]
@@ -131,9 +152,10 @@ impl Plans {
         if unique.is_empty() && (seen.is_ascending || seen.changes < MANY) {
             return Ok(());
         }
-        match self.0.iter_mut().find(|plan| plan.table == lower) {
-            Some(plan) => plan.unique.extend(unique),
-            None => self.0.push(Plan { table: lower, unique }),
+        if let Some(plan) = self.0.iter_mut().find(|plan| plan.table == lower) {
+            plan.unique.extend(unique);
+        } else if let Some(key) = LiveTable::key_affinities(connection, table, clauses.has_collations(&lower))? {
+            self.0.push(Plan { table: lower, unique, key });
         }
         Ok(())
     }
@@ -182,7 +204,8 @@ impl Pieces for Ordered<'_> {
             let Some(mut section) = self.sections.advance(self.section.take()) else { return false };
             (self.order, self.next) = (None, 0);
             let is_worth_it = |plan: &&Plan| section.len() as u64 >= if plan.unique.is_empty() { MANY } else { SOME };
-            if let Some(plan) = self.plans.get(section.table()).filter(is_worth_it) {
+            let plan = self.plans.get(section.table()).filter(is_worth_it);
+            if let Some(plan) = plan.filter(|plan| plan.tells_keys_apart(&section)) {
                 section.sort();
                 self.order = Release::order(&section, &plan.unique, self.is_inverted);
             }

@@ -29,8 +29,8 @@ pub struct TableReport {
 }
 
 impl ApplyReport {
-    pub(super) fn new(tables: Vec<TableReport>, rebase_data: Vec<u8>) -> Self {
-        Self { tables, rebase_data: RebaseData::from_sqlite(rebase_data) }
+    pub(super) fn new(tables: Vec<TableReport>, rebase_data: RebaseData) -> Self {
+        Self { tables, rebase_data }
     }
 
     /// How many changes were made without a conflict, or had been made already and were
@@ -73,6 +73,9 @@ impl ApplyReport {
 
     /// How the conflicts were resolved, to rebase other changes by it: see [`Rebaser`](crate::Rebaser). Empty without any, and for
     /// patchsets, of which SQLite says nothing.
+    ///
+    /// SQLite notes each answer. Where a change was answered with `Replace`, then broke a constraint and was omitted, the last
+    /// answer alone is here, as in the report: by the others, what was changed here would be taken for overwritten.
     pub fn rebase_data(&self) -> &RebaseData {
         &self.rebase_data
     }

@@ -16,12 +16,16 @@ use crate::wire::Operation;
 #[derive(Default)]
 pub(super) struct Tally {
     tables: Vec<Counts>,
+    /// Where there a table is, by its name in lower case: strangers can name any number.
+    places: HashMap<String, usize>,
     /// The table whose section has begun.
     section: usize,
     /// The table that SQLite is at.
     current: Option<usize>,
     /// The last answer about each change of this table, by its bytes.
     answers: HashMap<Box<[u8]>, ConflictAction>,
+    /// Whether a change was answered with `Replace` and was not made in the end.
+    took_back: bool,
 }
 
 struct Counts {
@@ -34,8 +38,7 @@ struct Counts {
 
 impl Tally {
     fn place_of(&mut self, table: &str) -> usize {
-        let found = self.tables.iter().position(|counts| counts.table.eq_ignore_ascii_case(table));
-        found.unwrap_or_else(|| {
+        *self.places.entry(table.to_ascii_lowercase()).or_insert_with(|| {
             let table = table.to_string();
             self.tables.push(Counts { table, changes: 0, left_out: 0, replaced: 0, omitted: 0 });
             self.tables.len().saturating_sub(1)
@@ -94,13 +97,18 @@ impl Tally {
     pub(super) fn answer(&mut self, conflict: ConflictType, action: ConflictAction, change: &[u8]) {
         if conflict == ConflictType::Constraint {
             // it is the last question about a change, so that this counts also where two changes have the same bytes
-            self.answers.remove(change);
+            self.took_back |= self.answers.remove(change) == Some(ConflictAction::Replace);
             if let Some(counts) = self.counts() {
                 counts.omitted += 1;
             }
         } else {
             self.answers.insert(change.into(), action);
         }
+    }
+
+    /// Whether a change was answered with `Replace` and was not made in the end.
+    pub(super) fn took_back(&self) -> bool {
+        self.took_back
     }
 
     /// The tables, in the order in which they came.

@@ -47,8 +47,8 @@ pub(crate) enum Ended<S> {
     Stopped(S),
     /// The judge panicked.
     Panicked,
-    /// A constraint or trigger rolled the transaction back in the midst.
-    RolledBack { table: Option<String> },
+    /// A constraint or trigger rolled the transaction back in the midst, or SQLite did, which then has failed.
+    RolledBack { table: Option<String>, failure: Option<Failure> },
     /// SQLite failed.
     Sqlite { failure: Failure, table: Option<String> },
 }
@@ -146,7 +146,7 @@ impl<J: Judge> Context<'_, J> {
 /// are wanted.
 pub(crate) fn apply<J: Judge>(
     handle: Handle<'_>,
-    _transaction: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     input: Input<'_>,
     options: Options,
     judge: &mut J,
@@ -159,6 +159,7 @@ pub(crate) fn apply<J: Judge>(
     let Context { table, end, judge, .. } = context;
     // SAFETY: the connection is open.
     let failure = (code != sys::SQLITE_OK).then(|| unsafe { Failure::of(db, code) });
+    let is_gone = transaction.is_inside() && !handle.is_in_transaction();
     let mut rebase_data = Vec::new();
     if !rebase.is_null() {
         // SAFETY: SQLite has just given so many bytes.
@@ -181,7 +182,9 @@ pub(crate) fn apply<J: Judge>(
     match (end, failure) {
         (Some(End::Stopped(stop)), _) => Err(Ended::Stopped(stop)),
         (Some(End::Panicked), _) => Err(Ended::Panicked),
-        (Some(End::RolledBack), _) => Err(Ended::RolledBack { table }),
+        (Some(End::RolledBack), _) => Err(Ended::RolledBack { table, failure: None }),
+        // out of memory or space: SQLite ends any transaction then
+        (_, Some(failure)) if is_gone => Err(Ended::RolledBack { table, failure: Some(failure) }),
         (_, Some(failure)) => Err(Ended::Sqlite { failure, table }),
         (Some(End::Unknown), None) => {
             // SAFETY: the connection is open.

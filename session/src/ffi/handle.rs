@@ -14,7 +14,6 @@ use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
 
 use super::registry::{self, Registry};
-use super::statement::Connection;
 use super::sys::{self, sqlite3};
 use super::{mutex, probe};
 use crate::error::HandleError;
@@ -37,11 +36,6 @@ impl<'conn> Handle<'conn> {
 
     pub(super) fn as_non_null(self) -> NonNull<sqlite3> {
         self.db
-    }
-
-    /// Whether `main` is in a file, where other connections can change it.
-    pub(crate) fn is_in_file(self) -> bool {
-        Connection::from(self).is_in_file("main")
     }
 
     pub(crate) fn is_in_transaction(self) -> bool {

@@ -15,6 +15,11 @@ pub(crate) struct Transaction<'conn> {
     db: *mut sqlite3,
     commit: Option<&'static CStr>,
     undo: Option<&'static CStr>,
+    /// Whether it is in a transaction of the user's.
+    is_inside: bool,
+    /// Whether that defers all foreign keys. SQLite's apply does so meanwhile, and then turns it off for good: what is broken until
+    /// then could never be mended.
+    defers: bool,
     // functions of the connection's may be called, by triggers and at the end
     _inside: callback::Inside,
     _untraced: Option<Untraced<'conn>>,
@@ -39,7 +44,16 @@ impl<'conn> Transaction<'conn> {
         if !writes || Connection::from(handle).has_attached() {
             return Ok(None);
         }
-        Self::start(handle, Some(c"BEGIN IMMEDIATE"), Some(c"COMMIT"), Some(c"ROLLBACK")).map(Some)
+        match Self::start(handle, Some(c"BEGIN IMMEDIATE"), Some(c"COMMIT"), Some(c"ROLLBACK")) {
+            // whether anything is to be written is yet to be seen
+            Err(NotBegun::Failed(failure)) if failure.code & 0xff == sys::SQLITE_READONLY => Ok(None),
+            begun => begun.map(Some),
+        }
+    }
+
+    /// Whether it is in a transaction of the user's.
+    pub(super) fn is_inside(&self) -> bool {
+        self.is_inside
     }
 
     /// Begins one, outside of any other, that takes locks as they are needed.
@@ -64,11 +78,18 @@ impl<'conn> Transaction<'conn> {
         }
         let _inside = callback::enter(db);
         let _untraced = handle.registry().map(Registry::untraced);
+        let is_inside = handle.is_in_transaction();
+        let mut defers = false;
+        if is_inside {
+            let read =
+                Connection::from(handle).for_each("PRAGMA defer_foreign_keys", |row| defers = row.integer(0) != 0);
+            read.map_err(NotBegun::Failed)?;
+        }
         if let Some(begin) = begin {
             // SAFETY: the connection is open and borrowed for longer than this lives.
             unsafe { execute(db, begin) }.map_err(NotBegun::Failed)?;
         }
-        Ok(Self { db, commit, undo, _inside, _untraced })
+        Ok(Self { db, commit, undo, is_inside, defers, _inside, _untraced })
     }
 
     /// Ends it. Where that fails it is undone.
@@ -88,6 +109,10 @@ impl Drop for Transaction<'_> {
             // Where the commit met a reader the transaction is still there; after some errors, SQLite has rolled back already.
             // SAFETY: as above.
             let _ = unsafe { execute(self.db, undo) };
+        }
+        if self.defers {
+            // SAFETY: as above.
+            let _ = unsafe { execute(self.db, c"PRAGMA defer_foreign_keys = ON") };
         }
     }
 }

@@ -106,6 +106,28 @@ impl<'a> SortedSection<'a> {
         self.index.len()
     }
 
+    /// Of which classes the values of the key are: for each of its columns, in the table's order, a bit for each of the five codes.
+    pub(crate) fn key_classes(&self) -> Vec<u8> {
+        let section = &self.section;
+        let mut classes: Vec<u8> = key_columns(section.header.key).map(|_| 0).collect();
+        for (_, place) in &self.index {
+            let (mut record, is_key_alone) = section.key_record(*place);
+            let mut seen = classes.iter_mut();
+            for place in section.header.key {
+                let class = record.peek().unwrap_or_default();
+                if (*place != 0 || !is_key_alone) && record.pass_values(1).is_none() {
+                    break;
+                }
+                if *place != 0 {
+                    if let Some(seen) = seen.next() {
+                        *seen |= 1u8.checked_shl(class.into()).unwrap_or(0);
+                    }
+                }
+            }
+        }
+        classes
+    }
+
     /// Sorts the changes by their keys.
     pub(crate) fn sort(&mut self) {
         self.section.sort(&mut self.index);

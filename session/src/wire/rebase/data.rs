@@ -1,5 +1,7 @@
 //! How conflicts were resolved, as SQLite says it: bytes that look like a changeset's, and are checked by rules of their own.
 
+#[cfg(feature = "sqlite")]
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -59,10 +61,32 @@ pub struct RebaseData {
 }
 
 impl RebaseData {
-    /// From bytes that SQLite has just written.
+    /// From bytes that SQLite has just written. `took_back` says that answers were given of which only the last one of a row holds.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn from_sqlite(bytes: Vec<u8>) -> Self {
+    pub(crate) fn from_sqlite(bytes: Vec<u8>, took_back: bool) -> Self {
         debug_assert_eq!(check::rebase_data(&bytes), Ok(()));
+        let data = Self { bytes };
+        if took_back { data.last_of_each_row() } else { data }
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn last_of_each_row(&self) -> Self {
+        use crate::wire::raw::{write_header, write_value};
+        let row = |record: &Record<'_>| {
+            let mut row = record.table().to_ascii_lowercase().into_bytes();
+            row.push(0);
+            record.key_values().for_each(|value| write_value(Some(value), &mut row));
+            row
+        };
+        let last: BTreeMap<Vec<u8>, usize> = self.records().map(|record| (row(&record), record.offset())).collect();
+        let (mut bytes, mut section) = (Vec::new(), None);
+        for record in self.records().filter(|record| last.get(&row(record)) == Some(&record.offset())) {
+            if section != Some(record.section()) {
+                section = Some(record.section());
+                write_header(Format::Changeset, record.table(), record.key_ordinals(), &mut bytes);
+            }
+            record.write(&mut bytes);
+        }
         Self { bytes }
     }
 
