@@ -27,6 +27,11 @@ pub enum HandleError {
     /// ([`SQLITE_THREADSAFE`](https://www.sqlite.org/threadsafe.html) 0 or 2), so that a session could not be kept apart
     /// from its connection on another thread.
     NotSerialized,
+    /// Another connection has locked the database, so that nothing could be asked. Trying again later may do.
+    Locked {
+        /// What SQLite said.
+        message: String,
+    },
     /// SQLite or Diesel refused, for this reason.
     Refused {
         /// What they said.
@@ -45,7 +50,7 @@ impl fmt::Display for HandleError {
                 write!(f, "SQLite {major}.{minor} is too old: 3.44 is needed")
             }
             Self::NotSerialized => f.write_str("this SQLite connection has no mutex (SQLITE_THREADSAFE is not 1)"),
-            Self::Refused { message } => write!(f, "the connection's handle cannot be had: {message}"),
+            Self::Locked { message } | Self::Refused { message } => write!(f, "the connection's handle cannot be had: {message}"),
         }
     }
 }

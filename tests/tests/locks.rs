@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel_sqlite_session::{
-    ApplyError, Changeset, ChangesetReader, ConflictAction, ConflictType, SqliteSessionExt, TableSchema,
+    ApplyError, Changeset, ChangesetReader, ConflictAction, ConflictType, HandleError, SqliteSessionExt, TableSchema,
 };
 
 use crate::{exec, lines};
@@ -211,4 +211,15 @@ fn where_nothing_is_to_be_written_nobody_need_be_able_to() {
     assert!(matches!(error, ApplyError::SchemaMismatch(_)), "{error:?}");
     let error = conn.apply(&ada()).run().unwrap_err();
     assert_eq!(code(&error), Some(READONLY), "{error:?}");
+}
+
+#[test]
+fn a_database_that_is_locked_at_the_first_use_says_so() {
+    let (_directory, path) = file();
+    let (mut conn, mut other) = (connect(&path), connect(&path));
+    exec(&mut other, "PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE");
+    let error = conn.apply(&ada()).run().unwrap_err();
+    assert!(matches!(error, ApplyError::Handle(HandleError::Locked { .. })), "{error:?}");
+    exec(&mut other, "COMMIT");
+    conn.apply(&ada()).run().unwrap();
 }

@@ -111,13 +111,17 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, RebaseData, Reco
 /// `(k TEXT COLLATE NOCASE, PRIMARY KEY (k COLLATE BINARY))`: SQLite would make one change in several rows. If a handler or filter is
 /// given for a table, its `table!` must agree with it too. A stream is compared section by section, as it comes.
 ///
-/// Whatever goes wrong, nothing of the changes stays, unless [`without_savepoint`](Self::without_savepoint) is used. In a
-/// transaction, what was done in it before is kept.
+/// Whatever goes wrong, nothing of the changes stays, unless [`without_savepoint`](Self::without_savepoint) is used, or
+/// `PRAGMA journal_mode = OFF`, by which nothing can be undone. In a transaction, what was done in it before is kept, unless the error is
+/// [`RolledBack`](ApplyError::RolledBack).
 ///
 /// Outside of a transaction, changes in memory are compared and applied in one that keeps other writers away from the first, as
 /// [`BEGIN IMMEDIATE`](https://www.sqlite.org/lang_transaction.html) does: it waits for them as long as `PRAGMA busy_timeout` says.
-/// With attached databases, which that would lock too, and for a stream, which may be slow, locks are taken with the first change;
-/// there [`SchemaChanged`](ApplyError::SchemaChanged) says that the schema became another in between.
+/// With attached databases, which that would lock too, and for a stream, which may be slow, `main` is read first and locked for writing
+/// with the first change; [`SchemaChanged`](ApplyError::SchemaChanged) says that the schema became another in between. There, and in a
+/// transaction of the user's that has only read so far, SQLite does not wait for other writers, whatever `busy_timeout` says, and in WAL
+/// mode it fails with `SQLITE_BUSY` if another connection has written since the read. So where several write, begin with
+/// [`immediate_transaction`](SqliteConnection::immediate_transaction), and apply inside it.
 ///
 /// # Who decides
 ///
@@ -158,8 +162,10 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, RebaseData, Reco
 /// - Text is applied as it is, also where it is not UTF-8. A collation that was registered through Diesel ends the process when
 ///   it is given such text: for bytes from strangers, look at [`Value::as_str`](crate::Value::as_str) of what goes into columns
 ///   with one.
-/// - While applying, SQLite sets [`defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys), and leaves it
-///   off.
+/// - While applying, SQLite sets [`defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys); in a transaction,
+///   it is then as it was.
+/// - FTS5 keeps what it has read of its shadow tables. Applied to these on a connection that has used the FTS5 table, changes are not seen
+///   by it, and the next INSERT spoils it. Track the tables that the text comes from instead.
 #[must_use = "nothing is applied until `run` is called"]
 pub struct Apply<'a, F: ApplyFormat> {
     connection: &'a mut SqliteConnection,

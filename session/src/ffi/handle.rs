@@ -110,6 +110,8 @@ fn attach(connection: &mut SqliteConnection) -> Result<NonNull<sqlite3>, HandleE
             }
             Err(match error.to_string() {
                 message if message.contains("too many attached databases") => HandleError::TooManyAttached,
+                // Diesel has no code of it
+                message if message.contains("is locked") => HandleError::Locked { message },
                 message => HandleError::Refused { message },
             })
         }

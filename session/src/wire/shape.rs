@@ -318,7 +318,8 @@ macro_rules! shape {
             ///
             /// A session's order says nothing, but another can have other effects on a replica where a change has effects
             /// beyond its row: foreign keys of a table to itself with an action, triggers that read or write the same table, and
-            /// UNIQUE columns beside the key, above all with ON CONFLICT REPLACE.
+            /// UNIQUE columns beside the key, above all with ON CONFLICT REPLACE. Nor should changes be sorted for a replica that takes keys of
+            /// different bytes for one, as with the collation NOCASE: a DELETE and an INSERT of what is one row there can change places.
             ///
             /// Beside the result, it takes 16 bytes for each change of the largest section, or up to twice as many.
             ///
