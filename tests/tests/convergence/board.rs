@@ -23,15 +23,20 @@ diesel::table! {
     }
 }
 
-/// Everywhere the same at first.
-pub(super) const SCHEMA: &str = "
-    CREATE TABLE cards (id INTEGER PRIMARY KEY, title TEXT NOT NULL, note TEXT NOT NULL, done BOOLEAN NOT NULL,
-        edited_at BIGINT NOT NULL);
-    CREATE TABLE labels (card INTEGER NOT NULL, color TEXT NOT NULL, name TEXT NOT NULL, weight INTEGER NOT NULL,
-        edited_at BIGINT NOT NULL, PRIMARY KEY (name, card)) WITHOUT ROWID;
-    INSERT INTO cards VALUES (1, 'milk', '', 0, 0), (2, 'call Ada', '', 0, 0), (3, 'mend the tap', '', 0, 0);
-    INSERT INTO labels VALUES (1, 'red', 'shop', 1, 0), (2, 'blue', 'shop', 1, 0), (2, 'green', 'phone', 1, 0);
-";
+diesel::allow_tables_to_appear_in_same_query!(cards, labels);
+
+/// Everywhere the same at first. With foreign keys, a label refers to its card, and goes or moves with it.
+pub(super) fn schema(has_foreign_keys: bool) -> String {
+    let references = if has_foreign_keys { " REFERENCES cards ON DELETE CASCADE ON UPDATE CASCADE" } else { "" };
+    format!(
+        "CREATE TABLE cards (id INTEGER PRIMARY KEY, title TEXT NOT NULL, note TEXT NOT NULL, done BOOLEAN NOT NULL,
+            edited_at BIGINT NOT NULL);
+        CREATE TABLE labels (card INTEGER NOT NULL{references}, color TEXT NOT NULL, name TEXT NOT NULL,
+            weight INTEGER NOT NULL, edited_at BIGINT NOT NULL, PRIMARY KEY (name, card)) WITHOUT ROWID;
+        INSERT INTO cards VALUES (1, 'milk', '', 0, 0), (2, 'call Ada', '', 0, 0), (3, 'mend the tap', '', 0, 0);
+        INSERT INTO labels VALUES (1, 'red', 'shop', 1, 0), (2, 'blue', 'shop', 1, 0), (2, 'green', 'phone', 1, 0);"
+    )
+}
 
 #[derive(Clone, Debug, PartialEq, Queryable, AsChangeset, Tracked)]
 #[diesel(table_name = cards)]
@@ -210,6 +215,14 @@ pub(super) struct Cell {
     pub(super) table: String,
     pub(super) key: String,
     pub(super) column: String,
+}
+
+/// Deletes the labels whose card is not there, as `ON DELETE CASCADE` would have, and gives them.
+pub(super) fn delete_orphans(conn: &mut SqliteConnection) -> QueryResult<Vec<Label>> {
+    let orphans = || labels::table.filter(labels::card.ne_all(cards::table.select(cards::id)));
+    let found = orphans().load(conn)?;
+    diesel::delete(orphans()).execute(conn)?;
+    Ok(found)
 }
 
 /// What a database has.

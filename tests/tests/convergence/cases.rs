@@ -4,8 +4,8 @@ use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
 use diesel_sqlite_session::{ConflictAction, SqliteSessionExt};
 
-use super::policy::Policy;
-use super::protocol::{Rules, Way, batch, edit, exchange, take};
+use super::policy::{Met, Policy};
+use super::protocol::{ForeignKeys, Rules, Way, batch, edit, exchange, take};
 use super::{board, protocol};
 use crate::{exec, lines, open};
 
@@ -19,12 +19,18 @@ struct Three {
 impl Three {
     /// Everywhere with these statements run.
     fn new(policy: Policy, way: Way, omits_constraints: bool, statements: &str) -> Self {
-        let open = |more: &str| open(&format!("{};{};{statements};{more}", board::SCHEMA, protocol::SCHEMA));
+        Self::by(Rules { omits_constraints, ..Rules::new(policy, way) }, statements)
+    }
+
+    fn by(rules: Rules, statements: &str) -> Self {
+        let has_foreign_keys = rules.foreign_keys != ForeignKeys::None;
+        let open =
+            |more: &str| open(&format!("{};{};{statements};{more}", board::schema(has_foreign_keys), protocol::SCHEMA));
         let replica = |number| open(&format!("INSERT INTO status VALUES ({number}, 0, 0)"));
         Self {
             hub: open("INSERT INTO peers VALUES (1, 0, 0, x''), (2, 0, 0, x'')"),
             replicas: [replica(1), replica(2)],
-            rules: Rules { policy, way, omits_constraints },
+            rules,
         }
     }
 
@@ -121,7 +127,7 @@ fn what_broke_a_constraint_and_was_omitted_stays_on_its_replica() {
         })
     };
     assert!(sync(Way::Rebase)[1].is_err(), "there card 1 has the title that card 2 is to have");
-    assert_eq!(sync(Way::Replay), [Ok(0), Ok(0)]);
+    assert_eq!(sync(Way::Replay), [Ok(Met::default()), Ok(Met::default())]);
 }
 
 #[test]
@@ -168,4 +174,59 @@ fn to_omit_the_one_half_of_a_changed_key_makes_two_rows() {
         let rows = lines(conn, "SELECT format('%d %s %s', id, title, note) AS line FROM cards WHERE id IN (1, 9)");
         assert_eq!(rows, ["1 milk two", "9 milk "]);
     }
+}
+
+/// A card's labels, on the hub and on both replicas, and the labels that were reported as lost.
+fn labels_of_the_first_card(all: &mut Three) -> [String; 4] {
+    let [first, second] = &mut all.replicas;
+    let line = |conn: &mut SqliteConnection, sql| lines(conn, sql).join(" ");
+    let [hub, first, second] = [&mut all.hub, first, second]
+        .map(|conn| line(conn, "SELECT format('%s:%s', name, color) AS line FROM labels WHERE card = 1 ORDER BY 1"));
+    let lost = line(
+        &mut all.hub,
+        "SELECT format('%s:%s', key, value) AS line FROM lost WHERE table_name = 'labels' AND column = 'color'",
+    );
+    [hub, first, second, lost]
+}
+
+#[test]
+fn a_row_that_comes_to_one_that_is_gone_goes_too_and_is_reported() {
+    for way in [Way::Rebase, Way::RebaseBoth, Way::Replay] {
+        for deletes_first in [true, false] {
+            let rules = Rules { foreign_keys: ForeignKeys::Mend, ..Rules::new(Policy::EarlierWhole, way) };
+            let mut all = Three::by(rules, "");
+            let (deleting, inserting) = if deletes_first { (0, 1) } else { (1, 0) };
+            all.edit(deleting, "DELETE FROM cards WHERE id = 1");
+            all.edit(inserting, "INSERT INTO labels VALUES (1, 'grey', 'phone', 1, 0)");
+            [0, 1, 0].into_iter().for_each(|replica| all.sync(replica));
+            assert_eq!(labels_of_the_first_card(&mut all), ["", "", "", "phone/1:grey"]);
+        }
+    }
+}
+
+#[test]
+fn a_row_whose_deletion_is_omitted_outlives_those_that_were_deleted_with_it() {
+    for way in [Way::Rebase, Way::Replay] {
+        let rules = Rules { foreign_keys: ForeignKeys::Mend, ..Rules::new(Policy::EarlierWhole, way) };
+        let mut all = Three::by(rules, "");
+        all.edit(0, "UPDATE cards SET note = 'two' WHERE id = 1");
+        all.edit(1, "DELETE FROM cards WHERE id = 1");
+        assert_eq!(all.sync_all(), same("milk, two"));
+        assert_eq!(labels_of_the_first_card(&mut all), [""; 4]);
+    }
+}
+
+#[test]
+fn a_foreign_key_that_acts_while_changes_are_applied_is_in_their_way() {
+    let take = |foreign_keys| {
+        let mut all = Three::by(Rules { foreign_keys, ..Rules::new(Policy::Later, Way::Rebase) }, "");
+        all.edit(0, "DELETE FROM cards WHERE id = 1");
+        all.sync(0);
+        let batch = batch(&mut all.replicas[1]).unwrap();
+        let (news, _) = exchange(&mut all.hub, &batch, all.rules).unwrap();
+        take(&mut all.replicas[1], &news, all.rules).map_err(|error| error.to_string())
+    };
+    assert_eq!(take(ForeignKeys::Mend), Ok(Met::default()));
+    let error = take(ForeignKeys::Act).unwrap_err();
+    assert!(error.contains("conflict"), "{error}");
 }

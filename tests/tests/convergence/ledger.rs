@@ -27,7 +27,8 @@ type Id = usize;
 
 /// A change to a column that the hub has not heard of, or several of one replica, of which the last one counts.
 struct Wish {
-    edit: Id,
+    /// Nobody's where a row went with one that it refers to, which was reported.
+    edit: Option<Id>,
     old: Option<String>,
     new: Option<String>,
 }
@@ -93,15 +94,17 @@ impl Ledger {
             let (current, new) = (contents.get(cell).cloned(), after.get(cell).cloned());
             cells.insert(cell.clone(), Fate::Waiting);
             let wish = match not_sent.remove(cell) {
-                None => Wish { edit: id, old: current, new },
+                None => Wish { edit: Some(id), old: current, new },
                 Some(Wish { edit, old, .. }) => {
                     let undone = old == new;
-                    edits[edit].insert(cell.clone(), if undone { Fate::Undone } else { Fate::Superseded });
+                    if let Some(edit) = edit {
+                        edits[edit].insert(cell.clone(), if undone { Fate::Undone } else { Fate::Superseded });
+                    }
                     if undone {
                         cells.insert(cell.clone(), Fate::Undone);
                         continue;
                     }
-                    Wish { edit: id, old, new }
+                    Wish { edit: Some(id), old, new }
                 }
             };
             not_sent.insert(cell.clone(), wish);
@@ -125,17 +128,25 @@ impl Ledger {
         lost: &BTreeSet<Lost>,
     ) -> Result<()> {
         let wishes = std::mem::take(&mut self.replicas[replica].sent);
-        check_others(&self.hub, &after, &wishes)?;
+        for cell in check_others(&self.hub, &after, &wishes, lost)? {
+            if let Some(owner) = self.owners.remove(&cell) {
+                self.edits[owner].insert(cell, Fate::Reported);
+            }
+        }
         for (cell, wish) in wishes {
-            if settle(&cell, &wish, &self.hub, &after, lost)? {
-                self.edits[wish.edit].insert(cell.clone(), Fate::Visible);
-                let before = self.hub.get(&cell);
-                if let Some(owner) = self.owners.insert(cell.clone(), wish.edit) {
-                    let is_reported = before != wish.new.as_ref() && before != wish.old.as_ref();
-                    self.edits[owner].insert(cell, if is_reported { Fate::Reported } else { Fate::Superseded });
-                }
-            } else {
-                self.edits[wish.edit].insert(cell, Fate::Reported);
+            let before = self.hub.get(&cell);
+            let is_true = settle(&cell, &wish, &self.hub, &after, lost)?;
+            if let Some(edit) = wish.edit {
+                self.edits[edit].insert(cell.clone(), if is_true { Fate::Visible } else { Fate::Reported });
+            }
+            let owner = match wish.edit {
+                Some(edit) if is_true => self.owners.insert(cell.clone(), edit),
+                _ if is_true || before != after.get(&cell) => self.owners.remove(&cell),
+                _ => continue,
+            };
+            if let Some(owner) = owner {
+                let is_reported = wish.edit.is_none() || before != wish.new.as_ref() && before != wish.old.as_ref();
+                self.edits[owner].insert(cell, if is_reported { Fate::Reported } else { Fate::Superseded });
             }
         }
         self.history.insert(position, after.clone());
@@ -148,17 +159,25 @@ impl Ledger {
         let replica = &mut self.replicas[replica];
         let hub = self.history.get(&position).ok_or("a place in the log that there is not")?;
         let wishes = std::mem::take(&mut replica.not_sent);
-        check_others(hub, &after, &wishes)?;
+        for cell in check_others(hub, &after, &wishes, lost)? {
+            let wish = Wish { edit: None, old: hub.get(&cell).cloned(), new: None };
+            replica.not_sent.insert(cell, wish);
+        }
         for (cell, mut wish) in wishes {
             let there = hub.get(&cell).cloned();
-            if !settle(&cell, &wish, hub, &after, lost)? {
-                self.edits[wish.edit].insert(cell, Fate::Reported);
-            } else if there == wish.new {
-                // the hub's is the same: this one is as good as made before it
-                self.edits[wish.edit].insert(cell, Fate::Superseded);
-            } else {
+            let is_true = settle(&cell, &wish, hub, &after, lost)?;
+            if is_true && there != wish.new {
                 wish.old = there;
                 replica.not_sent.insert(cell, wish);
+                continue;
+            }
+            if let Some(edit) = wish.edit {
+                // if the hub's is the same, this one is as good as made before it
+                self.edits[edit].insert(cell.clone(), if is_true { Fate::Superseded } else { Fate::Reported });
+            }
+            if after.get(&cell) != there.as_ref() {
+                let new = after.get(&cell).cloned();
+                replica.not_sent.insert(cell, Wish { edit: None, old: there, new });
             }
         }
         replica.contents = after;
@@ -186,16 +205,23 @@ impl Ledger {
     }
 }
 
-/// Nothing else has changed than what was wished for.
-fn check_others(before: &Contents, after: &Contents, wishes: &BTreeMap<Cell, Wish>) -> Result<()> {
-    match difference(before, after).find(|cell| !wishes.contains_key(cell)) {
-        None => Ok(()),
-        Some(cell) => Err(format!(
-            "{cell:?} became {:?} where there was {:?}, which no edit did",
-            after.get(cell),
-            before.get(cell)
-        )),
-    }
+/// Nothing else has changed than what was wished for, but for rows that went with one that they refer to: these were reported.
+fn check_others(
+    before: &Contents,
+    after: &Contents,
+    wishes: &BTreeMap<Cell, Wish>,
+    lost: &BTreeSet<Lost>,
+) -> Result<Vec<Cell>> {
+    let others = difference(before, after).filter(|cell| !wishes.contains_key(cell));
+    let check = |cell: &Cell| {
+        let (old, new) = (before.get(cell).cloned(), after.get(cell).cloned());
+        if new.is_none() && lost.contains(&Lost { cell: cell.clone(), value: old.clone() }) {
+            Ok(cell.clone())
+        } else {
+            Err(format!("{cell:?} became {new:?} where there was {old:?}, which no edit did"))
+        }
+    };
+    others.map(check).collect()
 }
 
 /// Whether a wish has become true. If it has not, or has taken the place of a value that it was not made over, that was reported.

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use self::ledger::Fates;
 use self::policy::Policy;
-use self::protocol::{Rules, Way};
+use self::protocol::{ForeignKeys, Rules, Way};
 use self::simulation::{Figures, Mistake, run};
 
 /// How many seeds, unless the environment says so.
@@ -38,7 +38,7 @@ fn seeds() -> std::ops::Range<u64> {
 
 /// Every run ends well.
 fn converges(policy: Policy, way: Way) {
-    converges_by(Rules { policy, way, omits_constraints: false });
+    converges_by(Rules::new(policy, way));
 }
 
 fn converges_by(rules: Rules) {
@@ -144,30 +144,64 @@ fn column_by_column_converges_by_replaying() {
 
 #[test]
 fn omitting_what_breaks_a_constraint_converges_by_replaying() {
-    converges_by(Rules { policy: Policy::Earlier, way: Way::Replay, omits_constraints: true });
+    converges_by(Rules { omits_constraints: true, ..Rules::new(Policy::Earlier, Way::Replay) });
+}
+
+/// Labels refer to their cards, and go with them.
+fn with_foreign_keys(policy: Policy, way: Way) -> Rules {
+    Rules { foreign_keys: ForeignKeys::Mend, ..Rules::new(policy, way) }
+}
+
+#[test]
+fn rows_that_refer_to_others_converge_by_rebasing() {
+    for policy in [Policy::Later, Policy::EarlierWhole, Policy::EarlierOfTheSame, Policy::NewestWhole, Policy::Columns]
+    {
+        converges_by(with_foreign_keys(policy, Way::Rebase));
+    }
+}
+
+#[test]
+fn rows_that_refer_to_others_converge_by_rebasing_on_both_sides() {
+    for policy in [Policy::Later, Policy::Columns] {
+        converges_by(with_foreign_keys(policy, Way::RebaseBoth));
+    }
+}
+
+#[test]
+fn rows_that_refer_to_others_converge_by_replaying() {
+    for policy in [Policy::Later, Policy::Earlier, Policy::Newest, Policy::Columns] {
+        converges_by(with_foreign_keys(policy, Way::Replay));
+    }
+}
+
+#[test]
+fn foreign_keys_that_act_while_changes_are_applied_do_not_converge() {
+    for way in [Way::Rebase, Way::Replay] {
+        assert!(failures(Rules { foreign_keys: ForeignKeys::Act, ..Rules::new(Policy::Later, way) }, None) > 0);
+    }
 }
 
 #[test]
 fn updates_that_are_omitted_in_part_do_not_converge_by_rebasing() {
     for policy in [Policy::Earlier, Policy::Newest] {
-        assert!(failures(Rules { policy, way: Way::Rebase, omits_constraints: false }, None) > 0);
+        assert!(failures(Rules::new(policy, Way::Rebase), None) > 0);
     }
 }
 
 #[test]
 fn omitting_what_breaks_a_constraint_does_not_converge_by_rebasing() {
-    assert!(failures(Rules { policy: Policy::EarlierWhole, way: Way::Rebase, omits_constraints: true }, None) > 0);
+    assert!(failures(Rules { omits_constraints: true, ..Rules::new(Policy::EarlierWhole, Way::Rebase) }, None) > 0);
 }
 
 #[test]
 fn a_hub_that_forgets_to_rebase_does_not_converge() {
-    assert!(failures(Rules { policy: Policy::Later, way: Way::Neither, omits_constraints: false }, None) > 0);
+    assert!(failures(Rules::new(Policy::Later, Way::Neither), None) > 0);
 }
 
 #[test]
 fn every_mistake_is_found() {
     for mistake in [Mistake::RecordsLater, Mistake::TakesTwice, Mistake::LosesLog, Mistake::ReportsNothing] {
-        let rules = Rules { policy: Policy::Later, way: Way::Rebase, omits_constraints: false };
+        let rules = Rules::new(Policy::Later, Way::Rebase);
         assert!(failures(rules, Some(mistake)) > 0);
     }
 }

@@ -5,11 +5,11 @@ use std::error::Error;
 
 use diesel::prelude::*;
 use diesel_sqlite_session::{
-    ApplyError, Change, Changeset, Conflict, Decision, RebaseData, RowConflict, SqliteSessionExt,
+    Apply, ApplyError, Change, Changeset, Conflict, Decision, RebaseData, RowConflict, SqliteSessionExt,
 };
 
-use super::board::{Board, Card, Cell, Label, Shared};
-use super::protocol::Rules;
+use super::board::{Board, Card, Cell, Label, Shared, delete_orphans};
+use super::protocol::{ForeignKeys, Rules};
 
 /// Who wins where two edits meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,33 +226,64 @@ pub(super) struct Merged {
     pub(super) rebase_data: RebaseData,
     pub(super) written: Changeset,
     pub(super) lost: Vec<Lost>,
-    pub(super) conflicts: usize,
+    pub(super) met: Met,
+}
+
+/// What was met, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Met {
+    pub(super) conflicts: u64,
+    /// Rows that were deleted because what they refer to is not there.
+    pub(super) orphans: u64,
 }
 
 /// Makes changes on top of what is there. In a transaction of the caller's.
 pub(super) fn merge(conn: &mut SqliteConnection, changes: &Changeset, rules: Rules) -> Result<Merged, Box<dyn Error>> {
     let (mut cards, mut labels) = (Conflicts::<Card>::new(rules), Conflicts::<Label>::new(rules));
     let applied = conn.capture::<Board, _, ApplyError, _>(|conn| {
-        conn.apply(changes)
+        to_apply(conn, changes, rules)
             .only::<Board>()
             .on_conflict::<Card>(|conflict| cards.decide(conflict))
             .on_conflict::<Label>(|conflict| labels.decide(conflict))
+            // what they do to rows of which the changes know nothing is done, and recorded, below
+            .on_foreign_keys(|broken| broken.accept())
             .run()
     })?;
     let written = conn.capture::<Board, _, diesel::result::Error, _>(|conn| {
         cards.write(conn)?;
-        labels.write(conn)
+        labels.write(conn)?;
+        if rules.foreign_keys == ForeignKeys::None { Ok(Vec::new()) } else { delete_orphans(conn) }
     })?;
-    let conflicts = cards.lost.len() + labels.lost.len();
+    let conflicts = (cards.lost.len() + labels.lost.len()) as u64;
     let counted = applied.value.replaced() + applied.value.omitted();
-    if counted != conflicts as u64 {
+    if counted != conflicts {
         return Err(format!("{conflicts} conflicts were decided, the report says {counted}").into());
     }
+    let lost = cards.lost.into_values().chain(labels.lost.into_values()).flatten();
     Ok(Merged {
         effect: applied.changeset.concat(&written.changeset)?,
         rebase_data: applied.value.into_rebase_data(),
         written: written.changeset,
-        lost: cards.lost.into_values().chain(labels.lost.into_values()).flatten().collect(),
-        conflicts,
+        lost: lost.chain(written.value.iter().flat_map(every_value)).collect(),
+        met: Met { conflicts, orphans: written.value.len() as u64 },
+    })
+}
+
+/// What a foreign key did where the changes were made is among them: here it does nothing.
+pub(super) fn to_apply<'a>(
+    conn: &'a mut SqliteConnection,
+    changes: &'a Changeset,
+    rules: Rules,
+) -> Apply<'a, Changeset> {
+    let apply = conn.apply(changes);
+    if rules.foreign_keys == ForeignKeys::Act { apply } else { apply.without_foreign_key_actions() }
+}
+
+/// A row that is gone: it was on nobody's list.
+fn every_value<T: Shared>(row: &T) -> impl Iterator<Item = Lost> {
+    let key = row.key();
+    row.values().into_iter().map(move |(column, value)| {
+        let cell = Cell { table: T::NAME.into(), key: key.clone(), column: column.into() };
+        Lost { cell, value: Some(value) }
     })
 }

@@ -16,7 +16,7 @@ use diesel::prelude::*;
 use diesel_sqlite_session::{Changeset, SqliteSessionExt};
 
 use super::board::Board;
-use super::policy::{Lost, Merged, Policy, merge};
+use super::policy::{Lost, Merged, Met, Policy, merge, to_apply};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
@@ -40,12 +40,35 @@ pub(super) struct Rules {
     pub(super) way: Way,
     /// Whether what breaks a constraint is omitted. Otherwise it ends the sync.
     pub(super) omits_constraints: bool,
+    pub(super) foreign_keys: ForeignKeys,
+}
+
+/// What becomes of rows that refer to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ForeignKeys {
+    /// None refers to another.
+    None,
+    /// Foreign keys do not act while changes are applied. Which rows then refer to none are deleted, and that is recorded.
+    Mend,
+    /// The same, but they act: a mistake.
+    Act,
+}
+
+impl Rules {
+    pub(super) const fn new(policy: Policy, way: Way) -> Self {
+        Self { policy, way, omits_constraints: false, foreign_keys: ForeignKeys::None }
+    }
 }
 
 impl std::fmt::Display for Rules {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let constraints = if self.omits_constraints { ", constraints" } else { "" };
-        write!(f, "{:?} by {:?}{constraints}", self.policy, self.way)
+        let foreign_keys = match self.foreign_keys {
+            ForeignKeys::None => "",
+            ForeignKeys::Mend => ", foreign keys",
+            ForeignKeys::Act => ", foreign keys that act",
+        };
+        write!(f, "{:?} by {:?}{constraints}{foreign_keys}", self.policy, self.way)
     }
 }
 
@@ -174,28 +197,27 @@ fn all(changes: Vec<Vec<u8>>) -> Result<Changeset> {
     Ok(Changeset::concat_all(&changes)?)
 }
 
-/// Takes the answer to the batch. What was done meanwhile comes on top of it, as it would at the hub. Gives how many conflicts there
-/// were.
-pub(super) fn take(conn: &mut SqliteConnection, news: &News, rules: Rules) -> Result<usize> {
+/// Takes the answer to the batch. What was done meanwhile comes on top of it, as it would at the hub. Gives what it met.
+pub(super) fn take(conn: &mut SqliteConnection, news: &News, rules: Rules) -> Result<Met> {
     conn.transaction(|conn| {
         let (_, number, answered) = status::table.first::<(i32, i64, i64)>(conn)?;
         if number == answered || number != news.number {
-            return Ok(0); // it has been taken
+            return Ok(Met::default()); // it has been taken
         }
         let mut not_sent = not_sent(conn)?;
         let merged = if rules.way == Way::RebaseBoth {
             let merged = merge(conn, &news.changes, Rules { policy: Policy::Later, ..rules })?;
-            not_sent = not_sent.rebase(&merged.rebase_data)?;
+            not_sent = not_sent.rebase(&merged.rebase_data)?.concat(&merged.written)?;
             merged
         } else {
             // back to what the hub knew, which can have no conflict: nothing else was done since
-            conn.apply(&not_sent).inverted().run()?;
+            to_apply(conn, &not_sent, rules).inverted().run()?;
             if rules.way == Way::Replay {
                 let sent = sent(conn)?;
-                conn.apply(&sent).inverted().run()?;
+                to_apply(conn, &sent, rules).inverted().run()?;
             }
             // to what the hub has: no handler, as a conflict would be a mistake
-            conn.apply(&news.changes).run()?;
+            to_apply(conn, &news.changes, rules).run()?;
             // and again what was done meanwhile
             let merged = merge(conn, &not_sent, rules)?;
             not_sent = merged.effect.clone();
@@ -205,7 +227,7 @@ pub(super) fn take(conn: &mut SqliteConnection, news: &News, rules: Rules) -> Re
         diesel::delete(outbox::table).execute(conn)?;
         remember(conn, &not_sent)?;
         diesel::update(status::table).set(status::answered.eq(number)).execute(conn)?;
-        Ok(merged.conflicts)
+        Ok(merged.met)
     })
 }
 
@@ -219,13 +241,13 @@ fn report(conn: &mut SqliteConnection, lost: &[Lost]) -> QueryResult<()> {
 
 // ---- the hub ----
 
-/// Takes a replica's batch, unless it has, and says what the replica has to do. Gives how many conflicts there were.
-pub(super) fn exchange(conn: &mut SqliteConnection, batch: &Batch, rules: Rules) -> Result<(News, usize)> {
+/// Takes a replica's batch, unless it has, and says what the replica has to do. Gives what it met.
+pub(super) fn exchange(conn: &mut SqliteConnection, batch: &Batch, rules: Rules) -> Result<(News, Met)> {
     conn.transaction(|conn| {
         let (_, number, position, news) = peers::table.find(batch.replica).first::<(i32, i64, i64, Vec<u8>)>(conn)?;
         if batch.number <= number {
             // It has been taken. The answer is the one to the last batch: a replica waits for no other one.
-            return Ok((News { number, position, changes: Changeset::try_from(news)? }, 0));
+            return Ok((News { number, position, changes: Changeset::try_from(news)? }, Met::default()));
         }
         // what is new since the last answer: this and the batch begin at the same rows
         let new =
@@ -241,7 +263,7 @@ pub(super) fn exchange(conn: &mut SqliteConnection, batch: &Batch, rules: Rules)
         let everywhere =
             peers::table.select(diesel::dsl::min(peers::position)).first::<Option<i64>>(conn)?.unwrap_or(0);
         diesel::delete(log::table.filter(log::position.le(everywhere))).execute(conn)?;
-        Ok((News { number: batch.number, position, changes }, merged.conflicts))
+        Ok((News { number: batch.number, position, changes }, merged.met))
     })
 }
 

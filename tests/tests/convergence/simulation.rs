@@ -11,8 +11,8 @@ use diesel::prelude::*;
 use super::board::{self, Cell, contents};
 use super::ledger::{Fates, Ledger};
 use super::machine::{Machine, Ran};
-use super::policy::Lost;
-use super::protocol::{self, Batch, News, Rules, lost, outbox};
+use super::policy::{Lost, Met};
+use super::protocol::{self, Batch, ForeignKeys, News, Rules, lost, outbox};
 use crate::{exec, lines, open};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -41,6 +41,8 @@ pub(super) struct Figures {
     /// Of these, before what was begun was committed.
     pub(super) halfway: u64,
     pub(super) conflicts: u64,
+    /// Rows that were deleted because what they refer to is not there.
+    pub(super) orphans: u64,
     pub(super) fates: Fates,
 }
 
@@ -53,6 +55,7 @@ impl std::ops::AddAssign for Figures {
         self.crashes += other.crashes;
         self.halfway += other.halfway;
         self.conflicts += other.conflicts;
+        self.orphans += other.orphans;
         self.fates.visible += other.fates.visible;
         self.fates.superseded += other.fates.superseded;
         self.fates.reported += other.fates.reported;
@@ -62,12 +65,12 @@ impl std::ops::AddAssign for Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { runs, edits, syncs, repeats, crashes, halfway, conflicts, fates } = self;
+        let Self { runs, edits, syncs, repeats, crashes, halfway, conflicts, orphans, fates } = self;
         let Fates { visible, superseded, reported, undone } = fates;
         write!(
             f,
             "{runs} runs, {edits} edits, {syncs} syncs, {repeats} repeated messages, {crashes} crashes ({halfway} before the \
-             commit), {conflicts} conflicts; columns set: {visible} visible, {superseded} superseded, {reported} reported, \
+             commit), {conflicts} conflicts, {orphans} orphans; columns set: {visible} visible, {superseded} superseded, {reported} reported, \
              {undone} undone"
         )
     }
@@ -129,10 +132,10 @@ struct Simulation {
 const UNIQUE: &str = "CREATE UNIQUE INDEX title ON cards (title); CREATE UNIQUE INDEX color ON labels (color, card)";
 
 /// A database file.
-fn template(has_unique: bool) -> Vec<u8> {
-    let mut conn = open(board::SCHEMA);
+fn template(rules: Rules) -> Vec<u8> {
+    let mut conn = open(&board::schema(rules.foreign_keys != ForeignKeys::None));
     exec(&mut conn, protocol::SCHEMA);
-    if has_unique {
+    if rules.omits_constraints {
         exec(&mut conn, UNIQUE);
     }
     conn.serialize_database_to_buffer().try_as_slice().unwrap().to_vec()
@@ -145,7 +148,7 @@ pub(super) fn run(directory: &Path, seed: u64, rules: Rules, mistake: Option<Mis
     let name = |what: &str| directory.join(format!("{seed}-{what}"));
     // the one journal or the other
     let journal = if random.one_in(2) { "PRAGMA journal_mode = WAL" } else { "PRAGMA journal_mode = DELETE" };
-    let template = template(rules.omits_constraints);
+    let template = template(rules);
     let machine = |what: &str, statements: &str| -> Result<Machine> {
         let mut machine = Machine::new(name(what), &template)?;
         exec(&mut machine.conn, journal);
@@ -293,6 +296,7 @@ impl Simulation {
         let time = if self.rules.policy.uses_a_clock() { self.time + self.peers[replica].ahead } else { 0 };
         // where texts are unique, they are to meet
         let few = if self.rules.omits_constraints { 2 } else { 4 };
+        let has_foreign_keys = self.rules.foreign_keys != ForeignKeys::None;
         let random = &mut self.random;
         let (id, other) = (1 + random.below(4), 1 + random.below(4));
         let (card, name, new_name) =
@@ -319,7 +323,14 @@ impl Simulation {
                 "DELETE FROM cards WHERE id = {id}; INSERT OR IGNORE INTO cards VALUES ({id}, '{title}', '{note}', {done}, {time})"
             ),
             9 => format!("UPDATE OR IGNORE cards SET id = {other}, edited_at = {time} WHERE id = {id}"),
-            10 | 11 => format!("INSERT OR IGNORE INTO labels VALUES ({card}, '{title}', '{name}', {done}, {time})"),
+            10 | 11 => {
+                // what a foreign key refuses, it refuses with OR IGNORE too
+                let is_free =
+                    if has_foreign_keys { format!("{card} IN (SELECT id FROM cards)") } else { "true".into() };
+                format!(
+                    "INSERT OR IGNORE INTO labels SELECT {card}, '{title}', '{name}', {done}, {time} WHERE {is_free}"
+                )
+            }
             12 => format!("UPDATE OR IGNORE labels SET color = '{title}', edited_at = {time} WHERE {key}"),
             13 => {
                 format!("UPDATE OR IGNORE labels SET color = '{title}', weight = {id}, edited_at = {time} WHERE {key}")
@@ -382,8 +393,8 @@ impl Simulation {
                     }
                 }
             }
-            Ran::Done((news, conflicts)) => {
-                self.figures.conflicts += conflicts as u64;
+            Ran::Done((news, met)) => {
+                self.met(met);
                 self.peers[replica].from_hub.push_back(news);
             }
         }
@@ -407,9 +418,14 @@ impl Simulation {
         }
         match ran {
             Ran::Crashed { committed } => self.crashed(replica, committed),
-            Ran::Done(conflicts) => self.figures.conflicts += conflicts as u64,
+            Ran::Done(met) => self.met(met),
         }
         Ok(())
+    }
+
+    fn met(&mut self, Met { conflicts, orphans }: Met) {
+        self.figures.conflicts += conflicts;
+        self.figures.orphans += orphans;
     }
 
     /// A replica and the hub talk until the replica has nothing more to say.
@@ -444,7 +460,11 @@ impl Simulation {
             return Err(format!("replica {number} has\n{}\nthe hub has\n{}", rows.join("\n"), hub.join("\n")).into());
         }
         for conn in self.peers.iter_mut().map(|peer| &mut peer.machine.conn).chain([&mut self.hub.conn]) {
-            let check = lines(conn, "SELECT integrity_check AS line FROM pragma_integrity_check");
+            let check = lines(
+                conn,
+                "SELECT integrity_check AS line FROM pragma_integrity_check UNION ALL
+                 SELECT format('a row of %s refers to none', \"table\") FROM pragma_foreign_key_check",
+            );
             if check != ["ok"] {
                 return Err(check.join("\n").into());
             }
