@@ -3,11 +3,11 @@
 //! another one.
 //!
 //! - `#[derive(Tracked)]` makes of a table's changes typed Rust values: `Change<users::table>`, and enums of them that the compiler
-//!   checks a `match` on. See the trait `Tracked` for everything that it can do.
-//! - On any `SqliteConnection`, the trait `SqliteSessionExt` has `create_session`, `capture` and `apply`.
-//! - A `Session` records the tables that are attached to it, as a set, by `table!` and with a look at whether that agrees with the
-//!   database, by name, or all of them.
-//! - An `Apply` makes changes elsewhere: a handler for each table is given a `Conflict`, the typed change and the row in its way;
+//!   checks a `match` on. See the trait [`Tracked`] for everything that it can do.
+//! - On any `SqliteConnection`, the trait [`SqliteSessionExt`] has `create_session`, `capture`, `apply` and `diff`.
+//! - A [`Session`] records the changes of the tables that are attached to it. `attach_set` and `attach` compare them with `table!`,
+//!   `attach_by_name` and `attach_all` do not.
+//! - An [`Apply`] makes changes elsewhere: a handler for each table is given a [`Conflict`], the typed change and the row in its way;
 //!   filters, limits and options; and a report. `apply_changeset` and `apply_patchset` are its short forms, by kind of conflict.
 //! - [`wire`] checks, reads and builds changesets and patchsets in pure Rust, without SQLite, more than ten times as fast as
 //!   SQLite's own iterator reads them.
@@ -101,13 +101,14 @@
 //! | SQLite | here |
 //! |---|---|
 //! | does not record tables without a primary key, nor rows with NULL in it | attaching such a table is an error, `untracked_tables` lists them; such rows are not recorded |
-//! | has no column names in its records | attaching compares `table!` with the database, applying compares the changes with it |
+//! | has no column names in its records | attaching compares `table!` with the database; applying compares the number of columns and the key, and where a handler or filter is given for a table, its `table!` |
 //! | leaves out, with success, what does not fit the replica | an error, before anything is written |
-//! | fires triggers and foreign key actions again on applying; what they did on the source is in the changes too | so a row can be changed twice: drop the triggers at the replica, or decide the conflicts |
+//! | fires triggers and foreign key actions again on applying; what they did on the source is in the changes too | so a row can be changed twice: `Apply::without_foreign_key_actions`, and against triggers `Apply::ignore_noops`, or none at the replica |
 //! | records the shadow tables of FTS5, and `sqlite_stat1` after ANALYZE | a table filter, or attaching by table |
 //! | sets `defer_foreign_keys` while applying, and leaves it off | the same |
 //! | gives a connection one preupdate hook | sessions take it |
-
+//!
+#![cfg_attr(not(all(feature = "derive", feature = "sqlite")), doc = include_str!("links.md"))]
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
@@ -117,11 +118,12 @@ extern crate alloc;
 #[cfg(all(feature = "std", not(test)))]
 extern crate std;
 
-/// Pages of documentation, without code.
+/// Pages of documentation, without code: with the features `derive` and `sqlite`, which they are about.
 pub mod _documentation {
     #[cfg(all(feature = "derive", feature = "sqlite"))]
     #[doc = include_str!("algebra.md")]
     pub mod algebra {}
+    #[cfg(all(feature = "derive", feature = "sqlite"))]
     #[doc = include_str!("functions.md")]
     pub mod functions {}
     #[cfg(all(feature = "derive", feature = "sqlite"))]
