@@ -221,7 +221,8 @@ impl Session {
         configured.map_err(|_| SessionError::AttachedAlready)
     }
 
-    /// What was recorded so far, as a changeset. Recording goes on.
+    /// Everything that was recorded since the tables were attached, as a changeset. Recording goes on, and the next call gives all
+    /// of it again, with what came since: for the changes between two calls, drop the session and create another.
     ///
     /// SQLite looks up each row that was changed, with a page cache that can be [larger](Self::set_cache_limit) meanwhile. It does
     /// so by the key, except in one case: in a table with rowids whose key is not an `INTEGER PRIMARY KEY`, and has columns without
@@ -239,7 +240,7 @@ impl Session {
         Changeset::try_from(self.generate(Format::Changeset)?).map_err(SessionError::Malformed)
     }
 
-    /// What was recorded so far, as a patchset. Recording goes on.
+    /// The same as a patchset: all of it, at each call. Recording goes on.
     ///
     /// # Errors
     ///
@@ -277,7 +278,7 @@ impl Session {
         if self.raw.take_filter_panic() { Err(SessionError::TableFilterPanicked) } else { Ok(()) }
     }
 
-    /// Writes what was recorded so far to `writer`, as a changeset, in pieces of about 1 KiB: use a `BufWriter` where that
+    /// Writes all that was recorded so far to `writer`, as [`changeset`](Self::changeset) gives it, in pieces of about 1 KiB: use a `BufWriter` where that
     /// matters. `connection` is the session's own: it is borrowed so that the writer cannot change what is being read.
     ///
     /// # Errors
@@ -296,7 +297,7 @@ impl Session {
         self.stream(connection, Format::Changeset, writer)
     }
 
-    /// Writes what was recorded so far to `writer`, as a patchset: see [`changeset_to`](Self::changeset_to).
+    /// Writes all that was recorded so far to `writer`, as a patchset: see [`changeset_to`](Self::changeset_to).
     ///
     /// # Errors
     ///
@@ -371,7 +372,7 @@ impl Session {
     }
 
     /// Whether nothing has been recorded. A row that was changed and changed back counts as recorded here, though no changeset
-    /// has it. `true` too when the connection is closed.
+    /// has it: this does not say whether [`changeset`](Self::changeset) will be empty. `true` too when the connection is closed.
     pub fn is_empty(&self) -> bool {
         self.raw.is_empty().unwrap_or(true)
     }
