@@ -173,7 +173,7 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// Applies a changeset to the `main` database. `on_conflict` is asked, by kind, about each change that does not fit.
     ///
     /// Everything is applied, or nothing. Each table of the changeset must be there, with at least as many columns and the
-    /// same key; more columns get their defaults. SQLite itself would leave out a table that is not so without a word.
+    /// same key; more columns get their defaults. SQLite would silently leave out a table that is not so.
     /// `sqlite_stat1` is left out where a replica has none. What else to know is said at [`Apply`].
     ///
     /// A patchset does not compile here:

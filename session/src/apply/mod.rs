@@ -151,8 +151,8 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, RebaseData, Reco
 /// - Triggers of the database fire, and its foreign key actions act, also where what they did on the source is among the
 ///   changes: [`ignore_noops`](Self::ignore_noops) passes over what has been done already,
 ///   [`without_foreign_key_actions`](Self::without_foreign_key_actions) keeps foreign keys from acting.
-/// - An UPDATE that does nothing but put an [equal key](crate::wire#changes) in the place of another, which SQLite cannot apply, is
-///   left out; the INSERT that SQLite records beside it is a [`ConflictType::Conflict`].
+/// - An UPDATE that does nothing but replace the key by an [equal one](crate::wire#changes), 1 by 1.0, is left out, as SQLite cannot
+///   apply it; the INSERT that SQLite records beside it is a [`ConflictType::Conflict`].
 /// - A column that an UPDATE has with the same value before and after, as a rebased one does, is not compared and not set, as
 ///   [`Field::Unchanged`](crate::Field::Unchanged) says.
 /// - UPDATEs that are in each other's way, as where two rows exchange unique values, are made by deleting a row and inserting
@@ -315,7 +315,7 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
     }
 
     /// Keeps foreign keys from acting: `ON DELETE CASCADE` and the others do nothing, as what they did on the source is among the
-    /// changes. They are checked at the end all the same. `SQLITE_CHANGESETAPPLY_FKNOACTION`.
+    /// changes, if the tables that they act on were recorded. They are checked at the end all the same. `SQLITE_CHANGESETAPPLY_FKNOACTION`.
     pub fn without_foreign_key_actions(mut self) -> Self {
         self.options.no_foreign_key_actions = true;
         self
@@ -333,8 +333,8 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
         self
     }
 
-    /// Takes no savepoint: inside a transaction that is rolled back if applying fails, it is one too many. What a failed apply
-    /// has done stays in the transaction. Outside of one, [`run`](Self::run) answers
+    /// Takes no savepoint, for callers who roll back their own transaction if applying fails: what a failed apply has done stays in
+    /// it otherwise. Outside of one, [`run`](Self::run) answers
     /// [`NoTransaction`](ApplyError::NoTransaction). `SQLITE_CHANGESETAPPLY_NOSAVEPOINT`.
     pub fn without_savepoint(mut self) -> Self {
         self.options.no_savepoint = true;

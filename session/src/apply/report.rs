@@ -49,8 +49,8 @@ impl ApplyReport {
         self.tables.iter().map(TableReport::omitted).sum()
     }
 
-    /// How many changes were left out: by a filter, as their table was not to be changed, as they set nothing, or as the database
-    /// has no statistics that they would change.
+    /// How many changes were left out: by a filter, because their table was not to be changed, because they set nothing, or because
+    /// they are of `sqlite_stat1` and the database has no such table.
     pub fn left_out(&self) -> u64 {
         self.tables.iter().map(TableReport::left_out).sum()
     }

@@ -64,8 +64,8 @@ use super::table::TableInfo;
 /// }
 /// ```
 ///
-/// - **Keys.** `Key` is the type of the key's column, or the tuple of its columns, in the order of `table!`. With Diesel's
-///   `primary_key(…)` on the struct, it must be that of `table!`.
+/// - **Keys.** `Key` is the type of the key's column, or the tuple of its columns, in the order of `table!`. If the struct
+///   has Diesel's `primary_key(…)`, it must name the key of `table!`.
 /// - **Visibility.** A `pub` row without a lifetime is the row of its table: `Change<seats::table>` and `Change<Seat>` are the same.
 ///   One row of a table can be that: a second one says [`row_only`](#attributes-of-a-row). A row that is not `pub`, or has a
 ///   lifetime, is named itself. The table of another crate cannot have your row as its own (the compiler says E0117):
@@ -367,7 +367,7 @@ pub trait DecodeRow<'de>: Tracked<Row = Self> + Sized {
 /// - **Columns in `#[tracked(skip(…))]`** are in no JSON, not even in `changed`; an UPDATE of them alone is one of nothing.
 /// - **Reading** takes members in any order, and passes over those that it does not know, so that a line can hold a change beside
 ///   other things, with `#[serde(flatten)]`: who did it, or whether it was
-///   [indirect](crate::Record::indirect), which the typed change does not know. Rows that borrow are only written.
+///   [indirect](crate::Record::indirect), which the typed change does not know. Rows with a lifetime are `Serialize` alone.
 /// - **The companions** derive serde's traits if they are told to, as for a payload of your own: `#[tracked(derive(Debug,
 ///   Serialize))]`; a [`Field`](super::Field) is `null` or `{"old": …, "new": …}` there. What is said above does not hold for that.
 pub enum Change<T: Tracked> {

@@ -87,7 +87,7 @@ impl<T> Field<T> {
         }
     }
 
-    /// Both values made something else of.
+    /// Applies `make` to the old and the new value; [`Unchanged`](Self::Unchanged) stays.
     pub fn map<U>(self, mut make: impl FnMut(T) -> U) -> Field<U> {
         match self {
             Self::Unchanged => Field::Unchanged,
@@ -96,7 +96,7 @@ impl<T> Field<T> {
     }
 }
 
-/// A column of an UPDATE beside what a row holds there: from [`Field::against`].
+/// How an UPDATE's change of a column compares with what a row holds there: from [`Field::against`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Against<'a, T> {
     /// The UPDATE leaves the column as it is: this.
