@@ -12,10 +12,10 @@ use crate::error::SessionError;
 use crate::ffi::Failure;
 use crate::ffi::cache::CacheLimit;
 use crate::ffi::handle::with_handle;
-use crate::ffi::session::{CreateError, ObjectConfig, RawSession, StreamError, Unavailable};
+use crate::ffi::session::{CreateError, ObjectConfig, RawSession, Setup, StreamError, TakeError, Unavailable};
 use crate::ffi::statement::Connection;
 use crate::schema::{self, DeclaredTable, LiveTable, TrackableTable, UntrackedTable};
-use crate::wire::{Changeset, Format, Patchset};
+use crate::wire::{Changeset, Format, ParseError, Patchset};
 
 /// Records the changes made on a `SqliteConnection`, from the moment a table is attached, by whichever means they are made:
 /// an object of [`sqlite3session_create`](https://www.sqlite.org/session/sqlite3session_create.html).
@@ -45,6 +45,9 @@ pub struct Session {
     rowids: bool,
     /// The tables that were attached by themselves.
     attached: Vec<String>,
+    /// Whether all tables were.
+    attached_all: bool,
+    options: Vec<ObjectConfig>,
     cache_limit: u64,
     /// Why a flag was not set that says what is recorded.
     unset_flag: Option<Unavailable>,
@@ -70,6 +73,8 @@ impl Session {
                 schema: schema.into(),
                 rowids: false,
                 attached: Vec::new(),
+                attached_all: false,
+                options: Vec::new(),
                 cache_limit: CACHE_LIMIT,
                 unset_flag: None,
             }),
@@ -132,7 +137,9 @@ impl Session {
     /// [`SessionError::Sqlite`] if SQLite fails.
     pub fn attach_all(&mut self) -> Result<(), SessionError> {
         let attached = self.raw.attach(None)?;
-        attached.map_err(|failure| SessionError::sqlite("attaching all tables", None, failure))
+        attached.map_err(|failure| SessionError::sqlite("attaching all tables", None, failure))?;
+        self.attached_all = true;
+        Ok(())
     }
 
     fn attach_unchecked(&mut self, table: &str) -> Result<(), SessionError> {
@@ -218,11 +225,13 @@ impl Session {
     fn configure(&mut self, option: ObjectConfig) -> Result<(), SessionError> {
         let configured = self.raw.configure(option)?;
         // the one reason that there is
-        configured.map_err(|_| SessionError::AttachedAlready)
+        configured.map_err(|_| SessionError::AttachedAlready)?;
+        self.options.push(option);
+        Ok(())
     }
 
     /// Everything that was recorded since the tables were attached, as a changeset. Recording goes on, and the next call gives all
-    /// of it again, with what came since: for the changes between two calls, drop the session and create another.
+    /// of it again, with what came since: [`take_changeset`](Self::take_changeset) gives the changes between two calls.
     ///
     /// SQLite looks up each row that was changed, with a page cache that can be [larger](Self::set_cache_limit) meanwhile. It does
     /// so by the key, except in one case: in a table with rowids whose key is not an `INTEGER PRIMARY KEY`, and has columns without
@@ -247,6 +256,65 @@ impl Session {
     /// As [`changeset`](Self::changeset).
     pub fn patchset(&mut self) -> Result<Patchset, SessionError> {
         Patchset::try_from(self.generate(Format::Patchset)?).map_err(SessionError::Malformed)
+    }
+
+    /// What was recorded since the session began, or since this was called last: as [`changeset`](Self::changeset), but the session
+    /// then begins anew, with the same tables, filter and flags. Where it fails, it goes on as it was.
+    ///
+    /// A transaction that is rolled back afterwards takes nothing out of what it gave. So call it outside of one, or keep in the
+    /// transaction itself what it gives, as in an outbox that is sent later.
+    ///
+    /// ```
+    /// use diesel::connection::SimpleConnection;
+    /// use diesel::prelude::*;
+    /// use diesel_sqlite_session::SqliteSessionExt;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut conn = SqliteConnection::establish(":memory:")?;
+    /// conn.batch_execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)")?;
+    /// let mut session = conn.create_session()?;
+    /// session.attach_all()?;
+    ///
+    /// let mut sent = Vec::new();
+    /// for name in ["Ada", "Bob"] {
+    ///     conn.batch_execute(&format!("INSERT INTO users (name) VALUES ('{name}')"))?;
+    ///     sent.extend(session.take_changeset()?.records().map(|record| record.to_string()));
+    /// }
+    /// assert_eq!(sent, ["INSERT users(1, 'Ada')", "INSERT users(2, 'Bob')"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`changeset`](Self::changeset).
+    pub fn take_changeset(&mut self) -> Result<Changeset, SessionError> {
+        self.take(Format::Changeset, Changeset::try_from)
+    }
+
+    /// As [`take_changeset`](Self::take_changeset), as a patchset.
+    ///
+    /// # Errors
+    ///
+    /// As [`changeset`](Self::changeset).
+    pub fn take_patchset(&mut self) -> Result<Patchset, SessionError> {
+        self.take(Format::Patchset, Patchset::try_from)
+    }
+
+    fn take<T>(
+        &mut self,
+        format: Format,
+        check: impl FnOnce(Vec<u8>) -> Result<T, ParseError>,
+    ) -> Result<T, SessionError> {
+        self.check_recording()?;
+        let schema = c_string(&self.schema)?;
+        let tables: Vec<CString> = self.attached.iter().map(|table| c_string(table)).collect::<Result<_, _>>()?;
+        let setup = Setup { schema: &schema, options: &self.options, tables: &tables, all: self.attached_all };
+        let taken = self.raw.take(format, &self.cache(), &setup, check)?;
+        taken.map_err(|error| match error {
+            TakeError::Sqlite(failure) => self.generating_failed(format, failure),
+            TakeError::Malformed(error) => SessionError::Malformed(error),
+        })
     }
 
     fn generate(&mut self, format: Format) -> Result<Vec<u8>, SessionError> {

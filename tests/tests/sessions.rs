@@ -75,6 +75,83 @@ fn flags_can_be_set_and_read() {
 }
 
 #[test]
+fn what_is_taken_is_not_given_again_and_the_rest_is_as_it_was() {
+    let mut conn = open(&format!("{TABLES} CREATE TABLE loose (a); CREATE TABLE hidden (id INTEGER PRIMARY KEY);"));
+    let mut session = conn.create_session().unwrap();
+    session.track_rowids().unwrap();
+    session.track_size().unwrap();
+    session.attach_by_name("other").unwrap();
+    session.attach_all().unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    session
+        .set_table_filter(move |table| {
+            seen.lock().unwrap().push(table.to_string());
+            table != "hidden"
+        })
+        .unwrap();
+    session.set_indirect(true);
+    let taken = |conn: &mut SqliteConnection, session: &mut Session, id: i64| {
+        exec(
+            conn,
+            &format!(
+                "INSERT INTO t VALUES ({id}, 'x'); INSERT INTO hidden VALUES ({id}); INSERT INTO loose VALUES ({id})"
+            ),
+        );
+        exec(conn, &format!("INSERT INTO other VALUES ({id}, 'o'); UPDATE t SET v = 'y' WHERE id < {id}"));
+        let mut lines: Vec<String> =
+            session.take_changeset().unwrap().records().map(|record| record.to_string()).collect();
+        lines.sort();
+        lines
+    };
+    let inserted = |id: i64| {
+        [("loose", format!("{id}, {id}")), ("other", format!("{id}, 'o'")), ("t", format!("{id}, 'x'"))]
+            .map(|(table, values)| format!("INSERT {table}({values}) indirect"))
+    };
+    assert_eq!(taken(&mut conn, &mut session, 1), inserted(1));
+    assert!(session.is_empty() && session.is_indirect() && session.is_enabled());
+    assert_eq!(session.changeset_size().unwrap(), 0);
+    let mut second = inserted(2).to_vec();
+    second.push("UPDATE t(1, 'x' -> 'y') indirect".into());
+    assert_eq!(taken(&mut conn, &mut session, 2), second);
+    asked.lock().unwrap().sort();
+    assert_eq!(*asked.lock().unwrap(), ["hidden", "hidden", "loose", "loose", "t", "t"]);
+
+    session.set_indirect(false);
+    exec(&mut conn, "INSERT INTO t VALUES (7, 'x')");
+    session.set_enabled(false);
+    assert_eq!(session.take_patchset().unwrap().records().count(), 1);
+    assert!(!session.is_enabled());
+    exec(&mut conn, "INSERT INTO t VALUES (8, 'x')");
+    assert_eq!(session.take_changeset().unwrap().records().count(), 0);
+    drop(conn);
+    assert!(matches!(session.take_changeset(), Err(SessionError::ConnectionClosed)));
+    // the filter is there as long as the session
+    assert_eq!(Arc::strong_count(&asked), 1, "the connection's end took it");
+}
+
+#[test]
+fn changes_are_taken_in_the_transaction_that_keeps_them() {
+    let mut conn = open(&format!("{TABLES} CREATE TABLE outbox (id INTEGER PRIMARY KEY, changes BLOB);"));
+    let mut session = conn.create_session().unwrap();
+    session.attach::<t::table>().unwrap();
+    for id in 1..4 {
+        let done: diesel::QueryResult<()> = conn.transaction(|conn| {
+            exec(conn, &format!("INSERT INTO t VALUES ({id}, 'x')"));
+            let changes = session.take_changeset().unwrap();
+            diesel::sql_query("INSERT INTO outbox (changes) VALUES (?)")
+                .bind::<diesel::sql_types::Binary, _>(changes.as_bytes())
+                .execute(conn)?;
+            if id == 2 { Err(diesel::result::Error::RollbackTransaction) } else { Ok(()) }
+        });
+        assert_eq!(done.is_ok(), id != 2);
+    }
+    let kept = crate::lines(&mut conn, "SELECT hex(changes) AS line FROM outbox ORDER BY id");
+    assert_eq!(kept.len(), 2);
+    assert!(session.is_empty());
+}
+
+#[test]
 fn memory_and_size_are_known() {
     let mut conn = open(TABLES);
     let mut session = conn.create_session().unwrap();

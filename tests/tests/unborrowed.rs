@@ -78,12 +78,15 @@ fn inside_a_function_of_the_connection_a_session_is_busy() {
     let inner = AssertUnwindSafe(Arc::clone(&session));
     in_the_midst_utils::register_impl(&mut conn, move |_: i32| {
         let inner = &inner;
-        i32::from(matches!(inner.lock().unwrap().changeset(), Err(SessionError::Busy)))
+        let mut session = inner.lock().unwrap();
+        let is_busy = |result| i32::from(matches!(result, Err(SessionError::Busy)));
+        is_busy(session.changeset()) + is_busy(session.take_changeset())
     })
     .unwrap();
     exec(&mut conn, "INSERT INTO t VALUES (1, 'x')");
-    assert_eq!(diesel::select(in_the_midst(1)).get_result::<i32>(&mut conn).unwrap(), 1);
-    assert_eq!(session.lock().unwrap().changeset().unwrap().records().count(), 1);
+    assert_eq!(diesel::select(in_the_midst(1)).get_result::<i32>(&mut conn).unwrap(), 2);
+    // what could not be taken is still there
+    assert_eq!(session.lock().unwrap().take_changeset().unwrap().records().count(), 1);
 }
 
 /// A connection whose collation does something to it, once, while a session of it is at work.
@@ -434,4 +437,31 @@ fn a_session_does_not_take_its_own_statements_for_the_connections() {
     assert!(since.elapsed() >= std::time::Duration::from_secs(1), "the message may not have been read yet");
     drop(ask);
     worker.join().unwrap();
+}
+
+#[test]
+fn what_is_taken_while_another_thread_writes_is_all_of_it_and_each_once() {
+    let mut conn = open(TABLE);
+    let mut session = tracked(&mut conn);
+    let writer = std::thread::spawn(move || {
+        for id in 1..=300 {
+            exec(&mut conn, &format!("INSERT INTO t VALUES ({id}, 'x')"));
+            if id % 50 == 0 {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        }
+        conn
+    });
+    let mut taken = Vec::new();
+    let mut take = |session: &mut Session| {
+        let changes = session.take_changeset().unwrap();
+        taken.extend(changes.records().filter_map(|record| record.new_value(0)?.as_integer()));
+    };
+    while !writer.is_finished() {
+        take(&mut session);
+    }
+    let _conn = writer.join().unwrap();
+    take(&mut session);
+    taken.sort_unstable();
+    assert!(taken.into_iter().eq(1..=300));
 }

@@ -5,6 +5,7 @@
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use std::boxed::Box;
+use std::ffi::CString;
 use std::io::Write;
 use std::panic::resume_unwind;
 use std::ptr::{self, NonNull};
@@ -18,7 +19,7 @@ use super::registry::{Registry, lock, this_thread};
 use super::statement::Connection;
 use super::sys::{self, sqlite3, sqlite3_session};
 use super::{Failure, callback, canary, mutex};
-use crate::wire::Format;
+use crate::wire::{Format, ParseError};
 
 /// Why an operation was not done at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,15 +228,6 @@ impl RawSession {
         done.ok_or(Unavailable::Closed)
     }
 
-    /// Runs a call that returns a result code.
-    fn call(&self, work: impl FnOnce(*mut sqlite3_session) -> c_int) -> Result<Result<(), Failure>, Unavailable> {
-        self.with(Needs::Session, |open| {
-            let code = work(open.session.as_ptr());
-            // SAFETY: the connection of an open session is open.
-            if code == sys::SQLITE_OK { Ok(()) } else { Err(unsafe { Failure::of(open.db.as_ptr(), code) }) }
-        })
-    }
-
     /// Runs queries on the connection.
     pub(crate) fn query<R>(&self, work: impl FnOnce(Connection<'_>) -> R) -> Result<R, Unavailable> {
         self.with(Needs::Rest, |open| {
@@ -247,9 +239,7 @@ impl RawSession {
 
     /// Attaches a table, or all of them.
     pub(crate) fn attach(&self, table: Option<&CStr>) -> Result<Result<(), Failure>, Unavailable> {
-        let table = table.map_or(ptr::null(), CStr::as_ptr);
-        // SAFETY: the session is open; the name is null or a C string.
-        self.call(|session| unsafe { sys::sqlite3session_attach(session, table) })
+        self.with(Needs::Session, |open| open.attach(table))
     }
 
     pub(crate) fn set_filter(&self, filter: FilterFn) -> Result<(), Unavailable> {
@@ -296,13 +286,7 @@ impl RawSession {
     }
 
     pub(crate) fn configure(&self, option: ObjectConfig) -> Result<Result<(), Failure>, Unavailable> {
-        let mut on: c_int = 1;
-        let option = match option {
-            ObjectConfig::Size => sys::OBJCONFIG_SIZE,
-            ObjectConfig::Rowid => sys::OBJCONFIG_ROWID,
-        };
-        // SAFETY: the session is open; both options take a pointer to an int.
-        self.call(|session| unsafe { sys::sqlite3session_object_config(session, option, (&raw mut on).cast()) })
+        self.with(Needs::Session, |open| open.configure(option))
     }
 
     /// Records how the table differs from that of another schema.
@@ -334,28 +318,22 @@ impl RawSession {
         format: Format,
         limit: &CacheLimit<'_>,
     ) -> Result<Result<Vec<u8>, Failure>, Unavailable> {
+        self.with(Needs::Rest, |open| open.generate(format, limit))
+    }
+
+    /// The same, checked, and the session begins anew. Where anything fails, it goes on as it was.
+    pub(crate) fn take<T>(
+        &self,
+        format: Format,
+        limit: &CacheLimit<'_>,
+        setup: &Setup<'_>,
+        check: impl FnOnce(Vec<u8>) -> Result<T, ParseError>,
+    ) -> Result<Result<T, TakeError>, Unavailable> {
+        // nobody can change anything in between: the mutex is held
         self.with(Needs::Rest, |open| {
-            // put back at the very end, when a failure has been read
-            let _cache = open.larger_cache(limit);
-            let (mut size, mut bytes) = (0, ptr::null_mut());
-            let code = open.alone(|session| match format {
-                // SAFETY: the session is open, and the others may be written to.
-                Format::Changeset => unsafe { sys::sqlite3session_changeset(session, &raw mut size, &raw mut bytes) },
-                // SAFETY: as above.
-                Format::Patchset => unsafe { sys::sqlite3session_patchset(session, &raw mut size, &raw mut bytes) },
-            });
-            let mut copy = Vec::new();
-            if let (Ok(size), false) = (usize::try_from(size), bytes.is_null()) {
-                // SAFETY: SQLite says that so many bytes begin there; they are copied before they are freed.
-                copy.extend_from_slice(unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), size) });
-            }
-            // SAFETY: null, or allocated by SQLite and left to the caller.
-            unsafe { sys::sqlite3_free(bytes) };
-            match code? {
-                sys::SQLITE_OK => Ok(copy),
-                // SAFETY: the connection of an open session is open.
-                code => Err(unsafe { Failure::of(open.db.as_ptr(), code) }),
-            }
+            let changes = check(open.generate(format, limit)?)?;
+            open.begin_anew(setup)?;
+            Ok(changes)
         })
     }
 
@@ -413,10 +391,37 @@ pub(crate) enum ObjectConfig {
     Rowid,
 }
 
+/// What a session was told to record, except by its filter and flags.
+pub(crate) struct Setup<'a> {
+    pub(crate) schema: &'a CStr,
+    pub(crate) options: &'a [ObjectConfig],
+    pub(crate) tables: &'a [CString],
+    /// Whether it records all tables.
+    pub(crate) all: bool,
+}
+
 /// Why there is no session.
 pub(crate) enum CreateError {
     Unavailable(Unavailable),
     Sqlite(Failure),
+}
+
+/// Why changes were not taken out of a session.
+pub(crate) enum TakeError {
+    Sqlite(Failure),
+    Malformed(ParseError),
+}
+
+impl From<Failure> for TakeError {
+    fn from(failure: Failure) -> Self {
+        Self::Sqlite(failure)
+    }
+}
+
+impl From<ParseError> for TakeError {
+    fn from(error: ParseError) -> Self {
+        Self::Malformed(error)
+    }
 }
 
 /// Why a stream of changes was not written to its end.
@@ -460,6 +465,92 @@ impl Drop for RawSession {
 }
 
 impl Open {
+    /// What the code of a call means.
+    fn done(&self, code: c_int) -> Result<(), Failure> {
+        // SAFETY: the connection of an open session is open.
+        if code == sys::SQLITE_OK { Ok(()) } else { Err(unsafe { Failure::of(self.db.as_ptr(), code) }) }
+    }
+
+    fn configure(&self, option: ObjectConfig) -> Result<(), Failure> {
+        let mut on: c_int = 1;
+        let option = match option {
+            ObjectConfig::Size => sys::OBJCONFIG_SIZE,
+            ObjectConfig::Rowid => sys::OBJCONFIG_ROWID,
+        };
+        // SAFETY: the session is open; both options take a pointer to an int.
+        self.done(unsafe { sys::sqlite3session_object_config(self.session.as_ptr(), option, (&raw mut on).cast()) })
+    }
+
+    fn attach(&self, table: Option<&CStr>) -> Result<(), Failure> {
+        let table = table.map_or(ptr::null(), CStr::as_ptr);
+        // SAFETY: the session is open; the name is null or a C string.
+        self.done(unsafe { sys::sqlite3session_attach(self.session.as_ptr(), table) })
+    }
+
+    fn generate(&self, format: Format, limit: &CacheLimit<'_>) -> Result<Vec<u8>, Failure> {
+        // put back at the very end, when a failure has been read
+        let _cache = self.larger_cache(limit);
+        let (mut size, mut bytes) = (0, ptr::null_mut());
+        let code = self.alone(|session| match format {
+            // SAFETY: the session is open, and the others may be written to.
+            Format::Changeset => unsafe { sys::sqlite3session_changeset(session, &raw mut size, &raw mut bytes) },
+            // SAFETY: as above.
+            Format::Patchset => unsafe { sys::sqlite3session_patchset(session, &raw mut size, &raw mut bytes) },
+        });
+        let mut copy = Vec::new();
+        if let (Ok(size), false) = (usize::try_from(size), bytes.is_null()) {
+            // SAFETY: SQLite says that so many bytes begin there; they are copied before they are freed.
+            copy.extend_from_slice(unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), size) });
+        }
+        // SAFETY: null, or allocated by SQLite and left to the caller.
+        unsafe { sys::sqlite3_free(bytes) };
+        self.done(code?).map(|()| copy)
+    }
+
+    /// Puts a session into the place of this one that has recorded nothing, and records the same. The caller holds the connection's
+    /// mutex, and the connection runs no statement.
+    fn begin_anew(&mut self, setup: &Setup<'_>) -> Result<(), Failure> {
+        let mut session = ptr::null_mut();
+        // SAFETY: the connection is open, the name is a C string, and `session` may be written to.
+        let code = unsafe { sys::sqlite3session_create(self.db.as_ptr(), setup.schema.as_ptr(), &raw mut session) };
+        self.done(code)?;
+        let Some(session) = NonNull::new(session) else { return self.done(sys::SQLITE_NOMEM) };
+        let other = Self { session, db: self.db, filter: None };
+        if let Err(failure) = self.set_up(&other, setup) {
+            // it has no filter of its own
+            other.delete_but_filter();
+            return Err(failure);
+        }
+        let old = core::mem::replace(&mut self.session, other.session);
+        // SAFETY: the session was open, and nothing refers to it any more. The filter, to which it has a pointer, is still there.
+        unsafe { sys::sqlite3session_delete(old.as_ptr()) };
+        Ok(())
+    }
+
+    /// Has another session of the same connection record what this one does.
+    fn set_up(&self, other: &Self, setup: &Setup<'_>) -> Result<(), Failure> {
+        setup.options.iter().try_for_each(|option| other.configure(*option))?;
+        let (from, to) = (self.session.as_ptr(), other.session.as_ptr());
+        if let Some(filter) = self.filter {
+            // SAFETY: the session is open; the function has the type that SQLite calls. The pointer is valid for as long as this
+            // session's filter, whose place the other one takes or is deleted before.
+            unsafe { sys::sqlite3session_table_filter(to, Some(filter_table), filter.as_ptr().cast()) };
+        }
+        setup.tables.iter().try_for_each(|table| other.attach(Some(table)))?;
+        if setup.all {
+            other.attach(None)?;
+        }
+        // SAFETY: the session is open; this reads a flag.
+        let enabled = unsafe { sys::sqlite3session_enable(from, -1) };
+        // SAFETY: as above.
+        let indirect = unsafe { sys::sqlite3session_indirect(from, -1) };
+        // SAFETY: the other one is open too; this sets a flag.
+        unsafe { sys::sqlite3session_enable(to, enabled) };
+        // SAFETY: as above.
+        unsafe { sys::sqlite3session_indirect(to, indirect) };
+        Ok(())
+    }
+
     /// Runs SQLite's session code, in which functions of the user's may be called: collations, and those in DEFAULT clauses.
     /// Where the connection is not borrowed they could change it, and with it what that code has pointers to. Therefore
     /// nothing is recorded meanwhile, and if there was something to record, that is an error.
