@@ -180,7 +180,8 @@ pub use typed::private as __private;
 #[cfg(feature = "derive")]
 pub use typed::{
     Against, Change, Changes, CowValue, DecodeError, DecodeErrorKind, Edit, Field, FromChanges, FromPatches,
-    FromSqlValue, Patch, Patches, RecordColumn, RustType, TableInfo, ToSqlValue, Tracked, TrackedSet, ValueError,
+    FromSqlValue, Patch, Patches, ReadChangeError, ReadChanges, ReadPatches, RecordColumn, RustType, TableInfo,
+    ToSqlValue, Tracked, TrackedSet, ValueError,
 };
 pub use wire::{
     BuildError, BuildErrorKind, Changeset, ChangesetBuilder, ChangesetRef, Format, MAX_VALUE_LENGTH, Operation,

@@ -21,6 +21,7 @@ mod schemas;
 mod sessions;
 mod shaping;
 mod typed;
+mod typed_records;
 mod unborrowed;
 mod values;
 mod via_diesel;

@@ -4,7 +4,7 @@ use std::boxed::Box;
 use std::fmt;
 use std::string::{String, ToString};
 
-use crate::wire::{Record, Value};
+use crate::wire::{Format, Record, Value};
 
 /// Why a value of a change is not a value of a Rust type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +120,11 @@ pub enum DecodeErrorKind {
     },
     /// The changes have another primary key than the table: the column is in one of the two alone.
     PrimaryKey,
+    /// The change is one of a patchset, where [`Change`](crate::Change)s are read, or the reverse.
+    WrongFormat {
+        /// What it is of.
+        found: Format,
+    },
     /// A value does not fit the column's type.
     Value(ValueError),
 }
@@ -247,6 +252,9 @@ impl fmt::Display for DecodeError {
                 write!(f, ": expected {expected} columns, found {found}")?;
             }
             DecodeErrorKind::PrimaryKey => f.write_str(": the changes have another primary key")?,
+            DecodeErrorKind::WrongFormat { found } => {
+                write!(f, ": a change of a {found}, read as one of a {}", found.other())?;
+            }
             DecodeErrorKind::Value(error) => write!(f, ": {error}")?,
         }
         if let Some(found) = found {

@@ -5,6 +5,7 @@
 //! - [`build`]: typed rows into the builders of changesets and patchsets
 //! - [`set`]: sets of tables, and the iterators over their changes
 //! - [`value`]: one value, by the SQL type of its column; [`via_diesel`] for types that have only Diesel's traits
+//! - [`record`]: one record as a typed value; [`stream`]: those of a source, one by one
 //! - [`column`](mod@column): one column of a record that is not read as a row
 //! - [`table`]: names, columns and keys, as constants
 //! - `json`: changes as JSON and back, with the feature `serde`
@@ -22,7 +23,9 @@ pub mod json;
 #[doc(hidden)]
 pub mod private;
 mod reader;
+mod record;
 mod set;
+mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -36,5 +39,6 @@ pub use column::RecordColumn;
 pub use error::{DecodeError, DecodeErrorKind, ValueError};
 pub use field::{Against, Field};
 pub use set::{Changes, FromChanges, FromPatches, Patches, TrackedSet};
+pub use stream::{ReadChangeError, ReadChanges, ReadPatches};
 pub use table::TableInfo;
 pub use value::{CowValue, FromSqlValue, RustType, ToSqlValue};

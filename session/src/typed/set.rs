@@ -109,7 +109,7 @@ where
 
 /// Which of the tables a section is.
 #[derive(Clone, Copy)]
-enum Section {
+pub(super) enum Section {
     /// It has not been looked at, or does not fit.
     New,
     /// The one at this place.
@@ -121,7 +121,7 @@ enum Section {
 impl Section {
     /// The place of the table; `None` for an unknown one that is to be skipped.
     #[cold]
-    fn find(
+    pub(super) fn find(
         &mut self,
         tables: &'static [&'static TableInfo],
         source: &Source<'_, '_>,

@@ -309,7 +309,7 @@ impl Format {
         }
     }
 
-    const fn other(self) -> Self {
+    pub(crate) const fn other(self) -> Self {
         match self {
             Self::Changeset => Self::Patchset,
             Self::Patchset => Self::Changeset,

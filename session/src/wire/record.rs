@@ -136,6 +136,12 @@ impl<'a> Record<'a> {
         values.filter_map(Value::as_bytes).map(<[u8]>::len).max().unwrap_or(0)
     }
 
+    /// Whether it is of a changeset or of a patchset.
+    #[cfg(feature = "derive")]
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
     /// The byte of the input at which this value of a column stands.
     #[cfg(feature = "derive")]
     pub(crate) fn offset_of(&self, column: usize, value: Value<'a>) -> Option<usize> {
@@ -361,6 +367,12 @@ impl<'a> Records<'a> {
             one_section: true,
             total: section.total,
         }
+    }
+
+    /// What a single change holds, without what it begins with.
+    #[cfg(feature = "derive")]
+    pub(super) fn of_record(table: Header<'a>, format: Format, values: &'a [u8]) -> Self {
+        Self { table: Some(table), one_section: true, ..Self::new(values, format) }
     }
 
     #[cold]

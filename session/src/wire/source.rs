@@ -18,6 +18,8 @@ pub struct Source<'r, 'a> {
     /// How many bytes of it have been read. Not what is left of them: that takes two words, and the processor has to wait where
     /// they are written one by one and copied as one.
     read: Cell<usize>,
+    /// The record that is read, where it is one by itself.
+    record: Option<&'r Record<'a>>,
 }
 
 /// The values of one side of a change, by column.
@@ -41,7 +43,7 @@ impl<'a> Source<'_, 'a> {
     /// The change as a record.
     #[cold]
     pub(crate) fn record(&self) -> Option<Record<'a>> {
-        self.records.clone().next()
+        self.record.copied().or_else(|| self.records.clone().next())
     }
 
     /// How many bytes have been read.
@@ -52,6 +54,9 @@ impl<'a> Source<'_, 'a> {
 
     /// Passes over all of the change, whatever has been read of it.
     pub(crate) fn pass(&self) {
+        if self.record.is_some() {
+            return;
+        }
         let mut records = self.records.clone();
         // without a record, which checked bytes have, this is the end
         if records.next().is_none() {
@@ -67,7 +72,7 @@ impl<'a> Source<'_, 'a> {
             (Operation::Insert, _) => [None; N],
             (_, Format::Changeset) => self.next(),
             (Operation::Delete, Format::Patchset) => self.next_key(),
-            // the key, which stands among the new values
+            // the key, which stands among the new values; or what does not stand before them
             (Operation::Update, Format::Patchset) => self.peek(),
         }
     }
@@ -91,7 +96,8 @@ impl<'a> Source<'_, 'a> {
 
     #[inline]
     fn peek<const N: usize>(&self) -> Side<'a, N> {
-        read(&mut self.rest(), self.key_ordinals().len())
+        let before = self.record.and_then(Record::before);
+        read(&mut before.unwrap_or_else(|| self.rest()), self.key_ordinals().len())
     }
 
     fn next_key<const N: usize>(&self) -> Side<'a, N> {
@@ -142,6 +148,25 @@ fn read_fewer<'a, const N: usize>(rest: &mut Cursor<'a>, columns: usize) -> Side
     side
 }
 
+impl<'a> Record<'a> {
+    /// The change, unread, for `read`.
+    pub(crate) fn with_source<R>(&self, read: impl FnOnce(&Source<'_, 'a>) -> R) -> R {
+        let (table, format, raw) = self.parts();
+        // both sides of an UPDATE need not stand next to each other: the old one is looked up, as in a patchset
+        let format = if self.before().is_some() { Format::Patchset } else { format };
+        let records = Records::of_record(table, format, raw.after);
+        read(&Source { records: &records, operation: raw.operation, read: Cell::new(0), record: Some(self) })
+    }
+
+    /// The old side of an UPDATE of a changeset.
+    fn before(&self) -> Option<Cursor<'a>> {
+        match self.parts() {
+            (_, Format::Changeset, raw) if raw.operation == Operation::Update => Some(Cursor::new(raw.before)),
+            _ => None,
+        }
+    }
+}
+
 impl<'a> Records<'a> {
     /// The next change, unread; `begin` is called at each table header before it. What has been read is then to be
     /// [left](Self::leave), which must be all of the change.
@@ -150,7 +175,7 @@ impl<'a> Records<'a> {
         loop {
             if let Some(operation) = Operation::from_byte(self.rest.peek()?) {
                 // the operation and the indirect flag
-                return Some(Source { records: self, operation, read: Cell::new(2) });
+                return Some(Source { records: self, operation, read: Cell::new(2), record: None });
             }
             self.next_section()?;
             begin();

@@ -217,7 +217,7 @@ impl<R: Read> PatchsetReader<R> {
     }
 
     /// The next change, and how many sections have begun.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "derive"))]
     pub(crate) fn next_with_section(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
         self.inner.next_with_section()
     }
