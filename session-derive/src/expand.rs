@@ -31,7 +31,8 @@ fn locals(place: usize) -> (Ident, Ident) {
 impl Row {
     pub(crate) fn expand(&self) -> TokenStream {
         let companions = self.companions();
-        let body = [self.constants(), self.tracked(), self.decode(), self.encode(), self.traits(), self.json()];
+        let body =
+            [self.constants(), self.tracked(), self.decode(), self.keyed(), self.encode(), self.traits(), self.json()];
         let scope = scope(&self.krate, quote!(#(#body)*));
         quote!(#companions #scope)
     }
@@ -66,6 +67,12 @@ impl Row {
             #has_columns
             #[automatically_derived]
             impl #decode_generics __p::DecodeRow<'__de> for #name #ty_generics #where_clause { #methods }
+            #[automatically_derived]
+            impl #impl_generics __p::KeyedRow for #name #ty_generics #where_clause {
+                fn key_of_row(&self) -> Self::Key { loop {} }
+                fn key_of_update(_: &Self::Update) -> Self::Key { loop {} }
+                fn key_of_patch(_: &Self::Patch) -> Self::Key { loop {} }
+            }
             #[automatically_derived]
             impl #impl_generics __p::EncodeRow for #name #ty_generics #where_clause {
                 const INFO: __p::TableInfo = <Self as __p::Tracked>::TABLE;
@@ -504,6 +511,79 @@ impl Row {
             }
         });
         quote!(#(#read_columns)*)
+    }
+
+    /// How the key is copied out of a row and of its companions, if its columns can be.
+    fn keyed(&self) -> TokenStream {
+        let name = &self.name;
+        let (impl_generics, ty_generics, _) = self.generics.split_for_impl();
+        let own = self.generics.where_clause.iter().flat_map(|clause| &clause.predicates);
+        let (columns, bounds, [row, update, patch]) = match self.key_columns() {
+            Some(key) => {
+                let copy = |from: &TokenStream| {
+                    let fields = key.iter().map(|column| &column.field);
+                    let mut values: Vec<_> =
+                        fields.map(|field| quote!(__p::core::clone::Clone::clone(&#from.#field))).collect();
+                    if values.len() == 1 { values.remove(0) } else { quote!((#(#values,)*)) }
+                };
+                // `for` keeps the compiler from refusing a bound that does not hold
+                let bounds =
+                    key.iter().map(|Column { ty, .. }| quote!(for<'__any> #ty: __p::core::clone::Clone)).collect();
+                let update = quote!(__update);
+                (TokenStream::new(), bounds, [copy(&quote!(self)), copy(&update), copy(&update)])
+            }
+            None => {
+                let table = self.table_type();
+                let copy = |method: &str, from: &str| {
+                    let (method, from) = (Ident::new(method, Span::call_site()), Ident::new(from, Span::call_site()));
+                    quote!(<__KeyColumns as __p::CloneKey<__PrimaryKey, Self, Self::Key>>::#method(#from))
+                };
+                let columns = quote! {
+                    type __KeyColumns = __p::Columns<{ __p::key_columns(__KEY, &__FIELDS) }>;
+                    type __PrimaryKey = <#table as __p::diesel::Table>::PrimaryKey;
+                };
+                let key = quote!(<#name #ty_generics as __p::Tracked>::Key);
+                let bound = quote! {
+                    for<'__any> __KeyColumns: __p::CloneKey<__PrimaryKey, #name #ty_generics, #key>
+                };
+                let key_columns = self.give_columns();
+                (
+                    quote!(#columns #key_columns),
+                    vec![bound],
+                    [copy("of_row", "self"), copy("of_update", "__update"), copy("of_patch", "__update")],
+                )
+            }
+        };
+        quote! {
+            #columns
+
+            #[automatically_derived]
+            impl #impl_generics __p::KeyedRow for #name #ty_generics where #(#bounds,)* #(#own,)* {
+                fn key_of_row(&self) -> Self::Key { #row }
+                fn key_of_update(__update: &Self::Update) -> Self::Key { #update }
+                fn key_of_patch(__update: &Self::Patch) -> Self::Key { #patch }
+            }
+        }
+    }
+
+    /// The fields of all columns, where the compiler alone knows which are of the key.
+    fn give_columns(&self) -> TokenStream {
+        let name = &self.name;
+        let (impl_generics, ty_generics, where_clause) = self.generics.split_for_impl();
+        let columns = self.columns.iter().enumerate().map(|(place, column)| {
+            let (field, ty, path) = (&column.field, &column.ty, self.column(&column.column));
+            let is_key = quote!(__p::IsKey<{ __p::position(__KEY, __FIELDS[#place]).is_some() }>);
+            quote! {
+                #[automatically_derived]
+                impl #impl_generics __p::KeyColumn<#path> for #name #ty_generics #where_clause {
+                    type Is = #is_key;
+                    fn of_row(&self) -> &#ty { &self.#field }
+                    fn of_update(__update: &Self::Update) -> &<#is_key as __p::InUpdate<#ty>>::Update { &__update.#field }
+                    fn of_patch(__update: &Self::Patch) -> &<#is_key as __p::InUpdate<#ty>>::Patch { &__update.#field }
+                }
+            }
+        });
+        quote!(#(#columns)*)
     }
 
     fn encode(&self) -> TokenStream {

@@ -5,6 +5,7 @@ use std::fmt;
 use super::DecodeError;
 use super::reader::Reader;
 use super::table::TableInfo;
+use crate::wire::Operation;
 
 /// The row of a table, and the table: what `#[derive(Tracked)]` makes of a struct, so that changes are read as its values.
 ///
@@ -300,6 +301,18 @@ pub trait DecodeRow<'de>: Tracked<Row = Self> + Sized {
     fn key(reader: &Reader<'_, 'de>) -> Result<Self::Key, DecodeError>;
 }
 
+/// Copies the key out of a row and of its companions.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "the key of `{Self}` cannot be copied out of a change",
+    note = "the types of the key's columns need `Clone`"
+)]
+pub trait KeyedRow: Tracked<Row = Self> + Sized {
+    fn key_of_row(&self) -> Self::Key;
+    fn key_of_update(update: &Self::Update) -> Self::Key;
+    fn key_of_patch(patch: &Self::Patch) -> Self::Key;
+}
+
 /// A change of a changeset: what happened to one row of the table `T`.
 ///
 /// # JSON
@@ -390,6 +403,91 @@ pub enum Patch<T: Tracked> {
     /// The row with this key was deleted.
     Delete(T::Key),
 }
+
+impl<T: Tracked> Change<T> {
+    /// The primary key of the row, whatever was done to it: the value of the key's column, or a tuple of several.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{Change, Changeset, DecodeError, Operation, Tracked};
+    ///
+    /// diesel::table! {
+    ///     users (id) {
+    ///         id -> Integer,
+    ///         name -> Text,
+    ///     }
+    /// }
+    ///
+    /// #[derive(Debug, Tracked)]
+    /// #[diesel(table_name = users)]
+    /// pub struct User {
+    ///     id: i32,
+    ///     name: String,
+    /// }
+    ///
+    /// /// Which users were edited.
+    /// fn edited(changeset: &Changeset) -> Result<Vec<i32>, DecodeError> {
+    ///     let mut edited = Vec::new();
+    ///     for change in changeset.changes::<Change<users::table>>() {
+    ///         let change = change?;
+    ///         if change.operation() == Operation::Update {
+    ///             edited.push(change.key());
+    ///         }
+    ///     }
+    ///     Ok(edited)
+    /// }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bytes = b"T\x02\x01\x00users\0\x17\x00\x01\0\0\0\0\0\0\0\x02\x03\x03Bob\x00\x03\x06Robert";
+    /// # assert_eq!(edited(&Changeset::try_from(bytes.to_vec())?)?, [2]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn key(&self) -> T::Key
+    where
+        T::Row: KeyedRow<Update = T::Update, Key = T::Key>,
+    {
+        match self {
+            Self::Insert(row) | Self::Delete(row) => row.key_of_row(),
+            Self::Update(update) => T::Row::key_of_update(update),
+        }
+    }
+}
+
+impl<T: Tracked> Patch<T> {
+    /// The primary key of the row, whatever is done to it: see [`Change::key`].
+    pub fn key(&self) -> T::Key
+    where
+        T::Row: KeyedRow<Patch = T::Patch, Key = T::Key>,
+        T::Key: Clone,
+    {
+        match self {
+            Self::Insert(row) => row.key_of_row(),
+            Self::Update(patch) => T::Row::key_of_patch(patch),
+            Self::Delete(key) => key.clone(),
+        }
+    }
+}
+
+macro_rules! inherent {
+    ($Change:ident) => {
+        impl<T: Tracked> $Change<T> {
+            /// What is done to the row.
+            pub fn operation(&self) -> Operation {
+                match self {
+                    Self::Insert(_) => Operation::Insert,
+                    Self::Update(_) => Operation::Update,
+                    Self::Delete(_) => Operation::Delete,
+                }
+            }
+
+            /// The table that the row is of.
+            pub fn table(&self) -> &'static TableInfo {
+                const { &T::TABLE }
+            }
+        }
+    };
+}
+inherent!(Change);
+inherent!(Patch);
 
 macro_rules! traits {
     ($Change:ident, $Update:ident, $Delete:ident) => {

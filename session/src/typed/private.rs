@@ -4,7 +4,7 @@
 
 use core::marker::PhantomData;
 
-pub use super::change::DecodeRow;
+pub use super::change::{DecodeRow, KeyedRow};
 pub use super::encode::EncodeRow;
 #[cfg(feature = "serde")]
 pub use super::json;
@@ -392,6 +392,15 @@ pub trait ReadColumn<'de, C>: HasColumn<C> {
     fn read<const N: usize>(reader: &Reader<'_, 'de>, old: &Side<'de, N>) -> Result<Self::Type, DecodeError>;
 }
 
+/// Gives that field, of a row and of its companions.
+pub trait KeyColumn<C>: HasColumn<C> + Tracked {
+    /// [`IsKey`].
+    type Is: InUpdate<Self::Type>;
+    fn of_row(&self) -> &Self::Type;
+    fn of_update(update: &Self::Update) -> &<Self::Is as InUpdate<Self::Type>>::Update;
+    fn of_patch(patch: &Self::Patch) -> &<Self::Is as InUpdate<Self::Type>>::Patch;
+}
+
 /// So many columns.
 pub struct Columns<const N: usize>;
 
@@ -405,9 +414,22 @@ pub trait ReadKey<'de, P, R>: KeyOf<P, R> {
     fn read<const N: usize>(reader: &Reader<'_, 'de>, old: &Side<'de, N>) -> Result<Self::Key, DecodeError>;
 }
 
+/// Copies the key `K` out of a row and of its companions.
+pub trait CloneKey<P, R: Tracked, K> {
+    fn of_row(row: &R) -> K;
+    fn of_update(update: &R::Update) -> K;
+    fn of_patch(patch: &R::Patch) -> K;
+}
+
 // a row without all of them has a mistake, which is said elsewhere
 impl<P, R> KeyOf<P, R> for Columns<0> {
     type Key = ();
+}
+
+impl<P, R: Tracked> CloneKey<P, R, ()> for Columns<0> {
+    fn of_row(_: &R) {}
+    fn of_update(_: &R::Update) {}
+    fn of_patch(_: &R::Patch) {}
 }
 
 impl<'de, P, R> ReadKey<'de, P, R> for Columns<0> {
@@ -423,6 +445,20 @@ impl<C, R: HasColumn<C>> KeyOf<C, R> for Columns<1> {
 impl<'de, C, R: ReadColumn<'de, C>> ReadKey<'de, C, R> for Columns<1> {
     fn read<const N: usize>(reader: &Reader<'_, 'de>, old: &Side<'de, N>) -> Result<R::Type, DecodeError> {
         R::read(reader, old)
+    }
+}
+
+impl<C, K: Clone, R: KeyColumn<C, Type = K, Is = IsKey<true>>> CloneKey<C, R, K> for Columns<1> {
+    fn of_row(row: &R) -> K {
+        row.of_row().clone()
+    }
+
+    fn of_update(update: &R::Update) -> K {
+        R::of_update(update).clone()
+    }
+
+    fn of_patch(patch: &R::Patch) -> K {
+        R::of_patch(patch).clone()
     }
 }
 
@@ -466,6 +502,24 @@ macro_rules! keys {
         {
             fn read<const N: usize>(reader: &Reader<'_, 'de>, old: &Side<'de, N>) -> Result<Self::Key, DecodeError> {
                 Ok(($(<R as ReadColumn<'de, $C>>::read(reader, old)?,)*))
+            }
+        }
+
+        impl<$($C,)* R: Tracked> CloneKey<($($C,)*), R, ($(<R as HasColumn<$C>>::Type,)*)> for Columns<$count>
+        where
+            R: $(KeyColumn<$C, Is = IsKey<true>> +)*,
+            $(<R as HasColumn<$C>>::Type: Clone,)*
+        {
+            fn of_row(row: &R) -> ($(<R as HasColumn<$C>>::Type,)*) {
+                ($(<R as KeyColumn<$C>>::of_row(row).clone(),)*)
+            }
+
+            fn of_update(update: &R::Update) -> ($(<R as HasColumn<$C>>::Type,)*) {
+                ($(<R as KeyColumn<$C>>::of_update(update).clone(),)*)
+            }
+
+            fn of_patch(patch: &R::Patch) -> ($(<R as HasColumn<$C>>::Type,)*) {
+                ($(<R as KeyColumn<$C>>::of_patch(patch).clone(),)*)
             }
         }
     )*};

@@ -33,15 +33,11 @@ macro_rules! set_of_one {
             const TABLES: &'static [&'static TableInfo] = &[&T::TABLE];
 
             fn table(&self) -> &'static TableInfo {
-                const { &T::TABLE }
+                Self::table(self)
             }
 
             fn operation(&self) -> Operation {
-                match self {
-                    Self::Insert(_) => Operation::Insert,
-                    Self::Update(_) => Operation::Update,
-                    Self::Delete(_) => Operation::Delete,
-                }
+                Self::operation(self)
             }
         }
     };
