@@ -578,8 +578,8 @@ impl Row {
                 impl #impl_generics __p::KeyColumn<#path> for #name #ty_generics #where_clause {
                     type Is = #is_key;
                     fn of_row(&self) -> &#ty { &self.#field }
-                    fn of_update(__update: &Self::Update) -> &<#is_key as __p::InUpdate<#ty>>::Update { &__update.#field }
-                    fn of_patch(__update: &Self::Patch) -> &<#is_key as __p::InUpdate<#ty>>::Patch { &__update.#field }
+                    fn of_update(__update: &Self::Update) -> &<Self::Is as __p::InUpdate<#ty>>::Update { &__update.#field }
+                    fn of_patch(__update: &Self::Patch) -> &<Self::Is as __p::InUpdate<#ty>>::Patch { &__update.#field }
                 }
             }
         });
