@@ -1,5 +1,6 @@
 //! One value of a record: what it is, how it is read, skipped, written and shown.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
@@ -29,6 +30,16 @@ pub(super) const NULL: u8 = 5;
 /// assert_eq!(Value::Text(b"Ada").as_str(), Some("Ada"));
 /// assert_eq!(Value::Text(&[0xff]).as_str(), None, "SQLite does not check that text is UTF-8");
 /// assert_eq!(Value::Blob(&[0, 255]).to_string(), "x'00ff'");
+/// ```
+///
+/// There is `From` of the types that say which class they are of: integers, `bool` and floating point numbers, texts, blobs, and
+/// `Option`s of these.
+///
+/// ```
+/// # use diesel_sqlite_session::Value;
+/// let (name, face) = (String::from("Ada"), vec![0xd8, 0xff]);
+/// let row: [Value; 5] = [7.into(), true.into(), (&name).into(), (&face).into(), None::<f32>.into()];
+/// assert_eq!(row.map(Value::storage_class), ["integer", "integer", "text", "blob", "null"]);
 /// ```
 #[derive(Clone, Copy, PartialEq)]
 pub enum Value<'a> {
@@ -136,15 +147,21 @@ pub(super) fn write_varint(out: &mut Vec<u8>, value: u64) {
     out.push((value & 0x7f) as u8);
 }
 
-impl From<i64> for Value<'_> {
-    fn from(integer: i64) -> Self {
-        Value::Integer(integer)
-    }
+macro_rules! from_integers {
+    ($($integer:ty),*) => {$(
+        impl From<$integer> for Value<'_> {
+            fn from(integer: $integer) -> Self {
+                Value::Integer(integer.into())
+            }
+        }
+    )*};
 }
+from_integers!(i8, i16, i32, i64, u8, u16, u32);
 
-impl From<i32> for Value<'_> {
-    fn from(integer: i32) -> Self {
-        Value::Integer(integer.into())
+impl From<bool> for Value<'_> {
+    /// 0 or 1, as SQLite has no other truth values.
+    fn from(truth: bool) -> Self {
+        Value::Integer(truth.into())
     }
 }
 
@@ -155,14 +172,39 @@ impl From<f64> for Value<'_> {
     }
 }
 
+impl From<f32> for Value<'_> {
+    /// NaN becomes NULL, as in SQLite.
+    fn from(real: f32) -> Self {
+        f64::from(real).into()
+    }
+}
+
 impl<'a> From<&'a str> for Value<'a> {
     fn from(text: &'a str) -> Self {
         Value::Text(text.as_bytes())
     }
 }
 
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(text: &'a String) -> Self {
+        text.as_str().into()
+    }
+}
+
 impl<'a> From<&'a [u8]> for Value<'a> {
     fn from(blob: &'a [u8]) -> Self {
+        Value::Blob(blob)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Value<'a> {
+    fn from(blob: &'a Vec<u8>) -> Self {
+        Value::Blob(blob)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Value<'a> {
+    fn from(blob: &'a [u8; N]) -> Self {
         Value::Blob(blob)
     }
 }
