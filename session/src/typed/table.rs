@@ -4,7 +4,7 @@ use diesel::Column;
 use diesel::internal::table_macro::{Identifier, StaticQueryFragment};
 
 use super::DecodeErrorKind;
-use crate::wire::TableColumns;
+use crate::wire::{TableColumns, TableSchema};
 
 /// A table as `table!` and the row struct declare it: what its changes must look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +68,51 @@ impl<'a> From<&TableInfo> for TableColumns<'a> {
     }
 }
 
+impl<'a> From<TableInfo> for TableColumns<'a> {
+    fn from(table: TableInfo) -> Self {
+        (&table).into()
+    }
+}
+
 impl<'a> From<&&TableInfo> for TableColumns<'a> {
     fn from(table: &&TableInfo) -> Self {
+        (*table).into()
+    }
+}
+
+/// So that `User::TABLE` says what the columns and the key are where changes are built of values.
+///
+/// ```
+/// use diesel_sqlite_session::{Changeset, Tracked};
+///
+/// diesel::table! {
+///     users (id) {
+///         id -> Integer,
+///         name -> Text,
+///     }
+/// }
+///
+/// #[derive(Tracked)]
+/// #[diesel(table_name = users)]
+/// struct User {
+///     id: i32,
+///     name: String,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let changeset = Changeset::builder().insert_values(User::TABLE, &[1.into(), "Ada".into()]).build()?;
+/// assert_eq!(changeset.records().next().unwrap().to_string(), "INSERT users(1, 'Ada')");
+/// # Ok(())
+/// # }
+/// ```
+impl From<TableInfo> for TableSchema<'static> {
+    fn from(table: TableInfo) -> Self {
+        Self::new(table.name, table.key_ordinals)
+    }
+}
+
+impl From<&TableInfo> for TableSchema<'static> {
+    fn from(table: &TableInfo) -> Self {
         (*table).into()
     }
 }

@@ -245,20 +245,25 @@ macro_rules! builder {
             /// # Ok::<(), diesel_sqlite_session::BuildError>(())
             /// ```
             #[inline]
-            pub fn insert_values(mut self, table: TableSchema<'_>, row: &[Value<'_>]) -> Self {
-                self.push_insert(table, row);
+            pub fn insert_values<'t>(mut self, table: impl Into<TableSchema<'t>>, row: &[Value<'_>]) -> Self {
+                self.push_insert(table.into(), row);
                 self
             }
 
             $(#[$update_doc])*
-            pub fn update_values(mut self, table: TableSchema<'_>, before: &[Value<'_>], after: &[Value<'_>]) -> Self {
-                self.push_update(table, before, after);
+            pub fn update_values<'t>(
+                mut self,
+                table: impl Into<TableSchema<'t>>,
+                before: &[Value<'_>],
+                after: &[Value<'_>],
+            ) -> Self {
+                self.push_update(table.into(), before, after);
                 self
             }
 
             $(#[$delete_doc])*
-            pub fn delete_values(mut self, table: TableSchema<'_>, row: &[Value<'_>]) -> Self {
-                self.push_delete(table, row);
+            pub fn delete_values<'t>(mut self, table: impl Into<TableSchema<'t>>, row: &[Value<'_>]) -> Self {
+                self.push_delete(table.into(), row);
                 self
             }
 

@@ -134,8 +134,8 @@ macro_rules! concatenation {
             /// assert_eq!(lines, ["INSERT users(1, 'Ada', NULL, 0)", "INSERT users(2, 'Bob', 'bob@example.org', 7)"]);
             /// # Ok::<(), diesel_sqlite_session::BuildError>(())
             /// ```
-            pub fn declare(mut self, table: TableSchema<'_>, defaults: &[Value<'_>]) -> Self {
-                self.core.declare(table, defaults);
+            pub fn declare<'t>(mut self, table: impl Into<TableSchema<'t>>, defaults: &[Value<'_>]) -> Self {
+                self.core.declare(table.into(), defaults);
                 self
             }
 
