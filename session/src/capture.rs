@@ -11,9 +11,10 @@ use crate::typed::{DecodeError, FromChanges};
 use crate::wire::Changeset;
 
 /// What a closure gave, and what it changed: see [`SqliteSessionExt::capture`].
+/// What a closure gave, and what it changed: see [`SqliteSessionExt::capture`].
 ///
 /// `Debug` shows of the changeset only how long it is, so that columns that the set [skips](crate::Tracked#skip) are not printed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Captured<S, T> {
     /// What the closure returned.

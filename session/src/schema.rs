@@ -4,6 +4,7 @@
 //! nowhere.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -474,6 +475,12 @@ pub struct UntrackedTable {
     pub name: String,
     /// Why: "a virtual table", or "a table without a primary key".
     pub reason: &'static str,
+}
+
+impl fmt::Display for UntrackedTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table {}: {}, which SQLite does not record", self.name.escape_debug(), self.reason)
+    }
 }
 
 /// The tables of a schema that SQLite does not record; views are left out.

@@ -20,6 +20,7 @@ mod replication;
 mod schemas;
 mod sessions;
 mod shaping;
+mod traits;
 mod typed;
 mod typed_records;
 mod unborrowed;

@@ -139,7 +139,7 @@ pub(super) struct Ruling {
 ///
 /// They are found by [`PRAGMA foreign_key_check`](https://www.sqlite.org/pragma.html#pragma_foreign_key_check), as SQLite's session
 /// extension knows only that there are some: those that were broken in the database before are among them.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignKeyConflict {
     pub(super) violations: usize,
     pub(super) first: Vec<ForeignKeyViolation>,
@@ -215,6 +215,18 @@ impl ForeignKeyViolation {
     /// The table that it refers to.
     pub fn parent(&self) -> &str {
         &self.parent
+    }
+}
+
+/// How many there are, and the first of them.
+impl fmt::Display for ForeignKeyConflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.violations {
+            1 => f.write_str("1 broken foreign key")?,
+            count => write!(f, "{count} broken foreign keys")?,
+        }
+        self.first.iter().take(1).try_for_each(|row| write!(f, ": {row}"))?;
+        if self.violations > 1 { f.write_str(", and others") } else { Ok(()) }
     }
 }
 

@@ -30,7 +30,7 @@ use crate::wire::{BuildError, ChangesetBuilder, PatchsetBuilder, TableSchema, Va
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Edit<'r, R> {
     /// The row is inserted.
     Insert(&'r R),

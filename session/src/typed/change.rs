@@ -1,6 +1,8 @@
 //! Changes as Rust values: [`Tracked`], [`Change`] and [`Patch`].
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::mem;
 
 use super::DecodeError;
 use super::reader::Reader;
@@ -75,7 +77,9 @@ use crate::wire::Operation;
 ///   `#[diesel(primary_key(…))]` only those of the key are.
 /// - **Types.** A field has any type that [`FromSqlValue`](super::FromSqlValue) is implemented for, or that Diesel loads from SQLite;
 ///   `Option` exactly where the column is `Nullable`. `deserialize_as` and `serialize_as` are heeded.
-/// - **Companions** have `Debug`, `Clone` and `PartialEq` where the types of the fields have them, and the struct's visibility.
+/// - **Companions** have `Debug`, `Clone` and `PartialEq` where the types of the fields have them, and the struct's visibility. A set
+///   can have what its rows and their companions have: for `#[derive(Eq, Hash)]` on it, the rows derive both, and
+///   `#[tracked(derive(Debug, Clone, PartialEq, Eq, Hash))]` has the companions derive them.
 ///
 /// ## Attributes of a row
 ///
@@ -506,6 +510,14 @@ macro_rules! traits {
             }
         }
 
+        impl<T: Tracked> Copy for $Change<T>
+        where
+            T::Row: Copy,
+            T::$Update: Copy,
+            T::$Delete: Copy,
+        {
+        }
+
         impl<T: Tracked> PartialEq for $Change<T>
         where
             T::Row: PartialEq,
@@ -518,6 +530,30 @@ macro_rules! traits {
                     (Self::Update(a), Self::Update(b)) => a == b,
                     (Self::Delete(a), Self::Delete(b)) => a == b,
                     _ => false,
+                }
+            }
+        }
+
+        impl<T: Tracked> Eq for $Change<T>
+        where
+            T::Row: Eq,
+            T::$Update: Eq,
+            T::$Delete: Eq,
+        {
+        }
+
+        impl<T: Tracked> Hash for $Change<T>
+        where
+            T::Row: Hash,
+            T::$Update: Hash,
+            T::$Delete: Hash,
+        {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                mem::discriminant(self).hash(state);
+                match self {
+                    Self::Insert(row) => row.hash(state),
+                    Self::Update(update) => update.hash(state),
+                    Self::Delete(row) => row.hash(state),
                 }
             }
         }

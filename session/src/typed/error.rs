@@ -129,6 +129,18 @@ pub enum DecodeErrorKind {
     Value(ValueError),
 }
 
+impl fmt::Display for DecodeErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownTable => f.write_str("not in the set that the changes are read as"),
+            Self::ColumnCount { expected, found } => write!(f, "expected {expected} columns, found {found}"),
+            Self::PrimaryKey => f.write_str("the changes have another primary key"),
+            Self::WrongFormat { found } => write!(f, "a change of a {found}, read as one of a {}", found.other()),
+            Self::Value(error) => error.fmt(f),
+        }
+    }
+}
+
 impl DecodeError {
     #[cold]
     pub(crate) fn of_table(record: &Record<'_>, column: Option<&'static str>, kind: DecodeErrorKind) -> Self {
@@ -246,17 +258,7 @@ impl fmt::Display for DecodeError {
         if let Some(sql_type) = self.sql_type() {
             write!(f, " ({sql_type})")?;
         }
-        match kind {
-            DecodeErrorKind::UnknownTable => f.write_str(": not in the set that the changes are read as")?,
-            DecodeErrorKind::ColumnCount { expected, found } => {
-                write!(f, ": expected {expected} columns, found {found}")?;
-            }
-            DecodeErrorKind::PrimaryKey => f.write_str(": the changes have another primary key")?,
-            DecodeErrorKind::WrongFormat { found } => {
-                write!(f, ": a change of a {found}, read as one of a {}", found.other())?;
-            }
-            DecodeErrorKind::Value(error) => write!(f, ": {error}")?,
-        }
+        write!(f, ": {kind}")?;
         if let Some(found) = found {
             write!(f, ", found {found}")?;
         }
