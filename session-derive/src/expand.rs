@@ -31,8 +31,16 @@ fn locals(place: usize) -> (Ident, Ident) {
 impl Row {
     pub(crate) fn expand(&self) -> TokenStream {
         let companions = self.companions();
-        let body =
-            [self.constants(), self.tracked(), self.decode(), self.keyed(), self.encode(), self.traits(), self.json()];
+        let body = [
+            self.constants(),
+            self.tracked(),
+            self.decode(),
+            self.keyed(),
+            self.changed(),
+            self.encode(),
+            self.traits(),
+            self.json(),
+        ];
         let scope = scope(&self.krate, quote!(#(#body)*));
         quote!(#companions #scope)
     }
@@ -60,6 +68,7 @@ impl Row {
             _ => TokenStream::new(),
         };
         let key = self.table.as_ref().map(|_| self.key_names());
+        let changed = self.changed_of(|_| quote!(__p::core::iter::empty()));
         let traits = self.traits();
         let body = quote! {
             #key
@@ -83,6 +92,7 @@ impl Row {
                     _: impl __p::core::ops::FnOnce(&[__p::Value<'_>]) -> __R,
                 ) -> __p::Result<__R, (__p::usize, __p::ValueError)> { loop {} }
             }
+            #changed
             #traits
         };
         let scope = scope(&self.krate, body);
@@ -584,6 +594,59 @@ impl Row {
             }
         });
         quote!(#(#columns)*)
+    }
+
+    /// Which columns an UPDATE changes.
+    fn changed(&self) -> TokenStream {
+        let count = self.columns.len() + self.skipped.len();
+        self.changed_of(|method| {
+            let method = Ident::new(method, Span::call_site());
+            let columns = self.columns.iter().enumerate().filter_map(|(place, column)| {
+                let (field, ty) = (&column.field, &column.ty);
+                let is_key = match self.is_key(column) {
+                    Some(true) => return None,
+                    Some(false) => quote!(false),
+                    None => quote!({ __p::position(__KEY, __FIELDS[#place]).is_some() }),
+                };
+                Some(quote! {
+                    __changed[__AT[#place]] = <__p::IsKey<#is_key> as __p::InUpdate<#ty>>::#method(&self.#field);
+                })
+            });
+            quote! {
+                #[allow(unused_mut)]
+                let mut __changed = [false; #count];
+                #(#columns)*
+                __p::changed(&__COLUMNS, __changed)
+            }
+        })
+    }
+
+    /// The methods of the companions, with what gives the names of the columns.
+    fn changed_of(&self, columns: impl Fn(&str) -> TokenStream) -> TokenStream {
+        let Self { visibility, generics, .. } = self;
+        let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
+        let mut companions = vec![(&self.names.update, "is_updated"), (&self.names.patch, "is_patched")];
+        companions.dedup_by_key(|(name, _)| plain(name));
+        let companions = companions.into_iter().map(|(companion, method)| {
+            let columns = columns(method);
+            quote! {
+                #[allow(dead_code)]
+                impl #impl_generics #companion #ty_generics #where_clause {
+                    /// Whether no column that has a field here changed.
+                    #[must_use]
+                    #visibility fn is_unchanged(&self) -> __p::core::primitive::bool {
+                        self.changed_columns().next().is_none()
+                    }
+                    /// The names of the columns that changed, in the order of the table. Columns without a field are not among them.
+                    #visibility fn changed_columns(
+                        &self,
+                    ) -> impl __p::core::iter::Iterator<Item = &'static __p::str> + use<> {
+                        #columns
+                    }
+                }
+            }
+        });
+        quote!(#(#companions)*)
     }
 
     fn encode(&self) -> TokenStream {

@@ -80,6 +80,8 @@ use crate::wire::Operation;
 /// - **Companions** have `Debug`, `Clone` and `PartialEq` where the types of the fields have them, and the struct's visibility. A set
 ///   can have what its rows and their companions have: for `#[derive(Eq, Hash)]` on it, the rows derive both, and
 ///   `#[tracked(derive(Debug, Clone, PartialEq, Eq, Hash))]` has the companions derive them.
+/// - **What changed.** The companions have `is_unchanged()`, and `changed_columns()` with the names of the columns that an UPDATE sets, in
+///   the order of the table: for the line of an audit log.
 ///
 /// ## Attributes of a row
 ///
@@ -100,10 +102,11 @@ use crate::wire::Operation;
 ///
 /// A column that must not reach the typed side, such as a password hash, is absent from the row, its companions and all that is
 /// printed. It is recorded and applied like the others: only the types do not have it. A row that skips columns cannot be written
-/// by a builder, which would lose them; the key cannot be skipped.
+/// by a builder, which would lose them; the key cannot be skipped. An UPDATE of skipped columns alone is one that changed nothing:
+/// `is_unchanged()` tells it.
 ///
 /// ```
-/// # use diesel_sqlite_session::Tracked;
+/// # use diesel_sqlite_session::{Change, Changeset, DecodeError, Tracked};
 /// # diesel::table! {
 /// #     users (id) {
 /// #         id -> Integer,
@@ -118,7 +121,27 @@ use crate::wire::Operation;
 ///     id: i32,
 ///     name: String,
 /// }
+///
+/// fn audit(changeset: &Changeset) -> Result<Vec<String>, DecodeError> {
+///     let mut lines = Vec::new();
+///     for change in changeset.changes::<Change<users::table>>() {
+///         match change? {
+///             Change::Update(user) if user.is_unchanged() => {}
+///             Change::Update(user) => {
+///                 let columns: Vec<&str> = user.changed_columns().collect();
+///                 lines.push(format!("user {}: {}", user.id, columns.join(", ")));
+///             }
+///             change => lines.push(format!("user {}: {}", change.key(), change.operation())),
+///         }
+///     }
+///     Ok(lines)
+/// }
 /// # assert_eq!(User::TABLE.columns(), ["id", "name", "password"]);
+/// # let mut bytes = b"T\x03\x01\0\0users\0\x17\0\x01\0\0\0\0\0\0\0\x02\x03\x01a\x03\x01x\0\x03\x01b\x03\x01y".to_vec();
+/// # bytes.extend(b"\x17\0\x01\0\0\0\0\0\0\0\x03\0\x03\x01x\0\0\x03\x01y");
+/// # bytes.extend(b"\x09\0\x01\0\0\0\0\0\0\0\x04\x03\x01a\x03\x01x");
+/// # let changeset = Changeset::try_from(bytes).unwrap();
+/// # assert_eq!(audit(&changeset).unwrap(), ["user 2: name", "user 4: DELETE"]);
 /// ```
 ///
 /// ## Older changes

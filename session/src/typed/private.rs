@@ -301,16 +301,48 @@ pub struct IsKey<const KEY: bool>;
 pub trait InUpdate<T> {
     type Update;
     type Patch;
+    /// Whether an UPDATE of a changeset changes the column.
+    fn is_updated(update: &Self::Update) -> bool;
+    /// Whether one of a patchset does.
+    fn is_patched(patch: &Self::Patch) -> bool;
 }
 
 impl<T> InUpdate<T> for IsKey<true> {
     type Update = T;
     type Patch = T;
+
+    #[inline]
+    fn is_updated(_: &T) -> bool {
+        false
+    }
+
+    #[inline]
+    fn is_patched(_: &T) -> bool {
+        false
+    }
 }
 
 impl<T> InUpdate<T> for IsKey<false> {
     type Update = Field<T>;
     type Patch = Option<T>;
+
+    #[inline]
+    fn is_updated(update: &Field<T>) -> bool {
+        update.is_changed()
+    }
+
+    #[inline]
+    fn is_patched(patch: &Option<T>) -> bool {
+        patch.is_some()
+    }
+}
+
+/// The names of those columns that are changed.
+pub fn changed<const N: usize>(
+    columns: &'static [&'static str; N],
+    changed: [bool; N],
+) -> impl Iterator<Item = &'static str> {
+    columns.iter().zip(changed).filter_map(|(name, is_changed)| is_changed.then_some(*name))
 }
 
 /// Reads a column of an UPDATE.

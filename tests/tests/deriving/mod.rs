@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "`pub` rows are one of the cases")]
 
+mod changed;
 mod keys;
 mod rows;
 mod scopes;
