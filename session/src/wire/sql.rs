@@ -10,7 +10,7 @@ use super::set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
 use super::value::{Value, cut};
 use super::{Operation, Table};
 
-/// What a table's columns are called, to write changes as SQL: changesets have no names of columns.
+/// What a table's columns are called, to write changes as SQL or JSON: changesets have no names of columns.
 ///
 /// The names are those of the columns that are recorded, in the table's order: no generated columns. There may be more of
 /// them than the changes have, if columns were added to the table since.
@@ -340,8 +340,8 @@ pub struct SqlScript<'a> {
 }
 
 /// The names of a table's columns, if they are among these.
-fn find<'a>(tables: &[TableColumns<'a>], table: &str) -> &'a [&'a str] {
-    tables.iter().find(|names| names.table.eq_ignore_ascii_case(table)).map_or(&[], |names| names.columns)
+pub(super) fn find<'a>(tables: &[TableColumns<'a>], table: &str) -> Option<&'a [&'a str]> {
+    tables.iter().find(|names| names.table.eq_ignore_ascii_case(table)).map(|names| names.columns)
 }
 
 impl<'a> SqlScript<'a> {
@@ -351,7 +351,8 @@ impl<'a> SqlScript<'a> {
         tables: Vec<TableColumns<'a>>,
     ) -> Result<Self, SqlError> {
         for section in sections {
-            let names = names_for(section.name(), find(&tables, section.name()), section.column_count())?;
+            let names = find(&tables, section.name()).unwrap_or_default();
+            let names = names_for(section.name(), names, section.column_count())?;
             if names.is_empty() && section.records().any(|record| record.operation() != Operation::Insert) {
                 return Err(SqlError::new(SqlErrorKind::NoColumnNames, section.name()));
             }
@@ -365,7 +366,7 @@ impl fmt::Display for SqlScript<'_> {
         let mut last: (&str, &[&str]) = ("", &[]);
         for (place, record) in self.records.clone().enumerate() {
             if place == 0 || !core::ptr::eq(last.0, record.table()) {
-                last = (record.table(), find(&self.tables, record.table()));
+                last = (record.table(), find(&self.tables, record.table()).unwrap_or_default());
             }
             let names = last.1.get(..record.column_count()).unwrap_or_default();
             writeln!(f, "{}", SqlStatement { record, names })?;

@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::Path;
 
 use diesel_sqlite_session::{
-    Change, Changeset, ChangesetRef, Field, Format, Patch, Patchset, PatchsetRef, TableSchema, Tracked, TrackedSet,
-    Value,
+    Change, Changeset, ChangesetRef, Field, Format, Patch, Patchset, PatchsetRef, TableColumns, TableSchema, Tracked,
+    TrackedSet, Value,
 };
 use diesel_sqlite_session_tests::random::{config, history};
 use proptest::prelude::*;
@@ -54,6 +54,39 @@ fn each_operation_has_its_form_in_a_changeset() {
 }
 
 #[test]
+fn columns_are_named_by_the_tables_of_a_set() {
+    const OTHER: TableSchema<'static> = TableSchema::new("other", &[1, 0]);
+    // before there was a third column, under a name in other letters
+    let older = TableSchema::new("Readings", &[2, 0]);
+    let insert = |table, values: &[Value<'_>]| Changeset::builder().insert_values(table, values).build().unwrap();
+    let sections = [
+        insert(OTHER, &[1.into(), 2.into()]),
+        insert(older, &[7.into(), 0.5.into()]),
+        insert(READINGS, &[8.into(), 0.5.into(), "a".into()]),
+    ];
+    let changeset = Changeset::try_from(sections.map(Changeset::into_bytes).concat()).unwrap();
+    let after = |json: serde_json::Value| {
+        let changes = json["changes"].as_array().unwrap().clone();
+        changes.iter().map(|change| change["after"].to_string()).collect::<Vec<_>>()
+    };
+    let named = [TableColumns::new("readings", &["sensor", "value", "at"])];
+    let tables = serde_json::to_value(changeset.json(named)).unwrap();
+    assert_eq!(
+        after(tables),
+        [r#"{"0":1,"1":2}"#, r#"{"sensor":7,"value":0.5}"#, r#"{"at":"a","sensor":8,"value":0.5}"#]
+    );
+    let none = serde_json::to_value(changeset.json::<TableColumns<'_>>([])).unwrap();
+    assert_eq!(none, serde_json::to_value(&changeset).unwrap());
+    let few = serde_json::to_string(&changeset.json([TableColumns::new("OTHER", &["id"])])).unwrap_err();
+    assert_eq!(few.to_string(), "table other: 1 names for 2 columns");
+    // by a set of rows, in patchsets too
+    let user = [1.into(), "Ada".into(), Value::Null, "secret".into(), Value::Null, 1.0.into(), true.into()];
+    let patchset = Patchset::builder().delete_values(rows::User::TABLE, &user).build().unwrap();
+    let json = serde_json::to_value(patchset.json(Patch::<rows::User>::TABLES)).unwrap();
+    assert_eq!(json["changes"][0]["columns"].as_array().unwrap().len(), 7);
+}
+
+#[test]
 fn each_operation_has_its_form_in_a_patchset() {
     let (old, new) = ([7.into(), 0.5.into(), "a".into()], [7.into(), Value::Null, "a".into()]);
     let insert = Patchset::builder().insert_values(READINGS, &old).build().unwrap();
@@ -87,7 +120,8 @@ fn round_trip(bytes: &[u8]) -> bool {
             let counts: BTreeMap<&str, usize> =
                 set.tables().map(|table| (table.name(), table.column_count())).collect();
             if set.tables().all(|table| counts[table.name()] == table.column_count()) {
-                let named = serde_json::to_string(&set.json(|table: &str| names.get(..counts[table]))).unwrap();
+                let tables = counts.iter().map(|(table, count)| TableColumns::new(table, &names[..*count]));
+                let named = serde_json::to_string(&set.json(tables)).unwrap();
                 assert_eq!(serde_json::from_str::<$Owned>(&named).unwrap(), back);
             }
             back.as_bytes() == bytes

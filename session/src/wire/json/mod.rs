@@ -104,7 +104,7 @@ pub(crate) mod write;
 
 pub use write::{Json, RecordJson};
 
-use super::{Changeset, ChangesetRef, Patchset, PatchsetRef, Record};
+use super::{Changeset, ChangesetRef, Patchset, PatchsetRef, Record, TableColumns};
 
 /// The members of a change.
 pub(crate) const OP: &str = "op";
@@ -123,7 +123,8 @@ pub(crate) const CHANGES: &str = "changes";
 impl<'a> Record<'a> {
     /// The change for `Serialize`, with these names of all its columns, in their order: see [the form](self).
     ///
-    /// Where there are not as many names as columns, it cannot be serialized.
+    /// If there are more names than columns, the change is of an older table, and the last ones are left out. If there are fewer, it
+    /// cannot be serialized.
     ///
     /// ```
     /// # use diesel_sqlite_session::Changeset;
@@ -142,36 +143,36 @@ impl<'a> Record<'a> {
 macro_rules! json {
     ($Owned:ident, $Borrowed:ident, $format:literal) => {
         impl $Owned {
-            #[doc = concat!("The ", $format, " for `Serialize`, with the names of the columns of the tables that `columns` knows: see [the form](self).")]
+            #[doc = concat!("The ", $format, " for `Serialize`, with the names of columns: see [the form](self).")]
             ///
-            /// Where there are not as many names as columns, it cannot be serialized.
+            #[doc = concat!("`tables` says what the columns are called, as for [`to_sql`](", stringify!($Owned), "::to_sql): the changes of a table that is not")]
+            /// among them have the columns' places. With the feature `derive`, `Blog::TABLES` of a set of tables will do; columns that
+            /// its rows skip are written as the others are.
+            ///
+            /// If a table has more names than the changes have columns, they are older than the last ones, which are left out. If it
+            /// has fewer, they cannot be serialized.
             ///
             /// ```
-            #[doc = concat!("# use diesel_sqlite_session::", stringify!($Owned), ";")]
-            #[doc = concat!("# fn print(changes: &", stringify!($Owned), ") -> Result<(), serde_json::Error> {")]
-            /// let names = |table: &str| match table {
-            ///     "users" => Some(&["id", "name"][..]),
-            ///     _ => None,
-            /// };
-            /// println!("{}", serde_json::to_string(&changes.json(names))?);
-            /// # Ok(())
-            /// # }
+            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Owned), ", TableColumns, TableSchema};")]
+            ///
+            /// let users = TableSchema::new("users", &[1, 0]);
+            #[doc = concat!("let changes = ", stringify!($Owned), "::builder().insert_values(users, &[1.into(), \"Ada\".into()]).build()?;")]
+            /// let json = serde_json::to_value(changes.json([TableColumns::new("users", &["id", "name"])]))?;
+            /// assert_eq!(json["changes"][0]["after"]["name"], "Ada");
+            /// # Ok::<(), Box<dyn std::error::Error>>(())
             /// ```
-            pub fn json<'n, F>(&self, columns: F) -> Json<'_, F>
-            where
-                F: Fn(&str) -> Option<&'n [&'n str]>,
-            {
-                self.as_borrowed().json(columns)
+            pub fn json<'s, N: Into<TableColumns<'s>>>(&'s self, tables: impl IntoIterator<Item = N>) -> Json<'s> {
+                self.as_borrowed().json(tables)
             }
         }
 
         impl<'a> $Borrowed<'a> {
             #[doc = concat!("The ", $format, " for `Serialize`, with the names of columns: see [`", stringify!($Owned), "::json`].")]
-            pub fn json<'n, F>(self, columns: F) -> Json<'a, F>
+            pub fn json<'s, N: Into<TableColumns<'s>>>(self, tables: impl IntoIterator<Item = N>) -> Json<'s>
             where
-                F: Fn(&str) -> Option<&'n [&'n str]>,
+                'a: 's,
             {
-                Json::new(self.records(), columns)
+                Json::new(self.records(), tables.into_iter().map(Into::into).collect())
             }
         }
     };

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::{AFTER, BEFORE, CHANGED, CHANGES, COLUMNS, FORMAT, INDIRECT, KEY, KEY_ORDINALS, OP, TABLE};
 use crate::wire::record::{Record, Records};
+use crate::wire::sql::{TableColumns, find};
 use crate::wire::value::Value;
 use crate::wire::{Changeset, ChangesetRef, Format, Operation, Patchset, PatchsetRef};
 
@@ -139,13 +140,13 @@ impl Serialize for RecordJson<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { record, names } = *self;
         let (operation, (_, format, _)) = (record.operation(), record.parts());
-        if let Some(names) = names.filter(|names| names.len() != record.column_count()) {
-            let (count, columns) = (names.len(), record.column_count());
-            return Err(S::Error::custom(format_args!(
-                "table {}: {count} names for {columns} columns",
-                record.table().escape_debug(),
-            )));
+        let columns = record.column_count();
+        if let Some(names) = names.filter(|names| names.len() < columns) {
+            let (count, table) = (names.len(), record.table().escape_debug());
+            return Err(S::Error::custom(format_args!("table {table}: {count} names for {columns} columns")));
         }
+        // the last ones are of columns that were added since
+        let names = names.and_then(|names| names.get(..columns));
         let side = |new| Side { record, names, new };
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(OP, op(operation))?;
@@ -178,34 +179,42 @@ impl Serialize for Record<'_> {
 
 /// A changeset or patchset for `Serialize`, with the names of its columns: from [`Changeset::json`] and [`Patchset::json`].
 #[derive(Clone)]
-pub struct Json<'a, F> {
+#[must_use = "it is written with `Serialize`"]
+pub struct Json<'a> {
     records: Records<'a>,
-    columns: F,
+    tables: Vec<TableColumns<'a>>,
 }
 
-impl<F> fmt::Debug for Json<'_, F> {
+impl fmt::Debug for Json<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Json").field(&self.records).finish()
     }
 }
 
-impl<'a, F> Json<'a, F> {
-    pub(super) fn new(records: Records<'a>, columns: F) -> Self {
-        Self { records, columns }
+impl<'a> Json<'a> {
+    pub(super) fn new(records: Records<'a>, tables: Vec<TableColumns<'a>>) -> Self {
+        Self { records, tables }
     }
 }
 
 /// The changes alone.
-struct Changes<'j, 'a, F>(&'j Json<'a, F>);
+struct Changes<'j, 'a>(&'j Json<'a>);
 
-impl<'n, F: Fn(&str) -> Option<&'n [&'n str]>> Serialize for Changes<'_, '_, F> {
+impl Serialize for Changes<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Json { records, columns } = self.0;
-        serializer.collect_seq(records.clone().map(|record| RecordJson::new(record, columns(record.table()))))
+        let Json { records, tables } = self.0;
+        let mut last = ("", None);
+        serializer.collect_seq(records.clone().enumerate().map(|(place, record)| {
+            // the names are looked for once in each section
+            if place == 0 || !core::ptr::eq(last.0, record.table()) {
+                last = (record.table(), find(tables, record.table()));
+            }
+            RecordJson::new(record, last.1)
+        }))
     }
 }
 
-impl<'n, F: Fn(&str) -> Option<&'n [&'n str]>> Serialize for Json<'_, F> {
+impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut json = serializer.serialize_struct("Changes", 2)?;
         json.serialize_field(FORMAT, name(self.records.format))?;
@@ -219,7 +228,7 @@ macro_rules! serialize {
         /// As JSON, the columns by their places: see [the form](crate::wire::json).
         impl Serialize for $Set {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                Json::new(self.records(), |_: &str| None).serialize(serializer)
+                Json::new(self.records(), Vec::new()).serialize(serializer)
             }
         }
     )*};
