@@ -11,7 +11,6 @@ use crate::typed::{DecodeError, FromChanges};
 use crate::wire::Changeset;
 
 /// What a closure gave, and what it changed: see [`SqliteSessionExt::capture`].
-/// What a closure gave, and what it changed: see [`SqliteSessionExt::capture`].
 ///
 /// `Debug` shows of the changeset only how long it is, so that columns that the set [skips](crate::Tracked#skip) are not printed.
 #[derive(Clone, PartialEq)]
