@@ -101,11 +101,13 @@
 //! | SQLite | here |
 //! |---|---|
 //! | does not record tables without a primary key, nor rows with NULL in it | attaching such a table is an error, `untracked_tables` lists them; such rows are not recorded |
-//! | has no column names in its records | attaching compares `table!` with the database; applying compares the number of columns and the key, and where a handler or filter is given for a table, its `table!` |
+//! | has no column names in its records | attaching compares `table!` with the database; applying compares the number of columns and the key, and where a handler, a filter or `only` names the table's type, its `table!` |
 //! | leaves out, with success, what does not fit the replica | an error, before anything is written |
 //! | fires triggers and foreign key actions again on applying; what they did on the source is in the changes too | so a row can be changed twice: `Apply::without_foreign_key_actions`, and against triggers `Apply::ignore_noops`, or none at the replica |
 //! | records the shadow tables of FTS5, and `sqlite_stat1` after ANALYZE | a table filter, or attaching by table |
-//! | sets `defer_foreign_keys` while applying, and leaves it off | the same |
+//! | sets `defer_foreign_keys` while applying, and leaves it off | in a transaction, it is then as it was |
+//! | takes an INSERT, UPDATE or DELETE that is there already for a conflict, or with `SQLITE_CHANGESETAPPLY_IGNORENOOP` some that are not there for done | `Apply::ignore_noops` compares the values |
+//! | gives a session's changes from its beginning, at each call | `Session::take_changeset` begins anew |
 //! | gives a connection one preupdate hook | sessions take it |
 //!
 #![cfg_attr(not(all(feature = "derive", feature = "sqlite")), doc = include_str!("links.md"))]

@@ -100,8 +100,8 @@ use crate::wire::Operation;
 ///
 /// ## Skip
 ///
-/// A column that must not reach the typed side, such as a password hash, is absent from the row, its companions and all that is
-/// printed. It is recorded and applied like the others: only the types do not have it. A row that skips columns cannot be written
+/// A column that must not reach the typed side, such as a password hash, is absent from the row, its companions, and what these print
+/// and serialize. It is recorded and applied like the others: a changeset, its records and rebase data have it, and show it. A row that skips columns cannot be written
 /// by a builder, which would lose them; the key cannot be skipped. An UPDATE of skipped columns alone is one that changed nothing:
 /// `is_unchanged()` tells it.
 ///
