@@ -143,6 +143,39 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Applies a changeset or patchset with `SQLITE_CHANGESETAPPLY_IGNORENOOP`, omitting what still conflicts. Gives the kinds of the
+    /// conflicts and the data to rebase others on it.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's code.
+    pub fn apply_ignoring_noops(&self, bytes: &[u8]) -> Result<(Vec<c_int>, Vec<u8>), Code> {
+        unsafe extern "C" fn omit(kinds: *mut c_void, kind: c_int, _: *mut ffi::sqlite3_changeset_iter) -> c_int {
+            // SAFETY: the pointer is that to `kinds` below, to which nothing else refers meanwhile.
+            unsafe { &mut *kinds.cast::<Vec<c_int>>() }.push(kind);
+            ffi::SQLITE_CHANGESET_OMIT
+        }
+        let mut kinds: Vec<c_int> = Vec::new();
+        let context = (&raw mut kinds).cast();
+        // SAFETY: as in `apply_omitting`.
+        let rebase = output(|size, rebase| unsafe {
+            ffi::sqlite3changeset_apply_v2(
+                self.handle,
+                length(bytes),
+                bytes.as_ptr().cast_mut().cast(),
+                None,
+                Some(omit),
+                context,
+                rebase,
+                size,
+                ffi::SQLITE_CHANGESETAPPLY_IGNORENOOP as c_int,
+            )
+        })?;
+        Ok((kinds, rebase))
+    }
+}
+
 impl Default for Database {
     fn default() -> Self {
         Self::new()

@@ -1,5 +1,10 @@
 //! SQLite's options of applying, limits and progress.
 
+use diesel_sqlite_session_tests::random::config;
+use diesel_sqlite_session_tests::sqlite::Database;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -79,6 +84,58 @@ fn what_has_been_done_is_told_from_what_has_not_whatever_the_names() {
     exec(&mut conn, "UPDATE \"group\" SET \"unit-price\" = 2.0");
     let report = conn.apply(&changeset).ignore_noops().run().unwrap();
     assert_eq!((report.applied(), report.omitted()), (1, 0));
+}
+
+proptest! {
+    #![proptest_config(config(300))]
+
+    /// Where SQLite's own flag is right: plain names, no NULLs, and texts that only themselves are equal to.
+    #[test]
+    fn what_has_been_done_is_what_sqlite_takes_for_it(
+        before in vec((1..9, 0..3, 0..3), 0..9),
+        edits in vec((0..3, 1..9, 0..3, 0..3), 1..12),
+        others in vec((0..3, 1..9, 0..3, 0..3), 0..12),
+        patchset: bool,
+    ) {
+        const SCHEMA: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, a NOT NULL, b REAL NOT NULL);";
+        let edit = |edits: &[(i32, i32, i32, i32)]| -> String {
+            let edit = |(kind, id, a, b): &(i32, i32, i32, i32)| match kind {
+                0 => format!("INSERT OR REPLACE INTO t VALUES ({id}, 'a{a}', {b});"),
+                1 => format!("DELETE FROM t WHERE id = {id};"),
+                _ => format!("UPDATE t SET a = 'a{a}', b = {b} WHERE id = {id};"),
+            };
+            edits.iter().map(edit).collect()
+        };
+        let rows: String =
+            before.iter().map(|(id, a, b)| format!("INSERT OR REPLACE INTO t VALUES ({id}, 'a{a}', {b});")).collect();
+        let mut source = open(&format!("{SCHEMA} {rows}"));
+        let mut session = source.create_session().unwrap();
+        session.attach_all().unwrap();
+        exec(&mut source, &edit(&edits));
+        let changeset = session.changeset().unwrap();
+        let (mut kinds, theirs) = (Vec::new(), Database::new());
+        let start = format!("{SCHEMA} {rows} {}", edit(&others));
+        theirs.execute(&start).unwrap();
+        let mut ours = open(&start);
+        let omit = |kind: ConflictType| {
+            kinds.push(kind.to_raw());
+            ConflictAction::Omit
+        };
+        let (expected, rebase) = if patchset {
+            let patchset = session.patchset().unwrap();
+            ours.apply(&patchset).ignore_noops().keep_order().otherwise(omit).run().unwrap();
+            (theirs.apply_ignoring_noops(patchset.as_bytes()).unwrap(), None)
+        } else {
+            let report = ours.apply(&changeset).ignore_noops().keep_order().otherwise(omit).run().unwrap();
+            (theirs.apply_ignoring_noops(changeset.as_bytes()).unwrap(), Some(report.into_rebase_data()))
+        };
+        prop_assert_eq!(kinds, expected.0);
+        if let Some(rebase) = rebase {
+            prop_assert_eq!(rebase.as_bytes(), expected.1);
+        }
+        let rows = "SELECT id || ' ' || quote(a) || ' ' || quote(b) AS line FROM t ORDER BY id";
+        prop_assert_eq!(lines(&mut ours, rows), theirs.texts(rows));
+    }
 }
 
 #[test]
