@@ -625,6 +625,9 @@ impl Row {
     fn changed_of(&self, columns: impl Fn(&str) -> TokenStream) -> TokenStream {
         let Self { visibility, generics, .. } = self;
         let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
+        // a row has none but lifetimes, a mistake may
+        let types = generics.type_params().map(|parameter| &parameter.ident);
+        let parameters: Vec<_> = types.chain(generics.const_params().map(|parameter| &parameter.ident)).collect();
         let mut companions = vec![(&self.names.update, "is_updated"), (&self.names.patch, "is_patched")];
         companions.dedup_by_key(|(name, _)| plain(name));
         let companions = companions.into_iter().map(|(companion, method)| {
@@ -640,7 +643,7 @@ impl Row {
                     /// The names of the columns that changed, in the order of the table. Columns without a field are not among them.
                     #visibility fn changed_columns(
                         &self,
-                    ) -> impl __p::core::iter::Iterator<Item = &'static __p::str> + use<> {
+                    ) -> impl __p::core::iter::Iterator<Item = &'static __p::str> + use<#(#parameters),*> {
                         #columns
                     }
                 }

@@ -114,7 +114,10 @@ fn a_row_s_table_is_one_to_build_for() {
 #[test]
 fn kinds_of_errors_say_what_they_are() {
     for (kind, text) in [
-        (DecodeErrorKind::UnknownTable, "not in the set that the changes are read as"),
+        (
+            DecodeErrorKind::UnknownTable,
+            "not in the set that the changes are read as; `skip_unknown_tables` passes over it",
+        ),
         (DecodeErrorKind::ColumnCount { expected: 3, found: 2 }, "expected 3 columns, found 2"),
         (DecodeErrorKind::PrimaryKey, "the changes have another primary key"),
         (
@@ -155,4 +158,23 @@ fn broken_foreign_keys_are_kept_compared_and_shown() {
     let first = "table children, rowid 7, refers to a row of parents that is not there";
     assert_eq!(one.to_string(), format!("1 broken foreign key: {first}"));
     assert_eq!(two.to_string(), format!("2 broken foreign keys: {first}, and others"));
+}
+
+#[test]
+fn errors_of_built_rows_name_the_column() {
+    let (before, after) = (Point { id: 1, x: 1 }, Point { id: 2, x: 1 });
+    let error = Changeset::builder().update(&before, &after).build().unwrap_err();
+    assert_eq!((error.column(), error.column_name()), (Some(0), Some("id")));
+    assert!(
+        error.to_string().starts_with("table points, column id: an UPDATE cannot change the primary key"),
+        "{error}"
+    );
+    let mut builder = Patchset::builder();
+    builder.extend([Edit::Update(&before, &after)]);
+    assert_eq!(builder.build().unwrap_err(), Patchset::builder().update(&before, &after).build().unwrap_err());
+    let by_info = Changeset::builder().insert_values(Point::TABLE, &[Value::Null, 1.into()]).build().unwrap_err();
+    assert_eq!(by_info.column_name(), Some("id"));
+    let schema = TableSchema::new("points", &[1, 0]);
+    let by_values = Changeset::builder().insert_values(schema, &[Value::Null, 1.into()]).build().unwrap_err();
+    assert_eq!((by_values.column(), by_values.column_name()), (Some(0), None));
 }

@@ -62,13 +62,13 @@ fn encoded<R: EncodeRow, B>(
 ) {
     const { Writable::<R>::CHECK };
     if let Err((column, error)) = row.encode(|values| push(builder, values)) {
-        fail(builder, BuildError::of_value(R::INFO.name(), column, &error));
+        fail(builder, BuildError::of_value(R::INFO.name(), R::INFO.columns(), column, &error));
     }
 }
 
 #[inline]
 fn schema<R: EncodeRow>() -> TableSchema<'static> {
-    const { TableSchema::new(R::INFO.name(), R::INFO.key_ordinals()) }
+    const { TableSchema::new(R::INFO.name(), R::INFO.key_ordinals()).with_columns(R::INFO.columns()) }
 }
 
 macro_rules! typed_builder {
@@ -163,7 +163,7 @@ macro_rules! typed_builder {
                             );
                         });
                         if let Err((column, error)) = both {
-                            self.fail(BuildError::of_value(table.name(), column, &error));
+                            self.fail(BuildError::of_value(table.name(), R::INFO.columns(), column, &error));
                         }
                     }
                     Edit::Delete(row) => {

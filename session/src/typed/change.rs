@@ -291,7 +291,8 @@ use crate::wire::Operation;
 /// | error | means |
 /// |---|---|
 /// | E0080, evaluation panicked | the columns do not fit: the message says which, and what to write |
-/// | E0277, a column … cannot be read as … | the type of a field is not one of its column |
+/// | E0425, cannot find type … in module … | a field is no column of the table: say which it is with `#[diesel(column_name = …)]` |
+/// | E0277, a column … cannot be read as … | the type of a field is not one of its column, or needs a [feature](crate#features) |
 /// | E0119, conflicting implementations | two `pub` rows of one table: one is `row_only` |
 /// | E0117, only traits defined in the current crate | a table of another crate: `row_only` |
 /// | E0446, private type in public interface | a field of a public row has a private type: say the key with `#[diesel(primary_key(…))]` |
@@ -299,7 +300,8 @@ use crate::wire::Operation;
     message = "`{Self}` has no row to read changes as",
     label = "no `#[derive(Tracked)]` makes this a row or the table of one",
     note = "a table has the `pub` struct with `#[derive(Tracked)]` and `#[diesel(table_name = …)]` as its row",
-    note = "a row that is not `pub`, has a lifetime, or is `#[tracked(row_only)]` is named itself: `Change<User>`"
+    note = "a row that is not `pub`, has a lifetime, or is `#[tracked(row_only)]` is named itself: `Change<User>`",
+    note = "a set is no table: a handler and a filter are for one table each, as in `on_conflict::<users::table>`"
 )]
 pub trait Tracked {
     /// The table.

@@ -8,7 +8,8 @@ use crate::wire::Value;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a row that can be written",
     label = "expected a struct with `#[derive(Tracked)]`",
-    note = "a row that skips columns cannot be written: they would be lost"
+    note = "a row that skips columns cannot be written: they would be lost",
+    note = "a `Change`, a `Patch` and a set are no rows: a change that was read is added as its record, with `record`"
 )]
 pub trait EncodeRow {
     const INFO: TableInfo;

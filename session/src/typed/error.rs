@@ -77,7 +77,7 @@ impl std::error::Error for ValueError {}
 /// let changeset = Changeset::try_from(bytes.to_vec()).unwrap();
 /// let error = changeset.changes::<Change<users::table>>().next().unwrap().unwrap_err();
 /// assert_eq!((error.table(), error.column(), error.offset()), ("users", Some("name"), Some(21)));
-/// assert_eq!(error.to_string(), "table users, column name (Text): expected text, found integer 2 at byte 21");
+/// assert_eq!(error.to_string(), "table users, column name (Text), at byte 21: expected text, found integer 2");
 /// # }
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -132,7 +132,9 @@ pub enum DecodeErrorKind {
 impl fmt::Display for DecodeErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownTable => f.write_str("not in the set that the changes are read as"),
+            Self::UnknownTable => {
+                f.write_str("not in the set that the changes are read as; `skip_unknown_tables` passes over it")
+            }
             Self::ColumnCount { expected, found } => write!(f, "expected {expected} columns, found {found}"),
             Self::PrimaryKey => f.write_str("the changes have another primary key"),
             Self::WrongFormat { found } => write!(f, "a change of a {found}, read as one of a {}", found.other()),
@@ -258,17 +260,15 @@ impl fmt::Display for DecodeError {
         if let Some(sql_type) = self.sql_type() {
             write!(f, " ({sql_type})")?;
         }
-        write!(f, ": {kind}")?;
-        if let Some(found) = found {
-            write!(f, ", found {found}")?;
-        }
         match place {
-            Place::Byte(offset) => write!(f, " at byte {offset}"),
+            Place::Byte(offset) => write!(f, ", at byte {offset}")?,
             #[cfg(feature = "sqlite")]
-            Place::Applied => f.write_str(" in the change"),
+            Place::Applied => f.write_str(", in the change")?,
             #[cfg(feature = "sqlite")]
-            Place::Row => f.write_str(" in the row of the database"),
+            Place::Row => f.write_str(", in the row of the database")?,
         }
+        write!(f, ": {kind}")?;
+        found.iter().try_for_each(|found| write!(f, ", found {found}"))
     }
 }
 
@@ -285,14 +285,8 @@ impl fmt::Debug for DecodeError {
     }
 }
 
-impl std::error::Error for DecodeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.0.kind {
-            DecodeErrorKind::Value(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+/// Without a source: what it says has all of its [`kind`](DecodeError::kind).
+impl std::error::Error for DecodeError {}
 
 #[cfg(test)]
 mod tests {

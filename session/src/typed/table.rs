@@ -107,7 +107,7 @@ impl<'a> From<&&TableInfo> for TableColumns<'a> {
 /// ```
 impl From<TableInfo> for TableSchema<'static> {
     fn from(table: TableInfo) -> Self {
-        Self::new(table.name, table.key_ordinals)
+        Self::new(table.name, table.key_ordinals).with_columns(table.columns)
     }
 }
 

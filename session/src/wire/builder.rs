@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 use super::encode::{Wrong, WrongIn, write_key, write_update, write_whole};
 use super::error::{BuildError, BuildErrorKind};
@@ -27,10 +28,12 @@ use super::{Format, Operation};
 /// assert_eq!((READINGS.name(), READINGS.column_count()), ("readings", 3));
 /// assert_eq!(READINGS.key_columns().collect::<Vec<_>>(), [0, 2]);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub struct TableSchema<'a> {
     name: &'a str,
     key: &'a [u8],
+    /// What the columns are called, where that is known: for errors alone.
+    columns: &'a [&'a str],
 }
 
 impl<'a> TableSchema<'a> {
@@ -39,7 +42,13 @@ impl<'a> TableSchema<'a> {
     ///
     /// What SQLite could not read is an error when the table is used.
     pub const fn new(name: &'a str, key_ordinals: &'a [u8]) -> Self {
-        Self { name, key: key_ordinals }
+        Self { name, key: key_ordinals, columns: &[] }
+    }
+
+    /// The same table, with the names of its columns.
+    #[cfg(feature = "derive")]
+    pub(crate) const fn with_columns(self, columns: &'a [&'a str]) -> Self {
+        Self { columns, ..self }
     }
 
     /// The table's name, without its schema.
@@ -71,7 +80,22 @@ impl<'a> TableSchema<'a> {
 
 impl<'a> From<Table<'a>> for TableSchema<'a> {
     fn from(table: Table<'a>) -> Self {
-        Self { name: table.name(), key: table.key_ordinals() }
+        Self::new(table.name(), table.key_ordinals())
+    }
+}
+
+/// What its columns are called makes it no other table.
+impl PartialEq for TableSchema<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.name, self.key) == (other.name, other.key)
+    }
+}
+
+impl Eq for TableSchema<'_> {}
+
+impl Hash for TableSchema<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.name, self.key).hash(state);
     }
 }
 
@@ -90,7 +114,7 @@ impl Core {
 
     /// Keeps what is wrong, if anything is.
     #[inline(always)]
-    pub(super) fn guard(&mut self, table: &str, work: impl FnOnce(&mut Self) -> Result<(), Wrong>) {
+    pub(super) fn guard(&mut self, table: TableSchema<'_>, work: impl FnOnce(&mut Self) -> Result<(), Wrong>) {
         if self.error.is_none() {
             if let Err(wrong) = work(self) {
                 self.fail(table, *wrong);
@@ -99,8 +123,9 @@ impl Core {
     }
 
     #[cold]
-    fn fail(&mut self, table: &str, WrongIn { kind, column }: WrongIn) {
-        self.error = Some(Box::new(BuildError::new(kind, table, column)));
+    fn fail(&mut self, table: TableSchema<'_>, WrongIn { kind, column }: WrongIn) {
+        let error = BuildError::new(kind, table.name, column);
+        self.error = Some(Box::new(error.named(table.columns)));
     }
 
     #[inline(always)]
@@ -111,7 +136,7 @@ impl Core {
     #[inline(always)]
     fn insert(&mut self, table: TableSchema<'_>, values: &[Value<'_>]) {
         self.guard(
-            table.name,
+            table,
             #[inline(always)]
             |core| {
                 table.expect(values)?;
@@ -127,7 +152,7 @@ impl Core {
 
     #[inline]
     fn update(&mut self, table: TableSchema<'_>, before: &[Value<'_>], after: &[Value<'_>]) {
-        self.guard(table.name, |core| {
+        self.guard(table, |core| {
             table.expect(before)?;
             table.expect(after)?;
             let (format, indirect) = (core.fold.format(), core.indirect);
@@ -140,7 +165,7 @@ impl Core {
 
     #[inline]
     fn delete(&mut self, table: TableSchema<'_>, values: &[Value<'_>]) {
-        self.guard(table.name, |core| {
+        self.guard(table, |core| {
             table.expect(values)?;
             let (format, indirect) = (core.fold.format(), core.indirect);
             let (group, settler) = core.group(table)?;
@@ -159,8 +184,8 @@ impl Core {
 
     #[inline]
     pub(super) fn record(&mut self, record: &Record<'_>) {
-        self.guard(record.table(), |core| {
-            let (header, format, raw) = record.parts();
+        let (header, format, raw) = record.parts();
+        self.guard(TableSchema::new(header.name, header.key), |core| {
             if format != core.fold.format() {
                 return Err(WrongIn::of(BuildErrorKind::WrongFormat { found: format }));
             }

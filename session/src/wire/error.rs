@@ -151,19 +151,26 @@ pub struct BuildError {
     kind: BuildErrorKind,
     table: Box<str>,
     column: Option<usize>,
+    column_name: Option<Box<str>>,
     reason: Option<Box<str>>,
 }
 
 impl BuildError {
     pub(super) fn new(kind: BuildErrorKind, table: &str, column: Option<usize>) -> Self {
-        Self { kind, table: Box::from(cut(table, LONGEST_NAME)), column, reason: None }
+        Self { kind, table: Box::from(cut(table, LONGEST_NAME)), column, column_name: None, reason: None }
+    }
+
+    /// With the name of its column, if these are the names of all of them.
+    pub(super) fn named(self, columns: &[&str]) -> Self {
+        let name = self.column.and_then(|column| columns.get(column));
+        Self { column_name: name.map(|name| Box::from(cut(name, LONGEST_NAME))), ..self }
     }
 
     /// A value of a typed row that has no form in SQLite, for this reason.
     #[cfg(feature = "derive")]
-    pub(crate) fn of_value(table: &str, column: usize, reason: &dyn fmt::Display) -> Self {
+    pub(crate) fn of_value(table: &str, columns: &[&str], column: usize, reason: &dyn fmt::Display) -> Self {
         let reason = Some(alloc::format!("{reason}").into_boxed_str());
-        Self { reason, ..Self::new(BuildErrorKind::Value, table, Some(column)) }
+        Self { reason, ..Self::new(BuildErrorKind::Value, table, Some(column)).named(columns) }
     }
 
     /// What is wrong.
@@ -180,13 +187,20 @@ impl BuildError {
     pub fn column(&self) -> Option<usize> {
         self.column
     }
+
+    /// The name of that column, where it is known: of a typed row, and of `User::TABLE`.
+    pub fn column_name(&self) -> Option<&str> {
+        self.column_name.as_deref()
+    }
 }
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "table {}", self.table.escape_debug())?;
-        if let Some(column) = self.column {
-            write!(f, ", column {column}")?;
+        match (&self.column_name, self.column) {
+            (Some(name), _) => write!(f, ", column {}", name.escape_debug())?,
+            (None, Some(column)) => write!(f, ", column {column}")?,
+            (None, None) => {}
         }
         write!(f, ": {}", self.kind)?;
         match &self.reason {

@@ -191,7 +191,7 @@ fn values_that_do_not_fit_the_types_are_errors_that_say_where() {
     assert!(matches!(error, ApplyError::Decode(_)), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "table items, column name (Text): expected text, found blob x'ff' in the row of the database"
+        "table items, column name (Text), in the row of the database: expected text, found blob x'ff'"
     );
 
     // a change that is not
@@ -202,7 +202,7 @@ fn values_that_do_not_fit_the_types_are_errors_that_say_where() {
     let error = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, true)).run().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "table items, column name (Text): NULL in a column that is not Nullable, found NULL in the change"
+        "table items, column name (Text), in the change: NULL in a column that is not Nullable, found NULL"
     );
     let error = conn.apply(&changeset).filter::<items::table>(|_, _| true).run().unwrap_err();
     assert!(matches!(error, ApplyError::Decode(_)), "{error:?}");

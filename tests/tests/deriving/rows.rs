@@ -217,7 +217,8 @@ mod beside_diesel {
 
         let (changes, _) = recorded(POSTS, "INSERT INTO posts VALUES (1, 2, '', NULL)");
         let error = changes.changes::<Change<Lengths>>().next().unwrap().unwrap_err();
-        assert!(error.to_string().contains("column title (Text): nothing"), "{error}");
+        assert!(error.to_string().starts_with("table posts, column title (Text), at byte "), "{error}");
+        assert!(error.to_string().ends_with(": nothing, found text ''"), "{error}");
     }
 }
 

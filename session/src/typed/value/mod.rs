@@ -97,6 +97,8 @@ use crate::wire::Value;
     message = "a column of the SQL type `{ST}` cannot be read as `{Self}`",
     label = "not a type for a column of the SQL type `{ST}`",
     note = "a column that is `Nullable` needs an `Option`, and one that is not must have none",
+    note = "a type of `chrono`, `time`, `uuid` or `serde_json` needs the feature of that name of diesel-sqlite-session, and one of \
+            `bigdecimal` the feature `numeric`",
     note = "a type of your own needs `FromSqlValue<'_, {ST}>`, or Diesel's `FromSql<{ST}, Sqlite>` and `FromSqlRow`"
 )]
 pub trait FromSqlValue<'a, ST>: Sized {
@@ -118,6 +120,8 @@ pub trait FromSqlValue<'a, ST>: Sized {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written into a column of the SQL type `{ST}`",
     label = "not a type for a column of the SQL type `{ST}`",
+    note = "a type of `chrono`, `time`, `uuid` or `serde_json` needs the feature of that name of diesel-sqlite-session, and one of \
+            `bigdecimal` the feature `numeric`",
     note = "a type of your own needs `ToSqlValue<{ST}>`, or Diesel's `ToSql<{ST}, Sqlite>`"
 )]
 pub trait ToSqlValue<ST> {

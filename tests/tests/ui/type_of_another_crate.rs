@@ -1,0 +1,20 @@
+use diesel_sqlite_session::Tracked;
+
+diesel::table! {
+    users (id) {
+        id -> Integer,
+        born -> Timestamp,
+    }
+}
+
+/// As of a crate whose feature is off.
+struct OffsetDateTime;
+
+#[derive(Tracked)]
+#[diesel(table_name = users)]
+pub struct User {
+    id: i32,
+    born: OffsetDateTime,
+}
+
+fn main() {}
