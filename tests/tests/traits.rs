@@ -103,7 +103,7 @@ fn a_row_s_table_is_one_to_build_for() {
     let built = Changeset::builder()
         .declare(Point::TABLE, &[Value::Null, 10.into()])
         .changeset(&short)
-        .update_values(&Point::TABLE, &one, &two)
+        .update_values(Point::TABLE, &one, &two)
         .build()
         .unwrap();
     assert_eq!(built.records().map(|record| record.to_string()).collect::<Vec<_>>(), ["INSERT points(1, 20)"]);

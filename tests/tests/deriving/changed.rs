@@ -102,6 +102,6 @@ fn the_names_outlive_the_update() {
     let update = of_a_key_alone::MarkUpdate { at: 1 };
     let names = update.changed_columns();
     assert!(update.is_unchanged());
-    drop(update);
+    let _ = update;
     assert_eq!(names.count(), 0);
 }
