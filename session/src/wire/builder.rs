@@ -45,6 +45,11 @@ impl<'a> TableSchema<'a> {
         Self { name, key: key_ordinals, columns: &[] }
     }
 
+    /// What the columns are called, where that is known.
+    pub(super) const fn columns(&self) -> &'a [&'a str] {
+        self.columns
+    }
+
     /// The same table, with the names of its columns.
     #[cfg(feature = "derive")]
     pub(crate) const fn with_columns(self, columns: &'a [&'a str]) -> Self {
@@ -114,18 +119,17 @@ impl Core {
 
     /// Keeps what is wrong, if anything is.
     #[inline(always)]
-    pub(super) fn guard(&mut self, table: TableSchema<'_>, work: impl FnOnce(&mut Self) -> Result<(), Wrong>) {
+    pub(super) fn guard(&mut self, table: &str, columns: &[&str], work: impl FnOnce(&mut Self) -> Result<(), Wrong>) {
         if self.error.is_none() {
             if let Err(wrong) = work(self) {
-                self.fail(table, *wrong);
+                self.fail(table, columns, *wrong);
             }
         }
     }
 
     #[cold]
-    fn fail(&mut self, table: TableSchema<'_>, WrongIn { kind, column }: WrongIn) {
-        let error = BuildError::new(kind, table.name, column);
-        self.error = Some(Box::new(error.named(table.columns)));
+    fn fail(&mut self, table: &str, columns: &[&str], WrongIn { kind, column }: WrongIn) {
+        self.error = Some(Box::new(BuildError::new(kind, table, column).named(columns)));
     }
 
     #[inline(always)]
@@ -136,7 +140,8 @@ impl Core {
     #[inline(always)]
     fn insert(&mut self, table: TableSchema<'_>, values: &[Value<'_>]) {
         self.guard(
-            table,
+            table.name,
+            table.columns,
             #[inline(always)]
             |core| {
                 table.expect(values)?;
@@ -152,7 +157,7 @@ impl Core {
 
     #[inline]
     fn update(&mut self, table: TableSchema<'_>, before: &[Value<'_>], after: &[Value<'_>]) {
-        self.guard(table, |core| {
+        self.guard(table.name, table.columns, |core| {
             table.expect(before)?;
             table.expect(after)?;
             let (format, indirect) = (core.fold.format(), core.indirect);
@@ -165,7 +170,7 @@ impl Core {
 
     #[inline]
     fn delete(&mut self, table: TableSchema<'_>, values: &[Value<'_>]) {
-        self.guard(table, |core| {
+        self.guard(table.name, table.columns, |core| {
             table.expect(values)?;
             let (format, indirect) = (core.fold.format(), core.indirect);
             let (group, settler) = core.group(table)?;
@@ -184,8 +189,8 @@ impl Core {
 
     #[inline]
     pub(super) fn record(&mut self, record: &Record<'_>) {
-        let (header, format, raw) = record.parts();
-        self.guard(TableSchema::new(header.name, header.key), |core| {
+        self.guard(record.table(), &[], |core| {
+            let (header, format, raw) = record.parts();
             if format != core.fold.format() {
                 return Err(WrongIn::of(BuildErrorKind::WrongFormat { found: format }));
             }

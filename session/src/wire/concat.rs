@@ -23,7 +23,7 @@ use super::zip::zip;
 
 impl Core {
     fn declare(&mut self, table: TableSchema<'_>, defaults: &[Value<'_>]) {
-        self.guard(table, |core| {
+        self.guard(table.name(), table.columns(), |core| {
             let (columns, values) = (table.column_count(), defaults.len());
             let Some(before) = columns.checked_sub(values) else {
                 return Err(WrongIn::of(BuildErrorKind::ValueCount { columns, values }));

@@ -99,9 +99,10 @@ fn what_changed_is_named_in_the_order_of_the_table() {
 
 #[test]
 fn the_names_outlive_the_update() {
-    let update = of_a_key_alone::MarkUpdate { at: 1 };
-    let names = update.changed_columns();
-    assert!(update.is_unchanged());
-    let _ = update;
+    let names = {
+        let update = of_a_key_alone::MarkUpdate { at: 1 };
+        assert!(update.is_unchanged());
+        update.changed_columns()
+    };
     assert_eq!(names.count(), 0);
 }
