@@ -226,10 +226,11 @@ impl Set<'_> {
                     ) -> __p::Result<__R, __p::DecodeError> {
                         match __table {
                             #(
+                                // with its type: the compiler says once, and there, what is wrong with that
                                 #places => <#types as __p::#from<'__de>>::read(
                                     0,
                                     __record,
-                                    |__change| __into(Self::#variants(__change)),
+                                    |__change: #types| __into(Self::#variants(__change)),
                                 ),
                             )*
                         }
