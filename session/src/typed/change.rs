@@ -69,7 +69,7 @@ use crate::wire::Operation;
 ///
 /// - **Keys.** `Key` is the type of the key's column, or the tuple of its columns, in the order of `table!`. If the struct
 ///   has Diesel's `primary_key(…)`, it must name the key of `table!`.
-/// - **Visibility.** A `pub` row without a lifetime is the row of its table: `Change<seats::table>` and `Change<Seat>` are the same.
+/// - **Visibility.** A `pub` row without a lifetime is the row of its table: `Change<seats::table>` and `Change<Seat>` read the same.
 ///   One row of a table can be that: a second one says [`row_only`](#attributes-of-a-row). A row that is not `pub`, or has a
 ///   lifetime, is named itself. The table of another crate cannot have your row as its own (the compiler says E0117):
 ///   `row_only` again.
