@@ -455,7 +455,10 @@ mod tests {
         let falling = inserts(&mut (0..many).rev());
         assert!(zipped(&one, &falling).unwrap() == built(&one, &falling));
         assert!(zipped(&falling, &one).is_none());
-        // what is in order at first, and then is not
+        if cfg!(miri) {
+            return;
+        }
+        // what is in order at first, for longer than is looked at, and then is not
         let late = inserts(&mut (0..2000).chain([-1]));
         assert!(zipped(&late, &one).is_none());
         let long = inserts(&mut (0..3000));
