@@ -434,10 +434,16 @@ mod tests {
             // other buckets, or none: the second one is sorted, the first one is not
             for other in [in_buckets(&changes(rows, 9), bits + 1), in_buckets(&changes(9, 9), 8), changes(rows, 10)] {
                 assert!(zipped(&one, &other).unwrap() == built(&one, &other));
-                assert!(zipped(&one, &changes(rows * 9, 11)).is_none());
                 assert!(other.concat(&one).unwrap() == built(&other, &one));
             }
         }
+    }
+
+    #[test]
+    fn what_is_much_larger_is_not_sorted() {
+        let (small, large) = (in_buckets(&changes(20, 7), 8), changes(200, 8));
+        assert!(zipped(&small, &large).is_none());
+        assert!(small.concat(&large).unwrap() == built(&small, &large));
     }
 
     #[test]
