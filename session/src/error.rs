@@ -414,12 +414,7 @@ impl fmt::Display for ApplyError {
                 )
             }
             Self::ForeignKeyViolations(broken) => {
-                let keys = if broken.violations() == 1 { "key" } else { "keys" };
-                if broken.violations() == 0 {
-                    return f.write_str("foreign keys would be broken, by the transaction or in another schema: none in `main`");
-                }
-                write!(f, "{} foreign {keys} would be broken", broken.violations())?;
-                broken.rows().first().map_or(Ok(()), |first| write!(f, ": {first}"))
+                write!(f, "it would leave {broken}")
             }
             Self::Limit { limit, max } => write!(f, "more than {max} {limit}"),
             Self::SchemaChanged => f.write_str("another connection changed the schema meanwhile; try again"),

@@ -222,6 +222,10 @@ impl ForeignKeyViolation {
 impl fmt::Display for ForeignKeyConflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.violations {
+            0 => {
+                return f
+                    .write_str("broken foreign keys, though none in `main`: of the transaction, or of another schema");
+            }
             1 => f.write_str("1 broken foreign key")?,
             count => write!(f, "{count} broken foreign keys")?,
         }

@@ -19,7 +19,7 @@ use super::feed::Pieces;
 use crate::ffi::Failure;
 use crate::ffi::statement::Connection;
 use crate::schema::{Affinity, LiveTable};
-use crate::wire::{Format, Operation, Record, Sections, SortedSection, TOGETHER, Value};
+use crate::wire::{Format, KeyClasses, Operation, Record, Sections, SortedSection, TOGETHER, Value};
 
 /// So many changes are worth key order: fewer are in the cache. Fuzzing is to try it on small inputs.
 const MANY: u64 = if cfg!(fuzzing) { 4 } else { 1000 };
@@ -93,18 +93,13 @@ impl Plan {
     fn tells_keys_apart(&self, section: &SortedSection<'_>) -> bool {
         let classes = section.key_classes();
         classes.len() == self.key.len()
-            && classes.iter().zip(&self.key).all(|(classes, affinity)| match (*classes, affinity) {
-                (INTEGERS, affinity) => *affinity != Affinity::Real,
-                (TEXTS, affinity) => matches!(affinity, Affinity::Text | Affinity::Blob),
-                (BLOBS, _) => true,
-                _ => false,
+            && classes.iter().zip(&self.key).all(|(classes, affinity)| match *classes {
+                KeyClasses::INTEGERS => *affinity != Affinity::Real,
+                KeyClasses::TEXTS => matches!(affinity, Affinity::Text | Affinity::Blob),
+                classes => classes == KeyClasses::BLOBS,
             })
     }
 }
-
-const INTEGERS: u8 = 1 << 1;
-const TEXTS: u8 = 1 << 3;
-const BLOBS: u8 = 1 << 4;
 
 /// How to order the changes of all tables that can be ordered.
 #[derive(Default)]

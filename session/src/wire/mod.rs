@@ -215,7 +215,7 @@ pub use rebase::{RebaseData, RebaseError, Rebaser};
 pub use record::{Record, Records, Values};
 pub use set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
 #[cfg(feature = "sqlite")]
-pub(crate) use sort::{Sections, SortedSection, TOGETHER};
+pub(crate) use sort::{KeyClasses, Sections, SortedSection, TOGETHER};
 pub use sql::{SqlError, SqlErrorKind, SqlScript, SqlStatement, TableColumns};
 #[cfg(feature = "std")]
 pub use stream::{ChangesetReader, Limit, PatchsetReader, ReadError};

@@ -12,6 +12,8 @@ use super::cursor::Cursor;
 use super::record::Record;
 use super::table::{Header, key_columns};
 use super::value::Value;
+#[cfg(feature = "sqlite")]
+use super::value::{BLOB, INTEGER, TEXT};
 use super::{Format, Operation, check};
 
 /// A number that orders as the keys do, as far as it goes; and the [`Place`] of the change, which keeps the order of equals.
@@ -95,6 +97,22 @@ pub(crate) struct SortedSection<'a> {
     index: Vec<Entry>,
 }
 
+/// Storage classes: a bit for each of their codes.
+#[cfg(feature = "sqlite")]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeyClasses(u8);
+
+#[cfg(feature = "sqlite")]
+impl KeyClasses {
+    pub(crate) const INTEGERS: Self = Self::of(INTEGER);
+    pub(crate) const TEXTS: Self = Self::of(TEXT);
+    pub(crate) const BLOBS: Self = Self::of(BLOB);
+
+    const fn of(code: u8) -> Self {
+        Self(if code < 8 { 1 << code } else { 0 })
+    }
+}
+
 #[cfg(feature = "sqlite")]
 impl<'a> SortedSection<'a> {
     pub(crate) fn table(&self) -> &'a str {
@@ -106,10 +124,10 @@ impl<'a> SortedSection<'a> {
         self.index.len()
     }
 
-    /// Of which classes the values of the key are: for each of its columns, in the table's order, a bit for each of the five codes.
-    pub(crate) fn key_classes(&self) -> Vec<u8> {
+    /// Of which classes the values of the key are: for each of its columns, in the table's order.
+    pub(crate) fn key_classes(&self) -> Vec<KeyClasses> {
         let section = &self.section;
-        let mut classes: Vec<u8> = key_columns(section.header.key).map(|_| 0).collect();
+        let mut classes: Vec<KeyClasses> = key_columns(section.header.key).map(|_| KeyClasses(0)).collect();
         for (_, place) in &self.index {
             let (mut record, is_key_alone) = section.key_record(*place);
             let mut seen = classes.iter_mut();
@@ -120,7 +138,7 @@ impl<'a> SortedSection<'a> {
                 }
                 if *place != 0 {
                     if let Some(seen) = seen.next() {
-                        *seen |= 1u8.checked_shl(class.into()).unwrap_or(0);
+                        seen.0 |= KeyClasses::of(class).0;
                     }
                 }
             }

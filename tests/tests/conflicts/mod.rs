@@ -483,7 +483,7 @@ fn foreign_keys_have_a_handler_that_sees_which() {
     assert_eq!(asked, 1);
     assert_eq!(
         error.to_string(),
-        "1 foreign key would be broken: table notes, rowid 5, refers to a row of items that is not there"
+        "it would leave 1 broken foreign key: table notes, rowid 5, refers to a row of items that is not there"
     );
     assert!(matches!(error, ApplyError::ForeignKeyViolations(_)));
     let count = |conn: &mut SqliteConnection| lines(conn, "SELECT count(*) || '' AS line FROM notes");

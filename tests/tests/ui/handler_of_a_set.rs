@@ -18,7 +18,7 @@ enum Blog {
 }
 
 fn apply(conn: &mut diesel::SqliteConnection, changeset: &Changeset) {
-    let _ = conn.apply(changeset).on_conflict::<Blog>(|_| todo!());
+    let _ = conn.apply(changeset).on_conflict::<Blog>(|_| panic!());
 }
 
 fn main() {}
