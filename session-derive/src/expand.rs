@@ -49,7 +49,7 @@ impl Row {
     pub(crate) fn stub(&self) -> TokenStream {
         let companions = self.companions();
         let tracked = self.implement(
-            &quote!(__p::TableInfo::new("", &[], &[], 0)),
+            &quote!(__p::TableInfo::new("", &[], &[], 0, &[])),
             &self.table.as_ref().map_or_else(|| quote!(()), |_| self.key_type()),
         );
         let name = &self.name;
@@ -216,6 +216,8 @@ impl Row {
             quote!(&[#(#names),*])
         };
         let (skipped, generated) = (names(&self.skipped), names(&self.generated));
+        let unshown = self.columns.iter().filter(|column| column.serde.hidden).map(|column| column.column.clone());
+        let hidden = names(&self.skipped.iter().cloned().chain(unshown).collect::<Vec<_>>());
         let (fields_count, count) = (self.columns.len(), self.columns.len() + self.skipped.len());
         let (row, shown) = (self.name.unraw().to_string(), self.shown_table());
         let table = self.table_type();
@@ -250,6 +252,7 @@ impl Row {
             #key_names
             const __SKIPPED: &[&__p::str] = #skipped;
             const __GENERATED: &[&__p::str] = #generated;
+            const __HIDDEN: &[&__p::str] = #hidden;
             #missing
             const __COLUMNS: [&__p::str; #count] = __p::without(__ALL, __GENERATED);
             const __ORDINALS: [__p::u8; #count] = __p::ordinals(&__COLUMNS, __KEY);
@@ -293,7 +296,7 @@ impl Row {
     fn tracked(&self) -> TokenStream {
         let (table, optional) = (self.table_type(), self.optional());
         self.implement(
-            &quote!(__p::TableInfo::new(<#table as __p::TableName>::NAME, &__COLUMNS, &__ORDINALS, #optional)),
+            &quote!(__p::TableInfo::new(<#table as __p::TableName>::NAME, &__COLUMNS, &__ORDINALS, #optional, __HIDDEN)),
             &self.key_type(),
         )
     }

@@ -184,13 +184,14 @@ macro_rules! keeps_its_changes {
                 set.tables().map(|table| TableColumns::new(table.name(), &names)).collect();
             let script = set.to_sql(&tables).expect("every column has a name").to_string();
             let one_by_one: String =
-                set.records().map(|record| format!("{}\n", record.to_sql(&names).expect("as before"))).collect();
+                set.records().map(|record| format!("{}\n", record.to_sql(&tables).expect("as before"))).collect();
             assert_eq!(script, one_by_one);
             let is_insert = |change: &Change| change.operation == 18;
             assert_eq!(owned.to_sql::<TableColumns<'_>>([]).is_ok(), all.iter().all(is_insert));
             if let Some(record) = set.records().next() {
                 let too_few = vec!["c"; record.column_count() - 1];
-                assert!(record.to_sql(&too_few).is_err() || (too_few.is_empty() && is_insert(&all[0])));
+                let too_few = [TableColumns::new(record.table(), &too_few)];
+                assert!(record.to_sql(too_few).is_err() || (too_few[0].columns().is_empty() && is_insert(&all[0])));
             }
         }
     };

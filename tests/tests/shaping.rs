@@ -314,7 +314,7 @@ fn a_set_of_typed_tables_names_the_columns() {
         ]
     );
     assert_eq!(notes.to_sql([&<Note as Tracked>::TABLE]).unwrap().to_string(), sql);
-    assert_eq!(notes.records().next().unwrap().to_sql(Note::TABLE.columns()).unwrap().to_string(), lines[0]);
+    assert_eq!(notes.records().next().unwrap().to_sql([Note::TABLE]).unwrap().to_string(), lines[0]);
 }
 
 /// A check of the checks: most histories can be applied, with changes of every kind.

@@ -101,8 +101,9 @@ use crate::wire::Operation;
 /// ## Skip
 ///
 /// A column that must not reach the typed side, such as a password hash, is absent from the row, its companions, and what these print
-/// and serialize. It is recorded and applied like the others: a changeset, its records and rebase data have it, and show it. A row that skips columns cannot be written
-/// by a builder, which would lose them; the key cannot be skipped. An UPDATE of skipped columns alone is one that changed nothing:
+/// and serialize, and from the JSON of a whole changeset that is written with `Blog::TABLES`. It is recorded and applied like the
+/// others: a changeset, its records, their SQL and rebase data have it, and show it. A row that skips columns cannot be written by a
+/// builder, which would lose them; the key cannot be skipped. An UPDATE of skipped columns alone is one that changed nothing:
 /// `is_unchanged()` tells it.
 ///
 /// ```

@@ -13,6 +13,7 @@ pub struct TableInfo {
     columns: &'static [&'static str],
     key_ordinals: &'static [u8],
     optional: usize,
+    hidden: &'static [&'static str],
 }
 
 impl TableInfo {
@@ -22,8 +23,9 @@ impl TableInfo {
         columns: &'static [&'static str],
         key_ordinals: &'static [u8],
         optional: usize,
+        hidden: &'static [&'static str],
     ) -> Self {
-        Self { name, columns, key_ordinals, optional }
+        Self { name, columns, key_ordinals, optional, hidden }
     }
 
     /// The table's name in the database.
@@ -46,6 +48,11 @@ impl TableInfo {
         self.optional
     }
 
+    /// The columns that are in no JSON: those of `#[tracked(skip)]`, and those whose fields have `#[serde(skip)]`.
+    pub const fn hidden(&self) -> &'static [&'static str] {
+        self.hidden
+    }
+
     /// Whether changes have this table's columns and key; if not, in which column they differ and how.
     pub(crate) fn check(&self, key_ordinals: &[u8]) -> Result<(), (Option<&'static str>, DecodeErrorKind)> {
         let (expected, found) = (self.columns.len(), key_ordinals.len());
@@ -61,10 +68,10 @@ impl TableInfo {
     }
 }
 
-/// So that `Blog::TABLES` says what columns are called where changes are written as SQL.
+/// So that `Blog::TABLES` says what columns are called where changes are written as SQL or JSON.
 impl<'a> From<&TableInfo> for TableColumns<'a> {
     fn from(table: &TableInfo) -> Self {
-        Self::new(table.name, table.columns)
+        Self::new(table.name, table.columns).hide(table.hidden)
     }
 }
 

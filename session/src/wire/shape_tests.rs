@@ -131,7 +131,7 @@ fn literals_of_every_kind_are_those_of_the_value() {
         Value::Blob(&long),
     ] {
         let changeset = inserts(USERS, [[1.into(), value]]);
-        let sql = changeset.records().next().unwrap().to_sql(&[]).unwrap().to_string();
+        let sql = changeset.records().next().unwrap().to_sql::<TableColumns<'_>>([]).unwrap().to_string();
         assert_eq!(sql, format!("INSERT INTO \"users\" VALUES (1, {value});"));
     }
 }
@@ -142,7 +142,10 @@ fn an_update_of_the_key_alone_sets_the_key_to_itself() {
     let changeset = Changeset::try_from(bytes.to_vec()).unwrap();
     let sql = changeset.to_sql([TableColumns::new("T", &["k", "v", "later"])]).unwrap().to_string();
     assert_eq!(sql, "UPDATE \"t\" SET \"k\" = \"k\" WHERE \"k\" = 'ada';\n");
-    let kind = |columns: &[&str]| changeset.records().next().unwrap().to_sql(columns).unwrap_err().kind();
+    let kind = |columns: &[&str]| {
+        let tables = [TableColumns::new("t", columns)];
+        changeset.records().next().unwrap().to_sql(tables).unwrap_err().kind()
+    };
     assert_eq!(kind(&[]), SqlErrorKind::NoColumnNames);
     assert_eq!(kind(&["k"]), SqlErrorKind::ColumnCount { names: 1, columns: 2 });
     assert_eq!(kind(&["k", "a\0"]), SqlErrorKind::ColumnName);

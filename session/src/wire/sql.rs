@@ -25,12 +25,30 @@ use super::{Operation, Table};
 pub struct TableColumns<'a> {
     table: &'a str,
     columns: &'a [&'a str],
+    hidden: &'a [&'a str],
 }
 
 impl<'a> TableColumns<'a> {
     /// The columns of the table with this name.
     pub const fn new(table: &'a str, columns: &'a [&'a str]) -> Self {
-        Self { table, columns }
+        Self { table, columns, hidden: &[] }
+    }
+
+    /// The same, but that JSON has neither the values nor the names of these columns: see
+    #[cfg_attr(feature = "serde", doc = "[what is left out](crate::wire::json#what-is-left-out).")]
+    #[cfg_attr(not(feature = "serde"), doc = "`wire::json`.")]
+    /// SQL has them, as without them it would make another row.
+    ///
+    /// With the feature `derive`, this is what `#[tracked(skip(…))]` does.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::TableColumns;
+    ///
+    /// const USERS: TableColumns = TableColumns::new("users", &["id", "name", "password"]).hide(&["password"]);
+    /// assert_eq!(USERS.hidden(), ["password"]);
+    /// ```
+    pub const fn hide(self, columns: &'a [&'a str]) -> Self {
+        Self { hidden: columns, ..self }
     }
 
     /// The table's name, without its schema's.
@@ -38,9 +56,14 @@ impl<'a> TableColumns<'a> {
         self.table
     }
 
-    /// The names of its columns.
+    /// The names of its columns, of the hidden ones too.
     pub const fn columns(&self) -> &'a [&'a str] {
         self.columns
+    }
+
+    /// The columns that JSON has not.
+    pub const fn hidden(&self) -> &'a [&'a str] {
+        self.hidden
     }
 }
 
@@ -140,11 +163,15 @@ fn names_for<'n>(table: &str, names: &'n [&'n str], columns: usize) -> Result<&'
 }
 
 impl<'a> Record<'a> {
-    /// The change as an SQL statement, with `columns` as the names of the table's columns: a type to be written with
-    /// `Display`.
+    /// The change as an SQL statement: a type to be written with `Display`.
+    ///
+    /// `tables` says what the columns are called. With the feature `derive`, `Blog::TABLES` of a set of tables will do, or
+    /// `[User::TABLE]`.
     ///
     /// ```
-    /// use diesel_sqlite_session::{Changeset, TableSchema, Value};
+    /// use diesel_sqlite_session::{Changeset, TableColumns, TableSchema, Value};
+    ///
+    /// const COLUMNS: [TableColumns; 1] = [TableColumns::new("users", &["id", "name"])];
     ///
     /// let users = TableSchema::new("users", &[1, 0]);
     /// let changeset = Changeset::builder()
@@ -154,7 +181,7 @@ impl<'a> Record<'a> {
     ///     .build()?;
     /// let mut statements = Vec::new();
     /// for record in &changeset {
-    ///     statements.push(record.to_sql(&["id", "name"])?.to_string());
+    ///     statements.push(record.to_sql(COLUMNS)?.to_string());
     /// }
     /// assert_eq!(statements, [
     ///     r#"INSERT INTO "users" ("id", "name") VALUES (1, 'it''s');"#,
@@ -164,9 +191,8 @@ impl<'a> Record<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// With the feature `derive`, `User::TABLE.columns()` are the names. Without names, `&[]`, an INSERT has no list of columns:
-    /// `INSERT INTO "users" VALUES (1, 'it''s');`. If there are more names than columns, the change is of an older table, and
-    /// the last ones are left out.
+    /// Of a table that is not in `tables`, an INSERT has no list of columns: `INSERT INTO "users" VALUES (1, 'it''s');`. If a table has
+    /// more names than the change has columns, the change is older than the last ones, which are left out.
     ///
     /// # What it does
     ///
@@ -186,11 +212,14 @@ impl<'a> Record<'a> {
     /// # Errors
     ///
     /// An UPDATE or DELETE without names, fewer names than columns, or a NUL in one.
-    pub fn to_sql<'s>(&self, columns: &'s [&'s str]) -> Result<SqlStatement<'s>, SqlError>
+    pub fn to_sql<'s, N: Into<TableColumns<'s>>>(
+        &self,
+        tables: impl IntoIterator<Item = N>,
+    ) -> Result<SqlStatement<'s>, SqlError>
     where
         'a: 's,
     {
-        let names = names_for(self.table(), columns, self.column_count())?;
+        let names = names_for(self.table(), find_names(tables, self.table()), self.column_count())?;
         if names.is_empty() && self.operation() != Operation::Insert {
             return Err(SqlError::new(SqlErrorKind::NoColumnNames, self.table()));
         }
@@ -339,9 +368,17 @@ pub struct SqlScript<'a> {
     tables: Vec<TableColumns<'a>>,
 }
 
-/// The names of a table's columns, if they are among these.
-pub(super) fn find<'a>(tables: &[TableColumns<'a>], table: &str) -> Option<&'a [&'a str]> {
-    tables.iter().find(|names| names.table.eq_ignore_ascii_case(table)).map(|names| names.columns)
+/// What a table's columns are called, if that is among these.
+pub(super) fn find<'a>(
+    tables: impl IntoIterator<Item = impl Into<TableColumns<'a>>>,
+    table: &str,
+) -> Option<TableColumns<'a>> {
+    tables.into_iter().map(Into::into).find(|names| names.table.eq_ignore_ascii_case(table))
+}
+
+/// The names of a table's columns, or none.
+fn find_names<'a>(tables: impl IntoIterator<Item = impl Into<TableColumns<'a>>>, table: &str) -> &'a [&'a str] {
+    find(tables, table).map(|names| names.columns).unwrap_or_default()
 }
 
 impl<'a> SqlScript<'a> {
@@ -351,7 +388,7 @@ impl<'a> SqlScript<'a> {
         tables: Vec<TableColumns<'a>>,
     ) -> Result<Self, SqlError> {
         for section in sections {
-            let names = find(&tables, section.name()).unwrap_or_default();
+            let names = find_names(&tables, section.name());
             let names = names_for(section.name(), names, section.column_count())?;
             if names.is_empty() && section.records().any(|record| record.operation() != Operation::Insert) {
                 return Err(SqlError::new(SqlErrorKind::NoColumnNames, section.name()));
@@ -366,7 +403,7 @@ impl fmt::Display for SqlScript<'_> {
         let mut last: (&str, &[&str]) = ("", &[]);
         for (place, record) in self.records.clone().enumerate() {
             if place == 0 || !core::ptr::eq(last.0, record.table()) {
-                last = (record.table(), find(&self.tables, record.table()).unwrap_or_default());
+                last = (record.table(), find_names(&self.tables, record.table()));
             }
             let names = last.1.get(..record.column_count()).unwrap_or_default();
             writeln!(f, "{}", SqlStatement { record, names })?;
@@ -387,9 +424,6 @@ macro_rules! to_sql {
         impl $Owned {
             /// The changes as SQL statements in their order, each on a line by itself: a type to be written with `Display`.
             /// [`Record::to_sql`] says what each statement is.
-            ///
-            /// `tables` says what the columns are called. The INSERTs of a table that is not among them are written without.
-            /// With the feature `derive`, `Blog::TABLES` of a set of tables will do.
             ///
             /// In a transaction, with
             /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys) where foreign keys

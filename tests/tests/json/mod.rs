@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::Path;
 
 use diesel_sqlite_session::{
-    Change, Changeset, ChangesetRef, Field, Format, Patch, Patchset, PatchsetRef, TableColumns, TableSchema, Tracked,
-    TrackedSet, Value,
+    Change, Changeset, ChangesetRef, Field, Format, Operation, Patch, Patchset, PatchsetRef, TableColumns, TableSchema,
+    Tracked, TrackedSet, Value,
 };
 use diesel_sqlite_session_tests::random::{config, history};
 use proptest::prelude::*;
@@ -41,15 +41,16 @@ fn each_operation_has_its_form_in_a_changeset() {
             r#"{"op":"delete","table":"readings","key_ordinals":[2,0,1],"key":["a",7],"before":{"0":7,"1":{"blob":"01ff"},"2":"a"},"indirect":false}"#,
         ]
     );
-    let names = ["sensor", "value", "at"];
+    let named = [TableColumns::new("readings", &["sensor", "value", "at"])];
     assert_eq!(
-        lines(update.records().map(|record| record.json(&names))),
+        lines(update.records().map(|record| record.json(named))),
         [
             r#"{"op":"update","table":"readings","key_ordinals":[2,0,1],"columns":["sensor","value","at"],"key":["a",7],"before":{"value":0.5},"after":{"value":{"blob":"01ff"}},"changed":["value"],"indirect":true}"#
         ]
     );
     assert_eq!(serde_json::to_string(&Changeset::new()).unwrap(), r#"{"format":"changeset","changes":[]}"#);
-    let few = serde_json::to_string(&update.records().next().unwrap().json(&["sensor"])).unwrap_err();
+    let few = [TableColumns::new("readings", &["sensor"])];
+    let few = serde_json::to_string(&update.records().next().unwrap().json(few)).unwrap_err();
     assert_eq!(few.to_string(), "table readings: 1 names for 3 columns");
 }
 
@@ -79,11 +80,93 @@ fn columns_are_named_by_the_tables_of_a_set() {
     assert_eq!(none, serde_json::to_value(&changeset).unwrap());
     let few = serde_json::to_string(&changeset.json([TableColumns::new("OTHER", &["id"])])).unwrap_err();
     assert_eq!(few.to_string(), "table other: 1 names for 2 columns");
-    // by a set of rows, in patchsets too
-    let user = [1.into(), "Ada".into(), Value::Null, "secret".into(), Value::Null, 1.0.into(), true.into()];
-    let patchset = Patchset::builder().delete_values(rows::User::TABLE, &user).build().unwrap();
-    let json = serde_json::to_value(patchset.json(Patch::<rows::User>::TABLES)).unwrap();
-    assert_eq!(json["changes"][0]["columns"].as_array().unwrap().len(), 7);
+}
+
+#[test]
+fn what_rows_skip_is_in_no_json_that_their_tables_name() {
+    use rows::User;
+
+    let user = |name: &'static str, password: &'static str| {
+        [1.into(), name.into(), Value::Null, password.into(), Value::Null, 1.0.into(), true.into()]
+    };
+    macro_rules! check {
+        ($Set:ident, $Change:ident, $expected:expr) => {
+            let set = $Set::builder().update_values(User::TABLE, &user("Ada", "secret 1"), &user("Eve", "secret 2"));
+            let update = set.build().unwrap();
+            let only = $Set::builder().update_values(User::TABLE, &user("Ada", "secret 1"), &user("Ada", "secret 2"));
+            let insert = $Set::builder().insert_values(User::TABLE, &user("Ada", "secret 1")).build().unwrap();
+            let delete = $Set::builder().delete_values(User::TABLE, &user("Ada", "secret 1")).build().unwrap();
+            let sets = [update, only.build().unwrap(), insert, delete];
+            let written: Vec<String> =
+                sets.iter().map(|set| serde_json::to_string(&set.json($Change::<User>::TABLES)).unwrap()).collect();
+            for (set, text) in sets.iter().zip(&written) {
+                let record = set.records().next().unwrap();
+                assert!(format!("{record}").contains("secret") || record.operation() == Operation::Delete, "{record}");
+                assert!(!text.contains("secret") && !text.contains("password"), "{text}");
+                assert!(text.contains(&serde_json::to_string(&record.json([User::TABLE])).unwrap()), "{text}");
+                let error = serde_json::from_str::<$Set>(text).unwrap_err().to_string();
+                let expected = "change 0, table users: the column 3 was left out when this was written";
+                assert!(error.starts_with(expected), "{error}");
+                // SQL is the whole change
+                if record.operation() != Operation::Delete {
+                    assert!(set.to_sql([User::TABLE]).unwrap().to_string().contains("secret"));
+                }
+            }
+            let tails: Vec<&str> = written.iter().map(|text| text.split_once(r#","key""#).unwrap().1).collect();
+            let head = r#"{"format":"changeset","changes":[{"op":"update","table":"users","key_ordinals":[1,0,0,0,0,0,0],"columns":["id","name","email",null,"avatar","score","admin"],"key":1,"#;
+            assert!(written[0].starts_with(&head.replace("changeset", Format::$Set.to_string().as_str())), "{}", written[0]);
+            assert_eq!(tails, $expected);
+        };
+    }
+    check!(
+        Changeset,
+        Change,
+        [
+            r#":1,"before":{"name":"Ada"},"after":{"name":"Eve"},"changed":["name"],"indirect":false}]}"#,
+            r#":1,"before":{},"after":{},"changed":[],"indirect":false}]}"#,
+            r#":1,"after":{"id":1,"name":"Ada","email":null,"avatar":null,"score":{"real":"1.0"},"admin":1},"indirect":false}]}"#,
+            r#":1,"before":{"id":1,"name":"Ada","email":null,"avatar":null,"score":{"real":"1.0"},"admin":1},"indirect":false}]}"#,
+        ]
+    );
+    check!(
+        Patchset,
+        Patch,
+        [
+            r#":1,"after":{"name":"Eve"},"changed":["name"],"indirect":false}]}"#,
+            r#":1,"after":{},"changed":[],"indirect":false}]}"#,
+            r#":1,"after":{"id":1,"name":"Ada","email":null,"avatar":null,"score":{"real":"1.0"},"admin":1},"indirect":false}]}"#,
+            r#":1,"indirect":false}]}"#,
+        ]
+    );
+    // `#[serde(skip)]` is heeded as well, in a change that is older than the last columns too
+    let seat = TableSchema::new("seats", rows::Place::TABLE.key_ordinals());
+    let seats = Changeset::builder().insert_values(seat, &["LH1".into(), 7.into(), "secret".into()]).build().unwrap();
+    let text = serde_json::to_string(&seats.json([rows::Place::TABLE])).unwrap();
+    assert!(text.contains(r#""columns":["flight","row",null]"#) && !text.contains("secret"), "{text}");
+    assert_eq!(rows::Place::TABLE.hidden(), ["the passenger"]);
+}
+
+#[test]
+fn columns_are_hidden_by_name() {
+    const NAMES: [&str; 3] = ["sensor", "value", "at"];
+    let insert =
+        Changeset::builder().insert_values(READINGS, &[7.into(), "secret".into(), "a".into()]).build().unwrap();
+    let hide =
+        |hidden: &[&str]| serde_json::to_string(&insert.json([TableColumns::new("readings", &NAMES).hide(hidden)]));
+    // SQLite does not tell these letters apart
+    assert!(!hide(&["VALUE"]).unwrap().contains("secret"));
+    assert_eq!(hide(&["vaule"]).unwrap_err().to_string(), r#"table readings: no column "vaule" to hide"#);
+    // one of a key, in its order
+    let key = serde_json::from_str::<serde_json::Value>(&hide(&["sensor"]).unwrap()).unwrap();
+    assert_eq!(key["changes"][0]["key"], json!(["a", null]));
+    assert_eq!(key["changes"][0]["after"], json!({"value": "secret", "at": "a"}));
+    // a change that is older than what is hidden
+    let older =
+        Changeset::builder().insert_values(TableSchema::new("readings", &[1, 0]), &[7.into(), 8.into()]).build();
+    let older =
+        serde_json::to_value(older.unwrap().json([TableColumns::new("readings", &NAMES).hide(&["at"])])).unwrap();
+    assert_eq!(older["changes"][0]["columns"], json!(["sensor", "value"]));
+    assert_eq!(serde_json::from_value::<Changeset>(older).unwrap().records().count(), 1);
 }
 
 #[test]

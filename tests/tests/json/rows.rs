@@ -48,7 +48,7 @@ struct Seat {
 #[derive(Debug, Clone, PartialEq, Tracked)]
 #[diesel(table_name = seats)]
 #[tracked(update = PlaceUpdate, patch = PlacePatch)]
-struct Place {
+pub struct Place {
     #[serde(with = "reversed")]
     flight: String,
     row: i32,

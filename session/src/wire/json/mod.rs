@@ -5,7 +5,7 @@
 //! have `Deserialize`. Typed changes have the same form, with both.
 //!
 //! ```
-//! use diesel_sqlite_session::Changeset;
+//! use diesel_sqlite_session::{Changeset, TableColumns};
 //!
 //! // an UPDATE of Bob's name and balance
 //! let bytes = b"T\x03\x01\0\0users\0\x17\0\x01\0\0\0\0\0\0\0\x02\x03\x03Bob\x05\0\x03\x06Robert\x01\0\x20\0\0\0\0\0\0";
@@ -18,7 +18,7 @@
 //!         + r#""after":{"1":"Robert","2":{"int":"9007199254740992"}},"changed":["1","2"],"indirect":false}"#,
 //! );
 //! assert_eq!(
-//!     serde_json::to_string(&record.json(&["id", "name", "balance"]))?,
+//!     serde_json::to_string(&record.json([TableColumns::new("users", &["id", "name", "balance"])]))?,
 //!     r#"{"op":"update","table":"users","key_ordinals":[1,0,0],"columns":["id","name","balance"],"key":2,"#.to_string()
 //!         + r#""before":{"name":"Bob","balance":null},"after":{"name":"Robert","balance":{"int":"9007199254740992"}},"#
 //!         + r#""changed":["name","balance"],"indirect":false}"#,
@@ -37,7 +37,7 @@
 //! | `op` | `"insert"`, `"update"` or `"delete"` | ✓ | ✓ | ✓ | ✓ |
 //! | `table` | the table's name | ✓ | ✓ | ✓ | ✓ |
 //! | `key_ordinals` | for each column its place in the primary key, or 0: see [`Table::key_ordinals`](super::Table::key_ordinals) | ✓ | ✓ | ✓ | |
-//! | `columns` | the names of all columns, where they were said | ✓ | ✓ | ✓ | |
+//! | `columns` | the names of all columns, where they were said; `null` for one that is left out | ✓ | ✓ | ✓ | |
 //! | `key` | the value of the key's column; of several, an array of them in the order of the key | ✓ | ✓ | ✓ | ✓ |
 //! | `before` | an object with the old values | | of the columns that changed | the row | ✓ |
 //! | `after` | an object with the new values | the row | of the columns that changed | | ✓ |
@@ -77,6 +77,35 @@
 //! {"format": "changeset", "changes": [{"op": "insert", …}, …]}
 //! ```
 //!
+//! # What is left out
+//!
+//! The columns that rows skip, as with `#[tracked(skip(password))]` or `#[serde(skip)]`, are in no JSON that is written by the
+//! rows' tables, typed or untyped: neither values nor names. [`TableColumns::hide`] does it for tables without rows.
+//!
+//! ```
+//! use diesel_sqlite_session::{Changeset, TableColumns, TableSchema};
+//!
+//! const USERS: TableColumns = TableColumns::new("users", &["id", "name", "password"]).hide(&["password"]);
+//!
+//! let users = TableSchema::new("users", &[1, 0, 0]);
+//! let bob = [2.into(), "Bob".into(), "hunter2".into()];
+//! let robert = [2.into(), "Robert".into(), "correct horse".into()];
+//! let changeset = Changeset::builder().update_values(users, &bob, &robert).build()?;
+//! let text = serde_json::to_string(&changeset.json([USERS]))?;
+//! assert_eq!(
+//!     text,
+//!     r#"{"format":"changeset","changes":[{"op":"update","table":"users","key_ordinals":[1,0,0],"#.to_string()
+//!         + r#""columns":["id","name",null],"key":2,"before":{"name":"Bob"},"after":{"name":"Robert"},"changed":["name"],"#
+//!         + r#""indirect":false}]}"#,
+//! );
+//! // nobody applies it by mistake, without what is not there
+//! let error = serde_json::from_str::<Changeset>(&text).unwrap_err();
+//! assert!(error.to_string().starts_with("change 0, table users: the column 2 was left out when this was written"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A key that is left out is `null`. [Typed](crate::Change#json) changes are read back as far as their rows are complete.
+//!
 //! # Reading
 //!
 //! What is read passes the [same checks](super#what-is-refused) as bytes do, and must not contradict itself: `format` is that of the
@@ -104,6 +133,7 @@ pub(crate) mod write;
 
 pub use write::{Json, RecordJson};
 
+use super::sql::find;
 use super::{Changeset, ChangesetRef, Patchset, PatchsetRef, Record, TableColumns};
 
 /// The members of a change.
@@ -121,22 +151,19 @@ pub(crate) const FORMAT: &str = "format";
 pub(crate) const CHANGES: &str = "changes";
 
 impl<'a> Record<'a> {
-    /// The change for `Serialize`, with these names of all its columns, in their order: see [the form](self).
-    ///
-    /// If there are more names than columns, the change is of an older table, and the last ones are left out. If there are fewer, it
-    /// cannot be serialized.
+    /// The change for `Serialize`, with the names of columns: see [the form](self), and [`Changeset::json`] about `tables`.
     ///
     /// ```
-    /// # use diesel_sqlite_session::Changeset;
+    /// # use diesel_sqlite_session::{Changeset, TableColumns};
     /// # let changeset = Changeset::try_from(b"T\x02\x01\0users\0\x12\0\x01\0\0\0\0\0\0\0\x01\x03\x03Ada".to_vec())?;
     /// for record in &changeset {
-    ///     let line = serde_json::to_value(record.json(&["id", "name"]))?;
+    ///     let line = serde_json::to_value(record.json([TableColumns::new("users", &["id", "name"])]))?;
     ///     assert_eq!(line["after"]["name"], "Ada");
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn json<'n>(&self, columns: &'n [&'n str]) -> RecordJson<'a, 'n> {
-        RecordJson::new(*self, Some(columns))
+    pub fn json<'n, N: Into<TableColumns<'n>>>(&self, tables: impl IntoIterator<Item = N>) -> RecordJson<'a, 'n> {
+        RecordJson::new(*self, find(tables, self.table()))
     }
 }
 
@@ -146,8 +173,8 @@ macro_rules! json {
             #[doc = concat!("The ", $format, " for `Serialize`, with the names of columns: see [the form](self).")]
             ///
             #[doc = concat!("`tables` says what the columns are called, as for [`to_sql`](", stringify!($Owned), "::to_sql): the changes of a table that is not")]
-            /// among them have the columns' places. With the feature `derive`, `Blog::TABLES` of a set of tables will do; columns that
-            /// its rows skip are written as the others are.
+            /// among them have the columns' places. With the feature `derive`, `Blog::TABLES` of a set of tables will do, and what its rows
+            /// skip is [left out](self#what-is-left-out).
             ///
             /// If a table has more names than the changes have columns, they are older than the last ones, which are left out. If it
             /// has fewer, they cannot be serialized.

@@ -71,7 +71,7 @@ struct Parts {
     op: Option<String>,
     table: Option<String>,
     key_ordinals: Option<Vec<u8>>,
-    columns: Option<Option<Vec<String>>>,
+    columns: Option<Option<Vec<Option<String>>>>,
     key: Option<Item>,
     before: Option<Option<Members<Stored>>>,
     after: Option<Option<Members<Stored>>>,
@@ -121,13 +121,15 @@ enum Places<'p> {
 }
 
 impl<'p> Places<'p> {
-    fn new(columns: Option<&'p [String]>, count: usize) -> Result<Self, String> {
+    fn new(columns: Option<&'p [Option<String>]>, count: usize) -> Result<Self, String> {
         let Some(names) = columns else { return Ok(Self::Counted(count)) };
         if names.len() != count {
             return Err(format!("{} names in columns, {count} in key_ordinals", names.len()));
         }
         let mut places = BTreeMap::new();
         for (place, name) in names.iter().enumerate() {
+            // of what was left out there is no way back
+            let name = name.as_ref().ok_or_else(|| format!("the column {place} was left out when this was written"))?;
             if places.insert(name.as_str(), place).is_some() {
                 return Err(format!("columns has {name:?} twice"));
             }

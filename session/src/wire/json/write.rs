@@ -16,22 +16,49 @@ use crate::wire::{Changeset, ChangesetRef, Format, Operation, Patchset, Patchset
 #[derive(Clone, Copy)]
 pub struct RecordJson<'a, 'n> {
     record: Record<'a>,
-    names: Names<'n>,
+    columns: Option<TableColumns<'n>>,
 }
 
 impl fmt::Debug for RecordJson<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecordJson").field("record", &self.record).field("columns", &self.names).finish()
+        f.debug_struct("RecordJson").field("table", &self.record.table()).finish_non_exhaustive()
     }
 }
 
-/// The names of all columns, if they are known.
-type Names<'n> = Option<&'n [&'n str]>;
-
 impl<'a, 'n> RecordJson<'a, 'n> {
-    pub(super) fn new(record: Record<'a>, names: Names<'n>) -> Self {
-        Self { record, names }
+    pub(super) fn new(record: Record<'a>, columns: Option<TableColumns<'n>>) -> Self {
+        Self { record, columns }
     }
+}
+
+/// What the columns of a change are called, if that is known.
+#[derive(Clone, Copy)]
+struct Names<'n>(Option<TableColumns<'n>>);
+
+impl<'n> Names<'n> {
+    /// Those of a change, or why they cannot be.
+    fn new<E: Error>(columns: Option<TableColumns<'n>>, record: Record<'_>) -> Result<Self, E> {
+        if let Some(columns) = columns {
+            let (names, table, count) = (columns.columns(), record.table().escape_debug(), record.column_count());
+            if names.len() < count {
+                return Err(E::custom(format_args!("table {table}: {} names for {count} columns", names.len())));
+            }
+            if let Some(other) = columns.hidden().iter().find(|hidden| !has(names, hidden)) {
+                return Err(E::custom(format_args!("table {table}: no column {other:?} to hide")));
+            }
+        }
+        Ok(Self(columns))
+    }
+
+    /// Whether a column is left out.
+    fn hides(self, place: usize) -> bool {
+        self.0.is_some_and(|table| table.columns().get(place).is_some_and(|name| has(table.hidden(), name)))
+    }
+}
+
+/// Whether a column is among these; SQLite takes the letters A to Z and a to z for the same.
+fn has(names: &[&str], name: &str) -> bool {
+    names.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
 /// What a column is called.
@@ -42,7 +69,7 @@ struct Column<'n> {
 
 impl Serialize for Column<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.names.and_then(|names| names.get(self.place)) {
+        match self.names.0.and_then(|table| table.columns().get(self.place).copied()) {
             Some(name) => serializer.serialize_str(name),
             None => serializer.collect_str(&self.place),
         }
@@ -74,18 +101,22 @@ pub(crate) fn key_order(ordinals: &[u8]) -> Vec<usize> {
 }
 
 /// A key: a value, or an array of several.
-struct Key<'a>(Record<'a>);
+struct Key<'a, 'n> {
+    record: Record<'a>,
+    names: Names<'n>,
+}
 
-impl Serialize for Key<'_> {
+impl Serialize for Key<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let record = &self.0;
-        let mut values = record.key_values();
+        let columns = self.record.key_ordinals().iter().enumerate().filter(|(_, ordinal)| **ordinal != 0);
+        let mut values = columns
+            .zip(self.record.key_values())
+            .map(|((place, ordinal), value)| (*ordinal, Some(value).filter(|_| !self.names.hides(place))));
         match (values.next(), values.next()) {
-            (Some(value), None) => value.serialize(serializer),
-            _ => {
-                let mut values: Vec<_> =
-                    record.key_ordinals().iter().filter(|place| **place != 0).zip(record.key_values()).collect();
-                values.sort_by_key(|(place, _)| **place);
+            (Some((_, value)), None) => value.serialize(serializer),
+            (first, second) => {
+                let mut values: Vec<_> = first.into_iter().chain(second).chain(values).collect();
+                values.sort_by_key(|(ordinal, _)| *ordinal);
                 serializer.collect_seq(values.into_iter().map(|(_, value)| value))
             }
         }
@@ -106,7 +137,7 @@ impl Serialize for Side<'_, '_> {
         // the old key of an UPDATE stands by itself
         let with_key = self.new || record.operation() != Operation::Update;
         let recorded = values.zip(record.key_ordinals()).enumerate();
-        let shown = recorded.filter(|(_, (_, ordinal))| with_key || **ordinal == 0);
+        let shown = recorded.filter(|(place, (_, ordinal))| (with_key || **ordinal == 0) && !self.names.hides(*place));
         let mut map = serializer.serialize_map(None)?;
         for (place, (value, _)) in shown {
             if let Some(value) = value {
@@ -122,6 +153,19 @@ pub(super) fn is_changed(old: Option<Value<'_>>, new: Option<Value<'_>>) -> bool
     new.is_some() && old != new
 }
 
+/// All columns that the change has, which may be older than the last ones of the table.
+struct All<'n> {
+    count: usize,
+    names: Names<'n>,
+}
+
+impl Serialize for All<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names = self.names;
+        serializer.collect_seq((0..self.count).map(|place| (!names.hides(place)).then_some(Column { place, names })))
+    }
+}
+
 /// The columns that an UPDATE changes.
 struct Changed<'a, 'n> {
     record: Record<'a>,
@@ -131,31 +175,25 @@ struct Changed<'a, 'n> {
 impl Serialize for Changed<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let both = self.record.old_values().zip(self.record.new_values()).enumerate();
-        let changed = both.filter(|(_, (old, new))| is_changed(*old, *new));
+        let changed = both.filter(|(place, (old, new))| is_changed(*old, *new) && !self.names.hides(*place));
         serializer.collect_seq(changed.map(|(place, _)| Column { place, names: self.names }))
     }
 }
 
 impl Serialize for RecordJson<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { record, names } = *self;
+        let Self { record, columns } = *self;
         let (operation, (_, format, _)) = (record.operation(), record.parts());
-        let columns = record.column_count();
-        if let Some(names) = names.filter(|names| names.len() < columns) {
-            let (count, table) = (names.len(), record.table().escape_debug());
-            return Err(S::Error::custom(format_args!("table {table}: {count} names for {columns} columns")));
-        }
-        // the last ones are of columns that were added since
-        let names = names.and_then(|names| names.get(..columns));
+        let names = Names::new(columns, record)?;
         let side = |new| Side { record, names, new };
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(OP, op(operation))?;
         map.serialize_entry(TABLE, record.table())?;
         map.serialize_entry(KEY_ORDINALS, record.key_ordinals())?;
-        if let Some(names) = names {
-            map.serialize_entry(COLUMNS, names)?;
+        if columns.is_some() {
+            map.serialize_entry(COLUMNS, &All { count: record.column_count(), names })?;
         }
-        map.serialize_entry(KEY, &Key(record))?;
+        map.serialize_entry(KEY, &Key { record, names })?;
         if operation != Operation::Insert && format == Format::Changeset {
             map.serialize_entry(BEFORE, &side(false))?;
         }
