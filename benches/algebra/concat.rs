@@ -1,7 +1,7 @@
 //! Changes put together: ours, and SQLite's changegroup and concatenation.
 //!
 //! Before anything is timed, all must have made the same set of changes. What is made is dropped outside of what is timed, and not
-//! copied: SQLite's output stays in SQLite's memory.
+//! copied: SQLite's output stays in SQLite's memory. `ours_into` writes to memory that was written to before.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -92,6 +92,11 @@ pub(crate) fn concat(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("ours", name), |b| {
             b.iter_with_large_drop(|| ours(black_box(first).into(), black_box(second).into()));
         });
+        let mut target = Changeset::new();
+        group.bench_function(BenchmarkId::new("ours_into", name), |b| {
+            b.iter(|| black_box(first).concat_into(black_box(second), &mut target).unwrap());
+        });
+        drop(target);
         group.bench_function(BenchmarkId::new("ours_checking", name), |b| {
             let parse = |bytes| ChangesetRef::parse(black_box(bytes)).unwrap();
             b.iter_with_large_drop(|| ours(parse(parts[0]), parse(parts[1])));

@@ -1,4 +1,4 @@
-//! Inverses: ours, ours in the memory of the changeset, and SQLite's.
+//! Inverses: ours, ours in memory that was written to before, ours in the memory of the changeset, and SQLite's.
 //!
 //! All are the same bytes. What is made is dropped within what is timed. What is inverted in its own memory is a copy, which is made
 //! outside of what is timed: a program that does so has no further use for what it inverts.
@@ -23,6 +23,11 @@ pub(crate) fn invert(criterion: &mut Criterion) {
         assert!(inverse.as_bytes() == &*theirs() && changeset.clone().into_inverted() == inverse);
         drop(inverse);
         group.bench_function(BenchmarkId::new("ours", name), |b| b.iter(|| black_box(&changeset).invert()));
+        let mut target = Changeset::new();
+        group.bench_function(BenchmarkId::new("ours_into", name), |b| {
+            b.iter(|| black_box(&changeset).invert_into(&mut target));
+        });
+        drop(target);
         group.bench_function(BenchmarkId::new("ours_in_place", name), |b| {
             let in_place = |changeset: Changeset| drop(black_box(changeset.into_inverted()));
             b.iter_batched(|| changeset.clone(), in_place, BatchSize::PerIteration);

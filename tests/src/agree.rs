@@ -30,6 +30,9 @@ pub fn judge(bytes: &[u8]) {
         assert_eq!(sqlite::invert(bytes).as_deref(), Ok(inverse.as_bytes()), "the same inverse");
         assert!(ChangesetRef::parse(inverse.as_bytes()).is_ok(), "an inverse is well-formed");
         assert_eq!(changeset.to_changeset().into_inverted(), inverse, "the same inverse in its own memory");
+        let mut target = changeset.to_changeset();
+        changeset.invert_into(&mut target);
+        assert_eq!(target, inverse, "the same inverse in memory that was written to before");
     }
     if let Ok(patchset) = &patchset {
         assert_eq!(end, Ok(()), "SQLite reads to the end what we accept");

@@ -204,29 +204,27 @@ pub fn judge(first: &[u8], second: &[u8]) {
         Some(b'P') => Format::Patchset,
         _ => return,
     };
+    macro_rules! build {
+        ($Owned:ident, $Ref:ident, $add:ident) => {{
+            let (Ok(one), Ok(other)) = ($Ref::parse(first), $Ref::parse(second)) else { return };
+            let built = one.concat(other);
+            // in memory that has been written to
+            let mut target = $Owned::from(other);
+            let done = one.concat_into(other, &mut target);
+            assert_eq!(done.map(|()| target.clone()), built, "the same there");
+            assert!(built.is_ok() || target.is_empty(), "an error leaves nothing");
+            if let Ok(built) = &built {
+                assert!($Ref::parse(built.as_bytes()).is_ok(), "a concatenation is well-formed");
+                let mut written = Vec::new();
+                $Owned::builder().$add(one).$add(other).build_to(&mut written).unwrap();
+                assert_eq!(written, built.as_bytes(), "what is written is what is built");
+            }
+            built.map($Owned::into_bytes)
+        }};
+    }
     let built = match format {
-        Format::Changeset => {
-            let (Ok(one), Ok(other)) = (ChangesetRef::parse(first), ChangesetRef::parse(second)) else { return };
-            let built = one.concat(other).map(Changeset::into_bytes);
-            if let Ok(bytes) = &built {
-                assert!(ChangesetRef::parse(bytes).is_ok(), "a concatenation is well-formed");
-                let mut written = Vec::new();
-                Changeset::builder().changeset(one).changeset(other).build_to(&mut written).unwrap();
-                assert_eq!(&written, bytes, "what is written is what is built");
-            }
-            built
-        }
-        Format::Patchset => {
-            let (Ok(one), Ok(other)) = (PatchsetRef::parse(first), PatchsetRef::parse(second)) else { return };
-            let built = one.concat(other).map(Patchset::into_bytes);
-            if let Ok(bytes) = &built {
-                assert!(PatchsetRef::parse(bytes).is_ok(), "a concatenation is well-formed");
-                let mut written = Vec::new();
-                Patchset::builder().patchset(one).patchset(other).build_to(&mut written).unwrap();
-                assert_eq!(&written, bytes, "what is written is what is built");
-            }
-            built
-        }
+        Format::Changeset => build!(Changeset, ChangesetRef, changeset),
+        Format::Patchset => build!(Patchset, PatchsetRef, patchset),
     };
     let built = match (built, referee([first, second], format)) {
         (Ok(built), Ok((expected, _))) => (built, expected),

@@ -97,6 +97,18 @@ impl From<BuildError> for WriteError {
     }
 }
 
+/// Puts inputs together whose bytes have been checked, in this memory. There is no answer for those that take a builder.
+fn put_together(inputs: &[&[u8]], format: Format, out: &mut Vec<u8>) -> Option<()> {
+    out.clear();
+    if let [first, second] = inputs {
+        if zip(first, second, format, out).is_some() {
+            return Some(());
+        }
+        out.clear();
+    }
+    join(inputs, format, out)
+}
+
 /// Writes what the builder and the two types of a format have.
 macro_rules! concatenation {
     (
@@ -246,18 +258,57 @@ macro_rules! concatenation {
             {
                 let inputs: Vec<$Ref<'a>> = inputs.into_iter().map(Into::into).collect();
                 let bytes: Vec<&[u8]> = inputs.iter().map(|input| input.as_bytes()).collect();
-                let ordered = match &bytes[..] {
-                    [first, second] => zip(first, second, $format),
-                    _ => None,
-                };
-                match ordered.or_else(|| join(&bytes, $format)) {
-                    Some(bytes) => Ok(Self::from_checked(bytes)),
-                    None => inputs.into_iter().fold(Self::builder(), $Builder::$add).build(),
+                let mut out = Vec::new();
+                if put_together(&bytes, $format, &mut out).is_none() {
+                    return inputs.into_iter().fold(Self::builder(), $Builder::$add).build();
                 }
+                out.shrink_to_fit();
+                Ok(Self::from_checked(out))
+            }
+
+            #[doc = concat!("The same as [`concat`](Self::concat), in the memory of a ", $name, " that is no longer needed.")]
+            #[doc = concat!("It is emptied first, and stays empty if there is an error; [`", stringify!($Set), "::new`] will do too.")]
+            ///
+            /// New memory for a large result takes the operating system as long as the changes take. Whoever puts together again
+            /// and again, such as a hub that adds what comes to what it has, saves that with two that take turns:
+            ///
+            /// ```
+            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Set), ", TableSchema};")]
+            ///
+            /// let users = TableSchema::new("users", &[1, 0]);
+            #[doc = concat!("let user = |id: i64, name: &str| ", stringify!($Set), "::builder().insert_values(users, &[id.into(), name.into()]).build();")]
+            #[doc = concat!("let (mut all, mut spare) = (", stringify!($Set), "::new(), ", stringify!($Set), "::new());")]
+            /// for pushed in [user(1, "Ada")?, user(2, "Bob")?, user(3, "Eve")?] {
+            ///     all.concat_into(&pushed, &mut spare)?;
+            ///     std::mem::swap(&mut all, &mut spare);
+            /// }
+            /// assert_eq!(all.records().count(), 3);
+            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+            /// ```
+            ///
+            /// # Errors
+            ///
+            /// The same as of [`concat`](Self::concat).
+            pub fn concat_into(&self, other: &Self, target: &mut Self) -> Result<(), BuildError> {
+                self.as_borrowed().concat_into(other.as_borrowed(), target)
             }
         }
 
         impl $Ref<'_> {
+            #[doc = concat!("The same as [`concat`](Self::concat), in the memory of a ", $name, " that is no longer needed: see [`", stringify!($Set), "::concat_into`].")]
+            ///
+            /// # Errors
+            ///
+            #[doc = concat!("The same as of [`", stringify!($Set), "::concat`].")]
+            pub fn concat_into(self, other: $Ref<'_>, target: &mut $Set) -> Result<(), BuildError> {
+                let mut out = core::mem::take(target).into_bytes();
+                *target = match put_together(&[self.as_bytes(), other.as_bytes()], $format, &mut out) {
+                    Some(()) => $Set::from_checked(out),
+                    None => $Set::builder().$add(self).$add(other).build()?,
+                };
+                Ok(())
+            }
+
             #[doc = concat!("One ", $name, " that does what this and then the other does: see [`", stringify!($Set), "::concat`].")]
             ///
             /// # Errors

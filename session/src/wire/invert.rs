@@ -12,9 +12,9 @@ use super::table::Header;
 use super::value::write_field;
 use super::{Format, Operation, check};
 
-/// Inverts a checked changeset.
-pub(super) fn invert(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
+/// Appends the inverse of a checked changeset.
+pub(super) fn invert(bytes: &[u8], out: &mut Vec<u8>) {
+    out.reserve(bytes.len());
     let mut cursor = Cursor::new(bytes);
     let mut table: Option<Header<'_>> = None;
     while let Some(first) = cursor.peek() {
@@ -34,10 +34,9 @@ pub(super) fn invert(bytes: &[u8]) -> Vec<u8> {
         out.extend(flag.byte());
         match record.operation {
             Operation::Insert | Operation::Delete => out.extend_from_slice(record.after),
-            Operation::Update => write_update(header.key, record, &mut out),
+            Operation::Update => write_update(header.key, record, out),
         }
     }
-    out
 }
 
 /// Appends the records of the inverse of an UPDATE.

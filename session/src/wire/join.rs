@@ -56,12 +56,12 @@ struct Join<'a> {
 }
 
 /// Puts inputs together whose bytes have been checked. There is no answer for those that do not fit together, with flags that
-/// are neither 0 nor 1, of 4 GiB or more, or where two keys have the same hash.
-pub(super) fn join(inputs: &[&[u8]], format: Format) -> Option<Vec<u8>> {
-    join_by(inputs, format, Seed::new())
+/// are neither 0 nor 1, of 4 GiB or more, or where two keys have the same hash; something may have been written then.
+pub(super) fn join(inputs: &[&[u8]], format: Format, out: &mut Vec<u8>) -> Option<()> {
+    join_by(inputs, format, Seed::new(), out)
 }
 
-fn join_by(inputs: &[&[u8]], format: Format, seed: Seed) -> Option<Vec<u8>> {
+fn join_by(inputs: &[&[u8]], format: Format, seed: Seed, out: &mut Vec<u8>) -> Option<()> {
     let mut begin = 0usize;
     let mut placed = Vec::with_capacity(inputs.len());
     for input in inputs {
@@ -81,7 +81,8 @@ fn join_by(inputs: &[&[u8]], format: Format, seed: Seed) -> Option<Vec<u8>> {
     };
     join.read(seed, begin)?;
     join.link();
-    join.write(begin)
+    out.reserve(begin);
+    join.write(out)
 }
 
 impl<'a> Join<'a> {
@@ -192,24 +193,22 @@ impl<'a> Join<'a> {
         input.and_then(|(begin, bytes)| bytes.get(at.saturating_sub(*begin)..)).unwrap_or_default()
     }
 
-    fn write(mut self, most: usize) -> Option<Vec<u8>> {
+    fn write(mut self, out: &mut Vec<u8>) -> Option<()> {
         let mut sections = core::mem::take(&mut self.sections);
         sections.sort_by_key(|section| section.table);
-        let mut out = Vec::with_capacity(most);
         let mut scratch = Vec::new();
         for sections in sections.chunk_by(|one, other| one.table == other.table) {
             let start = out.len();
-            sections.first()?.header.write(self.format, &mut out);
+            sections.first()?.header.write(self.format, out);
             let header_end = out.len();
             for section in sections {
-                self.write_section(section, &mut out, &mut scratch)?;
+                self.write_section(section, out, &mut scratch)?;
             }
             if out.len() == header_end {
                 out.truncate(start);
             }
         }
-        out.shrink_to_fit();
-        Some(out)
+        Some(())
     }
 
     fn write_section(&mut self, section: &Section<'a>, out: &mut Vec<u8>, scratch: &mut Vec<u8>) -> Option<()> {
@@ -342,18 +341,27 @@ mod tests {
         })
     }
 
+    fn joined(inputs: &[&[u8]]) -> Option<Vec<u8>> {
+        joined_by(inputs, Seed::new())
+    }
+
+    fn joined_by(inputs: &[&[u8]], seed: Seed) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        join_by(inputs, Format::Changeset, seed, &mut out).map(|()| out)
+    }
+
     #[test]
     fn joined_inputs_are_byte_for_byte_what_the_builder_makes() {
         for rows in if cfg!(miri) { [3, 100] } else { [3, 20_000] } {
             let inputs = inputs(rows);
-            let joined = join(&inputs.each_ref().map(|input| input.as_bytes()), Format::Changeset).unwrap();
+            let all = joined(&inputs.each_ref().map(|input| input.as_bytes())).unwrap();
             let built = inputs.iter().fold(Changeset::builder(), |builder, input| builder.changeset(input));
-            assert!(joined == built.build().unwrap().into_bytes());
-            let alone = join(&[inputs[0].as_bytes()], Format::Changeset).unwrap();
+            assert!(all == built.build().unwrap().into_bytes());
+            let alone = joined(&[inputs[0].as_bytes()]).unwrap();
             assert!(alone == inputs[0].as_bytes());
         }
-        assert_eq!(join(&[], Format::Changeset), Some(Vec::new()));
-        assert_eq!(join(&[b"", b"T\x01\x01t\0"], Format::Changeset), Some(Vec::new()));
+        assert_eq!(joined(&[]), Some(Vec::new()));
+        assert_eq!(joined(&[b"", b"T\x01\x01t\0"]), Some(Vec::new()));
     }
 
     #[test]
@@ -361,13 +369,13 @@ mod tests {
         let table = TableSchema::new("t", &[1]);
         let insert = |key: i64| Changeset::builder().insert_values(table, &[key.into()]).build().unwrap();
         let (one, other) = (insert(1), insert(2));
-        let same = join_by(&[one.as_bytes(), one.as_bytes()], Format::Changeset, Seed::that_collides());
+        let same = joined_by(&[one.as_bytes(), one.as_bytes()], Seed::that_collides());
         assert_eq!(same.as_deref(), Some(one.as_bytes()));
-        assert_eq!(join_by(&[one.as_bytes(), other.as_bytes()], Format::Changeset, Seed::that_collides()), None);
+        assert_eq!(joined_by(&[one.as_bytes(), other.as_bytes()], Seed::that_collides()), None);
         assert_eq!(one.concat(&other).unwrap().records().count(), 2);
         let mut flagged = one.clone().into_bytes();
         flagged[6] = 7;
-        assert_eq!(join(&[&flagged], Format::Changeset), None);
+        assert_eq!(joined(&[&flagged]), None);
         let flagged = Changeset::try_from(flagged).unwrap().concat(&other).unwrap();
         assert!(flagged.records().next().unwrap().indirect());
         assert_eq!(flagged.as_bytes()[6], 1);

@@ -276,6 +276,25 @@ impl Changeset {
         self.as_borrowed().invert()
     }
 
+    /// The same as [`invert`](Self::invert), in the memory of a changeset that is no longer needed: where that is large, it is much
+    /// faster than new memory. [`Changeset::new`] will do too.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{Changeset, TableSchema};
+    ///
+    /// let users = TableSchema::new("users", &[1, 0]);
+    /// let user = |id: i64| Changeset::builder().insert_values(users, &[id.into(), "Ada".into()]).build();
+    /// let mut inverse = Changeset::new();
+    /// for done in [user(1)?, user(2)?] {
+    ///     done.invert_into(&mut inverse);
+    ///     assert_eq!(inverse, done.invert());
+    /// }
+    /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+    /// ```
+    pub fn invert_into(&self, target: &mut Changeset) {
+        self.as_borrowed().invert_into(target);
+    }
+
     /// The same as [`invert`](Self::invert), in the memory of this one: where that is large, it is much faster.
     ///
     /// ```
@@ -299,6 +318,14 @@ impl ChangesetRef<'_> {
     /// The changeset that undoes this one: see [`Changeset::invert`].
     #[must_use]
     pub fn invert(self) -> Changeset {
-        Changeset { bytes: invert::invert(self.bytes) }
+        let mut inverse = Changeset::new();
+        self.invert_into(&mut inverse);
+        inverse
+    }
+
+    /// The same as [`invert`](Self::invert), in the memory of a changeset that is no longer needed: see [`Changeset::invert_into`].
+    pub fn invert_into(self, target: &mut Changeset) {
+        target.bytes.clear();
+        invert::invert(self.bytes, &mut target.bytes);
     }
 }

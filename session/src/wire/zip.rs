@@ -1,45 +1,55 @@
-//! Two inputs put together side by side: the same bytes as of [`join`](super::join), in less time, where the first has its tables'
+//! Two inputs put together side by side: the same bytes as of [`join`](super::join), in less time, where one has its tables'
 //! changes in an [order](super::order), as SQLite writes them.
 //!
 //! No key is looked up anywhere. Both inputs are read once, from one end to the other, and the output is written on the way: what
-//! only one of them has is copied as it stands, many changes at a time. If the second has another order, as it has with fewer
-//! changes, or none, it is sorted first, through an index.
+//! only one of them has is copied as it stands, many changes at a time. If one has another order, as it has with fewer changes, or
+//! none, it is sorted first, through an index.
 
 use alloc::vec::Vec;
 
 use super::bits::Bits;
 use super::cursor::Cursor;
 use super::merge::{Merged, is_undone, merge};
-use super::order::{InOrder, Keyed, Order, Ranked, Sorted, Unordered, Walk, orders_of};
+use super::order::{InOrder, Keyed, Ranked, Sorted, Unordered, Walk, orders_of};
 use super::table::Header;
 use super::{Format, Operation, check};
 
 /// With more tables, what would be found by their names is left to others.
 const MOST_TABLES: usize = 64;
 
-/// Puts two inputs together whose bytes have been checked. There is no answer for those that do not fit together, where the first
-/// has no order or the second another and is much larger, with several changes of one row or sections of one table, or with
-/// flags that are neither 0 nor 1.
-pub(super) fn zip(first: &[u8], second: &[u8], format: Format) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(first.len().checked_add(second.len())?);
-    // where the second one is much larger, to sort it takes longer than to look up all keys
-    let may_sort = second.len() / 4 <= first.len();
+/// Puts two inputs together whose bytes have been checked. There is no answer for those that do not fit together, where neither
+/// has an order or the one that has not the other's is much larger, with several changes of one row or sections of one table, or
+/// with flags that are neither 0 nor 1; something may have been written then.
+pub(super) fn zip(first: &[u8], second: &[u8], format: Format, out: &mut Vec<u8>) -> Option<()> {
+    out.reserve(first.len().checked_add(second.len())?);
+    // the smaller one rather than the larger; to sort what is much larger takes longer than to look up all keys
+    let sorted: &[Side] = match (first.len(), second.len()) {
+        (one, other) if one < other / 4 => &[Side::First],
+        (one, other) if one < other => &[Side::First, Side::Second],
+        (one, other) if one / 4 <= other => &[Side::Second, Side::First],
+        _ => &[Side::Second],
+    };
     let (mut first, mut second) = (Sections::new(first, format), Sections::new(second, format));
-    let mut kept = Vec::new();
     while let Some(mine) = first.next_section().ok()? {
         let theirs = second.find(mine.table.header).ok()?;
-        let rest = zip_section(mine, theirs, may_sort, &mut out, &mut kept).ok()?;
+        let rest = zip_section(mine, theirs, sorted, out).ok()?;
         first.go_on(rest.0);
         if let (Some(rest), Some(theirs)) = (rest.1, theirs) {
             second.go_on_after(theirs, rest);
         }
     }
     while let Some(theirs) = second.next_left().ok()? {
-        let (rest, _) = zip_section(theirs, None, false, &mut out, &mut kept).ok()?;
+        let (rest, _) = zip_section(theirs, None, &[], out).ok()?;
         second.go_on_after(theirs, rest);
     }
-    out.shrink_to_fit();
-    Some(out)
+    Some(())
+}
+
+/// One of two inputs.
+#[derive(Clone, Copy)]
+enum Side {
+    First,
+    Second,
 }
 
 /// A section that has a change.
@@ -146,22 +156,17 @@ trait Keep<'a> {
     /// One is found to be such, or not to be. They are told in their order.
     fn settle(&mut self, change: &Ranked<'a>, stays: bool);
 
-    fn write(
-        &mut self,
-        changes: Cursor<'a>,
-        end: Cursor<'a>,
-        table: Keyed<'a>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Unordered>;
+    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, table: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered>;
 }
 
 /// Of a section that stands in the order: pieces of it, and where those begin that stand together.
-struct Pieces<'a, 'b> {
-    pieces: &'b mut Vec<&'a [u8]>,
+#[derive(Default)]
+struct Pieces<'a> {
+    pieces: Vec<&'a [u8]>,
     begin: Option<Cursor<'a>>,
 }
 
-impl<'a> Keep<'a> for Pieces<'a, '_> {
+impl<'a> Keep<'a> for Pieces<'a> {
     #[inline(always)]
     fn settle(&mut self, change: &Ranked<'a>, stays: bool) {
         if stays {
@@ -173,11 +178,9 @@ impl<'a> Keep<'a> for Pieces<'a, '_> {
         }
     }
 
-    fn write(&mut self, _: Cursor<'a>, end: Cursor<'a>, _: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered> {
-        if let Some(begin) = self.begin.take() {
-            self.pieces.push(end.since(begin));
-        }
-        self.pieces.drain(..).for_each(|piece| out.extend_from_slice(piece));
+    fn write(self, _: Cursor<'a>, end: Cursor<'a>, _: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered> {
+        let last = self.begin.map(|begin| end.since(begin));
+        self.pieces.into_iter().chain(last).for_each(|piece| out.extend_from_slice(piece));
         Ok(())
     }
 }
@@ -193,13 +196,7 @@ impl<'a> Keep<'a> for Gone {
         }
     }
 
-    fn write(
-        &mut self,
-        changes: Cursor<'a>,
-        end: Cursor<'a>,
-        table: Keyed<'a>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Unordered> {
+    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, table: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered> {
         let (mut rest, mut number, mut same) = (changes, 0, changes);
         while rest.remaining() > end.remaining() {
             let start = rest;
@@ -215,36 +212,116 @@ impl<'a> Keep<'a> for Gone {
     }
 }
 
+/// What becomes of the changes of the first input.
+trait Replace<'a> {
+    /// A change that begins there is replaced: by what is appended to this.
+    fn begin<'o>(&'o mut self, change: Cursor<'a>, out: &'o mut Vec<u8>) -> &'o mut Vec<u8>;
+
+    /// What is replaced ends there.
+    fn end(&mut self, end: Cursor<'a>);
+
+    /// The section ends there.
+    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, out: &mut Vec<u8>);
+}
+
+/// Of a section that stands in the order: it is written on the way, up to what has not been copied yet.
+struct AtOnce<'a>(Cursor<'a>);
+
+impl<'a> Replace<'a> for AtOnce<'a> {
+    #[inline(always)]
+    fn begin<'o>(&'o mut self, change: Cursor<'a>, out: &'o mut Vec<u8>) -> &'o mut Vec<u8> {
+        out.extend_from_slice(change.since(self.0));
+        out
+    }
+
+    #[inline(always)]
+    fn end(&mut self, end: Cursor<'a>) {
+        self.0 = end;
+    }
+
+    fn write(self, _: Cursor<'a>, end: Cursor<'a>, out: &mut Vec<u8>) {
+        out.extend_from_slice(end.since(self.0));
+    }
+}
+
+/// Of one that does not: what is replaced, and by what.
+#[derive(Default)]
+struct Later<'a> {
+    replaced: Vec<Replaced<'a>>,
+    by: Vec<u8>,
+}
+
+struct Replaced<'a> {
+    start: Cursor<'a>,
+    end: Cursor<'a>,
+    by: (usize, usize),
+}
+
+impl<'a> Replace<'a> for Later<'a> {
+    fn begin<'o>(&'o mut self, change: Cursor<'a>, _: &'o mut Vec<u8>) -> &'o mut Vec<u8> {
+        self.replaced.push(Replaced { start: change, end: change, by: (self.by.len(), self.by.len()) });
+        &mut self.by
+    }
+
+    fn end(&mut self, end: Cursor<'a>) {
+        if let Some(last) = self.replaced.last_mut() {
+            last.end = end;
+            last.by.1 = self.by.len();
+        }
+    }
+
+    fn write(mut self, changes: Cursor<'a>, end: Cursor<'a>, out: &mut Vec<u8>) {
+        self.replaced.sort_unstable_by_key(|replaced| core::cmp::Reverse(replaced.start.remaining()));
+        let mut same = changes;
+        for replaced in self.replaced {
+            out.extend_from_slice(replaced.start.since(same));
+            out.extend_from_slice(self.by.get(replaced.by.0..replaced.by.1).unwrap_or_default());
+            same = replaced.end;
+        }
+        out.extend_from_slice(end.since(same));
+    }
+}
+
 /// Writes a section of what two come to, or one. Gives where they end.
 fn zip_section<'a>(
     first: Section<'a>,
     second: Option<Section<'a>>,
-    may_sort: bool,
+    sorted: &[Side],
     out: &mut Vec<u8>,
-    pieces: &mut Vec<&'a [u8]>,
 ) -> Result<(Cursor<'a>, Option<Cursor<'a>>), Unordered> {
-    let own = orders_of(first.table, first.changes);
     let nothing = Section { changes: Cursor::new(&[]), ..first };
-    let other = second.unwrap_or(nothing);
+    let (other, sorted) = second.map_or((nothing, &[][..]), |second| (second, sorted));
+    let (mine, theirs) = (orders_of(first.table, first.changes), orders_of(other.table, other.changes));
     let section_start = out.len();
     first.table.header.write(first.table.format, out);
     let header_end = out.len();
-    let (rest, end) = match own.common(orders_of(other.table, other.changes)) {
-        Some(order) => {
-            pieces.clear();
-            let theirs = Walk::new(other.table, order, other.changes)?;
-            zip_changes(first, other, order, theirs, &mut Pieces { pieces, begin: None }, out)
+
+    let mut ends = mine.common(theirs).ok_or(Unordered).and_then(|order| {
+        let mine = Walk::new(first.table, order, first.changes)?;
+        let theirs = Walk::new(other.table, order, other.changes)?;
+        zip_changes(first, other, mine, theirs, AtOnce(first.changes), Pieces::default(), out)
+    });
+    for side in sorted {
+        if ends.is_ok() {
+            break;
         }
-        None => Err(Unordered),
-    }
-    .or_else(|Unordered| {
-        // the second one has not the order that it began with, or another
+        // one has not the order that it began with, or another
         out.truncate(header_end);
-        let order = own.common(own).filter(|_| may_sort).ok_or(Unordered)?;
-        let theirs = Sorted::new(other.table, order, other.changes)?;
-        let mut gone = Gone(Bits::new(theirs.len()));
-        zip_changes(first, other, order, theirs, &mut gone, out)
-    })?;
+        ends = match side {
+            Side::First => theirs.common(theirs).ok_or(Unordered).and_then(|order| {
+                let mine = Sorted::new(first.table, order, first.changes)?;
+                let theirs = Walk::new(other.table, order, other.changes)?;
+                zip_changes(first, other, mine, theirs, Later::default(), Pieces::default(), out)
+            }),
+            Side::Second => mine.common(mine).ok_or(Unordered).and_then(|order| {
+                let mine = Walk::new(first.table, order, first.changes)?;
+                let theirs = Sorted::new(other.table, order, other.changes)?;
+                let gone = Gone(Bits::new(theirs.len()));
+                zip_changes(first, other, mine, theirs, AtOnce(first.changes), gone, out)
+            }),
+        };
+    }
+    let (rest, end) = ends?;
     if out.len() == header_end {
         out.truncate(section_start);
     }
@@ -255,19 +332,17 @@ fn zip_section<'a>(
 fn zip_changes<'a>(
     first: Section<'a>,
     second: Section<'a>,
-    order: Order,
+    mut mine: impl InOrder<'a>,
     mut theirs: impl InOrder<'a>,
-    kept: &mut impl Keep<'a>,
+    mut replaced: impl Replace<'a>,
+    mut kept: impl Keep<'a>,
     out: &mut Vec<u8>,
 ) -> Result<(Cursor<'a>, Cursor<'a>), Unordered> {
     let table = first.table;
-    let mut mine = Walk::new(table, order, first.changes)?;
     // an UPDATE that sets nothing is not to stay
     let stays = |change: &Ranked<'a>, is_used: bool| !is_used && !change.is_idle(table);
     // those of the second input that have the rank of the last change, where they stand in another order than in the first
     let mut run: Vec<(Ranked<'a>, bool)> = Vec::new();
-    // what has not been copied yet begins there
-    let mut same = first.changes;
     // each change is looked at where it is: copied, it would be waited for
     while let Some(change) = mine.current() {
         if run.first().is_some_and(|(held, _)| held.rank != change.rank) {
@@ -279,8 +354,8 @@ fn zip_changes<'a>(
         }
         let found = match theirs.current().filter(|other| other.rank == change.rank) {
             Some(other) if run.is_empty() && table.is_same_row(other.start, change.start) => {
-                let (next, is_used) = put_together(table, change, other, same, out);
-                same = next;
+                let (end, is_used) = put_together(table, change, other, replaced.begin(change.start, out));
+                replaced.end(end);
                 kept.settle(other, stays(other, is_used));
                 theirs.advance()?;
                 true
@@ -293,7 +368,9 @@ fn zip_changes<'a>(
                 }
                 let other = run.iter_mut().find(|(other, _)| table.is_same_row(other.start, change.start));
                 if let Some((other, is_used)) = other {
-                    (same, *is_used) = put_together(table, change, other, same, out);
+                    let end;
+                    (end, *is_used) = put_together(table, change, other, replaced.begin(change.start, out));
+                    replaced.end(end);
                     true
                 } else {
                     false
@@ -301,32 +378,30 @@ fn zip_changes<'a>(
             }
         };
         if !found && change.is_idle(table) {
-            out.extend_from_slice(change.start.since(same));
-            same = change.end;
+            replaced.begin(change.start, out);
+            replaced.end(change.end);
         }
         mine.advance()?;
     }
-    out.extend_from_slice(mine.end().since(same));
     run.drain(..).for_each(|(held, is_used)| kept.settle(&held, stays(&held, is_used)));
     while let Some(other) = theirs.current() {
         kept.settle(other, stays(other, false));
         theirs.advance()?;
     }
+    replaced.write(first.changes, mine.end(), out);
     kept.write(second.changes, theirs.end(), table, out)?;
     Ok((mine.end(), theirs.end()))
 }
 
-/// Appends what has not been copied up to a change of the first input, and what it and that of the second for the same row come to.
-/// Gives from where on the first input is to be copied next, and whether the change of the second has been taken account of.
+/// Appends what a change of the first input and that of the second for the same row come to. Gives where that ends in the first
+/// input in whose stead this is, and whether the change of the second has been taken account of.
 #[inline(always)]
 fn put_together<'a>(
     table: Keyed<'a>,
     change: &Ranked<'a>,
     other: &Ranked<'a>,
-    same: Cursor<'a>,
     out: &mut Vec<u8>,
 ) -> (Cursor<'a>, bool) {
-    out.extend_from_slice(change.start.since(same));
     let (key, format) = (table.header.key, table.format);
     // an UPDATE that sets nothing leaves a row of an INSERT as it is, and so, most often, the flag
     if change.operation != Operation::Insert || (change.indirect && !other.indirect) {
@@ -410,8 +485,13 @@ mod tests {
         Changeset::try_from(out).unwrap()
     }
 
+    fn zipped_bytes(one: &[u8], other: &[u8]) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        zip(one, other, Format::Changeset, &mut out).map(|()| out)
+    }
+
     fn zipped(one: &Changeset, other: &Changeset) -> Option<Changeset> {
-        zip(one.as_bytes(), other.as_bytes(), Format::Changeset).map(Changeset::from_checked)
+        zipped_bytes(one.as_bytes(), other.as_bytes()).map(Changeset::from_checked)
     }
 
     fn built(one: &Changeset, other: &Changeset) -> Changeset {
@@ -431,19 +511,29 @@ mod tests {
             ] {
                 assert!(zipped(one, other).unwrap() == built(one, other));
             }
-            // other buckets, or none: the second one is sorted, the first one is not
+            // other buckets, or none: one of them is sorted
             for other in [in_buckets(&changes(rows, 9), bits + 1), in_buckets(&changes(9, 9), 8), changes(rows, 10)] {
                 assert!(zipped(&one, &other).unwrap() == built(&one, &other));
-                assert!(other.concat(&one).unwrap() == built(&other, &one));
+                assert!(zipped(&other, &one).unwrap() == built(&other, &one));
             }
+            let unordered = changes(rows, 11);
+            assert!(zipped(&unordered, &changes(rows, 12)).is_none());
+            assert!(zipped(&unordered, &in_buckets(&unordered, bits).invert()).unwrap().is_empty());
         }
     }
 
     #[test]
     fn what_is_much_larger_is_not_sorted() {
         let (small, large) = (in_buckets(&changes(20, 7), 8), changes(200, 8));
-        assert!(zipped(&small, &large).is_none());
-        assert!(small.concat(&large).unwrap() == built(&small, &large));
+        for [one, other] in [[&small, &large], [&large, &small]] {
+            assert!(zipped(one, other).is_none());
+            assert!(one.concat(other).unwrap() == built(one, other));
+        }
+        // what is much smaller is
+        let (small, large) = (changes(20, 7), in_buckets(&changes(200, 8), 10));
+        for [one, other] in [[&small, &large], [&large, &small]] {
+            assert!(zipped(one, other).unwrap() == built(one, other));
+        }
     }
 
     #[test]
@@ -460,14 +550,17 @@ mod tests {
         assert!(zipped(&one, &other.invert()).unwrap() == built(&one, &other.invert()));
         let falling = inserts(&mut (0..many).rev());
         assert!(zipped(&one, &falling).unwrap() == built(&one, &falling));
-        assert!(zipped(&falling, &one).is_none());
+        assert!(zipped(&falling, &one).unwrap() == built(&falling, &one));
+        assert!(zipped(&falling, &falling).is_none());
         if cfg!(miri) {
             return;
         }
         // what is in order at first, for longer than is looked at, and then is not
         let late = inserts(&mut (0..2000).chain([-1]));
-        assert!(zipped(&late, &one).is_none());
+        assert!(zipped(&late, &late).is_none());
+        assert!(zipped(&late, &one).unwrap() == built(&late, &one));
         let long = inserts(&mut (0..3000));
+        assert!(zipped(&late, &long).unwrap() == built(&late, &long));
         assert!(zipped(&long, &late).unwrap() == built(&long, &late));
     }
 
@@ -476,7 +569,7 @@ mod tests {
         let table = TableSchema::new("t", &[1]);
         let insert = |key: i64| Changeset::builder().insert_values(table, &[key.into()]).build().unwrap();
         let one = insert(1).into_bytes();
-        assert!(zip(&one, &one, Format::Changeset).is_some());
+        assert!(zipped_bytes(&one, &one).is_some());
         let twice = [&one[..], &one[5..]].concat();
         let sections = [&one[..], &insert(2).into_bytes()[..]].concat();
         let mut flagged = one.clone();
@@ -488,8 +581,8 @@ mod tests {
         });
         for odd in [twice, sections, flagged, other_key, tables] {
             assert!(Changeset::try_from(&odd[..]).is_ok());
-            assert_eq!(zip(&one, &odd, Format::Changeset), None);
-            assert_eq!(zip(&odd, &one, Format::Changeset), None);
+            assert_eq!(zipped_bytes(&one, &odd), None);
+            assert_eq!(zipped_bytes(&odd, &one), None);
         }
     }
 
