@@ -165,7 +165,6 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
-mod bits;
 mod builder;
 #[cfg(test)]
 mod builder_tests;
@@ -177,7 +176,6 @@ mod error;
 mod fold;
 mod index;
 mod invert;
-mod join;
 #[cfg(feature = "serde")]
 pub mod json;
 mod merge;
@@ -201,7 +199,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod value;
-mod zip;
 
 use core::fmt;
 

@@ -1,5 +1,5 @@
-//! Two inputs put together side by side: the same bytes as of [`join`](super::join), in less time, where one has its tables'
-//! changes in an [order](super::order), as SQLite writes them.
+//! Two inputs put together side by side: the same bytes as of [`join`](mod@super::join), in less time, where one has its tables'
+//! changes in an [order](crate::wire::order), as SQLite writes them.
 //!
 //! No key is looked up anywhere. Both inputs are read once, from one end to the other, and the output is written on the way: what
 //! only one of them has is copied as it stands, many changes at a time. If one has another order, as it has with fewer changes, or
@@ -8,14 +8,12 @@
 use alloc::vec::Vec;
 
 use super::bits::Bits;
-use super::cursor::Cursor;
-use super::merge::{Merged, is_undone, merge};
-use super::order::{InOrder, Keyed, Ranked, Sorted, Unordered, Walk, orders_of};
-use super::table::Header;
-use super::{Format, Operation, check};
-
-/// With more tables, what would be found by their names is left to others.
-const MOST_TABLES: usize = 64;
+use super::output::{AtOnce, Gone, Keep, Later, Pieces, Replace};
+use super::sections::{Section, Sections};
+use crate::wire::cursor::Cursor;
+use crate::wire::merge::{Merged, is_undone, merge};
+use crate::wire::order::{InOrder, Keyed, Ranked, Sorted, Unordered, Walk, orders_of};
+use crate::wire::{Format, Operation};
 
 /// Puts two inputs together whose bytes have been checked. There is no answer for those that do not fit together, where neither
 /// has an order or the one that has not the other's is much larger, with several changes of one row or sections of one table, or
@@ -52,236 +50,6 @@ enum Side {
     Second,
 }
 
-/// A section that has a change.
-#[derive(Clone, Copy)]
-struct Section<'a> {
-    table: Keyed<'a>,
-    changes: Cursor<'a>,
-    number: usize,
-}
-
-/// The sections of one input, each table's the only one.
-struct Sections<'a> {
-    format: Format,
-    /// What has not been looked at yet. In the midst of a section, if that has not been passed over.
-    rest: Cursor<'a>,
-    found: Vec<Section<'a>>,
-    /// Those that have been asked for: a bit for each.
-    taken: u64,
-}
-
-impl<'a> Sections<'a> {
-    fn new(bytes: &'a [u8], format: Format) -> Self {
-        Self { format, rest: Cursor::new(bytes), found: Vec::new(), taken: 0 }
-    }
-
-    /// The next section in the order of the bytes. The one before it must have been passed over.
-    fn next_section(&mut self) -> Result<Option<Section<'a>>, Unordered> {
-        while self.rest.peek().is_some() {
-            let header = check::section(&mut self.rest, self.format).map_err(|_| Unordered)?;
-            if self.rest.peek().and_then(Operation::from_byte).is_none() {
-                continue;
-            }
-            let number = self.found.len();
-            if number >= MOST_TABLES || self.found.iter().any(|found| is_same(found.table.header, header)) {
-                return Err(Unordered);
-            }
-            let section = Section { table: Keyed::new(header, self.format), changes: self.rest, number };
-            self.found.push(section);
-            return Ok(Some(section));
-        }
-        Ok(None)
-    }
-
-    /// The section of a table, which must have the same columns and key.
-    fn find(&mut self, header: Header<'_>) -> Result<Option<Section<'a>>, Unordered> {
-        let found = self.found.iter().find(|found| is_same(found.table.header, header)).copied();
-        let found = match found {
-            Some(found) => Some(found),
-            None => loop {
-                match self.next_section()? {
-                    Some(section) if is_same(section.table.header, header) => break Some(section),
-                    Some(section) => self.pass_over(section)?,
-                    None => break None,
-                }
-            },
-        };
-        if let Some(found) = found {
-            self.taken |= 1 << found.number;
-            if found.table.header.key != header.key {
-                return Err(Unordered);
-            }
-        }
-        Ok(found)
-    }
-
-    /// The next section that has not been asked for, in the order of the bytes.
-    fn next_left(&mut self) -> Result<Option<Section<'a>>, Unordered> {
-        let left = match self.found.get(self.taken.trailing_ones() as usize) {
-            Some(section) => Some(*section),
-            None => self.next_section()?,
-        };
-        if let Some(section) = left {
-            self.taken |= 1 << section.number;
-        }
-        Ok(left)
-    }
-
-    fn pass_over(&mut self, section: Section<'a>) -> Result<(), Unordered> {
-        while self.rest.peek().and_then(Operation::from_byte).is_some() {
-            check::extent(&mut self.rest, section.table.header, self.format).ok_or(Unordered)?;
-        }
-        Ok(())
-    }
-
-    /// The last section that was found has been read up to there.
-    fn go_on(&mut self, rest: Cursor<'a>) {
-        self.rest = rest;
-    }
-
-    /// A section has been read up to there.
-    fn go_on_after(&mut self, section: Section<'a>, rest: Cursor<'a>) {
-        if section.number.saturating_add(1) == self.found.len() && rest.remaining() < self.rest.remaining() {
-            self.rest = rest;
-        }
-    }
-}
-
-fn is_same(one: Header<'_>, other: Header<'_>) -> bool {
-    one.name.eq_ignore_ascii_case(other.name)
-}
-
-/// Which changes of the second input are to be written behind the first: those of rows that it has not.
-trait Keep<'a> {
-    /// One is found to be such, or not to be. They are told in their order.
-    fn settle(&mut self, change: &Ranked<'a>, stays: bool);
-
-    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, table: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered>;
-}
-
-/// Of a section that stands in the order: pieces of it, and where those begin that stand together.
-#[derive(Default)]
-struct Pieces<'a> {
-    pieces: Vec<&'a [u8]>,
-    begin: Option<Cursor<'a>>,
-}
-
-impl<'a> Keep<'a> for Pieces<'a> {
-    #[inline(always)]
-    fn settle(&mut self, change: &Ranked<'a>, stays: bool) {
-        if stays {
-            if self.begin.is_none() {
-                self.begin = Some(change.start);
-            }
-        } else if let Some(begin) = self.begin.take() {
-            self.pieces.push(change.start.since(begin));
-        }
-    }
-
-    fn write(self, _: Cursor<'a>, end: Cursor<'a>, _: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered> {
-        let last = self.begin.map(|begin| end.since(begin));
-        self.pieces.into_iter().chain(last).for_each(|piece| out.extend_from_slice(piece));
-        Ok(())
-    }
-}
-
-/// Of one that does not: a bit for each change that is gone.
-struct Gone(Bits);
-
-impl<'a> Keep<'a> for Gone {
-    #[inline(always)]
-    fn settle(&mut self, change: &Ranked<'a>, stays: bool) {
-        if !stays {
-            self.0.set(change.number as usize, true);
-        }
-    }
-
-    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, table: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered> {
-        let (mut rest, mut number, mut same) = (changes, 0, changes);
-        while rest.remaining() > end.remaining() {
-            let start = rest;
-            check::extent_here(&mut rest, table.header, table.format).ok_or(Unordered)?;
-            if self.0.get(number) {
-                out.extend_from_slice(start.since(same));
-                same = rest;
-            }
-            number = number.saturating_add(1);
-        }
-        out.extend_from_slice(end.since(same));
-        Ok(())
-    }
-}
-
-/// What becomes of the changes of the first input.
-trait Replace<'a> {
-    /// A change that begins there is replaced: by what is appended to this.
-    fn begin<'o>(&'o mut self, change: Cursor<'a>, out: &'o mut Vec<u8>) -> &'o mut Vec<u8>;
-
-    /// What is replaced ends there.
-    fn end(&mut self, end: Cursor<'a>);
-
-    /// The section ends there.
-    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, out: &mut Vec<u8>);
-}
-
-/// Of a section that stands in the order: it is written on the way, up to what has not been copied yet.
-struct AtOnce<'a>(Cursor<'a>);
-
-impl<'a> Replace<'a> for AtOnce<'a> {
-    #[inline(always)]
-    fn begin<'o>(&'o mut self, change: Cursor<'a>, out: &'o mut Vec<u8>) -> &'o mut Vec<u8> {
-        out.extend_from_slice(change.since(self.0));
-        out
-    }
-
-    #[inline(always)]
-    fn end(&mut self, end: Cursor<'a>) {
-        self.0 = end;
-    }
-
-    fn write(self, _: Cursor<'a>, end: Cursor<'a>, out: &mut Vec<u8>) {
-        out.extend_from_slice(end.since(self.0));
-    }
-}
-
-/// Of one that does not: what is replaced, and by what.
-#[derive(Default)]
-struct Later<'a> {
-    replaced: Vec<Replaced<'a>>,
-    by: Vec<u8>,
-}
-
-struct Replaced<'a> {
-    start: Cursor<'a>,
-    end: Cursor<'a>,
-    by: (usize, usize),
-}
-
-impl<'a> Replace<'a> for Later<'a> {
-    fn begin<'o>(&'o mut self, change: Cursor<'a>, _: &'o mut Vec<u8>) -> &'o mut Vec<u8> {
-        self.replaced.push(Replaced { start: change, end: change, by: (self.by.len(), self.by.len()) });
-        &mut self.by
-    }
-
-    fn end(&mut self, end: Cursor<'a>) {
-        if let Some(last) = self.replaced.last_mut() {
-            last.end = end;
-            last.by.1 = self.by.len();
-        }
-    }
-
-    fn write(mut self, changes: Cursor<'a>, end: Cursor<'a>, out: &mut Vec<u8>) {
-        self.replaced.sort_unstable_by_key(|replaced| core::cmp::Reverse(replaced.start.remaining()));
-        let mut same = changes;
-        for replaced in self.replaced {
-            out.extend_from_slice(replaced.start.since(same));
-            out.extend_from_slice(self.by.get(replaced.by.0..replaced.by.1).unwrap_or_default());
-            same = replaced.end;
-        }
-        out.extend_from_slice(end.since(same));
-    }
-}
-
 /// Writes a section of what two come to, or one. Gives where they end.
 fn zip_section<'a>(
     first: Section<'a>,
@@ -289,8 +57,7 @@ fn zip_section<'a>(
     sorted: &[Side],
     out: &mut Vec<u8>,
 ) -> Result<(Cursor<'a>, Option<Cursor<'a>>), Unordered> {
-    let nothing = Section { changes: Cursor::new(&[]), ..first };
-    let (other, sorted) = second.map_or((nothing, &[][..]), |second| (second, sorted));
+    let (other, sorted) = second.map_or((first.without_changes(), &[][..]), |second| (second, sorted));
     let (mine, theirs) = (orders_of(first.table, first.changes), orders_of(other.table, other.changes));
     let section_start = out.len();
     first.table.header.write(first.table.format, out);
@@ -425,7 +192,7 @@ fn put_together<'a>(
 mod tests {
     use super::*;
     use crate::wire::order::bucket_of;
-    use crate::wire::{Changeset, Patchset, Record, TableSchema, Value};
+    use crate::wire::{Changeset, Patchset, Record, TableSchema, Value, check};
 
     fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
         let mut last = seed;

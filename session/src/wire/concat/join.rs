@@ -12,13 +12,13 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::bits::Bits;
-use super::cursor::Cursor;
-use super::fold::{Fold, KeyFields, lead_of};
-use super::index::Seed;
-use super::merge::{Merged, merge, sets_anything};
-use super::record::RawRecord;
-use super::table::Header;
-use super::{Format, Operation, check};
+use crate::wire::cursor::Cursor;
+use crate::wire::fold::{Fold, KeyFields, lead_of};
+use crate::wire::index::Seed;
+use crate::wire::merge::{Merged, merge, sets_anything};
+use crate::wire::record::RawRecord;
+use crate::wire::table::Header;
+use crate::wire::{Format, Operation, check};
 
 /// A change, by the hash of its table and key.
 #[derive(Clone, Copy)]

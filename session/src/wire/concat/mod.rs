@@ -1,5 +1,14 @@
 //! Whole changesets and patchsets put together: what the [builders](super::builder) have of SQLite's
 //! [changegroup](https://www.sqlite.org/session/changegroup.html) beyond single changes.
+//!
+//! Inputs in memory are read [side by side](mod@zip) where one of two stands in an order, else found by [the hashes of their
+//! keys](mod@join); the builder takes what has no answer there. All three give the same bytes.
+
+mod bits;
+mod join;
+mod output;
+mod sections;
+mod zip;
 
 use alloc::vec::Vec;
 #[cfg(feature = "std")]
@@ -7,11 +16,12 @@ use core::fmt;
 #[cfg(feature = "std")]
 use std::io::{self, Read, Write};
 
+use self::join::join;
+use self::zip::zip;
 use super::Format;
 use super::builder::{ChangesetBuilder, Core, PatchsetBuilder, TableSchema};
 use super::encode::WrongIn;
 use super::error::{BuildError, BuildErrorKind};
-use super::join::join;
 use super::pad::Defaults;
 use super::record::Records;
 use super::set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
@@ -19,7 +29,6 @@ use super::set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
 use super::stream::{ChangesetReader, PatchsetReader, ReadError};
 use super::table::Header;
 use super::value::Value;
-use super::zip::zip;
 
 impl Core {
     fn declare(&mut self, table: TableSchema<'_>, defaults: &[Value<'_>]) {
