@@ -19,22 +19,27 @@ diesel::table! {
         color -> Text,
         name -> Text,
         weight -> Integer,
+        see -> Nullable<Integer>,
         edited_at -> BigInt,
     }
 }
 
 diesel::allow_tables_to_appear_in_same_query!(cards, labels);
 
-/// Everywhere the same at first. With foreign keys, a label refers to its card, and goes or moves with it.
+/// Everywhere the same at first. With foreign keys, a label refers to its card, and goes or moves with it, and to another card, until
+/// that goes.
 pub(super) fn schema(has_foreign_keys: bool) -> String {
-    let references = if has_foreign_keys { " REFERENCES cards ON DELETE CASCADE ON UPDATE CASCADE" } else { "" };
+    let [goes, forgets] = ["CASCADE", "SET NULL"].map(|action| match has_foreign_keys {
+        true => format!(" REFERENCES cards ON DELETE {action} ON UPDATE CASCADE"),
+        false => String::new(),
+    });
     format!(
         "CREATE TABLE cards (id INTEGER PRIMARY KEY, title TEXT NOT NULL, note TEXT NOT NULL, done BOOLEAN NOT NULL,
             edited_at BIGINT NOT NULL);
-        CREATE TABLE labels (card INTEGER NOT NULL{references}, color TEXT NOT NULL, name TEXT NOT NULL,
-            weight INTEGER NOT NULL, edited_at BIGINT NOT NULL, PRIMARY KEY (name, card)) WITHOUT ROWID;
+        CREATE TABLE labels (card INTEGER NOT NULL{goes}, color TEXT NOT NULL, name TEXT NOT NULL,
+            weight INTEGER NOT NULL, see INTEGER{forgets}, edited_at BIGINT NOT NULL, PRIMARY KEY (name, card)) WITHOUT ROWID;
         INSERT INTO cards VALUES (1, 'milk', '', 0, 0), (2, 'call Ada', '', 0, 0), (3, 'mend the tap', '', 0, 0);
-        INSERT INTO labels VALUES (1, 'red', 'shop', 1, 0), (2, 'blue', 'shop', 1, 0), (2, 'green', 'phone', 1, 0);"
+        INSERT INTO labels VALUES (1, 'red', 'shop', 1, 2, 0), (2, 'blue', 'shop', 1, NULL, 0), (2, 'green', 'phone', 1, 3, 0);"
     )
 }
 
@@ -49,12 +54,13 @@ pub struct Card {
 }
 
 #[derive(Clone, Debug, PartialEq, Queryable, AsChangeset, Tracked)]
-#[diesel(table_name = labels)]
+#[diesel(table_name = labels, treat_none_as_null = true)]
 pub struct Label {
     card: i32,
     color: String,
     name: String,
     weight: i32,
+    see: Option<i32>,
     edited_at: i64,
 }
 
@@ -155,7 +161,7 @@ impl Shared for Card {
 
 impl Shared for Label {
     const NAME: &'static str = "labels";
-    const COLUMNS: &'static [&'static str] = &["color", "weight", "edited_at"];
+    const COLUMNS: &'static [&'static str] = &["color", "weight", "see", "edited_at"];
 
     fn key(&self) -> String {
         format!("{}/{}", self.name, self.card)
@@ -166,13 +172,19 @@ impl Shared for Label {
     }
 
     fn values(&self) -> Vec<(&'static str, String)> {
-        let Self { color, weight, edited_at, .. } = self.clone();
-        vec![("color", color), ("weight", weight.to_string()), ("edited_at", edited_at.to_string())]
+        let Self { color, weight, see, edited_at, .. } = self.clone();
+        let (weight, edited_at) = (weight.to_string(), edited_at.to_string());
+        vec![("color", color), ("weight", weight), ("see", card_or_null(see)), ("edited_at", edited_at)]
     }
 
     fn fields(update: &LabelUpdate) -> Vec<Field<String>> {
-        let LabelUpdate { color, weight, edited_at, .. } = update.clone();
-        vec![color, weight.map(|weight| weight.to_string()), edited_at.map(|time| time.to_string())]
+        let LabelUpdate { color, weight, see, edited_at, .. } = update.clone();
+        vec![
+            color,
+            weight.map(|weight| weight.to_string()),
+            see.map(card_or_null),
+            edited_at.map(|time| time.to_string()),
+        ]
     }
 
     fn edited_at(&self) -> i64 {
@@ -187,6 +199,7 @@ impl Shared for Label {
         Self {
             color: greater(&self.color, &update.color),
             weight: greater(&self.weight, &update.weight),
+            see: greater(&self.see, &update.see),
             edited_at: greater(&self.edited_at, &update.edited_at),
             ..self.clone()
         }
@@ -196,6 +209,7 @@ impl Shared for Label {
         Self {
             color: self.color.clone().max(other.color.clone()),
             weight: self.weight.max(other.weight),
+            see: self.see.max(other.see),
             edited_at: self.edited_at.max(other.edited_at),
             ..self.clone()
         }
@@ -205,6 +219,13 @@ impl Shared for Label {
         diesel::update(labels::table.find((&self.name, self.card))).set(self).execute(conn)
     }
 }
+
+fn card_or_null(card: Option<i32>) -> String {
+    card.map_or_else(|| NULL.into(), |card| card.to_string())
+}
+
+/// How a column without a value is written.
+pub(super) const NULL: &str = "NULL";
 
 /// Every row: by table, key and column.
 pub(super) type Contents = std::collections::BTreeMap<Cell, String>;
@@ -222,6 +243,14 @@ pub(super) fn delete_orphans(conn: &mut SqliteConnection) -> QueryResult<Vec<Lab
     let orphans = || labels::table.filter(labels::card.ne_all(cards::table.select(cards::id)));
     let found = orphans().load(conn)?;
     diesel::delete(orphans()).execute(conn)?;
+    Ok(found)
+}
+
+/// Has the labels see none whose card is not there, as `ON DELETE SET NULL` would have, and gives them as they were.
+pub(super) fn forget_orphans(conn: &mut SqliteConnection) -> QueryResult<Vec<Label>> {
+    let is_gone = || labels::see.ne_all(cards::table.select(cards::id.nullable()));
+    let found = labels::table.filter(is_gone()).load(conn)?;
+    diesel::update(labels::table.filter(is_gone())).set(labels::see.eq(None::<i32>)).execute(conn)?;
     Ok(found)
 }
 

@@ -197,9 +197,30 @@ fn a_row_that_comes_to_one_that_is_gone_goes_too_and_is_reported() {
             let mut all = Three::by(rules, "");
             let (deleting, inserting) = if deletes_first { (0, 1) } else { (1, 0) };
             all.edit(deleting, "DELETE FROM cards WHERE id = 1");
-            all.edit(inserting, "INSERT INTO labels VALUES (1, 'grey', 'phone', 1, 0)");
+            all.edit(inserting, "INSERT INTO labels VALUES (1, 'grey', 'phone', 1, NULL, 0)");
             [0, 1, 0].into_iter().for_each(|replica| all.sync(replica));
             assert_eq!(labels_of_the_first_card(&mut all), ["", "", "", "phone/1:grey"]);
+        }
+    }
+}
+
+#[test]
+fn a_row_that_refers_to_one_that_is_gone_refers_to_none_and_that_is_reported() {
+    for way in [Way::Rebase, Way::RebaseBoth, Way::Replay] {
+        for deletes_first in [true, false] {
+            let rules = Rules { foreign_keys: ForeignKeys::Mend, ..Rules::new(Policy::Later, way) };
+            let mut all = Three::by(rules, "");
+            let (deleting, referring) = if deletes_first { (0, 1) } else { (1, 0) };
+            all.edit(deleting, "DELETE FROM cards WHERE id = 3");
+            all.edit(referring, "UPDATE labels SET see = 3 WHERE card = 1");
+            [0, 1, 0].into_iter().for_each(|replica| all.sync(replica));
+            let Three { hub, replicas: [first, second], .. } = &mut all;
+            for conn in [&mut *hub, first, second] {
+                let sees = lines(conn, "SELECT format('%d:%s', card, quote(see)) AS line FROM labels ORDER BY 1");
+                assert_eq!(sees, ["1:NULL", "2:NULL", "2:NULL"]);
+            }
+            let lost = lines(hub, "SELECT format('%s %s:%s', column, key, value) AS line FROM lost ORDER BY 1");
+            assert_eq!(lost, ["see shop/1:3"], "{way:?}, {deletes_first}");
         }
     }
 }

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::board::{Cell, Contents};
+use super::board::{Cell, Contents, NULL};
 use super::policy::Lost;
 
 /// What became of an edit's change to a column.
@@ -27,7 +27,7 @@ type Id = usize;
 
 /// A change to a column that the hub has not heard of, or several of one replica, of which the last one counts.
 struct Wish {
-    /// Nobody's where a row went with one that it refers to, which was reported.
+    /// Nobody's where a row refers to one that went, which was reported.
     edit: Option<Id>,
     old: Option<String>,
     new: Option<String>,
@@ -160,7 +160,7 @@ impl Ledger {
         let hub = self.history.get(&position).ok_or("a place in the log that there is not")?;
         let wishes = std::mem::take(&mut replica.not_sent);
         for cell in check_others(hub, &after, &wishes, lost)? {
-            let wish = Wish { edit: None, old: hub.get(&cell).cloned(), new: None };
+            let wish = Wish { edit: None, old: hub.get(&cell).cloned(), new: after.get(&cell).cloned() };
             replica.not_sent.insert(cell, wish);
         }
         for (cell, mut wish) in wishes {
@@ -205,7 +205,8 @@ impl Ledger {
     }
 }
 
-/// Nothing else has changed than what was wished for, but for rows that went with one that they refer to: these were reported.
+/// Nothing else has changed than what was wished for, but for rows that went with one that they refer to, and such that refer to
+/// none now: these were reported.
 fn check_others(
     before: &Contents,
     after: &Contents,
@@ -215,7 +216,8 @@ fn check_others(
     let others = difference(before, after).filter(|cell| !wishes.contains_key(cell));
     let check = |cell: &Cell| {
         let (old, new) = (before.get(cell).cloned(), after.get(cell).cloned());
-        if new.is_none() && lost.contains(&Lost { cell: cell.clone(), value: old.clone() }) {
+        if new.as_ref().is_none_or(|new| new == NULL) && lost.contains(&Lost { cell: cell.clone(), value: old.clone() })
+        {
             Ok(cell.clone())
         } else {
             Err(format!("{cell:?} became {new:?} where there was {old:?}, which no edit did"))

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_sqlite_session::{
     Apply, ApplyError, Change, Changeset, Conflict, Decision, RebaseData, RowConflict, SqliteSessionExt,
 };
 
-use super::board::{Board, Card, Cell, Label, Shared, delete_orphans};
+use super::board::{Board, Card, Cell, Label, Shared, delete_orphans, forget_orphans};
 use super::protocol::{ForeignKeys, Rules};
 
 /// Who wins where two edits meet.
@@ -233,7 +234,7 @@ pub(super) struct Merged {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Met {
     pub(super) conflicts: u64,
-    /// Rows that were deleted because what they refer to is not there.
+    /// Rows that were deleted, or refer to nothing now, because what they refer to is not there.
     pub(super) orphans: u64,
 }
 
@@ -250,10 +251,16 @@ pub(super) fn merge(conn: &mut SqliteConnection, changes: &Changeset, rules: Rul
             .run()
     })?;
     let written = conn.capture::<Board, _, diesel::result::Error, _>(|conn| {
+        // what is written may refer to what is gone, until it is mended
+        conn.batch_execute("PRAGMA defer_foreign_keys = ON")?;
         cards.write(conn)?;
         labels.write(conn)?;
-        if rules.foreign_keys == ForeignKeys::None { Ok(Vec::new()) } else { delete_orphans(conn) }
+        Ok(match rules.foreign_keys {
+            ForeignKeys::None => Default::default(),
+            ForeignKeys::Mend | ForeignKeys::Act => (delete_orphans(conn)?, forget_orphans(conn)?),
+        })
     })?;
+    let (gone, forgetful) = &written.value;
     let conflicts = (cards.lost.len() + labels.lost.len()) as u64;
     let counted = applied.value.replaced() + applied.value.omitted();
     if counted != conflicts {
@@ -264,8 +271,8 @@ pub(super) fn merge(conn: &mut SqliteConnection, changes: &Changeset, rules: Rul
         effect: applied.changeset.concat(&written.changeset)?,
         rebase_data: applied.value.into_rebase_data(),
         written: written.changeset,
-        lost: lost.chain(written.value.iter().flat_map(every_value)).collect(),
-        met: Met { conflicts, orphans: written.value.len() as u64 },
+        met: Met { conflicts, orphans: (gone.len() + forgetful.len()) as u64 },
+        lost: lost.chain(gone.iter().flat_map(every_value)).chain(forgetful.iter().flat_map(what_it_sees)).collect(),
     })
 }
 
@@ -277,6 +284,11 @@ pub(super) fn to_apply<'a>(
 ) -> Apply<'a, Changeset> {
     let apply = conn.apply(changes);
     if rules.foreign_keys == ForeignKeys::Act { apply } else { apply.without_foreign_key_actions() }
+}
+
+/// A row that refers to nothing any more: that was on nobody's list.
+fn what_it_sees(label: &Label) -> impl Iterator<Item = Lost> {
+    every_value(label).filter(|lost| lost.cell.column == "see")
 }
 
 /// A row that is gone: it was on nobody's list.

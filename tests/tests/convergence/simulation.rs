@@ -41,7 +41,7 @@ pub(super) struct Figures {
     /// Of these, before what was begun was committed.
     pub(super) halfway: u64,
     pub(super) conflicts: u64,
-    /// Rows that were deleted because what they refer to is not there.
+    /// Rows that were deleted, or refer to nothing now, because what they refer to is not there.
     pub(super) orphans: u64,
     pub(super) fates: Fates,
 }
@@ -311,7 +311,9 @@ impl Simulation {
         let (title, note) = (text(), text());
         let done = random.below(2);
         let key = format!("name = '{name}' AND card = {card}");
-        match random.below(16) {
+        // a card that is there, or none
+        let see = format!("(SELECT id FROM cards WHERE id = {other})");
+        match random.below(18) {
             0 | 1 => format!("INSERT OR IGNORE INTO cards VALUES ({id}, '{title}', '{note}', {done}, {time})"),
             2 | 3 => format!("UPDATE OR IGNORE cards SET title = '{title}', edited_at = {time} WHERE id = {id}"),
             4 => format!("UPDATE OR IGNORE cards SET done = {done}, edited_at = {time} WHERE id = {id}"),
@@ -328,7 +330,7 @@ impl Simulation {
                 let is_free =
                     if has_foreign_keys { format!("{card} IN (SELECT id FROM cards)") } else { "true".into() };
                 format!(
-                    "INSERT OR IGNORE INTO labels SELECT {card}, '{title}', '{name}', {done}, {time} WHERE {is_free}"
+                    "INSERT OR IGNORE INTO labels SELECT {card}, '{title}', '{name}', {done}, {see}, {time} WHERE {is_free}"
                 )
             }
             12 => format!("UPDATE OR IGNORE labels SET color = '{title}', edited_at = {time} WHERE {key}"),
@@ -336,6 +338,7 @@ impl Simulation {
                 format!("UPDATE OR IGNORE labels SET color = '{title}', weight = {id}, edited_at = {time} WHERE {key}")
             }
             14 => format!("DELETE FROM labels WHERE {key}"),
+            15 | 16 => format!("UPDATE OR IGNORE labels SET see = {see}, edited_at = {time} WHERE {key}"),
             _ => format!("UPDATE OR IGNORE labels SET name = '{new_name}', edited_at = {time} WHERE {key}"),
         }
     }
@@ -479,7 +482,8 @@ fn shared(conn: &mut SqliteConnection) -> Vec<String> {
         conn,
         "SELECT format('card %s: %s %s %s %s', quote(id), quote(title), quote(note), quote(done), quote(edited_at)) AS line
          FROM cards UNION ALL
-         SELECT format('label %s: %s %s %s %s', quote(name), quote(card), quote(color), quote(weight), quote(edited_at))
+         SELECT format('label %s: %s %s %s %s %s', quote(name), quote(card), quote(color), quote(weight), quote(see),
+                       quote(edited_at))
          FROM labels ORDER BY 1",
     )
 }

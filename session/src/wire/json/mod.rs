@@ -104,7 +104,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A key that is left out is `null`. [Typed](crate::Change#json) changes are read back as far as their rows are complete.
+//! A key that is left out is `null`. Typed changes without those columns are read back as what they are.
 //!
 //! # Reading
 //!
