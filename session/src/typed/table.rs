@@ -48,7 +48,8 @@ impl TableInfo {
         self.optional
     }
 
-    /// The columns that are in no JSON: those of `#[tracked(skip)]`, and those whose fields have `#[serde(skip)]`.
+    /// The columns that are in no JSON that this table names: those of `#[tracked(skip)]`, and those whose fields have
+    /// `#[serde(skip)]`.
     pub const fn hidden(&self) -> &'static [&'static str] {
         self.hidden
     }
@@ -71,7 +72,7 @@ impl TableInfo {
 /// So that `Blog::TABLES` says what columns are called where changes are written as SQL or JSON.
 impl<'a> From<&TableInfo> for TableColumns<'a> {
     fn from(table: &TableInfo) -> Self {
-        Self::new(table.name, table.columns).hide(table.hidden)
+        Self::with_hidden(table.name, table.columns, table.hidden)
     }
 }
 

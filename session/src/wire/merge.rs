@@ -39,7 +39,10 @@ pub(super) fn merge(
         (Insert, Delete) => return Merged::Nothing,
         (Insert, Update) => {
             begin(Insert);
-            updated_row(key, first.after, second.after, out);
+            if !updated_row(key, format, first.after, second, out) {
+                out.truncate(start);
+                return Merged::First;
+            }
             true
         }
         (Update, Update) => {
@@ -84,18 +87,29 @@ pub(super) fn merge(
 #[inline]
 pub(super) fn sets_anything(key: &[u8], format: Format, record: RawRecord<'_>) -> bool {
     let (mut before, mut after) = (Cursor::new(record.before), Cursor::new(record.after));
-    key.iter().any(|place| {
-        let old = match format {
-            Format::Changeset => before.field().unwrap_or_default(),
-            Format::Patchset => &[],
-        };
-        let new = after.field().unwrap_or(&[UNDEFINED]);
-        *place == 0 && new != [UNDEFINED] && !are_equal(old, new)
-    })
+    if format == Format::Changeset {
+        // most often the first column that is recorded differs
+        let same = after.rest().iter().take_while(|byte| **byte == UNDEFINED).count();
+        after.take(same);
+        if before.pass_values(same).is_none() {
+            return false;
+        }
+        let mut key = key.iter().skip(same);
+        key.any(|place| {
+            let (old, new) = (before.field().unwrap_or_default(), after.field().unwrap_or(&[UNDEFINED]));
+            *place == 0 && new != [UNDEFINED] && !are_equal(old, new)
+        })
+    } else {
+        key.iter().any(|place| {
+            let new = after.field().unwrap_or(&[UNDEFINED]);
+            *place == 0 && new != [UNDEFINED]
+        })
+    }
 }
 
-/// Whether the second of two UPDATEs of a changeset sets everything back, as far as that is seen without a look at each value: the columns
-/// behind the first ones of the key have the same bytes before the one and after the other, both ways.
+/// Whether the second of two UPDATEs of a changeset sets everything back, and both set something, as far as that is seen without a
+/// look at each value: the columns behind the first ones of the key have the same bytes before the one and after the other, both
+/// ways, and in one of them the values are recorded, and differ.
 #[inline]
 pub(super) fn is_undone(key: &[u8], format: Format, first: RawRecord<'_>, second: RawRecord<'_>) -> bool {
     if format != Format::Changeset || first.operation != Operation::Update || second.operation != Operation::Update {
@@ -107,7 +121,14 @@ pub(super) fn is_undone(key: &[u8], format: Format, first: RawRecord<'_>, second
         record.pass_values(lead).map(|()| record.rest())
     };
     let is_key_first = key.iter().skip(lead).all(|place| *place == 0);
-    is_key_first && rest(first.before) == rest(second.after) && rest(first.after) == rest(second.before)
+    let is_back = is_key_first && rest(first.before) == rest(second.after) && rest(first.after) == rest(second.before);
+    is_back && {
+        let (mut before, mut after) = (Cursor::new(first.before), Cursor::new(first.after));
+        key.iter().any(|place| {
+            let (old, new) = (before.field().unwrap_or(&[UNDEFINED]), after.field().unwrap_or(&[UNDEFINED]));
+            *place == 0 && old != [UNDEFINED] && new != [UNDEFINED] && !are_equal(old, new)
+        })
+    }
 }
 
 /// The next value of the one where it is recorded, else that of the other.
@@ -125,15 +146,24 @@ fn overlay(key: &[u8], over: &[u8], under: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a row with the new values of an UPDATE, other than those for its key.
-fn updated_row(key: &[u8], row: &[u8], new: &[u8], out: &mut Vec<u8>) {
-    let (mut row, mut new) = (Cursor::new(row), Cursor::new(new));
+/// Appends a row with the new values of an UPDATE, other than those for its key. Says whether the UPDATE sets a column.
+fn updated_row(key: &[u8], format: Format, row: &[u8], update: RawRecord<'_>, out: &mut Vec<u8>) -> bool {
+    let (mut row, mut old, mut new) = (Cursor::new(row), Cursor::new(update.before), Cursor::new(update.after));
+    let mut sets = false;
     for place in key {
-        let mut under = row;
-        let updated = either(&mut new, &mut under);
-        let same = row.field().unwrap_or(&[UNDEFINED]);
-        put(if *place == 0 { updated } else { same }, out);
+        let (mut was, updated) = (row.field().unwrap_or(&[UNDEFINED]), new.field().unwrap_or(&[UNDEFINED]));
+        let is_set = *place == 0 && updated != [UNDEFINED];
+        // the old values are looked at up to the first that another one is set to
+        if !sets {
+            let old = if format == Format::Changeset { old.field().unwrap_or_default() } else { &[] };
+            sets = is_set && !are_equal(old, updated);
+        }
+        if is_set {
+            was = updated;
+        }
+        put(was, out);
     }
+    sets
 }
 
 /// Appends both records of a changeset's UPDATE from the old values to the new ones, each from the first of the two records

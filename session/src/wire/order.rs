@@ -132,11 +132,15 @@ const BY_INTEGER: u64 = 1 << 33;
 impl Orders {
     /// One that two parts have in common.
     pub(super) fn common(self, other: Self) -> Option<Order> {
-        let both = self.0 & other.0;
-        if both & BY_INTEGER != 0 {
+        Self(self.0 & other.0).finest()
+    }
+
+    /// The one that tells most changes apart.
+    pub(super) fn finest(self) -> Option<Order> {
+        if self.0 & BY_INTEGER != 0 {
             return Some(Order::Integer);
         }
-        let bits = both.checked_ilog2()?;
+        let bits = self.0.checked_ilog2()?;
         Some(Order::Buckets(u32::MAX.checked_shr(32u32.saturating_sub(bits)).unwrap_or(0)))
     }
 }
@@ -163,8 +167,11 @@ pub(super) fn orders_of(table: Keyed<'_>, changes: Cursor<'_>) -> Orders {
         }
         let integer = table.integer(start);
         let hash = integer.map_or_else(|| hash(table.key(start)), hash_of_integer);
+        if integer.is_none() {
+            orders &= !BY_INTEGER;
+        }
         if let Some((last_integer, last_hash)) = last {
-            if integer.is_none() || integer.map(signed) <= last_integer {
+            if integer.map(signed) <= last_integer {
                 orders &= !BY_INTEGER;
             }
             let mut mask = (1u32 << FEWEST_BITS).wrapping_sub(1);
@@ -339,7 +346,8 @@ impl<'a> InOrder<'a> for Sorted<'a> {
     }
 }
 
-/// Reads changes, and looks whether each has a row of its own and a rank that is not below the last one.
+/// Reads changes, and looks whether each has a row of its own and a rank that is not below the last one. What it reads it leaves
+/// where it can be asked for: returned, as by [`check::extent`], it would be copied for each change.
 struct Reader<'a> {
     table: Keyed<'a>,
     order: Order,

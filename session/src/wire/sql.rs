@@ -31,10 +31,10 @@ pub struct TableColumns<'a> {
 impl<'a> TableColumns<'a> {
     /// The columns of the table with this name.
     pub const fn new(table: &'a str, columns: &'a [&'a str]) -> Self {
-        Self { table, columns, hidden: &[] }
+        Self::with_hidden(table, columns, &[])
     }
 
-    /// The same, but that JSON has neither the values nor the names of these columns: see
+    /// All columns of the table with this name, and those of which JSON has neither the values nor the names: see
     #[cfg_attr(feature = "serde", doc = "[what is left out](crate::wire::json#what-is-left-out).")]
     #[cfg_attr(not(feature = "serde"), doc = "`wire::json`.")]
     /// SQL has them, as without them it would make another row.
@@ -44,11 +44,11 @@ impl<'a> TableColumns<'a> {
     /// ```
     /// use diesel_sqlite_session::TableColumns;
     ///
-    /// const USERS: TableColumns = TableColumns::new("users", &["id", "name", "password"]).hide(&["password"]);
+    /// const USERS: TableColumns = TableColumns::with_hidden("users", &["id", "name", "password"], &["password"]);
     /// assert_eq!(USERS.hidden(), ["password"]);
     /// ```
-    pub const fn hide(self, columns: &'a [&'a str]) -> Self {
-        Self { hidden: columns, ..self }
+    pub const fn with_hidden(table: &'a str, columns: &'a [&'a str], hidden: &'a [&'a str]) -> Self {
+        Self { table, columns, hidden }
     }
 
     /// The table's name, without its schema's.

@@ -138,6 +138,21 @@ fn what_rows_skip_is_in_no_json_that_their_tables_name() {
             r#":1,"indirect":false}]}"#,
         ]
     );
+    // typed changes are not read of it, unless they have not the column either
+    let text = serde_json::to_string(
+        &Changeset::builder()
+            .update_values(User::TABLE, &user("Ada", "secret 1"), &user("Eve", "secret 2"))
+            .build()
+            .unwrap()
+            .records()
+            .next()
+            .unwrap()
+            .json([User::TABLE]),
+    )
+    .unwrap();
+    assert!(matches!(serde_json::from_str::<Change<User>>(&text), Ok(Change::Update(_))), "{text}");
+    let error = serde_json::from_str::<Change<rows::Account>>(&text).unwrap_err();
+    assert_eq!(error.to_string(), "the column password was left out when this was written");
     // `#[serde(skip)]` is heeded as well, in a change that is older than the last columns too
     let seat = TableSchema::new("seats", rows::Place::TABLE.key_ordinals());
     let seats = Changeset::builder().insert_values(seat, &["LH1".into(), 7.into(), "secret".into()]).build().unwrap();
@@ -152,7 +167,7 @@ fn columns_are_hidden_by_name() {
     let insert =
         Changeset::builder().insert_values(READINGS, &[7.into(), "secret".into(), "a".into()]).build().unwrap();
     let hide =
-        |hidden: &[&str]| serde_json::to_string(&insert.json([TableColumns::new("readings", &NAMES).hide(hidden)]));
+        |hidden: &[&str]| serde_json::to_string(&insert.json([TableColumns::with_hidden("readings", &NAMES, hidden)]));
     // SQLite does not tell these letters apart
     assert!(!hide(&["VALUE"]).unwrap().contains("secret"));
     assert_eq!(hide(&["vaule"]).unwrap_err().to_string(), r#"table readings: no column "vaule" to hide"#);
@@ -164,7 +179,7 @@ fn columns_are_hidden_by_name() {
     let older =
         Changeset::builder().insert_values(TableSchema::new("readings", &[1, 0]), &[7.into(), 8.into()]).build();
     let older =
-        serde_json::to_value(older.unwrap().json([TableColumns::new("readings", &NAMES).hide(&["at"])])).unwrap();
+        serde_json::to_value(older.unwrap().json([TableColumns::with_hidden("readings", &NAMES, &["at"])])).unwrap();
     assert_eq!(older["changes"][0]["columns"], json!(["sensor", "value"]));
     assert_eq!(serde_json::from_value::<Changeset>(older).unwrap().records().count(), 1);
 }

@@ -36,6 +36,16 @@ pub struct User {
     admin: bool,
 }
 
+/// The same table with the column that a user has not.
+#[derive(Debug, Tracked)]
+#[diesel(table_name = users)]
+#[tracked(row_only, update = AccountUpdate, patch = AccountPatch, skip(email, avatar, score, admin))]
+pub(super) struct Account {
+    id: i64,
+    name: String,
+    password: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Tracked)]
 #[diesel(table_name = seats, primary_key(row, flight))]
 struct Seat {

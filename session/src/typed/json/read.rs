@@ -14,7 +14,7 @@ use super::{Error, Field, Tree};
 use crate::wire::Operation;
 use crate::wire::json::read::{Members, once, operation};
 use crate::wire::json::write::key_order;
-use crate::wire::json::{AFTER, BEFORE, CHANGED, KEY, OP, TABLE};
+use crate::wire::json::{AFTER, BEFORE, CHANGED, COLUMNS, KEY, OP, TABLE};
 
 /// By serde.
 pub trait ReadSerde<T> {
@@ -65,6 +65,7 @@ blobs!(Vec<u8>, Cow<'_, [u8]>);
 pub struct Unread {
     op: Option<String>,
     table: Option<String>,
+    columns: Option<Option<Vec<Option<String>>>>,
     key: Option<Tree>,
     before: Option<Option<Members<Tree>>>,
     after: Option<Option<Members<Tree>>>,
@@ -88,6 +89,7 @@ impl<'de> Deserialize<'de> for Unread {
                     match member.as_str() {
                         OP => once(&mut unread.op, OP, &mut map)?,
                         TABLE => once(&mut unread.table, TABLE, &mut map)?,
+                        COLUMNS => once(&mut unread.columns, COLUMNS, &mut map)?,
                         KEY => once(&mut unread.key, KEY, &mut map)?,
                         BEFORE => once(&mut unread.before, BEFORE, &mut map)?,
                         AFTER => once(&mut unread.after, AFTER, &mut map)?,
@@ -114,6 +116,11 @@ impl Unread {
     /// The change by columns, and what it does.
     fn of(self, table: &'static TableInfo, format_has_before: bool) -> Result<(Operation, Parsed), Error> {
         self.find(&[table])?;
+        let written = self.columns.flatten().unwrap_or_default();
+        let mut left_out = table.columns().iter().zip(&written).filter(|(_, name)| name.is_none());
+        if let Some((column, _)) = left_out.find(|(column, _)| !table.hidden().contains(column)) {
+            return Err(Error::custom(format_args!("the column {column} was left out when this was written")));
+        }
         let operation = operation::<Error>(self.op.as_deref().ok_or_else(|| Error::missing_field(OP))?)?;
         let (before, after, changed) = (self.before.flatten(), self.after.flatten(), self.changed.flatten());
         if before.is_some() && (operation == Operation::Insert || !format_has_before) {

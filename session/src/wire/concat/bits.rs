@@ -1,4 +1,4 @@
-//! One bit for each change.
+//! Sets of changes, by their numbers.
 
 use alloc::vec;
 use alloc::vec::Vec;

@@ -107,7 +107,7 @@ impl From<BuildError> for WriteError {
 }
 
 /// Puts inputs together whose bytes have been checked, in this memory. There is no answer for those that take a builder.
-fn put_together(inputs: &[&[u8]], format: Format, out: &mut Vec<u8>) -> Option<()> {
+fn without_builder(inputs: &[&[u8]], format: Format, out: &mut Vec<u8>) -> Option<()> {
     out.clear();
     if let [first, second] = inputs {
         if zip(first, second, format, out).is_some() {
@@ -268,7 +268,7 @@ macro_rules! concatenation {
                 let inputs: Vec<$Ref<'a>> = inputs.into_iter().map(Into::into).collect();
                 let bytes: Vec<&[u8]> = inputs.iter().map(|input| input.as_bytes()).collect();
                 let mut out = Vec::new();
-                if put_together(&bytes, $format, &mut out).is_none() {
+                if without_builder(&bytes, $format, &mut out).is_none() {
                     return inputs.into_iter().fold(Self::builder(), $Builder::$add).build();
                 }
                 out.shrink_to_fit();
@@ -278,8 +278,8 @@ macro_rules! concatenation {
             #[doc = concat!("The same as [`concat`](Self::concat), in the memory of a ", $name, " that is no longer needed.")]
             #[doc = concat!("It is emptied first, and stays empty if there is an error; [`", stringify!($Set), "::new`] will do too.")]
             ///
-            /// New memory for a large result takes the operating system as long as the changes take. Whoever puts together again
-            /// and again, such as a hub that adds what comes to what it has, saves that with two that take turns:
+            /// For tens of megabytes of new memory an operating system takes as long as the changes take. A hub that adds what comes
+            /// to what it has saves that with two that take turns:
             ///
             /// ```
             #[doc = concat!("use diesel_sqlite_session::{", stringify!($Set), ", TableSchema};")]
@@ -294,6 +294,9 @@ macro_rules! concatenation {
             /// assert_eq!(all.records().count(), 3);
             /// # Ok::<(), diesel_sqlite_session::BuildError>(())
             /// ```
+            ///
+            /// Inputs that only a [builder](Self::builder) puts together, such as those with several changes of one row and flags
+            /// that no session writes, take new memory all the same.
             ///
             /// # Errors
             ///
@@ -311,7 +314,7 @@ macro_rules! concatenation {
             #[doc = concat!("The same as of [`", stringify!($Set), "::concat`].")]
             pub fn concat_into(self, other: $Ref<'_>, target: &mut $Set) -> Result<(), BuildError> {
                 let mut out = core::mem::take(target).into_bytes();
-                *target = match put_together(&[self.as_bytes(), other.as_bytes()], $format, &mut out) {
+                *target = match without_builder(&[self.as_bytes(), other.as_bytes()], $format, &mut out) {
                     Some(()) => $Set::from_checked(out),
                     None => $Set::builder().$add(self).$add(other).build()?,
                 };

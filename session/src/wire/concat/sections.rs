@@ -23,6 +23,15 @@ impl Section<'_> {
     pub(super) fn without_changes(self) -> Self {
         Self { changes: Cursor::new(&[]), ..self }
     }
+
+    /// How many changes it has, if they are not more than so many.
+    pub(super) fn count_to(self, most: usize) -> usize {
+        let Self { table, changes: mut rest, .. } = self;
+        let is_change = |rest: &mut Cursor<'_>| rest.peek().and_then(Operation::from_byte).is_some();
+        (0..most)
+            .take_while(|_| is_change(&mut rest) && check::extent(&mut rest, table.header, table.format).is_some())
+            .count()
+    }
 }
 
 /// The sections of one input, each table's the only one.

@@ -15,29 +15,27 @@ use crate::wire::merge::{Merged, is_undone, merge};
 use crate::wire::order::{InOrder, Keyed, Ranked, Sorted, Unordered, Walk, orders_of};
 use crate::wire::{Format, Operation};
 
-/// Puts two inputs together whose bytes have been checked. There is no answer for those that do not fit together, where neither
-/// has an order or the one that has not the other's is much larger, with several changes of one row or sections of one table, or
-/// with flags that are neither 0 nor 1; something may have been written then.
+/// Puts two inputs together whose bytes have been checked. There is no answer, though something may have been written, where
+///
+/// - they do not fit together;
+/// - an input has several changes of one row, several sections of one table, or more than 64 tables;
+/// - neither section of a table has an order, or more than 32 changes have one rank, or what would have to be sorted is much larger than
+///   the other;
+/// - a flag is neither 0 nor 1.
 pub(super) fn zip(first: &[u8], second: &[u8], format: Format, out: &mut Vec<u8>) -> Option<()> {
     out.reserve(first.len().checked_add(second.len())?);
-    // the smaller one rather than the larger; to sort what is much larger takes longer than to look up all keys
-    let sorted: &[Side] = match (first.len(), second.len()) {
-        (one, other) if one < other / 4 => &[Side::First],
-        (one, other) if one < other => &[Side::First, Side::Second],
-        (one, other) if one / 4 <= other => &[Side::Second, Side::First],
-        _ => &[Side::Second],
-    };
+    let lengths = (first.len(), second.len());
     let (mut first, mut second) = (Sections::new(first, format), Sections::new(second, format));
     while let Some(mine) = first.next_section().ok()? {
         let theirs = second.find(mine.table.header).ok()?;
-        let rest = zip_section(mine, theirs, sorted, out).ok()?;
+        let rest = zip_section(mine, theirs, lengths, out).ok()?;
         first.go_on(rest.0);
         if let (Some(rest), Some(theirs)) = (rest.1, theirs) {
             second.go_on_after(theirs, rest);
         }
     }
     while let Some(theirs) = second.next_left().ok()? {
-        let (rest, _) = zip_section(theirs, None, &[], out).ok()?;
+        let (rest, _) = zip_section(theirs, None, lengths, out).ok()?;
         second.go_on_after(theirs, rest);
     }
     Some(())
@@ -50,49 +48,81 @@ enum Side {
     Second,
 }
 
+/// Which of two sections may be brought into the order of the other, of inputs of these lengths: the smaller one rather than the larger.
+/// To sort what is much larger takes longer than to look up all keys.
+fn to_sort(first: Section<'_>, second: Section<'_>, lengths: (usize, usize)) -> &'static [Side] {
+    /// So many are counted, as nobody knows how long a section is.
+    const MANY: usize = 4096;
+    let (one, other) = match (first.count_to(MANY), second.count_to(MANY)) {
+        (MANY, MANY) => lengths,
+        counts => counts,
+    };
+    if one < other / 4 {
+        &[Side::First]
+    } else if one < other {
+        &[Side::First, Side::Second]
+    } else if one / 4 <= other {
+        &[Side::Second, Side::First]
+    } else {
+        &[Side::Second]
+    }
+}
+
 /// Writes a section of what two come to, or one. Gives where they end.
 fn zip_section<'a>(
     first: Section<'a>,
     second: Option<Section<'a>>,
-    sorted: &[Side],
+    lengths: (usize, usize),
     out: &mut Vec<u8>,
 ) -> Result<(Cursor<'a>, Option<Cursor<'a>>), Unordered> {
-    let (other, sorted) = second.map_or((first.without_changes(), &[][..]), |second| (second, sorted));
-    let (mine, theirs) = (orders_of(first.table, first.changes), orders_of(other.table, other.changes));
+    let other = second.unwrap_or_else(|| first.without_changes());
     let section_start = out.len();
     first.table.header.write(first.table.format, out);
     let header_end = out.len();
-
-    let mut ends = mine.common(theirs).ok_or(Unordered).and_then(|order| {
-        let mine = Walk::new(first.table, order, first.changes)?;
-        let theirs = Walk::new(other.table, order, other.changes)?;
-        zip_changes(first, other, mine, theirs, AtOnce(first.changes), Pieces::default(), out)
-    });
-    for side in sorted {
-        if ends.is_ok() {
-            break;
-        }
-        // one has not the order that it began with, or another
-        out.truncate(header_end);
-        ends = match side {
-            Side::First => theirs.common(theirs).ok_or(Unordered).and_then(|order| {
-                let mine = Sorted::new(first.table, order, first.changes)?;
-                let theirs = Walk::new(other.table, order, other.changes)?;
-                zip_changes(first, other, mine, theirs, Later::default(), Pieces::default(), out)
-            }),
-            Side::Second => mine.common(mine).ok_or(Unordered).and_then(|order| {
-                let mine = Walk::new(first.table, order, first.changes)?;
-                let theirs = Sorted::new(other.table, order, other.changes)?;
-                let gone = Gone(Bits::new(theirs.len()));
-                zip_changes(first, other, mine, theirs, AtOnce(first.changes), gone, out)
-            }),
-        };
-    }
-    let (rest, end) = ends?;
+    let (rest, end) = zip_in_order(first, other, None, out).or_else(|Unordered| {
+        let sides = second.map_or(&[][..], |second| to_sort(first, second, lengths));
+        let sorted = sides.iter().find_map(|side| {
+            // one has not the order that it began with, or another
+            out.truncate(header_end);
+            zip_in_order(first, other, Some(*side), out).ok()
+        });
+        sorted.ok_or(Unordered)
+    })?;
     if out.len() == header_end {
         out.truncate(section_start);
     }
     Ok((rest, second.map(|_| end)))
+}
+
+/// Writes what the changes of two sections come to, in the order of both or, where one is sorted, of the other. Gives where they end.
+fn zip_in_order<'a>(
+    first: Section<'a>,
+    second: Section<'a>,
+    sorted: Option<Side>,
+    out: &mut Vec<u8>,
+) -> Result<(Cursor<'a>, Cursor<'a>), Unordered> {
+    let orders = |section: Section<'a>| orders_of(section.table, section.changes);
+    match sorted {
+        None => {
+            let order = orders(first).common(orders(second)).ok_or(Unordered)?;
+            let mine = Walk::new(first.table, order, first.changes)?;
+            let theirs = Walk::new(second.table, order, second.changes)?;
+            zip_changes(first, second, mine, theirs, AtOnce(first.changes), Pieces::default(), out)
+        }
+        Some(Side::First) => {
+            let order = orders(second).finest().ok_or(Unordered)?;
+            let mine = Sorted::new(first.table, order, first.changes)?;
+            let theirs = Walk::new(second.table, order, second.changes)?;
+            zip_changes(first, second, mine, theirs, Later::default(), Pieces::default(), out)
+        }
+        Some(Side::Second) => {
+            let order = orders(first).finest().ok_or(Unordered)?;
+            let mine = Walk::new(first.table, order, first.changes)?;
+            let theirs = Sorted::new(second.table, order, second.changes)?;
+            let gone = Gone(Bits::new(theirs.len()));
+            zip_changes(first, second, mine, theirs, AtOnce(first.changes), gone, out)
+        }
+    }
 }
 
 /// Writes what the changes of two sections come to. Gives where they end.
@@ -170,8 +200,7 @@ fn put_together<'a>(
     out: &mut Vec<u8>,
 ) -> (Cursor<'a>, bool) {
     let (key, format) = (table.header.key, table.format);
-    // an UPDATE that sets nothing leaves a row of an INSERT as it is, and so, most often, the flag
-    if change.operation != Operation::Insert || (change.indirect && !other.indirect) {
+    if change.operation != Operation::Insert {
         if is_undone(key, format, change.record(), other.record()) {
             return (change.end, true);
         }
@@ -286,6 +315,38 @@ mod tests {
             let unordered = changes(rows, 11);
             assert!(zipped(&unordered, &changes(rows, 12)).is_none());
             assert!(zipped(&unordered, &in_buckets(&unordered, bits).invert()).unwrap().is_empty());
+        }
+    }
+
+    /// Rebased UPDATEs hold the whole row, and others write what no session does.
+    #[test]
+    fn updates_that_set_nothing_are_none_whatever_they_hold() {
+        const HEADER: &[u8] = b"T\x02\x01\0t\0";
+        const KEY: &[u8] = b"\x01\0\0\0\0\0\0\0\x01";
+        let change = |parts: &[&[u8]]| Changeset::try_from([&[HEADER], parts].concat().concat()).unwrap();
+        let update = |old: &[u8], new: &[u8]| change(&[b"\x17\0", KEY, old, b"\0", new]);
+        let (x, y, nothing): (&[u8], &[u8], &[u8]) = (b"\x03\x01X", b"\x03\x01Y", b"\0");
+        let insert = change(&[b"\x12\0", KEY, y]);
+        let values = [x, y, nothing];
+        let updates: Vec<Changeset> = values.iter().flat_map(|old| values.map(|new| update(old, new))).collect();
+        for one in updates.iter().chain([&insert]) {
+            for other in &updates {
+                assert_eq!(zipped(one, other).unwrap(), built(one, other), "{one:?}, {other:?}");
+            }
+        }
+        assert_eq!(zipped(&insert, &update(x, x)).unwrap(), insert);
+        assert_eq!(zipped(&update(nothing, x), &update(x, nothing)).unwrap(), update(nothing, x));
+    }
+
+    #[test]
+    fn a_single_key_of_any_kind_is_in_order() {
+        let table = TableSchema::new("t", &[1]);
+        for key in [Value::from("a"), 1.into(), 0.5.into(), Value::Blob(b"a")] {
+            let one = Changeset::builder().insert_values(table, &[key]).build().unwrap();
+            for other in [Changeset::new(), one.clone(), one.invert()] {
+                assert_eq!(zipped(&one, &other).unwrap(), built(&one, &other));
+                assert_eq!(zipped(&other, &one).unwrap(), built(&other, &one));
+            }
         }
     }
 

@@ -80,12 +80,13 @@
 //! # What is left out
 //!
 //! The columns that rows skip, as with `#[tracked(skip(password))]` or `#[serde(skip)]`, are in no JSON that is written by the
-//! rows' tables, typed or untyped: neither values nor names. [`TableColumns::hide`] does it for tables without rows.
+//! rows' tables, typed or untyped: neither values nor names. [`TableColumns::with_hidden`] does it for tables without rows. A table that is not found by its name is
+//! written whole, as are all if no tables are given, and with `#[serde(serialize_with = …)]` a value is what it was.
 //!
 //! ```
 //! use diesel_sqlite_session::{Changeset, TableColumns, TableSchema};
 //!
-//! const USERS: TableColumns = TableColumns::new("users", &["id", "name", "password"]).hide(&["password"]);
+//! const USERS: TableColumns = TableColumns::with_hidden("users", &["id", "name", "password"], &["password"]);
 //!
 //! let users = TableSchema::new("users", &[1, 0, 0]);
 //! let bob = [2.into(), "Bob".into(), "hunter2".into()];
@@ -104,7 +105,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A key that is left out is `null`. Typed changes without those columns are read back as what they are.
+//! A key that is left out is `null`. Typed changes are not read of it either, unless the rows have not those columns.
 //!
 //! # Reading
 //!

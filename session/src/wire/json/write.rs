@@ -225,7 +225,7 @@ pub struct Json<'a> {
 
 impl fmt::Debug for Json<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Json").field(&self.records).finish()
+        f.debug_struct("Json").finish_non_exhaustive()
     }
 }
 
