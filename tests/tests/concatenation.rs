@@ -151,7 +151,7 @@ proptest! {
         for format in FORMATS {
             let mut parts = [first.clone(), second.clone()];
             for (changes, _) in parts.iter_mut().zip(is_in_order).filter(|(_, is_in_order)| *is_in_order) {
-                changes.sort_by_key(|change| key_of(change));
+                changes.sort_by_key(key_of);
                 changes.dedup_by_key(|change| key_of(change));
             }
             let [first, second] = parts.map(|changes| section(&changes, format));
