@@ -6,7 +6,7 @@
 //! - [`machine`]: a database whose process crashes; [`ledger`]: the account of the edits; [`simulation`]: what happens.
 //!
 //! ```text
-//! SIMULATION_SEEDS=5000 cargo test --release -p diesel-sqlite-session-tests --test integration convergence -- --nocapture
+//! SIMULATION_SEEDS=1000 cargo test --release -p diesel-sqlite-session-tests --test integration convergence -- --nocapture
 //! ```
 
 mod board;
