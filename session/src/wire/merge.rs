@@ -13,7 +13,7 @@ use super::{Format, Operation};
 /// What two changes to one row come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Merged {
-    /// The first one; the second does not fit it and is dropped.
+    /// The first one; the second does not fit it, or sets nothing in its row, and is dropped.
     First,
     /// One change, which has been appended.
     One,
@@ -39,7 +39,7 @@ pub(super) fn merge(
         (Insert, Delete) => return Merged::Nothing,
         (Insert, Update) => {
             begin(Insert);
-            if !updated_row(key, format, first.after, second, out) {
+            if !updated_row(key, first.after, second, out) {
                 out.truncate(start);
                 return Merged::First;
             }
@@ -87,6 +87,7 @@ pub(super) fn merge(
 #[inline]
 pub(super) fn sets_anything(key: &[u8], format: Format, record: RawRecord<'_>) -> bool {
     let (mut before, mut after) = (Cursor::new(record.before), Cursor::new(record.after));
+    let mut columns = key.iter();
     if format == Format::Changeset {
         // most often the first column that is recorded differs
         let same = after.rest().iter().take_while(|byte| **byte == UNDEFINED).count();
@@ -94,17 +95,13 @@ pub(super) fn sets_anything(key: &[u8], format: Format, record: RawRecord<'_>) -
         if before.pass_values(same).is_none() {
             return false;
         }
-        let mut key = key.iter().skip(same);
-        key.any(|place| {
-            let (old, new) = (before.field().unwrap_or_default(), after.field().unwrap_or(&[UNDEFINED]));
-            *place == 0 && new != [UNDEFINED] && !are_equal(old, new)
-        })
-    } else {
-        key.iter().any(|place| {
-            let new = after.field().unwrap_or(&[UNDEFINED]);
-            *place == 0 && new != [UNDEFINED]
-        })
+        columns = key.get(same..).unwrap_or_default().iter();
     }
+    columns.any(|place| {
+        // a patchset has no old values
+        let (old, new) = (before.field().unwrap_or_default(), after.field().unwrap_or(&[UNDEFINED]));
+        *place == 0 && new != [UNDEFINED] && !are_equal(old, new)
+    })
 }
 
 /// Whether the second of two UPDATEs of a changeset sets everything back, and both set something, as far as that is seen without a
@@ -147,21 +144,17 @@ fn overlay(key: &[u8], over: &[u8], under: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends a row with the new values of an UPDATE, other than those for its key. Says whether the UPDATE sets a column.
-fn updated_row(key: &[u8], format: Format, row: &[u8], update: RawRecord<'_>, out: &mut Vec<u8>) -> bool {
+fn updated_row(key: &[u8], row: &[u8], update: RawRecord<'_>, out: &mut Vec<u8>) -> bool {
     let (mut row, mut old, mut new) = (Cursor::new(row), Cursor::new(update.before), Cursor::new(update.after));
     let mut sets = false;
     for place in key {
-        let (mut was, updated) = (row.field().unwrap_or(&[UNDEFINED]), new.field().unwrap_or(&[UNDEFINED]));
-        let is_set = *place == 0 && updated != [UNDEFINED];
-        // the old values are looked at up to the first that another one is set to
+        let (same, updated) = (row.field().unwrap_or(&[UNDEFINED]), new.field().unwrap_or(&[UNDEFINED]));
+        let is_recorded = *place == 0 && updated != [UNDEFINED];
+        // up to the first that differs; a patchset has no old values
         if !sets {
-            let old = if format == Format::Changeset { old.field().unwrap_or_default() } else { &[] };
-            sets = is_set && !are_equal(old, updated);
+            sets = !are_equal(old.field().unwrap_or_default(), updated) && is_recorded;
         }
-        if is_set {
-            was = updated;
-        }
-        put(was, out);
+        put(if is_recorded { updated } else { same }, out);
     }
     sets
 }
