@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use diesel_sqlite_session::{BuildErrorKind, Changeset, ChangesetRef, Format, Patchset, PatchsetRef};
 
+use crate::change::{Change, Owned};
 use crate::sqlite::{self, Code};
 
 const UPDATE: u8 = 23;
@@ -190,6 +191,53 @@ pub fn referee<'a>(parts: impl IntoIterator<Item = &'a [u8]>, format: Format) ->
         }
     }
     Ok((group(&all)?, is_special))
+}
+
+/// Two inputs of few rows from bytes: what random bytes that are inputs themselves hardly ever are.
+///
+/// The first byte says in which format, and which of them are in the order of the key, with one change for each row; one of two
+/// bytes which input has the next change, and what that does to which row; the other one its values. UPDATEs hold old values, new
+/// ones, both or none: as a session's do, as rebased ones do, and as neither do.
+pub fn two_of_few_rows(bytes: &[u8]) -> [Vec<u8>; 2] {
+    let (how, pairs) = bytes.split_first().unwrap_or((&0, &[]));
+    let mut inputs = [Vec::new(), Vec::new()];
+    for pair in pairs.chunks_exact(2) {
+        let (what, values) = (pair[0], pair[1]);
+        let operation = [18, 23, 23, 9][usize::from(what >> 3 & 3)];
+        let value = |bits: u8| match (bits & 3, operation) {
+            (0, 23) => None,
+            (0 | 1, _) => Some(Owned::Null),
+            (2, _) => Some(Owned::Integer(7)),
+            _ => Some(Owned::Text(b"X".to_vec())),
+        };
+        let key = Some(Owned::Integer(i64::from(what & 7)));
+        let new_key = if operation == 18 { key.clone() } else { None };
+        inputs[usize::from(what >> 7)].push(Change {
+            table: b"t".to_vec(),
+            key: vec![1, 0, 0],
+            operation,
+            indirect: what & 64 != 0,
+            old: vec![key, value(values), value(values >> 2)],
+            new: vec![new_key, value(values >> 4), value(values >> 6)],
+        });
+    }
+    let format = if how & 1 == 0 { Format::Changeset } else { Format::Patchset };
+    for (changes, _) in inputs.iter_mut().zip([2, 4]).filter(|(_, bit)| how & bit != 0) {
+        let key = |change: &Change| match change.old[0] {
+            Some(Owned::Integer(key)) => key,
+            _ => unreachable!("it has a key"),
+        };
+        changes.sort_by_key(key);
+        changes.dedup_by_key(|change| key(change));
+    }
+    inputs.map(|changes| section(&changes, format))
+}
+
+/// Changes of one table, which has a name of one letter, as one section.
+fn section(changes: &[Change], format: Format) -> Vec<u8> {
+    let header = changes.first().map_or(0, |change| 1 + 1 + change.key.len() + 2);
+    let encoded = changes.iter().map(|change| change.encode(format));
+    encoded.enumerate().flat_map(|(place, bytes)| bytes.into_iter().skip(if place == 0 { 0 } else { header })).collect()
 }
 
 /// Puts two inputs together with the wire's concatenation and with SQLite's changegroup, if both are well-formed and of one

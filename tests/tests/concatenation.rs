@@ -73,37 +73,6 @@ fn without_flags(bytes: &[u8]) -> Vec<Encoded<'_>> {
     all
 }
 
-/// Changes of few rows, whose UPDATEs hold old values, new ones, both or none: as a session's do, as rebased ones do, and as neither do.
-fn few_changes() -> impl Strategy<Value = Vec<Change>> {
-    let value = || select(vec![None, Some(Owned::Null), Some(Owned::Integer(7)), Some(Owned::Text(b"X".to_vec()))]);
-    let change = (0..6i64, select(vec![18, 23, 23, 23, 9]), [value(), value()], [value(), value()], any::<bool>());
-    let change = change.prop_map(|(key, operation, old, new, indirect)| {
-        let row = |key: Option<i64>, values: [Option<Owned>; 2]| {
-            let values = values.map(|value| if operation == 23 { value } else { value.or(Some(Owned::Null)) });
-            [key.map(Owned::Integer)].into_iter().chain(values).collect()
-        };
-        let new_key = (operation == 18).then_some(key);
-        let (table, key_ordinals) = (b"t".to_vec(), vec![1, 0, 0]);
-        Change { table, key: key_ordinals, operation, indirect, old: row(Some(key), old), new: row(new_key, new) }
-    });
-    vec(change, 0..9)
-}
-
-fn key_of(change: &Change) -> i64 {
-    match change.old[0] {
-        Some(Owned::Integer(key)) => key,
-        _ => unreachable!("all have a key"),
-    }
-}
-
-/// All of them in one section.
-fn section(changes: &[Change], format: Format) -> Vec<u8> {
-    /// The format, the columns, their key ordinals, and the name with its NUL.
-    const HEADER: usize = 1 + 1 + 3 + 2;
-    let encoded = changes.iter().map(|change| change.encode(format));
-    encoded.enumerate().flat_map(|(place, bytes)| bytes.into_iter().skip(if place == 0 { 0 } else { HEADER })).collect()
-}
-
 proptest! {
     #![proptest_config(config(300))]
 
@@ -145,19 +114,10 @@ proptest! {
     }
 
     #[test]
-    fn whatever_an_update_holds_concatenates_as_in_sqlites_changegroup(
-        first in few_changes(), second in few_changes(), is_in_order: [bool; 2],
-    ) {
-        for format in FORMATS {
-            let mut parts = [first.clone(), second.clone()];
-            for (changes, _) in parts.iter_mut().zip(is_in_order).filter(|(_, is_in_order)| *is_in_order) {
-                changes.sort_by_key(key_of);
-                changes.dedup_by_key(|change| key_of(change));
-            }
-            let [first, second] = parts.map(|changes| section(&changes, format));
-            group::judge(&first, &second);
-            group::judge(&second, &first);
-        }
+    fn whatever_an_update_holds_concatenates_as_in_sqlites_changegroup(bytes in vec(any::<u8>(), 0..36)) {
+        let [first, second] = group::two_of_few_rows(&bytes);
+        group::judge(&first, &second);
+        group::judge(&second, &first);
     }
 
     #[test]
