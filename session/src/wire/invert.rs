@@ -61,7 +61,9 @@ pub(super) fn invert_in_place(bytes: &mut Vec<u8>) {
     let mut end = 0usize;
     // what comes after the gap, up to where this reads, begins there
     let mut same = 0usize;
-    while let Some((first, rest)) = bytes.get(at..).and_then(|rest| Some((*rest.first()?, rest))) {
+    loop {
+        at = turn_rows(bytes, at, key.len());
+        let Some((first, rest)) = bytes.get(at..).and_then(|rest| Some((*rest.first()?, rest))) else { break };
         let mut cursor = Cursor::new(rest);
         if Format::from_byte(first).is_some() {
             let Ok(header) = check::section(&mut cursor, Format::Changeset) else { break };
@@ -75,26 +77,40 @@ pub(super) fn invert_in_place(bytes: &mut Vec<u8>) {
             break; // checked bytes do not come here
         };
         let next = at.saturating_add(rest.len().saturating_sub(cursor.remaining()));
-        let operation = record.operation;
-        if operation == Operation::Update {
-            inverse.clear();
-            write_update(&key, record, &mut inverse);
-            let records = at.saturating_add(2);
-            let inverse_end = records.saturating_add(inverse.len());
-            if let Some(place) = bytes.get_mut(records..inverse_end) {
-                place.copy_from_slice(&inverse);
-            }
-            if inverse_end < next {
-                end = close_gap(bytes, end, same, inverse_end);
-                same = next;
-            }
-        } else if let Some(byte) = bytes.get_mut(at) {
-            *byte = operation.inverse().to_byte();
+        inverse.clear();
+        write_update(&key, record, &mut inverse);
+        let records = at.saturating_add(2);
+        let inverse_end = records.saturating_add(inverse.len());
+        if let Some(place) = bytes.get_mut(records..inverse_end) {
+            place.copy_from_slice(&inverse);
+        }
+        if inverse_end < next {
+            end = close_gap(bytes, end, same, inverse_end);
+            same = next;
         }
         at = next;
     }
     end = close_gap(bytes, end, same, at);
     bytes.truncate(end);
+}
+
+/// Makes DELETEs of INSERTs, and the other way round, as long as there are no others. Gives where they end.
+fn turn_rows(bytes: &mut [u8], mut at: usize, columns: usize) -> usize {
+    const INSERT: u8 = Operation::Insert.to_byte();
+    const DELETE: u8 = Operation::Delete.to_byte();
+    while let Some([operation, _, row @ ..]) = bytes.get_mut(at..) {
+        *operation = match *operation {
+            INSERT => DELETE,
+            DELETE => INSERT,
+            _ => break,
+        };
+        let mut rest = Cursor::new(row);
+        if rest.pass_values(columns).is_none() {
+            break; // checked bytes do not come here
+        }
+        at = at.saturating_add(2).saturating_add(row.len().saturating_sub(rest.remaining()));
+    }
+    at
 }
 
 /// Moves some bytes down to where others end, and says where they end then.
