@@ -295,8 +295,8 @@ macro_rules! concatenation {
             /// # Ok::<(), diesel_sqlite_session::BuildError>(())
             /// ```
             ///
-            /// Inputs that only a [builder](Self::builder) puts together, such as those with several changes of one row and flags
-            /// that no session writes, take new memory all the same.
+            /// Inputs that only a [builder](Self::builder) puts together take new memory all the same: 4 GiB and more, or flags
+            /// that no session writes.
             ///
             /// # Errors
             ///
