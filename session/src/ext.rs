@@ -1,15 +1,16 @@
 //! What this crate adds to `SqliteConnection`.
 
-#[cfg(feature = "derive")]
 use diesel::Connection;
 use diesel::SqliteConnection;
 
 use crate::apply::{self, Apply, ApplyInput, ChangesetInput, ConflictAction, ConflictType, PatchsetInput};
-use crate::error::{ApplyError, SessionError};
+use crate::apply::ApplyError;
+use crate::session::SessionError;
 use crate::session::Session;
 use crate::wire::Format;
-#[cfg(feature = "derive")]
-use crate::{CaptureError, Captured, Changeset, FromChanges, TrackedSet};
+use crate::session::capture::{CaptureError, Captured};
+use crate::typed::{FromChanges, TrackedSet};
+use crate::wire::Changeset;
 
 mod sealed {
     pub trait Sealed {}
@@ -102,7 +103,6 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// # Errors
     ///
     /// See [`CaptureError`].
-    #[cfg(feature = "derive")]
     fn capture<S, T, E, F>(&mut self, work: F) -> Result<Captured<S, T>, CaptureError<E>>
     where
         S: for<'a> FromChanges<'a>,
@@ -151,7 +151,6 @@ pub trait SqliteSessionExt: sealed::Sealed {
     ///
     /// [`SessionError::SchemaMismatch`] if a table in `to` is not what the set says; [`SessionError::Sqlite`] if one in `from` does not
     /// have the same columns and key.
-    #[cfg(feature = "derive")]
     fn diff<S: TrackedSet>(&mut self, from: &str, to: &str) -> Result<Changeset, SessionError>;
 
     /// Changes that are to be applied to the `main` database: a changeset, a patchset, or a reader over a
@@ -216,16 +215,14 @@ impl SqliteSessionExt for SqliteConnection {
         Session::create(self, schema)
     }
 
-    #[cfg(feature = "derive")]
     fn capture<S, T, E, F>(&mut self, work: F) -> Result<Captured<S, T>, CaptureError<E>>
     where
         S: for<'a> FromChanges<'a>,
         F: FnOnce(&mut SqliteConnection) -> Result<T, E>,
     {
-        crate::capture::capture(self, work)
+        crate::session::capture::capture(self, work)
     }
 
-    #[cfg(feature = "derive")]
     fn diff<S: TrackedSet>(&mut self, from: &str, to: &str) -> Result<Changeset, SessionError> {
         self.transaction(|connection| {
             let mut session = connection.create_session_on(to)?;

@@ -110,7 +110,7 @@
 //! | gives a session's changes from its beginning, at each call | `Session::take_changeset` begins anew |
 //! | gives a connection one preupdate hook | sessions take it |
 //!
-#![cfg_attr(not(all(feature = "derive", feature = "sqlite")), doc = include_str!("links.md"))]
+#![cfg_attr(not(all(feature = "derive", feature = "sqlite")), doc = include_str!("docs/links.md"))]
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
@@ -121,23 +121,17 @@ extern crate alloc;
 extern crate std;
 
 /// Pages of documentation, without code: with the features `derive` and `sqlite`, which they are about.
+#[cfg(all(feature = "derive", feature = "sqlite"))]
 pub mod _documentation {
-    #[cfg(all(feature = "derive", feature = "sqlite"))]
-    #[doc = include_str!("algebra.md")]
+    #[doc = include_str!("docs/algebra.md")]
     pub mod algebra {}
-    #[cfg(all(feature = "derive", feature = "sqlite"))]
-    #[doc = include_str!("functions.md")]
+    #[doc = include_str!("docs/functions.md")]
     pub mod functions {}
-    #[cfg(all(feature = "derive", feature = "sqlite"))]
-    #[doc = include_str!("replication.md")]
+    #[doc = include_str!("docs/replication.md")]
     pub mod replication {}
 }
 #[cfg(feature = "sqlite")]
-mod apply;
-#[cfg(all(feature = "derive", feature = "sqlite"))]
-mod capture;
-#[cfg(feature = "sqlite")]
-mod error;
+pub mod apply;
 #[cfg(feature = "sqlite")]
 mod ext;
 #[cfg(feature = "sqlite")]
@@ -145,50 +139,30 @@ mod ffi;
 #[cfg(feature = "sqlite")]
 mod schema;
 #[cfg(feature = "sqlite")]
-mod session;
-#[cfg(feature = "derive")]
-mod typed;
-#[cfg(feature = "derive")]
+pub mod session;
+#[cfg(feature = "typed")]
+pub mod typed;
+#[cfg(feature = "typed")]
 #[path = "ffi/utf8.rs"]
 mod utf8;
 pub mod wire;
 
-#[cfg(all(feature = "derive", feature = "sqlite"))]
-pub use apply::{
-    AppliedTable, Conflict, ConstraintConflict, Decision, NotFoundConflict, RowConflict, TypedChange, TypedFormat,
-};
 #[cfg(feature = "sqlite")]
-pub use apply::{
-    Apply, ApplyFormat, ApplyInput, ApplyReport, ChangesetInput, ConflictAction, ConflictType, ForeignKeyConflict,
-    ForeignKeyDecision, ForeignKeyViolation, PatchsetInput, Progress, TableReport, UntypedConflict,
-};
-#[cfg(all(feature = "derive", feature = "sqlite"))]
-pub use capture::{CaptureError, Captured};
-#[cfg(feature = "sqlite")]
-pub use error::{ApplyError, HandleError, SchemaMismatch, SessionError, SqliteError};
+pub use apply::{ApplyError, ApplyReport, Conflict, ConflictAction, ConflictType};
+#[cfg(feature = "derive")]
+pub use diesel_sqlite_session_derive::Tracked;
 #[cfg(feature = "sqlite")]
 pub use ext::SqliteSessionExt;
 #[cfg(feature = "sqlite")]
-pub use schema::{TrackableTable, UntrackedTable};
+pub use schema::SchemaMismatch;
 #[cfg(feature = "sqlite")]
-pub use session::Session;
-
-#[cfg(feature = "derive")]
-pub use diesel_sqlite_session_derive::Tracked;
+pub use session::{Session, SessionError};
+#[cfg(feature = "typed")]
+pub use typed::{Change, DecodeError, Field, Patch, Tracked};
 /// What the derive's code refers to: not for users.
-#[cfg(feature = "derive")]
+#[cfg(feature = "typed")]
 #[doc(hidden)]
 pub use typed::private as __private;
-#[cfg(feature = "derive")]
-pub use typed::{
-    Against, Change, Changes, CowValue, DecodeError, DecodeErrorKind, Edit, Field, FromChanges, FromPatches,
-    FromSqlValue, Patch, Patches, ReadChangeError, ReadChanges, ReadPatches, RecordColumn, RustType, TableInfo,
-    ToSqlValue, Tracked, TrackedSet, ValueError,
-};
-pub use wire::{
-    BuildError, BuildErrorKind, Changeset, ChangesetBuilder, ChangesetRef, Format, MAX_VALUE_LENGTH, Operation,
-    ParseError, ParseErrorKind, Patchset, PatchsetBuilder, PatchsetRef, RebaseData, RebaseError, Rebaser, Record,
-    Records, SqlError, SqlErrorKind, SqlScript, SqlStatement, Table, TableColumns, TableSchema, Tables, Value, Values,
-};
 #[cfg(feature = "std")]
-pub use wire::{ChangesetReader, Limit, PatchsetReader, ReadError, RebaseStreamError, WriteError};
+pub use wire::{ChangesetReader, PatchsetReader};
+pub use wire::{Changeset, ChangesetRef, Format, Operation, ParseError, Patchset, PatchsetRef, Record, Value};

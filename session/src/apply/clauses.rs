@@ -5,7 +5,7 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
-use crate::ffi::Failure;
+use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
 use crate::schema::Kind;
 
@@ -36,7 +36,7 @@ pub(super) struct Clauses {
 }
 
 impl Clauses {
-    pub(super) fn read(connection: Connection<'_>) -> Result<Self, Failure> {
+    pub(super) fn read(connection: Connection<'_>) -> Result<Self, SqliteError> {
         let mut clauses = Self::default();
         let mut read = |query: &str, temporary: bool| {
             connection.rows(query, |row| clauses.add(&row.text(0), &row.text(1), &row.text(2), temporary))
@@ -58,7 +58,7 @@ impl Clauses {
         Ok(clauses)
     }
 
-    fn schemas(connection: Connection<'_>) -> Result<Vec<String>, Failure> {
+    fn schemas(connection: Connection<'_>) -> Result<Vec<String>, SqliteError> {
         connection.rows("PRAGMA database_list", |row| row.text(1).into_owned())
     }
 
@@ -134,7 +134,7 @@ impl Clauses {
     /// other's way; but the DELETE fires triggers and foreign key actions, SQLite names the table without its schema, and it
     /// looks neither whether the INSERT was ignored nor whether the row is still there, where a constraint has replaced it: the
     /// row would be lost, or another made of NULLs. The name is in lower case.
-    pub(super) fn allow_update_loop(&self, connection: Connection<'_>, table: &str) -> Result<bool, Failure> {
+    pub(super) fn allow_update_loop(&self, connection: Connection<'_>, table: &str) -> Result<bool, SqliteError> {
         if self.triggers.contains(table) || self.replacing_tables.contains(table) {
             return Ok(false);
         }
@@ -156,7 +156,7 @@ impl Clauses {
         connection: Connection<'_>,
         table: &str,
         foreign_keys_act: bool,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, SqliteError> {
         let shows = |table: &str| self.triggers.contains(table) || self.replacing_tables.contains(table);
         if shows(table) {
             return Ok(true);
@@ -169,7 +169,7 @@ impl Clauses {
     }
 
     /// The tables that foreign keys change when a table is changed, and when those are. Names are in lower case.
-    fn acted_on(&self, connection: Connection<'_>, table: &str) -> Result<BTreeSet<String>, Failure> {
+    fn acted_on(&self, connection: Connection<'_>, table: &str) -> Result<BTreeSet<String>, SqliteError> {
         let mut actions: Vec<(String, &str)> = Vec::new();
         for child in self.tables.iter().filter(|(_, kind)| **kind == Kind::Table).map(|(child, _)| child) {
             let list = format!("PRAGMA main.foreign_key_list('{}')", child.replace('\'', "''"));
@@ -192,7 +192,7 @@ impl Clauses {
     }
 }
 
-fn enforces_foreign_keys(connection: Connection<'_>) -> Result<bool, Failure> {
+fn enforces_foreign_keys(connection: Connection<'_>) -> Result<bool, SqliteError> {
     Ok(connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1))
 }
 

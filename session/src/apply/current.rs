@@ -7,12 +7,12 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use crate::error::ApplyError;
-use crate::ffi::Failure;
+use super::error::ApplyError;
+use crate::ffi::error::SqliteError;
 use crate::ffi::apply::Applied;
 use crate::ffi::statement::{Connection, Statement};
 use crate::schema::{LiveTable, STAT1};
-use crate::wire::raw::{write_change, write_header, write_value};
+use crate::wire::codec::raw::{write_change, write_header, write_value};
 use crate::wire::{Format, Operation};
 
 /// Reads rows by the keys of changes.
@@ -37,7 +37,7 @@ impl<'conn> CurrentRows<'conn> {
     /// Puts the row with the key of the change, as an INSERT in a section, into `out`. Says whether there is one.
     pub(super) fn read(&mut self, change: &Applied<'_>, out: &mut Vec<u8>) -> Result<bool, ApplyError> {
         let table = change.table();
-        let failed = |failure: Failure| ApplyError::Sqlite {
+        let failed = |failure: SqliteError| ApplyError::Sqlite {
             operation: "reading the row of a change",
             table: Some(table.to_string()),
             error: failure.into(),
@@ -53,7 +53,7 @@ impl<'conn> CurrentRows<'conn> {
         let read = change.row(statement, |row| {
             (0..*columns).try_for_each(|column| {
                 write_value(Some(row.value(column)?), out);
-                Ok::<_, Failure>(())
+                Ok::<_, SqliteError>(())
             })
         });
         match read.map_err(failed)? {
@@ -64,7 +64,7 @@ impl<'conn> CurrentRows<'conn> {
 }
 
 impl<'conn> RowReader<'conn> {
-    fn prepare(connection: Connection<'conn>, table: &str) -> Result<Self, Failure> {
+    fn prepare(connection: Connection<'conn>, table: &str) -> Result<Self, SqliteError> {
         if table.eq_ignore_ascii_case(STAT1) {
             return Self::prepare_stat1(connection, table);
         }
@@ -82,7 +82,7 @@ impl<'conn> RowReader<'conn> {
     }
 
     /// Where a table has no index, changes have an empty blob for its name, as a key is not NULL.
-    fn prepare_stat1(connection: Connection<'conn>, table: &str) -> Result<Self, Failure> {
+    fn prepare_stat1(connection: Connection<'conn>, table: &str) -> Result<Self, SqliteError> {
         let query =
             "SELECT tbl, ifnull(idx, X''), stat FROM main.sqlite_stat1 WHERE tbl IS ?1 AND ifnull(idx, X'') IS ?2";
         let mut header = Vec::new();

@@ -7,8 +7,8 @@ use std::vec::Vec;
 use super::fit::{Fitting, Update};
 use super::input::Stream;
 use super::tally::Tally;
-use crate::error::ApplyError;
-use crate::wire::raw::write_header;
+use super::error::ApplyError;
+use crate::wire::codec::raw::write_header;
 use crate::wire::{Format, Operation, Records, Section};
 
 /// How much is made ready at once, at least.

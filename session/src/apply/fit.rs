@@ -9,15 +9,14 @@ use std::vec::Vec;
 use super::clauses::Clauses;
 use super::order::{Plans, Seen};
 use super::tally::Tally;
-use crate::error::{ApplyError, SchemaMismatch};
-use crate::ffi::Failure;
+use super::error::ApplyError;
+use crate::schema::SchemaMismatch;
+use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
-#[cfg(feature = "derive")]
 use crate::schema::{Declared, check_declared};
 use crate::schema::{Fit, LiveTable, STAT1, check_section};
-#[cfg(feature = "derive")]
 use crate::typed::{DecodeError, TableInfo};
-use crate::wire::raw::Limits;
+use crate::wire::codec::raw::Limits;
 use crate::wire::{self, Format, Limit, Operation, Record, Records};
 
 /// Which tables may be changed, and which are typed.
@@ -28,7 +27,6 @@ pub(super) struct Scope {
     /// Whether the changes of other tables are left out, and not refused.
     pub(super) skips_others: bool,
     /// The tables of which changes are read as rows.
-    #[cfg(feature = "derive")]
     pub(super) typed: Vec<&'static TableInfo>,
 }
 
@@ -244,13 +242,11 @@ impl<'conn> Fitting<'conn> {
             Fit::Exactly => None,
             Fit::WithOrdinals(live) => Some(live),
         };
-        #[cfg(feature = "derive")]
         self.check_typed(first, live.as_ref())?;
         Ok(Section { is_left_out: false, ordinals, is_whole })
     }
 
     /// Whether a table whose changes are read as rows is what they say, in the database and in the changes.
-    #[cfg(feature = "derive")]
     fn check_typed(&self, first: &Record<'_>, live: Option<&LiveTable>) -> Result<(), ApplyError> {
         let is_it = |table: &&&TableInfo| table.name().eq_ignore_ascii_case(first.table());
         // a handler and a filter of one table can have rows of different types
@@ -280,7 +276,7 @@ impl<'conn> Fitting<'conn> {
     }
 }
 
-pub(super) fn reading_failed(table: &str) -> impl FnOnce(Failure) -> ApplyError + use<'_> {
+pub(super) fn reading_failed(table: &str) -> impl FnOnce(SqliteError) -> ApplyError + use<'_> {
     |failure| ApplyError::Sqlite {
         operation: "reading the schema",
         table: Some(table.to_string()),

@@ -4,7 +4,7 @@ use std::boxed::Box;
 use std::io::Read;
 use std::vec::Vec;
 
-use crate::wire::raw::Limits;
+use crate::wire::codec::raw::Limits;
 use crate::wire::{
     Changeset, ChangesetReader, ChangesetRef, Format, ParseError, Patchset, PatchsetReader, PatchsetRef, ReadError,
     Record, Records,

@@ -9,6 +9,7 @@
 mod clauses;
 mod conflict;
 mod current;
+mod error;
 mod feed;
 mod fit;
 mod input;
@@ -16,7 +17,6 @@ mod order;
 mod report;
 mod run;
 mod tally;
-#[cfg(feature = "derive")]
 mod typed;
 
 use std::boxed::Box;
@@ -30,10 +30,10 @@ use diesel::SqliteConnection;
 pub use self::conflict::{
     ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, ForeignKeyViolation, UntypedConflict,
 };
+pub use self::error::ApplyError;
 pub use self::feed::Progress;
 pub use self::input::{ApplyFormat, ApplyInput, ChangesetInput, PatchsetInput};
 pub use self::report::{ApplyReport, TableReport};
-#[cfg(feature = "derive")]
 pub use self::typed::{
     AppliedTable, Conflict, ConstraintConflict, Decision, NotFoundConflict, RowConflict, TypedChange, TypedFormat,
 };
@@ -45,17 +45,15 @@ use self::input::{Input, Source};
 use self::order::Ordered;
 use self::run::{Otherwise, Rules, Run};
 use self::tally::Tally;
-#[cfg(feature = "derive")]
 use self::typed::TableRules;
-use crate::error::ApplyError;
-use crate::ffi::Failure;
+
+use crate::ffi::error::SqliteError;
 use crate::ffi::apply::{CAN_FILTER, Ended, Input as RawInput, Options, apply};
 use crate::ffi::handle::{Handle, with_handle};
 use crate::ffi::statement::Connection;
 use crate::ffi::transaction::{NotBegun, Transaction};
-#[cfg(feature = "derive")]
 use crate::typed::{TableInfo, Tracked, TrackedSet};
-use crate::wire::raw::Limits;
+use crate::wire::codec::raw::Limits;
 use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, RebaseData, Records};
 
 /// Changes that are about to be applied to the `main` database, and how: from
@@ -196,7 +194,6 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
     /// must be what its `table!` says, so that no value comes into another column.
     ///
     /// The database's own triggers and foreign key actions can still change other tables.
-    #[cfg(feature = "derive")]
     pub fn only<S: TrackedSet>(self) -> Self {
         let mut this = self.only_tables(S::TABLES.iter().map(|table| table.name()));
         this.scope.typed.extend(S::TABLES);
@@ -402,7 +399,6 @@ impl Apply<'_, Changeset> {
     }
 }
 
-#[cfg(feature = "derive")]
 impl<'a, F: TypedFormat> Apply<'a, F> {
     /// Decides the conflicts of one table. A second handler of the same table takes the place of the first.
     ///
@@ -611,7 +607,7 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
     Ok(ApplyReport::new(run.tally.into_reports(), rebase_data))
 }
 
-fn failed(failure: Failure) -> ApplyError {
+fn failed(failure: SqliteError) -> ApplyError {
     ApplyError::Sqlite { operation: "applying", table: None, error: failure.into() }
 }
 

@@ -16,7 +16,7 @@ use std::vec::Vec;
 
 use super::clauses::Clauses;
 use super::feed::Pieces;
-use crate::ffi::Failure;
+use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
 use crate::schema::{Affinity, LiveTable};
 use crate::wire::{Format, KeyClasses, Operation, Record, Sections, SortedSection, TOGETHER, Value};
@@ -122,7 +122,7 @@ impl Plans {
         seen: &Seen<'_>,
         format: Format,
         foreign_keys_act: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), SqliteError> {
         let table = seen.table;
         let lower = table.to_ascii_lowercase();
         if clauses.shows_order(connection, &lower, foreign_keys_act)? {

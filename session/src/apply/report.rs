@@ -4,7 +4,6 @@ use std::fmt;
 use std::string::String;
 use std::vec::Vec;
 
-#[cfg(feature = "derive")]
 use crate::typed::Tracked;
 use crate::wire::RebaseData;
 
@@ -66,7 +65,6 @@ impl ApplyReport {
     }
 
     /// A table by its type: `report.of::<users::table>()`.
-    #[cfg(feature = "derive")]
     pub fn of<T: Tracked>(&self) -> Option<&TableReport> {
         self.table(T::TABLE.name())
     }

@@ -1,7 +1,6 @@
 //! An apply as it runs: what SQLite asks is put to those who know.
 
 use std::boxed::Box;
-#[cfg(feature = "derive")]
 use std::string::{String, ToString};
 use std::vec::Vec;
 
@@ -11,13 +10,12 @@ use super::current::CurrentRows;
 use super::feed::{Feed, OnProgress};
 use super::fit::reading_failed;
 use super::tally::Tally;
-#[cfg(feature = "derive")]
 use super::typed::{Question, TableRules};
-use crate::error::ApplyError;
-use crate::ffi::Failure;
+use super::error::ApplyError;
+use crate::ffi::error::SqliteError;
 use crate::ffi::apply::{Applied, Judge};
 use crate::ffi::statement::Connection;
-use crate::wire::raw::records;
+use crate::wire::codec::raw::records;
 use crate::wire::{Format, Operation, Record, Value};
 
 /// A user's function that decides about broken foreign keys.
@@ -36,7 +34,6 @@ pub(super) enum Otherwise<'a> {
 #[derive(Default)]
 pub(super) struct Rules<'a> {
     /// By table.
-    #[cfg(feature = "derive")]
     pub(super) tables: Vec<TableRules<'a>>,
     /// For the tables of which nothing was said.
     pub(super) otherwise: Option<Otherwise<'a>>,
@@ -46,7 +43,6 @@ pub(super) struct Rules<'a> {
     pub(super) on_progress: Option<OnProgress<'a>>,
 }
 
-#[cfg(feature = "derive")]
 impl<'a> Rules<'a> {
     fn of_table(&mut self, table: &str) -> Option<&mut TableRules<'a>> {
         self.tables.iter_mut().find(|rules| rules.table.name().eq_ignore_ascii_case(table))
@@ -73,7 +69,6 @@ pub(super) struct Run<'r, 'a> {
 
 impl Run<'_, '_> {
     /// Asks the handler of the change's table, if it has one.
-    #[cfg(feature = "derive")]
     fn ask_table(
         &mut self,
         conflict: ConflictType,
@@ -92,17 +87,9 @@ impl Run<'_, '_> {
         handler(Question { conflict, change, current, after_replace }).map(Some)
     }
 
-    #[cfg(not(feature = "derive"))]
-    fn ask_table(&mut self, _: ConflictType, _: &Applied<'_>, _: bool) -> Result<Option<Ruling>, ApplyError> {
-        Ok(None)
-    }
-
     /// Whether a change of the table is read for its handler.
     fn has_handler(&mut self, table: &str) -> bool {
-        #[cfg(feature = "derive")]
-        return self.rules.of_table(table).is_some_and(|rules| rules.on_conflict.is_some());
-        #[cfg(not(feature = "derive"))]
-        return table.is_empty();
+        self.rules.of_table(table).is_some_and(|rules| rules.on_conflict.is_some())
     }
 
     fn ask(&mut self, conflict: ConflictType, change: &Applied<'_>, after_replace: bool) -> Result<Ruling, ApplyError> {
@@ -174,14 +161,13 @@ fn read_change(change: &Applied<'_>, format: Format, out: &mut Vec<u8>) -> Resul
     change.write(format, out).map_err(|no_memory| ApplyError::Sqlite {
         operation: "reading a change",
         table: Some(change.table().into()),
-        error: Failure::from(no_memory).into(),
+        error: SqliteError::from(no_memory).into(),
     })
 }
 
 /// What SQLite has just shown is not there.
-#[cfg(feature = "derive")]
 fn row_gone(table: &str) -> ApplyError {
-    let failure = Failure { code: 1, message: String::from("the row is not there") };
+    let failure = SqliteError { code: 1, message: String::from("the row is not there") };
     ApplyError::Sqlite {
         operation: "reading the row of a change",
         table: Some(table.to_string()),
@@ -258,7 +244,6 @@ impl Judge for Run<'_, '_> {
     }
 
     fn takes(&mut self, change: &Applied<'_>) -> Result<bool, ApplyError> {
-        #[cfg(feature = "derive")]
         if let Some(filter) = self.rules.of_table(&change.table()).and_then(|rules| rules.filter.as_mut()) {
             read_change(change, self.format, &mut self.change)?;
             let has_row = self.rows.read(change, &mut self.row)?;

@@ -80,7 +80,6 @@ impl Tally {
     }
 
     /// A filter has left a change out.
-    #[cfg(feature = "derive")]
     pub(super) fn leave_out(&mut self) {
         if let Some(counts) = self.counts() {
             counts.left_out += 1;

@@ -6,10 +6,10 @@ use std::marker::PhantomData;
 
 use super::conflict::{ConflictAction, ConflictType, Ruling};
 use super::input::{ApplyFormat, sealed};
-use crate::error::ApplyError;
+use super::error::ApplyError;
 use crate::typed::private::{DecodeRow, Reader};
 use crate::typed::{Change, DecodeError, FromChanges, FromPatches, Patch, TableInfo, Tracked};
-use crate::wire::source::Source;
+use crate::wire::codec::source::Source;
 use crate::wire::{Changeset, Patchset, Records};
 
 /// A conflict, with the change as a typed value: what a handler of

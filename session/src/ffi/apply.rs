@@ -12,9 +12,10 @@ use super::statement::{RowValues, Statement};
 use super::sys::{self, sqlite3, sqlite3_changeset_iter, sqlite3_value};
 use super::transaction::Transaction;
 use super::value::{Held, NoMemory, held_bytes};
-use super::{Failure, callback};
-use crate::apply::{ConflictAction, ConflictType};
-use crate::wire::raw::{write_change, write_header, write_value};
+use super::callback;
+use super::error::SqliteError;
+use super::conflict::{ConflictAction, ConflictType};
+use crate::wire::codec::raw::{write_change, write_header, write_value};
 use crate::wire::{Format, Operation};
 
 /// Decides, while SQLite applies. An error ends the apply, which leaves nothing behind; a panic does so too.
@@ -48,9 +49,9 @@ pub(crate) enum Ended<S> {
     /// The judge panicked.
     Panicked,
     /// A constraint or trigger rolled the transaction back in the midst, or SQLite did, which then has failed.
-    RolledBack { table: Option<String>, failure: Option<Failure> },
+    RolledBack { table: Option<String>, failure: Option<SqliteError> },
     /// SQLite failed.
-    Sqlite { failure: Failure, table: Option<String> },
+    Sqlite { failure: SqliteError, table: Option<String> },
 }
 
 /// What is to be applied. It has been checked by `wire`, or will be before it is given.
@@ -158,7 +159,7 @@ pub(crate) fn apply<J: Judge>(
     let code = unsafe { call(db, input, options, &raw mut context, &raw mut rebase, &raw mut rebase_size) };
     let Context { table, end, judge, .. } = context;
     // SAFETY: the connection is open.
-    let failure = (code != sys::SQLITE_OK).then(|| unsafe { Failure::of(db, code) });
+    let failure = (code != sys::SQLITE_OK).then(|| unsafe { SqliteError::of(db, code) });
     let is_gone = transaction.is_inside() && !handle.is_in_transaction();
     let mut rebase_data = Vec::new();
     if !rebase.is_null() {
@@ -188,7 +189,7 @@ pub(crate) fn apply<J: Judge>(
         (_, Some(failure)) => Err(Ended::Sqlite { failure, table }),
         (Some(End::Unknown), None) => {
             // SAFETY: the connection is open.
-            let failure = unsafe { Failure::of(db, sys::SQLITE_MISUSE) };
+            let failure = unsafe { SqliteError::of(db, sys::SQLITE_MISUSE) };
             Err(Ended::Sqlite { failure, table })
         }
         (None, None) => Ok(rebase_data),
@@ -454,7 +455,7 @@ impl<'a> Applied<'a> {
         &self,
         statement: &mut Statement<'_>,
         read: impl FnOnce(&RowValues<'_>) -> R,
-    ) -> Result<Option<R>, Failure> {
+    ) -> Result<Option<R>, SqliteError> {
         statement.first_row(self.key(), read)
     }
 }

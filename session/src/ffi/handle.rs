@@ -16,7 +16,7 @@ use diesel::connection::SimpleConnection;
 use super::registry::{self, Registry};
 use super::sys::{self, sqlite3};
 use super::{mutex, probe};
-use crate::error::HandleError;
+use super::error::HandleError;
 
 /// SQLite 3.44, which brought `sqlite3_set_clientdata`.
 const OLDEST: i32 = 3_044_000;

@@ -17,6 +17,8 @@ pub(crate) mod apply;
 pub(crate) mod cache;
 mod callback;
 mod canary;
+pub(crate) mod conflict;
+pub(crate) mod error;
 pub(crate) mod handle;
 mod mutex;
 mod probe;
@@ -27,50 +29,9 @@ mod sys;
 pub(crate) mod transaction;
 pub(crate) mod value;
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char};
 use std::string::String;
 
-pub(crate) use sys::sqlite3;
-
-/// A failure that SQLite reports: its extended result code and its message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) code: c_int,
-    pub(crate) message: String,
-}
-
-impl Failure {
-    /// What `code`, which a call on `db` has just returned, means. To be called before the next call on `db`.
-    ///
-    /// # Safety
-    ///
-    /// `db` must be open.
-    unsafe fn of(db: *mut sqlite3, code: c_int) -> Self {
-        // SAFETY: `db` is open, says the caller.
-        let current = unsafe { sys::sqlite3_errcode(db) };
-        let message = if current & 0xff == code & 0xff {
-            // SAFETY: as above.
-            let message = unsafe { sys::sqlite3_errmsg(db) };
-            // SAFETY: a C string that is valid until the next call on `db`; it is copied here.
-            unsafe { text(message) }
-        } else {
-            // SAFETY: any code may be asked for.
-            let message = unsafe { sys::sqlite3_errstr(code) };
-            // SAFETY: a static C string.
-            unsafe { text(message) }
-        };
-        Self { code, message }
-    }
-}
-
-impl From<value::NoMemory> for Failure {
-    fn from(_: value::NoMemory) -> Self {
-        // SAFETY: any code may be asked for.
-        let message = unsafe { sys::sqlite3_errstr(sys::SQLITE_NOMEM) };
-        // SAFETY: a static C string.
-        Self { code: sys::SQLITE_NOMEM, message: unsafe { text(message) } }
-    }
-}
 
 /// A copy of a C string.
 ///

@@ -18,7 +18,8 @@ use super::handle::Handle;
 use super::registry::{Registry, lock, this_thread};
 use super::statement::Connection;
 use super::sys::{self, sqlite3, sqlite3_session};
-use super::{Failure, callback, canary, mutex};
+use super::error::SqliteError;
+use super::{callback, canary, mutex};
 use crate::wire::{Format, ParseError};
 
 /// Why an operation was not done at all.
@@ -204,7 +205,7 @@ impl RawSession {
         let code = unsafe { sys::sqlite3session_create(handle.as_ptr(), schema.as_ptr(), &raw mut session) };
         let Some(session) = NonNull::new(session).filter(|_| code == sys::SQLITE_OK) else {
             // SAFETY: the connection is open.
-            return Err(CreateError::Sqlite(unsafe { Failure::of(handle.as_ptr(), code) }));
+            return Err(CreateError::Sqlite(unsafe { SqliteError::of(handle.as_ptr(), code) }));
         };
         let open = Open { session, db: handle.as_non_null(), filter: None };
         let shared = Arc::new(Shared { state: Mutex::new(Some(open)) });
@@ -238,7 +239,7 @@ impl RawSession {
     }
 
     /// Attaches a table, or all of them.
-    pub(crate) fn attach(&self, table: Option<&CStr>) -> Result<Result<(), Failure>, Unavailable> {
+    pub(crate) fn attach(&self, table: Option<&CStr>) -> Result<Result<(), SqliteError>, Unavailable> {
         self.with(Needs::Session, |open| open.attach(table))
     }
 
@@ -285,12 +286,12 @@ impl RawSession {
         self.with(Needs::Flags, |open| unsafe { sys::sqlite3session_changeset_size(open.session.as_ptr()) })
     }
 
-    pub(crate) fn configure(&self, option: ObjectConfig) -> Result<Result<(), Failure>, Unavailable> {
+    pub(crate) fn configure(&self, option: ObjectConfig) -> Result<Result<(), SqliteError>, Unavailable> {
         self.with(Needs::Session, |open| open.configure(option))
     }
 
     /// Records how the table differs from that of another schema.
-    pub(crate) fn diff(&self, from: &CStr, table: &CStr) -> Result<Result<(), Failure>, Unavailable> {
+    pub(crate) fn diff(&self, from: &CStr, table: &CStr) -> Result<Result<(), SqliteError>, Unavailable> {
         self.with(Needs::Rest, |open| {
             let mut message: *mut c_char = ptr::null_mut();
             let code = open.alone(|session| {
@@ -301,7 +302,7 @@ impl RawSession {
                 return Ok(());
             }
             // SAFETY: the connection of an open session is open.
-            let mut failure = unsafe { Failure::of(open.db.as_ptr(), code) };
+            let mut failure = unsafe { SqliteError::of(open.db.as_ptr(), code) };
             if !message.is_null() {
                 // SAFETY: SQLite wrote a C string there.
                 failure.message = unsafe { super::text(message) };
@@ -317,7 +318,7 @@ impl RawSession {
         &self,
         format: Format,
         limit: &CacheLimit<'_>,
-    ) -> Result<Result<Vec<u8>, Failure>, Unavailable> {
+    ) -> Result<Result<Vec<u8>, SqliteError>, Unavailable> {
         self.with(Needs::Rest, |open| open.generate(format, limit))
     }
 
@@ -367,7 +368,7 @@ impl RawSession {
                 (None, None, Ok(sys::SQLITE_OK)) => Ok(()),
                 (None, None, Ok(code)) => {
                     // SAFETY: the connection of an open session is open.
-                    let failure = unsafe { Failure::of(db, code) };
+                    let failure = unsafe { SqliteError::of(db, code) };
                     Err(StreamFailure::Error(StreamError::Sqlite(failure)))
                 }
                 (None, None, Err(failure)) => Err(StreamFailure::Error(StreamError::Sqlite(failure))),
@@ -403,17 +404,17 @@ pub(crate) struct Setup<'a> {
 /// Why there is no session.
 pub(crate) enum CreateError {
     Unavailable(Unavailable),
-    Sqlite(Failure),
+    Sqlite(SqliteError),
 }
 
 /// Why changes were not taken out of a session.
 pub(crate) enum TakeError {
-    Sqlite(Failure),
+    Sqlite(SqliteError),
     Malformed(ParseError),
 }
 
-impl From<Failure> for TakeError {
-    fn from(failure: Failure) -> Self {
+impl From<SqliteError> for TakeError {
+    fn from(failure: SqliteError) -> Self {
         Self::Sqlite(failure)
     }
 }
@@ -427,7 +428,7 @@ impl From<ParseError> for TakeError {
 /// Why a stream of changes was not written to its end.
 pub(crate) enum StreamError {
     Io(std::io::Error),
-    Sqlite(Failure),
+    Sqlite(SqliteError),
     OtherConnection,
 }
 
@@ -466,12 +467,12 @@ impl Drop for RawSession {
 
 impl Open {
     /// What the code of a call means.
-    fn done(&self, code: c_int) -> Result<(), Failure> {
+    fn done(&self, code: c_int) -> Result<(), SqliteError> {
         // SAFETY: the connection of an open session is open.
-        if code == sys::SQLITE_OK { Ok(()) } else { Err(unsafe { Failure::of(self.db.as_ptr(), code) }) }
+        if code == sys::SQLITE_OK { Ok(()) } else { Err(unsafe { SqliteError::of(self.db.as_ptr(), code) }) }
     }
 
-    fn configure(&self, option: ObjectConfig) -> Result<(), Failure> {
+    fn configure(&self, option: ObjectConfig) -> Result<(), SqliteError> {
         let mut on: c_int = 1;
         let option = match option {
             ObjectConfig::Size => sys::OBJCONFIG_SIZE,
@@ -481,13 +482,13 @@ impl Open {
         self.done(unsafe { sys::sqlite3session_object_config(self.session.as_ptr(), option, (&raw mut on).cast()) })
     }
 
-    fn attach(&self, table: Option<&CStr>) -> Result<(), Failure> {
+    fn attach(&self, table: Option<&CStr>) -> Result<(), SqliteError> {
         let table = table.map_or(ptr::null(), CStr::as_ptr);
         // SAFETY: the session is open; the name is null or a C string.
         self.done(unsafe { sys::sqlite3session_attach(self.session.as_ptr(), table) })
     }
 
-    fn generate(&self, format: Format, limit: &CacheLimit<'_>) -> Result<Vec<u8>, Failure> {
+    fn generate(&self, format: Format, limit: &CacheLimit<'_>) -> Result<Vec<u8>, SqliteError> {
         // put back at the very end, when a failure has been read
         let _cache = self.larger_cache(limit);
         let (mut size, mut bytes) = (0, ptr::null_mut());
@@ -509,7 +510,7 @@ impl Open {
 
     /// Puts a session into the place of this one that has recorded nothing, and records the same. The caller holds the connection's
     /// mutex, and the connection runs no statement.
-    fn begin_anew(&mut self, setup: &Setup<'_>) -> Result<(), Failure> {
+    fn begin_anew(&mut self, setup: &Setup<'_>) -> Result<(), SqliteError> {
         let mut session = ptr::null_mut();
         // SAFETY: the connection is open, the name is a C string, and `session` may be written to.
         let code = unsafe { sys::sqlite3session_create(self.db.as_ptr(), setup.schema.as_ptr(), &raw mut session) };
@@ -528,7 +529,7 @@ impl Open {
     }
 
     /// Has another session of the same connection record what this one does.
-    fn set_up(&self, other: &Self, setup: &Setup<'_>) -> Result<(), Failure> {
+    fn set_up(&self, other: &Self, setup: &Setup<'_>) -> Result<(), SqliteError> {
         setup.options.iter().try_for_each(|option| other.configure(*option))?;
         let (from, to) = (self.session.as_ptr(), other.session.as_ptr());
         if let Some(filter) = self.filter {
@@ -554,7 +555,7 @@ impl Open {
     /// Runs SQLite's session code, in which functions of the user's may be called: collations, and those in DEFAULT clauses.
     /// Where the connection is not borrowed they could change it, and with it what that code has pointers to. Therefore
     /// nothing is recorded meanwhile, and if there was something to record, that is an error.
-    fn alone(&self, work: impl FnOnce(*mut sqlite3_session) -> c_int) -> Result<c_int, Failure> {
+    fn alone(&self, work: impl FnOnce(*mut sqlite3_session) -> c_int) -> Result<c_int, SqliteError> {
         let (session, db) = (self.session.as_ptr(), self.db.as_ptr());
         let _inside = callback::enter(db);
         // SAFETY: the connection of an open session is open.
@@ -581,7 +582,7 @@ impl Open {
             return Ok(code);
         }
         let message = "a function of the connection changed the database meanwhile, unrecorded".into();
-        Err(Failure { code: sys::SQLITE_MISUSE, message })
+        Err(SqliteError { code: sys::SQLITE_MISUSE, message })
     }
 
     /// A larger page cache, if it pays for what was recorded.

@@ -9,7 +9,7 @@ use std::ptr::{self, NonNull};
 use std::string::String;
 use std::vec::Vec;
 
-use super::Failure;
+use super::error::SqliteError;
 use super::handle::Handle;
 use super::sys::{self, sqlite3, sqlite3_stmt};
 use super::value::{Held, NoMemory, held_bytes};
@@ -37,14 +37,14 @@ impl<'conn> Connection<'conn> {
     }
 
     /// Runs a query and maps its rows.
-    pub(crate) fn rows<R>(self, query: &str, mut row: impl FnMut(&Row<'_>) -> R) -> Result<Vec<R>, Failure> {
+    pub(crate) fn rows<R>(self, query: &str, mut row: impl FnMut(&Row<'_>) -> R) -> Result<Vec<R>, SqliteError> {
         let mut rows = Vec::new();
         self.for_each(query, |found| rows.push(row(found)))?;
         Ok(rows)
     }
 
     /// Runs a query and calls `row` with each of its rows.
-    pub(crate) fn for_each(self, query: &str, mut row: impl FnMut(&Row<'_>)) -> Result<(), Failure> {
+    pub(crate) fn for_each(self, query: &str, mut row: impl FnMut(&Row<'_>)) -> Result<(), SqliteError> {
         let statement = self.prepare(query)?;
         loop {
             // SAFETY: the statement is prepared, and finalized only when dropped.
@@ -52,12 +52,12 @@ impl<'conn> Connection<'conn> {
                 sys::SQLITE_ROW => row(&Row { statement: &statement }),
                 sys::SQLITE_DONE => return Ok(()),
                 // SAFETY: the connection is open.
-                code => return Err(unsafe { Failure::of(self.db.as_ptr(), code) }),
+                code => return Err(unsafe { SqliteError::of(self.db.as_ptr(), code) }),
             }
         }
     }
 
-    pub(crate) fn prepare(self, query: &str) -> Result<Statement<'conn>, Failure> {
+    pub(crate) fn prepare(self, query: &str) -> Result<Statement<'conn>, SqliteError> {
         let db = self.db.as_ptr();
         let size = c_int::try_from(query.len()).unwrap_or(c_int::MAX);
         let mut raw = ptr::null_mut();
@@ -66,7 +66,7 @@ impl<'conn> Connection<'conn> {
         match NonNull::new(raw).filter(|_| code == sys::SQLITE_OK) {
             Some(raw) => Ok(Statement { raw, connection: self }),
             // SAFETY: the connection is open.
-            None => Err(unsafe { Failure::of(db, code) }),
+            None => Err(unsafe { SqliteError::of(db, code) }),
         }
     }
 
@@ -104,11 +104,11 @@ impl<'conn> Connection<'conn> {
     }
 
     /// The collation of a column of a table in `main`.
-    pub(crate) fn collation(self, table: &str, column: &str) -> Result<String, Failure> {
+    pub(crate) fn collation(self, table: &str, column: &str) -> Result<String, SqliteError> {
         let db = self.db.as_ptr();
         let (Ok(table), Ok(column)) = (CString::new(table), CString::new(column)) else {
             // SAFETY: the connection is open.
-            return Err(unsafe { Failure::of(db, sys::SQLITE_MISUSE) });
+            return Err(unsafe { SqliteError::of(db, sys::SQLITE_MISUSE) });
         };
         let mut collation = ptr::null();
         // SAFETY: the connection is open, the names are C strings, `collation` may be written to, and what is not asked for is
@@ -128,7 +128,7 @@ impl<'conn> Connection<'conn> {
         };
         if code != sys::SQLITE_OK || collation.is_null() {
             // SAFETY: as above.
-            return Err(unsafe { Failure::of(db, code) });
+            return Err(unsafe { SqliteError::of(db, code) });
         }
         // SAFETY: SQLite has just given a C string, which stays until the next call; it is copied before.
         Ok(unsafe { CStr::from_ptr(collation) }.to_string_lossy().into_owned())
@@ -170,7 +170,7 @@ impl Statement<'_> {
         &mut self,
         values: impl Iterator<Item = Held<'v>>,
         read: impl FnOnce(&RowValues<'_>) -> R,
-    ) -> Result<Option<R>, Failure> {
+    ) -> Result<Option<R>, SqliteError> {
         let done = self.step_with(values).map(|has_row| has_row.then(|| read(&RowValues { statement: self })));
         // SAFETY: the statement is prepared. What it returns is the error that stepping it had, if any.
         unsafe { sys::sqlite3_reset(self.raw.as_ptr()) };
@@ -179,9 +179,9 @@ impl Statement<'_> {
         done
     }
 
-    fn step_with<'v>(&mut self, values: impl Iterator<Item = Held<'v>>) -> Result<bool, Failure> {
+    fn step_with<'v>(&mut self, values: impl Iterator<Item = Held<'v>>) -> Result<bool, SqliteError> {
         // SAFETY: the connection is open.
-        let failed = |code| Err(unsafe { Failure::of(self.connection.db.as_ptr(), code) });
+        let failed = |code| Err(unsafe { SqliteError::of(self.connection.db.as_ptr(), code) });
         for (number, value) in (1..).zip(values) {
             // SAFETY: the statement is prepared and reset, and the value is held.
             let code = unsafe { sys::sqlite3_bind_value(self.raw.as_ptr(), number, value.as_ptr()) };

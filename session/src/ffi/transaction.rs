@@ -7,7 +7,8 @@ use super::handle::Handle;
 use super::registry::{Registry, Untraced};
 use super::statement::Connection;
 use super::sys::{self, sqlite3};
-use super::{Failure, callback};
+use super::callback;
+use super::error::SqliteError;
 
 /// A transaction of its own, a savepoint in the user's, or the user's own. Dropped, it is undone; meanwhile the connection is on
 /// the list of [`callback`].
@@ -29,7 +30,7 @@ pub(crate) struct Transaction<'conn> {
 pub(crate) enum NotBegun {
     /// Inside a callback of the same connection.
     Busy,
-    Failed(Failure),
+    Failed(SqliteError),
 }
 
 impl<'conn> Transaction<'conn> {
@@ -93,7 +94,7 @@ impl<'conn> Transaction<'conn> {
     }
 
     /// Ends it. Where that fails it is undone.
-    pub(crate) fn commit(mut self) -> Result<(), Failure> {
+    pub(crate) fn commit(mut self) -> Result<(), SqliteError> {
         if let Some(commit) = self.commit {
             // SAFETY: as above.
             unsafe { execute(self.db, commit) }?;
@@ -125,9 +126,9 @@ const RELEASE: &CStr = c"RELEASE diesel_sqlite_session_apply";
 /// # Safety
 ///
 /// `db` must be open and borrowed.
-unsafe fn execute(db: *mut sqlite3, sql: &CStr) -> Result<(), Failure> {
+unsafe fn execute(db: *mut sqlite3, sql: &CStr) -> Result<(), SqliteError> {
     // SAFETY: the connection is open, and the SQL a C string; no callback is given.
     let code = unsafe { sys::sqlite3_exec(db, sql.as_ptr(), None, ptr::null_mut(), ptr::null_mut()) };
     // SAFETY: as above.
-    if code == sys::SQLITE_OK { Ok(()) } else { Err(unsafe { Failure::of(db, code) }) }
+    if code == sys::SQLITE_OK { Ok(()) } else { Err(unsafe { SqliteError::of(db, code) }) }
 }

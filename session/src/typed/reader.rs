@@ -5,7 +5,7 @@
 use super::{DecodeError, Field, TableInfo, ValueError};
 use crate::wire::Value;
 #[doc(hidden)]
-pub use crate::wire::source::{Side, Source};
+pub use crate::wire::codec::source::{Side, Source};
 
 /// One change, and the table that it is read as.
 #[doc(hidden)]

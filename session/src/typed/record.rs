@@ -3,7 +3,7 @@
 use super::error::DecodeErrorKind;
 use super::set::Section;
 use super::{DecodeError, FromChanges, FromPatches, TableInfo};
-use crate::wire::source::Source;
+use crate::wire::codec::source::Source;
 use crate::wire::{Format, Record};
 
 impl<'a> Record<'a> {

@@ -165,160 +165,31 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
-mod builder;
-#[cfg(test)]
-mod builder_tests;
-mod check;
-mod concat;
-mod cursor;
-mod encode;
-mod error;
-mod fold;
-mod index;
-mod invert;
-#[cfg(feature = "serde")]
-pub mod json;
-mod merge;
-mod order;
-mod pad;
-#[cfg(feature = "sqlite")]
-pub(crate) mod raw;
+pub(crate) mod codec;
+mod group;
 mod rebase;
-mod record;
-mod set;
 mod shape;
-#[cfg(test)]
-mod shape_tests;
-mod sort;
-#[cfg(feature = "derive")]
-pub(crate) mod source;
-mod sql;
-#[cfg(feature = "std")]
-mod stream;
-mod table;
-#[cfg(test)]
-mod tests;
-mod value;
+mod text;
 
-use core::fmt;
+#[cfg(feature = "sqlite")]
+pub(crate) use codec::header::Section;
+#[cfg(feature = "sqlite")]
+pub(crate) use shape::sort::{KeyClasses, Sections, SortedSection, TOGETHER};
 
-pub use builder::{ChangesetBuilder, PatchsetBuilder, TableSchema};
+pub use codec::error::{BuildError, BuildErrorKind, ParseError, ParseErrorKind};
+pub use codec::header::{Table, Tables};
+pub use codec::kind::{Format, Operation};
 #[cfg(feature = "std")]
-pub use concat::WriteError;
-pub use error::{BuildError, BuildErrorKind, ParseError, ParseErrorKind};
+pub use codec::reader::{ChangesetReader, Limit, PatchsetReader, ReadError};
+pub use codec::record::{Record, Records, Values};
+pub use codec::set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
+pub use codec::value::{MAX_VALUE_LENGTH, Value};
+pub use group::builder::{ChangesetBuilder, PatchsetBuilder, TableSchema};
+#[cfg(feature = "std")]
+pub use group::concat::WriteError;
 #[cfg(feature = "std")]
 pub use rebase::RebaseStreamError;
 pub use rebase::{RebaseData, RebaseError, Rebaser};
-pub use record::{Record, Records, Values};
-pub use set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
-#[cfg(feature = "sqlite")]
-pub(crate) use sort::{KeyClasses, Sections, SortedSection, TOGETHER};
-pub use sql::{SqlError, SqlErrorKind, SqlScript, SqlStatement, TableColumns};
-#[cfg(feature = "std")]
-pub use stream::{ChangesetReader, Limit, PatchsetReader, ReadError};
-#[cfg(feature = "sqlite")]
-pub(crate) use table::Section;
-pub use table::{Table, Tables};
-pub use value::{MAX_VALUE_LENGTH, Value};
-
-/// What was done to a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// The row was inserted.
-    Insert,
-    /// Columns of the row were updated. A changed key is a DELETE and an INSERT, as long as the new key is not
-    /// [equal](self#changes) to the old one.
-    Update,
-    /// The row was deleted.
-    Delete,
-}
-
-impl Operation {
-    /// The byte that stands for it: `SQLITE_INSERT` 18, `SQLITE_UPDATE` 23, `SQLITE_DELETE` 9.
-    pub const fn to_byte(self) -> u8 {
-        match self {
-            Self::Insert => 0x12,
-            Self::Update => 0x17,
-            Self::Delete => 0x09,
-        }
-    }
-
-    /// The operation that a byte stands for.
-    pub const fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            0x12 => Some(Self::Insert),
-            0x17 => Some(Self::Update),
-            0x09 => Some(Self::Delete),
-            _ => None,
-        }
-    }
-
-    /// The operation that undoes this one.
-    pub const fn inverse(self) -> Self {
-        match self {
-            Self::Insert => Self::Delete,
-            Self::Update => Self::Update,
-            Self::Delete => Self::Insert,
-        }
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Insert => "INSERT",
-            Self::Update => "UPDATE",
-            Self::Delete => "DELETE",
-        })
-    }
-}
-
-/// Which of the two formats bytes are in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// With the old values, so that conflicts are seen and changes can be undone.
-    Changeset,
-    /// With the new values and the keys alone.
-    Patchset,
-}
-
-impl Format {
-    /// The format whose table headers begin with this byte: `T` for changesets, `P` for patchsets.
-    ///
-    /// ```
-    /// use diesel_sqlite_session::Format;
-    ///
-    /// let received: &[u8] = b"P\x02\x01\x00users\0";
-    /// assert_eq!(received.first().and_then(|byte| Format::from_byte(*byte)), Some(Format::Patchset));
-    /// ```
-    pub const fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            b'T' => Some(Self::Changeset),
-            b'P' => Some(Self::Patchset),
-            _ => None,
-        }
-    }
-
-    const fn to_byte(self) -> u8 {
-        match self {
-            Self::Changeset => b'T',
-            Self::Patchset => b'P',
-        }
-    }
-
-    pub(crate) const fn other(self) -> Self {
-        match self {
-            Self::Changeset => Self::Patchset,
-            Self::Patchset => Self::Changeset,
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Changeset => "changeset",
-            Self::Patchset => "patchset",
-        })
-    }
-}
+#[cfg(feature = "serde")]
+pub use text::json;
+pub use text::sql::{SqlError, SqlErrorKind, SqlScript, SqlStatement, TableColumns};

@@ -8,10 +8,11 @@ use super::data::RebaseData;
 use super::error::RebaseError;
 use super::resolutions::{fits, mismatch};
 use super::{Matcher, Piece, pass_over};
-use crate::wire::cursor::Cursor;
-use crate::wire::order::{InOrder, Keyed, Order, Orders, Ranked, Unordered, Walk, orders_of};
-use crate::wire::table::Header;
-use crate::wire::{Format, Operation, check};
+use crate::wire::codec::cursor::Cursor;
+use crate::wire::group::rank::{InOrder, Keyed, Order, Orders, Ranked, Unordered, Walk, orders_of};
+use crate::wire::codec::header::Header;
+use crate::wire::codec::check;
+use crate::wire::codec::kind::{Format, Operation};
 
 /// With more tables, what would be found by their names is left to others.
 const MOST_TABLES: usize = 64;

@@ -4,12 +4,12 @@ use alloc::vec::Vec;
 
 use super::error::{RebaseError, shortened};
 use super::resolutions::REPLACED;
-use crate::wire::Operation;
-use crate::wire::cursor::Cursor;
-use crate::wire::merge::put;
-use crate::wire::record::RawRecord;
-use crate::wire::table::Header;
-use crate::wire::value::{Presence, UNDEFINED};
+use crate::wire::codec::kind::Operation;
+use crate::wire::codec::cursor::Cursor;
+use crate::wire::group::merge::put;
+use crate::wire::codec::record::RawRecord;
+use crate::wire::codec::header::Header;
+use crate::wire::codec::value::{Presence, UNDEFINED};
 
 /// What was made of a change.
 #[derive(Clone, Copy, PartialEq, Eq)]

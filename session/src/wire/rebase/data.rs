@@ -5,8 +5,10 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::wire::record::{Record, Records};
-use crate::wire::{Format, Operation, ParseError, check};
+use crate::wire::codec::record::{Record, Records};
+use crate::wire::codec::check;
+use crate::wire::codec::error::ParseError;
+use crate::wire::codec::kind::{Format, Operation};
 
 /// How the conflicts were resolved when a changeset was applied: what a [`Rebaser`](super::Rebaser) takes to rebase other
 /// changes on it. `report.rebase_data()` after an apply has it; its bytes can be kept, or sent to where the changes are.
@@ -71,7 +73,7 @@ impl RebaseData {
 
     #[cfg(feature = "sqlite")]
     fn last_of_each_row(&self) -> Self {
-        use crate::wire::raw::{write_header, write_value};
+        use crate::wire::codec::raw::{write_header, write_value};
         let row = |record: &Record<'_>| {
             let mut row = record.table().to_ascii_lowercase().into_bytes();
             row.push(0);

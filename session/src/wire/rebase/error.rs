@@ -7,11 +7,11 @@ use std::io;
 
 #[cfg(all(doc, feature = "std"))]
 use super::Rebaser;
-use crate::wire::error::LONGEST_NAME;
+use crate::wire::codec::error::LONGEST_NAME;
 #[cfg(feature = "std")]
-use crate::wire::stream::ReadError;
-use crate::wire::table::Header;
-use crate::wire::value::cut;
+use crate::wire::codec::reader::ReadError;
+use crate::wire::codec::header::Header;
+use crate::wire::codec::value::cut;
 
 /// Why changes cannot be rebased.
 ///

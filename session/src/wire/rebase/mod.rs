@@ -28,14 +28,15 @@ pub use self::error::RebaseError;
 pub use self::error::RebaseStreamError;
 use self::place::{Fresh, Room, Same};
 use self::resolutions::{BLOCK, Pending, Place, Resolutions, fits, mismatch};
-use super::cursor::Cursor;
-use super::index::{Index, MOST_ROWS, Seed};
-use super::record::Record;
-use super::set::{Changeset, ChangesetRef};
+use crate::wire::codec::cursor::Cursor;
+use crate::wire::group::index::{Index, MOST_ROWS, Seed};
+use crate::wire::codec::record::Record;
+use crate::wire::codec::set::{Changeset, ChangesetRef};
 #[cfg(feature = "std")]
-use super::stream::ChangesetReader;
-use super::table::Header;
-use super::{Format, Operation, check};
+use crate::wire::codec::reader::ChangesetReader;
+use crate::wire::codec::header::Header;
+use crate::wire::codec::check;
+use crate::wire::codec::kind::{Format, Operation};
 
 /// Rebases changes that were made here on changes that were made elsewhere, as
 /// [`sqlite3rebaser`](https://www.sqlite.org/session/rebaser.html) does it, without SQLite.

@@ -5,13 +5,14 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::error::{RebaseError, shortened};
-use crate::wire::cursor::Cursor;
-use crate::wire::fold::{KeyFields, lead_of};
-use crate::wire::index::{Filter, Index, MOST_ROWS, Seed};
-use crate::wire::record::RawRecord;
-use crate::wire::table::Header;
-use crate::wire::value::UNDEFINED;
-use crate::wire::{Format, Operation, check};
+use crate::wire::codec::cursor::Cursor;
+use crate::wire::group::fold::{KeyFields, lead_of};
+use crate::wire::group::index::{Filter, Index, MOST_ROWS, Seed};
+use crate::wire::codec::record::RawRecord;
+use crate::wire::codec::header::Header;
+use crate::wire::codec::value::UNDEFINED;
+use crate::wire::codec::check;
+use crate::wire::codec::kind::{Format, Operation};
 
 /// How many changes are looked up at once.
 pub(super) const BLOCK: usize = 32;

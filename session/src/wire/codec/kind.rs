@@ -1,0 +1,105 @@
+//! The two enums that everything in [`wire`](crate::wire) is told apart by: operations and formats.
+
+use core::fmt;
+
+/// What was done to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// The row was inserted.
+    Insert,
+    /// Columns of the row were updated. A changed key is a DELETE and an INSERT, as long as the new key is not
+    /// [equal](self#changes) to the old one.
+    Update,
+    /// The row was deleted.
+    Delete,
+}
+
+impl Operation {
+    /// The byte that stands for it: `SQLITE_INSERT` 18, `SQLITE_UPDATE` 23, `SQLITE_DELETE` 9.
+    pub const fn to_byte(self) -> u8 {
+        match self {
+            Self::Insert => 0x12,
+            Self::Update => 0x17,
+            Self::Delete => 0x09,
+        }
+    }
+
+    /// The operation that a byte stands for.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0x12 => Some(Self::Insert),
+            0x17 => Some(Self::Update),
+            0x09 => Some(Self::Delete),
+            _ => None,
+        }
+    }
+
+    /// The operation that undoes this one.
+    pub const fn inverse(self) -> Self {
+        match self {
+            Self::Insert => Self::Delete,
+            Self::Update => Self::Update,
+            Self::Delete => Self::Insert,
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Insert => "INSERT",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        })
+    }
+}
+
+/// Which of the two formats bytes are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// With the old values, so that conflicts are seen and changes can be undone.
+    Changeset,
+    /// With the new values and the keys alone.
+    Patchset,
+}
+
+impl Format {
+    /// The format whose table headers begin with this byte: `T` for changesets, `P` for patchsets.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Format;
+    ///
+    /// let received: &[u8] = b"P\x02\x01\x00users\0";
+    /// assert_eq!(received.first().and_then(|byte| Format::from_byte(*byte)), Some(Format::Patchset));
+    /// ```
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            b'T' => Some(Self::Changeset),
+            b'P' => Some(Self::Patchset),
+            _ => None,
+        }
+    }
+
+    pub(in crate::wire) const fn to_byte(self) -> u8 {
+        match self {
+            Self::Changeset => b'T',
+            Self::Patchset => b'P',
+        }
+    }
+
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Changeset => Self::Patchset,
+            Self::Patchset => Self::Changeset,
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Changeset => "changeset",
+            Self::Patchset => "patchset",
+        })
+    }
+}

@@ -1,0 +1,468 @@
+//! Reading changesets and patchsets that are larger than memory.
+//!
+//! The buffer holds one change at a time and grows only as bytes arrive, never because a length in the input says so.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use std::io::{self, Read};
+
+use super::check::{FaultAt, self};
+use super::cursor::Cursor;
+use super::error::ParseError;
+use super::record::{RawRecord, Record};
+use super::header::Header;
+use super::kind::{Format, Operation};
+
+/// How much is asked of the source at once, at least.
+const CHUNK: usize = 64 * 1024;
+
+/// Why a stream could not be read on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The source failed.
+    Io(io::Error),
+    /// The bytes are not a well-formed changeset or patchset.
+    Parse(ParseError),
+    /// The source has more than the reader was told to take.
+    Limit {
+        /// Of what.
+        limit: Limit,
+        /// How much was allowed.
+        max: u64,
+    },
+}
+
+/// What can be limited where bytes come from strangers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// The bytes of the whole changeset or patchset.
+    Bytes,
+    /// The changes in it.
+    Changes,
+    /// The bytes of one text or blob.
+    ValueBytes,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Bytes => "bytes",
+            Self::Changes => "changes",
+            Self::ValueBytes => "bytes in one value",
+        })
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Limit { limit, max } => write!(f, "more than {max} {limit}"),
+            Self::Io(_) => f.write_str("the source of the changes failed"),
+            Self::Parse(_) => f.write_str("the changes are not well-formed"),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Parse(error) => Some(error),
+            Self::Limit { .. } => None,
+        }
+    }
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<ParseError> for ReadError {
+    fn from(error: ParseError) -> Self {
+        Self::Parse(error)
+    }
+}
+
+/// Reads a changeset from a source, change by change, each checked before it is handed out.
+///
+/// In memory are a table's header, one change, and what was read ahead: 64 KiB, or up to about twice the largest change or
+/// header so far. The source is read in large pieces, so a `BufReader` gains nothing.
+///
+/// ```
+/// use diesel_sqlite_session::ChangesetReader;
+///
+/// let source: &[u8] = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
+/// let mut reader = ChangesetReader::new(source);
+/// while let Some(record) = reader.next_record()? {
+///     assert_eq!(record.to_string(), "INSERT users(1, 'Ada')");
+/// }
+/// # Ok::<(), diesel_sqlite_session::ReadError>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct ChangesetReader<R> {
+    inner: Stream<R>,
+}
+
+/// Reads a patchset from a source, change by change: see [`ChangesetReader`].
+#[derive(Debug)]
+#[must_use]
+pub struct PatchsetReader<R> {
+    inner: Stream<R>,
+}
+
+impl<R: Read> ChangesetReader<R> {
+    /// A reader of the changeset that `source` gives. Nothing is read yet.
+    pub fn new(source: R) -> Self {
+        Self { inner: Stream::new(source, Format::Changeset) }
+    }
+
+    /// Refuses a source of more bytes than this, and reads no more of it.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{ReadError, ChangesetReader};
+    ///
+    /// let source: &[u8] = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
+    /// let error = ChangesetReader::new(source).max_bytes(16).next_record().unwrap_err();
+    /// assert!(matches!(error, ReadError::Limit { max: 16, .. }));
+    /// ```
+    pub fn max_bytes(mut self, max: u64) -> Self {
+        self.inner.limits.bytes = max;
+        self
+    }
+
+    /// Refuses more changes than this.
+    pub fn max_changes(mut self, max: u64) -> Self {
+        self.inner.limits.changes = max;
+        self
+    }
+
+    /// Refuses a text or blob of more bytes than this, before it is read.
+    pub fn max_value_bytes(mut self, max: u64) -> Self {
+        self.inner.limits.value_bytes = max;
+        self
+    }
+
+    /// The next change; `None` after the last one, and after an error of [`ReadError::Parse`].
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Io`] if the source fails: the next call tries again from where it failed. [`ReadError::Parse`] if the
+    /// next bytes are not a change. The changes before it were well-formed, but nothing is known of those after it.
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
+        self.inner.next_record()
+    }
+
+    /// The next change, and how many sections have begun.
+    pub(crate) fn next_with_section(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
+        self.inner.next_with_section()
+    }
+
+    /// Sets limits, where they are lower.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn narrow(&mut self, limits: Limits) {
+        self.inner.limits = self.inner.limits.and(limits);
+    }
+
+    /// The source. What has been read ahead is lost.
+    pub fn into_inner(self) -> R {
+        self.inner.source
+    }
+}
+
+impl<R: Read> PatchsetReader<R> {
+    /// A reader of the patchset that `source` gives. Nothing is read yet.
+    pub fn new(source: R) -> Self {
+        Self { inner: Stream::new(source, Format::Patchset) }
+    }
+
+    /// Refuses a source of more bytes than this, and reads no more of it.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{ReadError, PatchsetReader};
+    ///
+    /// let source: &[u8] = b"P\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
+    /// let error = PatchsetReader::new(source).max_bytes(16).next_record().unwrap_err();
+    /// assert!(matches!(error, ReadError::Limit { max: 16, .. }));
+    /// ```
+    pub fn max_bytes(mut self, max: u64) -> Self {
+        self.inner.limits.bytes = max;
+        self
+    }
+
+    /// Refuses more changes than this.
+    pub fn max_changes(mut self, max: u64) -> Self {
+        self.inner.limits.changes = max;
+        self
+    }
+
+    /// Refuses a text or blob of more bytes than this, before it is read.
+    pub fn max_value_bytes(mut self, max: u64) -> Self {
+        self.inner.limits.value_bytes = max;
+        self
+    }
+
+    /// The next change; `None` after the last one, and after an error.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`ChangesetReader::next_record`].
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
+        self.inner.next_record()
+    }
+
+    /// The next change, and how many sections have begun.
+    #[cfg(feature = "typed")]
+    pub(crate) fn next_with_section(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
+        self.inner.next_with_section()
+    }
+
+    /// Sets limits, where they are lower.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn narrow(&mut self, limits: Limits) {
+        self.inner.limits = self.inner.limits.and(limits);
+    }
+
+    /// The source. What has been read ahead is lost.
+    pub fn into_inner(self) -> R {
+        self.inner.source
+    }
+}
+
+/// The header of the current section, copied out of the buffer.
+struct OwnedHeader {
+    name: String,
+    key: Vec<u8>,
+}
+
+impl OwnedHeader {
+    fn header(&self) -> Header<'_> {
+        Header { name: &self.name, key: &self.key }
+    }
+}
+
+/// Where in the buffer a change is, which ends at `consumed`.
+struct Found {
+    start: usize,
+    operation: Operation,
+    indirect: bool,
+    /// The length of the `old.*` record of a changeset's UPDATE.
+    before: usize,
+}
+
+/// How much is read at most.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) bytes: u64,
+    pub(crate) changes: u64,
+    pub(crate) value_bytes: u64,
+}
+
+#[cfg(feature = "sqlite")]
+impl Limits {
+    /// The lower ones of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.min(other.bytes),
+            changes: self.changes.min(other.changes),
+            value_bytes: self.value_bytes.min(other.value_bytes),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: u64::MAX, changes: u64::MAX, value_bytes: u64::MAX }
+    }
+}
+
+struct Stream<R> {
+    source: R,
+    format: Format,
+    /// Of these bytes, those before `consumed` have been handed out, those before `filled` have been read.
+    buffer: Vec<u8>,
+    consumed: usize,
+    filled: usize,
+    /// Where in the input the buffer begins.
+    base: u64,
+    header: Option<OwnedHeader>,
+    /// How many sections have begun.
+    section: u64,
+    /// How many changes have been handed out.
+    changes: u64,
+    limits: Limits,
+    /// Whether what the last `fill` read has a NUL in it.
+    has_nul_in_last: bool,
+    /// Whether the source has ended.
+    drained: bool,
+    failed: bool,
+}
+
+impl<R> fmt::Debug for Stream<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("format", &self.format)
+            .field("offset", &self.position(self.consumed))
+            .field("table", &self.header.as_ref().map(|header| &header.name))
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R> Stream<R> {
+    /// Where in the input a byte of the buffer stands.
+    fn position(&self, in_buffer: usize) -> usize {
+        usize::try_from(self.base.saturating_add(in_buffer as u64)).unwrap_or(usize::MAX)
+    }
+
+    fn unread(&self) -> Cursor<'_> {
+        Cursor::new(self.buffer.get(self.consumed..self.filled).unwrap_or_default())
+    }
+}
+
+impl<R: Read> Stream<R> {
+    fn new(source: R, format: Format) -> Self {
+        Self {
+            source,
+            format,
+            buffer: Vec::new(),
+            consumed: 0,
+            filled: 0,
+            base: 0,
+            header: None,
+            section: 0,
+            changes: 0,
+            limits: Limits::default(),
+            has_nul_in_last: false,
+            drained: false,
+            failed: false,
+        }
+    }
+
+    fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
+        Ok(self.next_with_section()?.map(|(record, _)| record))
+    }
+
+    fn next_with_section(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
+        if self.failed {
+            return Ok(None);
+        }
+        // until this has gone well: a source that panics leaves a reader that is at its end
+        self.failed = true;
+        let advanced = self.advance();
+        self.failed = matches!(advanced, Err(ReadError::Parse(_) | ReadError::Limit { .. }));
+        let Some(found) = advanced? else {
+            return Ok(None);
+        };
+        let Some(header) = self.header.as_ref().map(OwnedHeader::header) else {
+            return Ok(None);
+        };
+        let mut bytes = Cursor::new(self.buffer.get(found.start..self.consumed).unwrap_or_default());
+        bytes.take(2); // operation and indirect flag
+        let before = bytes.take(found.before).unwrap_or_default();
+        let raw = RawRecord { operation: found.operation, indirect: found.indirect, before, after: bytes.rest() };
+        let record = Record::new(header, self.format, raw, self.position(found.start));
+        let limits = self.limits;
+        if limits.value_bytes != u64::MAX && record.longest_value() as u64 > limits.value_bytes {
+            self.failed = true;
+            return Err(ReadError::Limit { limit: Limit::ValueBytes, max: limits.value_bytes });
+        }
+        Ok(Some((record, self.section)))
+    }
+
+    /// Brings the next change into the buffer and moves past it.
+    fn advance(&mut self) -> Result<Option<Found>, ReadError> {
+        loop {
+            let start = self.unread();
+            let mut cursor = start;
+            let (fault, table) = match (start.peek(), &self.header) {
+                (None, _) if self.drained => return Ok(None),
+                (None, _) => (FaultAt::end(start, 1), None),
+                (Some(first), Some(header)) if Format::from_byte(first).is_none() => {
+                    match check::record(&mut cursor, header.header(), self.format) {
+                        Ok(RawRecord { operation, indirect, before, .. }) => {
+                            let found = Found { start: self.consumed, operation, indirect, before: before.len() };
+                            self.consumed = self.consumed.saturating_add(cursor.since(start).len());
+                            self.changes = self.changes.saturating_add(1);
+                            if self.changes > self.limits.changes {
+                                return Err(ReadError::Limit { limit: Limit::Changes, max: self.limits.changes });
+                            }
+                            return Ok(Some(found));
+                        }
+                        Err(fault) => (fault, Some(header.name.as_str())),
+                    }
+                }
+                (Some(_), _) => match check::section(&mut cursor, self.format) {
+                    Ok(header) => {
+                        let length = cursor.since(start).len();
+                        let header = OwnedHeader { name: header.name.into(), key: header.key.to_vec() };
+                        self.header = Some(header);
+                        self.section = self.section.saturating_add(1);
+                        self.consumed = self.consumed.saturating_add(length);
+                        continue;
+                    }
+                    Err(fault) => (fault, None),
+                },
+            };
+            if !fault.is_end() || self.drained {
+                return Err(fault.into_error(self.base.saturating_add(self.filled as u64), table).into());
+            }
+            let (needed, until_nul) = (fault.needed, fault.until_nul);
+            // in a change: the rest of a value, and a byte for each that follows
+            let others = self.header.as_ref().map_or(0, |header| header.key.len().saturating_mul(2));
+            let is_in_change = table.is_some();
+            if is_in_change && needed.saturating_sub(others) as u64 > self.limits.value_bytes.saturating_add(10) {
+                return Err(ReadError::Limit { limit: Limit::ValueBytes, max: self.limits.value_bytes });
+            }
+            self.fill(needed)?;
+            // a name of any length, in pieces of any size, is looked at once
+            while until_nul && !self.drained && !self.has_nul_in_last {
+                self.fill(1)?;
+            }
+        }
+    }
+
+    /// Reads at least `needed` more bytes, unless the source ends before, and then says so in `drained`.
+    fn fill(&mut self, needed: usize) -> Result<(), ReadError> {
+        self.buffer.copy_within(self.consumed..self.filled, 0);
+        self.base = self.base.saturating_add(self.consumed as u64);
+        self.filled = self.filled.saturating_sub(self.consumed);
+        self.consumed = 0;
+
+        let start = self.filled;
+        let wanted = start.saturating_add(needed);
+        while self.filled < wanted {
+            // one byte past the limit shows that it is passed
+            let allowed = self.limits.bytes.saturating_sub(self.base).saturating_add(1);
+            let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
+            if self.filled == self.buffer.len() {
+                // `needed` is what the input claims: the buffer grows towards it only as fast as bytes arrive
+                let more = wanted.saturating_sub(self.filled).min(self.filled).max(CHUNK);
+                self.buffer.resize(self.filled.saturating_add(more).min(allowed), 0);
+            }
+            let end = self.buffer.len().min(allowed);
+            let space = self.buffer.get_mut(self.filled..end).unwrap_or_default();
+            let room = space.len();
+            match self.source.read(space) {
+                Ok(0) => {
+                    self.drained = true;
+                    return Ok(());
+                }
+                Ok(read) => {
+                    self.filled = self.filled.saturating_add(read.min(room));
+                    if self.base.saturating_add(self.filled as u64) > self.limits.bytes {
+                        return Err(ReadError::Limit { limit: Limit::Bytes, max: self.limits.bytes });
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.has_nul_in_last = self.buffer.get(start..self.filled).is_some_and(|new| new.contains(&0));
+        Ok(())
+    }
+}

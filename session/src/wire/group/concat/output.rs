@@ -1,0 +1,140 @@
+//! How a section of two inputs is written: what becomes of the first one's changes, then those of the second that remain.
+
+use alloc::vec::Vec;
+
+use super::bits::Bits;
+use crate::wire::codec::check;
+use crate::wire::codec::cursor::Cursor;
+use crate::wire::group::rank::{Keyed, Ranked, Unordered};
+
+/// Which changes of the second input are to be written behind the first: those of rows that it has not.
+pub(super) trait Keep<'a> {
+    /// One is found to be such, or not to be. They are told in their order.
+    fn settle(&mut self, change: &Ranked<'a>, stays: bool);
+
+    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, table: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered>;
+}
+
+/// Of a section that stands in the order: pieces of it, and where those begin that stand together.
+#[derive(Default)]
+pub(super) struct Pieces<'a> {
+    pieces: Vec<&'a [u8]>,
+    begin: Option<Cursor<'a>>,
+}
+
+impl<'a> Keep<'a> for Pieces<'a> {
+    #[inline(always)]
+    fn settle(&mut self, change: &Ranked<'a>, stays: bool) {
+        if stays {
+            if self.begin.is_none() {
+                self.begin = Some(change.start);
+            }
+        } else if let Some(begin) = self.begin.take() {
+            self.pieces.push(change.start.since(begin));
+        }
+    }
+
+    fn write(self, _: Cursor<'a>, end: Cursor<'a>, _: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered> {
+        let last = self.begin.map(|begin| end.since(begin));
+        self.pieces.into_iter().chain(last).for_each(|piece| out.extend_from_slice(piece));
+        Ok(())
+    }
+}
+
+/// Of one that does not: a bit for each change that is gone.
+pub(super) struct Gone(pub(super) Bits);
+
+impl<'a> Keep<'a> for Gone {
+    #[inline(always)]
+    fn settle(&mut self, change: &Ranked<'a>, stays: bool) {
+        if !stays {
+            self.0.set(change.number as usize, true);
+        }
+    }
+
+    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, table: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered> {
+        let (mut rest, mut number, mut same) = (changes, 0, changes);
+        while rest.remaining() > end.remaining() {
+            let start = rest;
+            check::extent_here(&mut rest, table.header, table.format).ok_or(Unordered)?;
+            if self.0.get(number) {
+                out.extend_from_slice(start.since(same));
+                same = rest;
+            }
+            number = number.saturating_add(1);
+        }
+        out.extend_from_slice(end.since(same));
+        Ok(())
+    }
+}
+
+/// What becomes of the changes of the first input.
+pub(super) trait Replace<'a> {
+    /// A change that begins there is replaced: by what is appended to this.
+    fn begin<'o>(&'o mut self, change: Cursor<'a>, out: &'o mut Vec<u8>) -> &'o mut Vec<u8>;
+
+    /// What is replaced ends there.
+    fn end(&mut self, end: Cursor<'a>);
+
+    /// The section ends there.
+    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, out: &mut Vec<u8>);
+}
+
+/// Of a section that stands in the order: it is written on the way, up to what has not been copied yet.
+pub(super) struct AtOnce<'a>(pub(super) Cursor<'a>);
+
+impl<'a> Replace<'a> for AtOnce<'a> {
+    #[inline(always)]
+    fn begin<'o>(&'o mut self, change: Cursor<'a>, out: &'o mut Vec<u8>) -> &'o mut Vec<u8> {
+        out.extend_from_slice(change.since(self.0));
+        out
+    }
+
+    #[inline(always)]
+    fn end(&mut self, end: Cursor<'a>) {
+        self.0 = end;
+    }
+
+    fn write(self, _: Cursor<'a>, end: Cursor<'a>, out: &mut Vec<u8>) {
+        out.extend_from_slice(end.since(self.0));
+    }
+}
+
+/// Of one that does not: what is replaced, and by what.
+#[derive(Default)]
+pub(super) struct Later<'a> {
+    replaced: Vec<Replaced<'a>>,
+    by: Vec<u8>,
+}
+
+/// A part of the section, and where in what was written stands what comes in its stead.
+struct Replaced<'a> {
+    start: Cursor<'a>,
+    end: Cursor<'a>,
+    by: (usize, usize),
+}
+
+impl<'a> Replace<'a> for Later<'a> {
+    fn begin<'o>(&'o mut self, change: Cursor<'a>, _: &'o mut Vec<u8>) -> &'o mut Vec<u8> {
+        self.replaced.push(Replaced { start: change, end: change, by: (self.by.len(), self.by.len()) });
+        &mut self.by
+    }
+
+    fn end(&mut self, end: Cursor<'a>) {
+        if let Some(last) = self.replaced.last_mut() {
+            last.end = end;
+            last.by.1 = self.by.len();
+        }
+    }
+
+    fn write(mut self, changes: Cursor<'a>, end: Cursor<'a>, out: &mut Vec<u8>) {
+        self.replaced.sort_unstable_by_key(|replaced| core::cmp::Reverse(replaced.start.remaining()));
+        let mut same = changes;
+        for replaced in self.replaced {
+            out.extend_from_slice(replaced.start.since(same));
+            out.extend_from_slice(self.by.get(replaced.by.0..replaced.by.1).unwrap_or_default());
+            same = replaced.end;
+        }
+        out.extend_from_slice(end.since(same));
+    }
+}

@@ -1,0 +1,127 @@
+//! The sections of an input, by table.
+
+use alloc::vec::Vec;
+
+use crate::wire::codec::cursor::Cursor;
+use crate::wire::group::rank::{Keyed, Unordered};
+use crate::wire::codec::header::Header;
+use crate::wire::codec::check;
+use crate::wire::codec::kind::{Format, Operation};
+
+/// With more tables, what would be found by their names is left to others.
+const MOST_TABLES: usize = 64;
+
+/// A section that has a change.
+#[derive(Clone, Copy)]
+pub(super) struct Section<'a> {
+    pub(super) table: Keyed<'a>,
+    pub(super) changes: Cursor<'a>,
+    number: usize,
+}
+
+impl Section<'_> {
+    /// The same table, and no change.
+    pub(super) fn without_changes(self) -> Self {
+        Self { changes: Cursor::new(&[]), ..self }
+    }
+
+    /// How many changes it has, if they are not more than so many.
+    pub(super) fn count_to(self, most: usize) -> usize {
+        let Self { table, changes: mut rest, .. } = self;
+        let is_change = |rest: &mut Cursor<'_>| rest.peek().and_then(Operation::from_byte).is_some();
+        (0..most)
+            .take_while(|_| is_change(&mut rest) && check::extent(&mut rest, table.header, table.format).is_some())
+            .count()
+    }
+}
+
+/// The sections of one input, each table's the only one.
+pub(super) struct Sections<'a> {
+    format: Format,
+    /// What has not been looked at yet. In the midst of a section, if that has not been passed over.
+    rest: Cursor<'a>,
+    found: Vec<Section<'a>>,
+    /// Those that have been asked for: a bit for each.
+    taken: u64,
+}
+
+impl<'a> Sections<'a> {
+    pub(super) fn new(bytes: &'a [u8], format: Format) -> Self {
+        Self { format, rest: Cursor::new(bytes), found: Vec::new(), taken: 0 }
+    }
+
+    /// The next section in the order of the bytes. The one before it must have been passed over.
+    pub(super) fn next_section(&mut self) -> Result<Option<Section<'a>>, Unordered> {
+        while self.rest.peek().is_some() {
+            let header = check::section(&mut self.rest, self.format).map_err(|_| Unordered)?;
+            if self.rest.peek().and_then(Operation::from_byte).is_none() {
+                continue;
+            }
+            let number = self.found.len();
+            if number >= MOST_TABLES || self.found.iter().any(|found| is_same(found.table.header, header)) {
+                return Err(Unordered);
+            }
+            let section = Section { table: Keyed::new(header, self.format), changes: self.rest, number };
+            self.found.push(section);
+            return Ok(Some(section));
+        }
+        Ok(None)
+    }
+
+    /// The section of a table, which must have the same columns and key.
+    pub(super) fn find(&mut self, header: Header<'_>) -> Result<Option<Section<'a>>, Unordered> {
+        let found = self.found.iter().find(|found| is_same(found.table.header, header)).copied();
+        let found = match found {
+            Some(found) => Some(found),
+            None => loop {
+                match self.next_section()? {
+                    Some(section) if is_same(section.table.header, header) => break Some(section),
+                    Some(section) => self.pass_over(section)?,
+                    None => break None,
+                }
+            },
+        };
+        if let Some(found) = found {
+            self.taken |= 1 << found.number;
+            if found.table.header.key != header.key {
+                return Err(Unordered);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The next section that has not been asked for, in the order of the bytes.
+    pub(super) fn next_left(&mut self) -> Result<Option<Section<'a>>, Unordered> {
+        let left = match self.found.get(self.taken.trailing_ones() as usize) {
+            Some(section) => Some(*section),
+            None => self.next_section()?,
+        };
+        if let Some(section) = left {
+            self.taken |= 1 << section.number;
+        }
+        Ok(left)
+    }
+
+    fn pass_over(&mut self, section: Section<'a>) -> Result<(), Unordered> {
+        while self.rest.peek().and_then(Operation::from_byte).is_some() {
+            check::extent(&mut self.rest, section.table.header, self.format).ok_or(Unordered)?;
+        }
+        Ok(())
+    }
+
+    /// The last section that was found has been read up to there.
+    pub(super) fn go_on(&mut self, rest: Cursor<'a>) {
+        self.rest = rest;
+    }
+
+    /// A section has been read up to there.
+    pub(super) fn go_on_after(&mut self, section: Section<'a>, rest: Cursor<'a>) {
+        if section.number.saturating_add(1) == self.found.len() && rest.remaining() < self.rest.remaining() {
+            self.rest = rest;
+        }
+    }
+}
+
+fn is_same(one: Header<'_>, other: Header<'_>) -> bool {
+    one.name.eq_ignore_ascii_case(other.name)
+}

@@ -1,0 +1,123 @@
+//! The inverse of a changeset, byte for byte as `sqlite3changeset_invert` writes it.
+//!
+//! SQLite copies headers and the values of INSERTs and DELETEs as they stand, but reads and writes anew those of UPDATEs,
+//! so that their varints become as short as can be and NaN becomes NULL; so does this. No change gets longer by that, and of
+//! most the length stays, so a changeset can be inverted [where it stands](invert_in_place).
+
+use alloc::vec::Vec;
+
+use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::record::RawRecord;
+use crate::wire::codec::header::Header;
+use crate::wire::codec::value::write_field;
+use crate::wire::codec::check;
+use crate::wire::codec::kind::{Format, Operation};
+
+/// Appends the inverse of a checked changeset.
+pub(in crate::wire) fn invert(bytes: &[u8], out: &mut Vec<u8>) {
+    out.reserve(bytes.len());
+    let mut cursor = Cursor::new(bytes);
+    let mut table: Option<Header<'_>> = None;
+    while let Some(first) = cursor.peek() {
+        let start = cursor;
+        if Format::from_byte(first).is_some() {
+            table = check::section(&mut cursor, Format::Changeset).ok();
+            out.extend_from_slice(cursor.since(start));
+            continue;
+        }
+        let Some((header, record)) = table.and_then(|t| Some((t, check::extent(&mut cursor, t, Format::Changeset)?)))
+        else {
+            break; // checked bytes do not come here
+        };
+        out.push(record.operation.inverse().to_byte());
+        let mut flag = start;
+        flag.byte();
+        out.extend(flag.byte());
+        match record.operation {
+            Operation::Insert | Operation::Delete => out.extend_from_slice(record.after),
+            Operation::Update => write_update(header.key, record, out),
+        }
+    }
+}
+
+/// Appends the records of the inverse of an UPDATE.
+fn write_update(key: &[u8], record: RawRecord<'_>, out: &mut Vec<u8>) {
+    let (mut old, mut new) = (Cursor::new(record.before), Cursor::new(record.after));
+    for place in key {
+        let (old, new) = (old.value(), new.value());
+        write_field(out, if *place == 0 { new } else { old });
+    }
+    let mut old = Cursor::new(record.before);
+    for place in key {
+        let old = old.value();
+        write_field(out, old.filter(|_| *place == 0));
+    }
+}
+
+/// Inverts a checked changeset in its own memory.
+pub(in crate::wire) fn invert_in_place(bytes: &mut Vec<u8>) {
+    let (mut key, mut inverse) = (Vec::new(), Vec::new());
+    let mut at = 0usize;
+    // what has got shorter has left a gap: the first part ends there
+    let mut end = 0usize;
+    // what comes after the gap, up to where this reads, begins there
+    let mut same = 0usize;
+    loop {
+        at = turn_rows(bytes, at, key.len());
+        let Some((first, rest)) = bytes.get(at..).and_then(|rest| Some((*rest.first()?, rest))) else { break };
+        let mut cursor = Cursor::new(rest);
+        if Format::from_byte(first).is_some() {
+            let Ok(header) = check::section(&mut cursor, Format::Changeset) else { break };
+            key.clear();
+            key.extend_from_slice(header.key);
+            at = at.saturating_add(rest.len().saturating_sub(cursor.remaining()));
+            continue;
+        }
+        let header = Header { name: "", key: &key };
+        let Some(record) = check::extent_here(&mut cursor, header, Format::Changeset) else {
+            break; // checked bytes do not come here
+        };
+        let next = at.saturating_add(rest.len().saturating_sub(cursor.remaining()));
+        inverse.clear();
+        write_update(&key, record, &mut inverse);
+        let records = at.saturating_add(2);
+        let inverse_end = records.saturating_add(inverse.len());
+        if let Some(place) = bytes.get_mut(records..inverse_end) {
+            place.copy_from_slice(&inverse);
+        }
+        if inverse_end < next {
+            end = close_gap(bytes, end, same, inverse_end);
+            same = next;
+        }
+        at = next;
+    }
+    end = close_gap(bytes, end, same, at);
+    bytes.truncate(end);
+}
+
+/// Makes DELETEs of INSERTs, and the other way round, as long as there are no others. Gives where they end.
+fn turn_rows(bytes: &mut [u8], mut at: usize, columns: usize) -> usize {
+    const INSERT: u8 = Operation::Insert.to_byte();
+    const DELETE: u8 = Operation::Delete.to_byte();
+    while let Some([operation, _, row @ ..]) = bytes.get_mut(at..) {
+        *operation = match *operation {
+            INSERT => DELETE,
+            DELETE => INSERT,
+            _ => break,
+        };
+        let mut rest = Cursor::new(row);
+        if rest.pass_values(columns).is_none() {
+            break; // checked bytes do not come here
+        }
+        at = at.saturating_add(2).saturating_add(row.len().saturating_sub(rest.remaining()));
+    }
+    at
+}
+
+/// Moves some bytes down to where others end, and says where they end then.
+fn close_gap(bytes: &mut [u8], end: usize, from: usize, to: usize) -> usize {
+    if end != from && from <= to && to <= bytes.len() {
+        bytes.copy_within(from..to, end);
+    }
+    end.saturating_add(to.saturating_sub(from))
+}
