@@ -49,7 +49,7 @@ impl Row {
     pub(crate) fn stub(&self) -> TokenStream {
         let companions = self.companions();
         let tracked = self.implement(
-            &quote!(__p::TableInfo::new("", &[], &[], 0, &[])),
+            &quote!(__p::table_info("", &[], &[], 0, &[])),
             &self.table.as_ref().map_or_else(|| quote!(()), |_| self.key_type()),
         );
         let name = &self.name;
@@ -296,7 +296,7 @@ impl Row {
     fn tracked(&self) -> TokenStream {
         let (table, optional) = (self.table_type(), self.optional());
         self.implement(
-            &quote!(__p::TableInfo::new(<#table as __p::TableName>::NAME, &__COLUMNS, &__ORDINALS, #optional, __HIDDEN)),
+            &quote!(__p::table_info(<#table as __p::TableName>::NAME, &__COLUMNS, &__ORDINALS, #optional, __HIDDEN)),
             &self.key_type(),
         )
     }

@@ -3,12 +3,12 @@
 use diesel::Connection;
 use diesel::SqliteConnection;
 
-use crate::apply::{self, Apply, ApplyInput, ChangesetInput, ConflictAction, ConflictType, PatchsetInput};
+use crate::apply::{self, Apply, ApplyInput, ConflictAction, ConflictType, SetInput};
 use crate::apply::ApplyError;
 use crate::session::SessionError;
 use crate::session::Session;
-use crate::wire::Format;
-use crate::session::capture::{CaptureError, Captured};
+use crate::wire::{ChangesetFormat, Format, PatchsetFormat};
+use crate::session::Capture;
 use crate::typed::{FromChanges, TrackedSet};
 use crate::wire::Changeset;
 
@@ -63,9 +63,9 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// As [`create_session`](Self::create_session), and [`SessionError::NoSuchSchema`] if nothing is attached by that name.
     fn create_session_on(&mut self, schema: &str) -> Result<Session, SessionError>;
 
-    /// Runs a closure in a transaction, and gives what it returns with the changes that it made to the tables of the set `S`, as
-    /// typed values. If it fails, or a change does not fit the set, everything is rolled back. In a transaction already, it is
-    /// a savepoint.
+    /// Captures the changes that a closure makes to the tables of the set `S`, as typed values.
+    ///
+    /// The closure runs in a transaction, in [`Capture::run`] or [`Capture::try_run`].
     ///
     /// ```
     /// use diesel::prelude::*;
@@ -88,7 +88,7 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let mut conn = SqliteConnection::establish(":memory:")?;
     /// # diesel::sql_query("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL)").execute(&mut conn)?;
-    /// let captured = conn.capture::<Change<users::table>, _, _, _>(|conn| {
+    /// let captured = conn.capture::<Change<users::table>>().run(|conn| {
     ///     diesel::insert_into(users::table).values((users::id.eq(1), users::name.eq("Ada"))).execute(conn)
     /// })?;
     /// assert_eq!(captured.value, 1);
@@ -96,17 +96,7 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// A closure that does several things says what its error is: `Ok::<_, Box<dyn std::error::Error>>(…)` at its end, or
-    /// `diesel::QueryResult::Ok(…)`.
-    ///
-    /// # Errors
-    ///
-    /// See [`CaptureError`].
-    fn capture<S, T, E, F>(&mut self, work: F) -> Result<Captured<S, T>, CaptureError<E>>
-    where
-        S: for<'a> FromChanges<'a>,
-        F: FnOnce(&mut SqliteConnection) -> Result<T, E>;
+    fn capture<S: for<'r> FromChanges<'r>>(&mut self) -> Capture<'_, S>;
 
     /// How the tables of the set `S` differ between two schemas of the connection (`main`, `temp`, or the names that databases were
     /// attached by): the changeset that makes of the tables in `from` those in `to`. One table is a set, as
@@ -187,7 +177,7 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// # Errors
     ///
     /// See [`ApplyError`].
-    fn apply_changeset<C: ChangesetInput + ?Sized>(
+    fn apply_changeset<C: SetInput<ChangesetFormat> + ?Sized>(
         &mut self,
         changeset: &C,
         on_conflict: impl FnMut(ConflictType) -> ConflictAction,
@@ -199,7 +189,7 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// # Errors
     ///
     /// See [`ApplyError`].
-    fn apply_patchset<P: PatchsetInput + ?Sized>(
+    fn apply_patchset<P: SetInput<PatchsetFormat> + ?Sized>(
         &mut self,
         patchset: &P,
         on_conflict: impl FnMut(ConflictType) -> ConflictAction,
@@ -215,12 +205,8 @@ impl SqliteSessionExt for SqliteConnection {
         Session::create(self, schema)
     }
 
-    fn capture<S, T, E, F>(&mut self, work: F) -> Result<Captured<S, T>, CaptureError<E>>
-    where
-        S: for<'a> FromChanges<'a>,
-        F: FnOnce(&mut SqliteConnection) -> Result<T, E>,
-    {
-        crate::session::capture::capture(self, work)
+    fn capture<S: for<'r> FromChanges<'r>>(&mut self) -> Capture<'_, S> {
+        Capture::new(self)
     }
 
     fn diff<S: TrackedSet>(&mut self, from: &str, to: &str) -> Result<Changeset, SessionError> {
@@ -235,7 +221,7 @@ impl SqliteSessionExt for SqliteConnection {
         Apply::new(self, input.into_input())
     }
 
-    fn apply_changeset<C: ChangesetInput + ?Sized>(
+    fn apply_changeset<C: SetInput<ChangesetFormat> + ?Sized>(
         &mut self,
         changeset: &C,
         mut on_conflict: impl FnMut(ConflictType) -> ConflictAction,
@@ -244,7 +230,7 @@ impl SqliteSessionExt for SqliteConnection {
         apply::run_by_kind(self, changeset.as_bytes(), changeset.records(), Format::Changeset, &mut on_conflict)
     }
 
-    fn apply_patchset<P: PatchsetInput + ?Sized>(
+    fn apply_patchset<P: SetInput<PatchsetFormat> + ?Sized>(
         &mut self,
         patchset: &P,
         mut on_conflict: impl FnMut(ConflictType) -> ConflictAction,

@@ -8,7 +8,7 @@ use super::conflict::{ConflictType, ForeignKeyConflict};
 use crate::ffi::error::{HandleError, SqliteError};
 use crate::schema::SchemaMismatch;
 use crate::typed::DecodeError;
-use crate::wire::{Limit, ParseError, ReadError};
+use crate::wire::{Limit, ParseError, ParseErrorKind};
 
 /// Why a changeset or patchset was not applied. Whatever it is, nothing of it stays in the database, unless
 /// [`Apply::without_savepoint`](crate::Apply::without_savepoint) was used.
@@ -214,23 +214,17 @@ impl From<HandleError> for ApplyError {
 
 impl From<ParseError> for ApplyError {
     fn from(error: ParseError) -> Self {
-        Self::Parse(error)
+        match (error.kind(), error.into_io_error()) {
+            (_, Ok(error)) => Self::Io(error),
+            (ParseErrorKind::Limit { limit, max }, _) => Self::Limit { limit, max },
+            (_, Err(error)) => Self::Parse(error),
+        }
     }
 }
 
 impl From<SchemaMismatch> for ApplyError {
     fn from(mismatch: SchemaMismatch) -> Self {
         Self::SchemaMismatch(Box::new(mismatch))
-    }
-}
-
-impl From<ReadError> for ApplyError {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Io(error) => Self::Io(error),
-            ReadError::Parse(error) => Self::Parse(error),
-            ReadError::Limit { limit, max } => Self::Limit { limit, max },
-        }
     }
 }
 

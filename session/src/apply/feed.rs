@@ -9,7 +9,7 @@ use super::input::Stream;
 use super::tally::Tally;
 use super::error::ApplyError;
 use crate::wire::codec::raw::write_header;
-use crate::wire::{Format, Operation, Records, Section};
+use crate::wire::{Format, Operation, Records, SectionId};
 
 /// How much is made ready at once, at least.
 const CHUNK: usize = 16 * 1024;
@@ -153,7 +153,7 @@ impl Unread<'_> {
 pub(super) struct InMemory<'a> {
     records: Records<'a>,
     format: Format,
-    section: Option<Section<'a>>,
+    section: Option<SectionId<'a>>,
 }
 
 impl<'a> InMemory<'a> {
@@ -165,8 +165,8 @@ impl<'a> InMemory<'a> {
 impl Pieces for InMemory<'_> {
     fn add_change(&mut self, out: &mut Vec<u8>) -> bool {
         let Some(record) = self.records.next() else { return false };
-        if self.section != Some(record.section()) {
-            self.section = Some(record.section());
+        if self.section != Some(record.section_id()) {
+            self.section = Some(record.section_id());
             write_header(self.format, record.table(), record.key_ordinals(), out);
         }
         record.write(out);

@@ -15,7 +15,7 @@ use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
 use crate::schema::{Declared, check_declared};
 use crate::schema::{Fit, LiveTable, STAT1, check_section};
-use crate::typed::{DecodeError, TableInfo};
+use crate::typed::{DecodeError, TableInfo, check};
 use crate::wire::codec::raw::Limits;
 use crate::wire::{self, Format, Limit, Operation, Record, Records};
 
@@ -27,7 +27,7 @@ pub(super) struct Scope {
     /// Whether the changes of other tables are left out, and not refused.
     pub(super) skips_others: bool,
     /// The tables of which changes are read as rows.
-    pub(super) typed: Vec<&'static TableInfo>,
+    pub(super) typed: Vec<&'static TableInfo<'static>>,
 }
 
 /// Changes that fit a database.
@@ -87,10 +87,10 @@ pub(super) fn fit<'a>(
     let mut edits = Edits::default();
     let mut no_update_loop = false;
     let mut plans = Plans::default();
-    let mut current: Option<(wire::Section<'_>, Section, Option<Seen<'_>>)> = None;
+    let mut current: Option<(wire::SectionId<'_>, Section, Option<Seen<'_>>)> = None;
     let (mut updates, mut changes) = (false, 0);
     for record in records {
-        let is_same = current.as_ref().is_some_and(|(section, ..)| *section == record.section());
+        let is_same = current.as_ref().is_some_and(|(section, ..)| *section == record.section_id());
         let section = if is_same { current.as_mut() } else { None };
         let (_, section, seen) = match section {
             Some(section) => section,
@@ -105,7 +105,7 @@ pub(super) fn fit<'a>(
                 }
                 updates = false;
                 let seen = demands.order.map(|_| Seen::new(&record));
-                current.insert((record.section(), section, seen))
+                current.insert((record.section_id(), section, seen))
             }
         };
         let update = (record.operation() == Operation::Update).then(|| Update::of(&record, is_inverted));
@@ -248,12 +248,11 @@ impl<'conn> Fitting<'conn> {
 
     /// Whether a table whose changes are read as rows is what they say, in the database and in the changes.
     fn check_typed(&self, first: &Record<'_>, live: Option<&LiveTable>) -> Result<(), ApplyError> {
-        let is_it = |table: &&&TableInfo| table.name().eq_ignore_ascii_case(first.table());
+        let is_it = |table: &&&TableInfo| table.table().eq_ignore_ascii_case(first.table());
         // a handler and a filter of one table can have rows of different types
         for table in self.scope.typed.iter().filter(is_it) {
             check_declared(&Declared::from(*table), live, true)?;
-            table
-                .check(first.key_ordinals())
+            check(table, first.key_ordinals())
                 .map_err(|(column, kind)| ApplyError::Decode(DecodeError::of_table(first, column, kind)))?;
         }
         Ok(())

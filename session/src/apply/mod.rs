@@ -31,8 +31,11 @@ pub use self::conflict::{
     ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, ForeignKeyViolation, UntypedConflict,
 };
 pub use self::error::ApplyError;
+pub use crate::ffi::error::{HandleError, SqliteError};
+pub use crate::schema::SchemaMismatch;
+pub use crate::wire::Limit;
 pub use self::feed::Progress;
-pub use self::input::{ApplyFormat, ApplyInput, ChangesetInput, PatchsetInput};
+pub use self::input::{ApplyInput, SetInput};
 pub use self::report::{ApplyReport, TableReport};
 pub use self::typed::{
     AppliedTable, Conflict, ConstraintConflict, Decision, NotFoundConflict, RowConflict, TypedChange, TypedFormat,
@@ -47,14 +50,15 @@ use self::run::{Otherwise, Rules, Run};
 use self::tally::Tally;
 use self::typed::TableRules;
 
-use crate::ffi::error::SqliteError;
 use crate::ffi::apply::{CAN_FILTER, Ended, Input as RawInput, Options, apply};
 use crate::ffi::handle::{Handle, with_handle};
 use crate::ffi::statement::Connection;
 use crate::ffi::transaction::{NotBegun, Transaction};
 use crate::typed::{TableInfo, Tracked, TrackedSet};
 use crate::wire::codec::raw::Limits;
-use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, RebaseData, Records};
+#[cfg(doc)]
+use crate::wire::Changeset;
+use crate::wire::{ChangesetFormat, ChangesetRef, Format, PatchsetRef, RebaseData, Records, SetFormat};
 
 /// Changes that are about to be applied to the `main` database, and how: from
 /// [`SqliteSessionExt::apply`](crate::SqliteSessionExt::apply). Nothing is done until [`run`](Self::run).
@@ -165,7 +169,7 @@ use crate::wire::{Changeset, ChangesetRef, Format, PatchsetRef, RebaseData, Reco
 /// - FTS5 keeps what it has read of its shadow tables. Applied to these on a connection that has used the FTS5 table, changes are not seen
 ///   by it, and the next INSERT spoils it. Track the tables that the text comes from instead.
 #[must_use = "nothing is applied until `run` is called"]
-pub struct Apply<'a, F: ApplyFormat> {
+pub struct Apply<'a, F: SetFormat> {
     connection: &'a mut SqliteConnection,
     input: Input<'a>,
     scope: Scope,
@@ -176,13 +180,13 @@ pub struct Apply<'a, F: ApplyFormat> {
     format: PhantomData<fn() -> F>,
 }
 
-impl<F: ApplyFormat> std::fmt::Debug for Apply<'_, F> {
+impl<F: SetFormat> std::fmt::Debug for Apply<'_, F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Apply").field("format", &F::FORMAT).finish_non_exhaustive()
     }
 }
 
-impl<'a, F: ApplyFormat> Apply<'a, F> {
+impl<'a, F: SetFormat> Apply<'a, F> {
     pub(crate) fn new(connection: &'a mut SqliteConnection, input: Input<'a>) -> Self {
         let options = Options { rebase: true, ..Options::default() };
         let (scope, rules, limits) = (Scope::default(), Rules::default(), Limits::default());
@@ -195,7 +199,7 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
     ///
     /// The database's own triggers and foreign key actions can still change other tables.
     pub fn only<S: TrackedSet>(self) -> Self {
-        let mut this = self.only_tables(S::TABLES.iter().map(|table| table.name()));
+        let mut this = self.only_tables(S::TABLES.iter().map(|table| table.table()));
         this.scope.typed.extend(S::TABLES);
         this
     }
@@ -390,7 +394,7 @@ impl<'a, F: ApplyFormat> Apply<'a, F> {
     }
 }
 
-impl Apply<'_, Changeset> {
+impl Apply<'_, ChangesetFormat> {
     /// Applies the inverse of the changeset, which undoes it: handlers and filters are given the inverse changes.
     /// `SQLITE_CHANGESETAPPLY_INVERT`; [`Changeset::invert`] makes the same as a changeset of its own.
     pub fn inverted(mut self) -> Self {
@@ -504,7 +508,7 @@ impl<'a, F: TypedFormat> Apply<'a, F> {
     fn rules_of<T: Tracked>(&mut self) -> &mut TableRules<'a> {
         let table: &'static TableInfo = &T::TABLE;
         let tables = &mut self.rules.tables;
-        let is_it = |rules: &TableRules<'_>| rules.table.name().eq_ignore_ascii_case(table.name());
+        let is_it = |rules: &TableRules<'_>| rules.table.table().eq_ignore_ascii_case(table.table());
         let place = tables.iter().position(is_it).unwrap_or_else(|| {
             tables.push(TableRules { table, on_conflict: None, filter: None });
             tables.len() - 1
@@ -599,8 +603,8 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
     let rebase_data = apply(handle, &transaction, input, options, &mut run).map_err(|ended| match ended {
         Ended::Stopped(error) => error,
         Ended::Panicked => ApplyError::ConflictHandlerPanicked,
-        Ended::RolledBack { table, failure } => ApplyError::RolledBack { table, error: failure.map(Into::into) },
-        Ended::Sqlite { failure, table } => ApplyError::Sqlite { operation: "applying", table, error: failure.into() },
+        Ended::RolledBack { table, failure } => ApplyError::RolledBack { table, error: failure },
+        Ended::Sqlite { failure, table } => ApplyError::Sqlite { operation: "applying", table, error: failure },
     })?;
     transaction.commit().map_err(failed)?;
     let rebase_data = RebaseData::from_sqlite(rebase_data, run.tally.took_back());
@@ -608,7 +612,7 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
 }
 
 fn failed(failure: SqliteError) -> ApplyError {
-    ApplyError::Sqlite { operation: "applying", table: None, error: failure.into() }
+    ApplyError::Sqlite { operation: "applying", table: None, error: failure }
 }
 
 fn not_begun(not_begun: NotBegun) -> ApplyError {

@@ -19,7 +19,7 @@ use super::feed::Pieces;
 use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
 use crate::schema::{Affinity, LiveTable};
-use crate::wire::{Format, KeyClasses, Operation, Record, Sections, SortedSection, TOGETHER, Value};
+use crate::wire::{Format, KeyClasses, Operation, Record, SortableSections, SortedSection, TOGETHER, Value};
 
 /// So many changes are worth key order: fewer are in the cache. Fuzzing is to try it on small inputs.
 const MANY: u64 = if cfg!(fuzzing) { 4 } else { 1000 };
@@ -158,7 +158,7 @@ impl Plans {
 
 /// The changes of checked bytes, those of some tables in a better order.
 pub(super) struct Ordered<'a> {
-    sections: Sections<'a>,
+    sections: SortableSections<'a>,
     plans: Plans,
     is_inverted: bool,
     section: Option<SortedSection<'a>>,
@@ -169,7 +169,7 @@ pub(super) struct Ordered<'a> {
 
 impl<'a> Ordered<'a> {
     pub(super) fn new(bytes: &'a [u8], format: Format, plans: Plans, is_inverted: bool) -> Self {
-        let sections = Sections::new(bytes, format);
+        let sections = SortableSections::new(bytes, format);
         Self { sections, plans, is_inverted, section: None, order: None, next: 0 }
     }
 

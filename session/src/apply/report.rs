@@ -66,7 +66,7 @@ impl ApplyReport {
 
     /// A table by its type: `report.of::<users::table>()`.
     pub fn of<T: Tracked>(&self) -> Option<&TableReport> {
-        self.table(T::TABLE.name())
+        self.table(T::TABLE.table())
     }
 
     /// How the conflicts were resolved, to rebase other changes by it: see [`Rebaser`](crate::Rebaser). Empty without any, and for

@@ -45,7 +45,7 @@ pub(super) struct Rules<'a> {
 
 impl<'a> Rules<'a> {
     fn of_table(&mut self, table: &str) -> Option<&mut TableRules<'a>> {
-        self.tables.iter_mut().find(|rules| rules.table.name().eq_ignore_ascii_case(table))
+        self.tables.iter_mut().find(|rules| rules.table.table().eq_ignore_ascii_case(table))
     }
 }
 

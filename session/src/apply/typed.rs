@@ -5,12 +5,12 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::conflict::{ConflictAction, ConflictType, Ruling};
-use super::input::{ApplyFormat, sealed};
+use super::input::sealed;
 use super::error::ApplyError;
 use crate::typed::private::{DecodeRow, Reader};
 use crate::typed::{Change, DecodeError, FromChanges, FromPatches, Patch, TableInfo, Tracked};
 use crate::wire::codec::source::Source;
-use crate::wire::{Changeset, Patchset, Records};
+use crate::wire::{ChangesetFormat, PatchsetFormat, Records, SetFormat};
 
 /// A conflict, with the change as a typed value: what a handler of
 /// [`Apply::on_conflict`](super::Apply::on_conflict) is given.
@@ -125,7 +125,7 @@ impl<T: Tracked> TypedChange for Patch<T> {
 }
 
 /// Which typed change a format has: [`Change`] for a [`Changeset`], [`Patch`] for a [`Patchset`].
-pub trait TypedFormat: ApplyFormat {
+pub trait TypedFormat: SetFormat {
     /// A change of the table `T`.
     type Change<T: Tracked>: TypedChange<Row = T::Row>;
 
@@ -133,7 +133,7 @@ pub trait TypedFormat: ApplyFormat {
     fn read<T: AppliedTable>(source: &Source<'_, '_>) -> Result<Self::Change<T>, DecodeError>;
 }
 
-impl TypedFormat for Changeset {
+impl TypedFormat for ChangesetFormat {
     type Change<T: Tracked> = Change<T>;
 
     fn read<T: AppliedTable>(source: &Source<'_, '_>) -> Result<Change<T>, DecodeError> {
@@ -141,7 +141,7 @@ impl TypedFormat for Changeset {
     }
 }
 
-impl TypedFormat for Patchset {
+impl TypedFormat for PatchsetFormat {
     type Change<T: Tracked> = Patch<T>;
 
     fn read<T: AppliedTable>(source: &Source<'_, '_>) -> Result<Patch<T>, DecodeError> {
@@ -317,7 +317,7 @@ impl<'a, C: TypedChange> ConstraintConflict<'a, C> {
 
 /// What was said of one table.
 pub(super) struct TableRules<'a> {
-    pub(super) table: &'static TableInfo,
+    pub(super) table: &'static TableInfo<'static>,
     pub(super) on_conflict: Option<OnConflict<'a>>,
     pub(super) filter: Option<Filter<'a>>,
 }

@@ -18,6 +18,7 @@ use diesel::{Table, debug_query};
 pub use self::mismatch::SchemaMismatch;
 use crate::ffi::error::SqliteError;
 use crate::ffi::statement::{Connection, Row};
+use crate::wire::TableInfo;
 
 /// The table that SQLite records and applies with a key that it does not declare.
 pub(crate) const STAT1: &str = "sqlite_stat1";
@@ -265,11 +266,11 @@ pub(crate) struct Declared {
     key: Vec<String>,
 }
 
-impl From<&crate::typed::TableInfo> for Declared {
-    fn from(table: &crate::typed::TableInfo) -> Self {
+impl From<&TableInfo<'_>> for Declared {
+    fn from(table: &TableInfo<'_>) -> Self {
         let columns = || table.columns().iter().map(ToString::to_string);
         let key = columns().zip(table.key_ordinals()).filter(|(_, place)| **place != 0);
-        Self { table: table.name().to_string(), columns: columns().collect(), key: key.map(|(name, _)| name).collect() }
+        Self { table: table.table().to_string(), columns: columns().collect(), key: key.map(|(name, _)| name).collect() }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The changes that a closure makes.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::vec::Vec;
 
-use diesel::{Connection, SqliteConnection};
+use diesel::{Connection, QueryResult, SqliteConnection};
 
 use crate::SqliteSessionExt;
 use super::error::SessionError;
@@ -91,17 +92,88 @@ impl<E> From<DecodeError> for CaptureError<E> {
     }
 }
 
-pub(crate) fn capture<S, T, E, F>(connection: &mut SqliteConnection, work: F) -> Result<Captured<S, T>, CaptureError<E>>
-where
-    S: for<'a> FromChanges<'a>,
-    F: FnOnce(&mut SqliteConnection) -> Result<T, E>,
-{
-    connection.transaction(|connection| {
-        let mut session = connection.create_session()?;
-        session.attach_set::<S>()?;
-        let value = work(connection).map_err(CaptureError::Closure)?;
-        let changeset = session.changeset()?;
-        let changes = changeset.changes().collect::<Result<_, _>>()?;
-        Ok(Captured { value, changes, changeset })
-    })
+/// A capture that has not run yet: see [`SqliteSessionExt::capture`].
+#[must_use = "nothing runs until `run` or `try_run` is called"]
+pub struct Capture<'a, S> {
+    connection: &'a mut SqliteConnection,
+    set: PhantomData<fn() -> S>,
+}
+
+impl<S> fmt::Debug for Capture<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capture").finish_non_exhaustive()
+    }
+}
+
+impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
+    pub(crate) fn new(connection: &'a mut SqliteConnection) -> Self {
+        Self { connection, set: PhantomData }
+    }
+
+    /// Runs `work` in a transaction and returns its value together with the changes that it made.
+    ///
+    /// Inside a transaction it uses a savepoint. If `work` fails, or a change does not fit the set,
+    /// everything is rolled back.
+    ///
+    /// # Errors
+    ///
+    /// See [`CaptureError`]. The error of a failed `work` is [`CaptureError::Closure`].
+    pub fn run<T>(
+        self,
+        work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
+    ) -> Result<Captured<S, T>, CaptureError<diesel::result::Error>> {
+        self.try_run(work)
+    }
+
+    /// Runs `work`, which can fail with any error: see [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// See [`CaptureError`]. The error of a failed `work` is [`CaptureError::Closure`].
+    ///
+    /// ```
+    /// use diesel::prelude::*;
+    /// use diesel_sqlite_session::{Change, SqliteSessionExt, Tracked};
+    ///
+    /// diesel::table! {
+    ///     users (id) {
+    ///         id -> Integer,
+    ///         name -> Text,
+    ///     }
+    /// }
+    ///
+    /// #[derive(Debug, PartialEq, Tracked)]
+    /// #[diesel(table_name = users)]
+    /// pub struct User {
+    ///     id: i32,
+    ///     name: String,
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = SqliteConnection::establish(":memory:")?;
+    /// # diesel::sql_query("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL)").execute(&mut conn)?;
+    /// let captured = conn.capture::<Change<users::table>>().try_run(|conn| {
+    ///     diesel::insert_into(users::table).values((users::id.eq(1), users::name.eq("Ada"))).execute(conn)?;
+    ///     if users::table.count().first::<i64>(conn)? > 100 {
+    ///         return Err("too many users".into());
+    ///     }
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// });
+    /// assert_eq!(captured?.changes.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_run<T, E>(
+        self,
+        work: impl FnOnce(&mut SqliteConnection) -> Result<T, E>,
+    ) -> Result<Captured<S, T>, CaptureError<E>> {
+        self.connection.transaction(|connection| {
+            let mut session = connection.create_session()?;
+            session.attach_set::<S>()?;
+            let value = work(connection).map_err(CaptureError::Closure)?;
+            let changeset = session.changeset()?;
+            let changes = changeset.changes().collect::<Result<_, _>>()?;
+            Ok(Captured { value, changes, changeset })
+        })
+    }
 }

@@ -1,6 +1,6 @@
 //! [`Session`]: what changes on a connection, recorded.
 
-pub(crate) mod capture;
+mod capture;
 mod error;
 
 use std::ffi::CString;
@@ -11,13 +11,15 @@ use std::vec::Vec;
 
 use diesel::SqliteConnection;
 
+pub use self::capture::{Capture, CaptureError, Captured};
 pub use self::error::SessionError;
-use crate::ffi::error::SqliteError;
+pub use crate::ffi::error::{HandleError, SqliteError};
+pub use crate::schema::{SchemaMismatch, TrackableTable, UntrackedTable};
 use crate::ffi::cache::CacheLimit;
 use crate::ffi::handle::with_handle;
 use crate::ffi::session::{CreateError, ObjectConfig, RawSession, Setup, StreamError, TakeError, Unavailable};
 use crate::ffi::statement::Connection;
-use crate::schema::{self, DeclaredTable, LiveTable, TrackableTable, UntrackedTable};
+use crate::schema::{self, DeclaredTable, LiveTable};
 use crate::wire::{Changeset, Format, ParseError, Patchset};
 
 /// Records the changes made on a `SqliteConnection`, from the moment a table is attached, by whichever means they are made:
@@ -110,10 +112,10 @@ impl Session {
     /// As [`attach`](Self::attach).
     pub fn attach_set<S: crate::typed::TrackedSet>(&mut self) -> Result<(), SessionError> {
         for table in S::TABLES {
-            let live = self.live(table.name())?;
+            let live = self.live(table.table())?;
             schema::check_declared(&(*table).into(), live.as_ref(), self.rowids)?;
         }
-        S::TABLES.iter().try_for_each(|table| self.attach_unchecked(table.name()))
+        S::TABLES.iter().try_for_each(|table| self.attach_unchecked(table.table()))
     }
 
     /// Records the changes of a table whose name is known at run time alone.
@@ -421,7 +423,7 @@ impl Session {
     /// As [`diff`](Self::diff).
     pub fn diff_set<S: crate::typed::TrackedSet>(&mut self, from: &str) -> Result<(), SessionError> {
         self.attach_set::<S>()?;
-        S::TABLES.iter().try_for_each(|table| self.diff_unchecked(table.name(), from))
+        S::TABLES.iter().try_for_each(|table| self.diff_unchecked(table.table(), from))
     }
 
     /// As [`diff`](Self::diff), for a table whose name is known at run time alone.

@@ -1,7 +1,7 @@
 //! Typed rows into the builders of changesets and patchsets.
 
 use super::encode::EncodeRow;
-use crate::wire::{BuildError, ChangesetBuilder, PatchsetBuilder, TableSchema, Value};
+use crate::wire::{BuildError, Builder, SetFormat, TableInfo, Value};
 
 /// What happens to a row, for [`Extend`] of the builders.
 ///
@@ -54,132 +54,121 @@ impl<R: EncodeRow> Writable<R> {
 
 /// Calls `push` with the values of a row.
 #[inline(always)]
-fn encoded<R: EncodeRow, B>(
+fn encoded<R: EncodeRow, F: SetFormat>(
     row: &R,
-    builder: &mut B,
-    push: impl FnOnce(&mut B, &[Value<'_>]),
-    fail: impl FnOnce(&mut B, BuildError),
+    builder: &mut Builder<F>,
+    push: impl FnOnce(&mut Builder<F>, &[Value<'_>]),
 ) {
     const { Writable::<R>::CHECK };
     if let Err((column, error)) = row.encode(|values| push(builder, values)) {
-        fail(builder, BuildError::of_value(R::INFO.name(), R::INFO.columns(), column, &error));
+        builder.fail(BuildError::of_value(R::INFO.table(), R::INFO.columns(), column, &error));
     }
 }
 
 #[inline]
-fn schema<R: EncodeRow>() -> TableSchema<'static> {
-    const { TableSchema::new(R::INFO.name(), R::INFO.key_ordinals()).with_columns(R::INFO.columns()) }
+fn table_info<R: EncodeRow>() -> TableInfo<'static> {
+    const { R::INFO }
 }
 
-macro_rules! typed_builder {
-    ($Builder:ident, $Set:ident) => {
-        impl $Builder {
-            /// Adds an INSERT of a row: a struct with `#[derive(Tracked)]`.
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Set), ", Tracked};")]
-            ///
-            /// diesel::table! {
-            ///     users (id) {
-            ///         id -> Integer,
-            ///         name -> Text,
-            ///     }
-            /// }
-            ///
-            /// #[derive(Tracked)]
-            /// #[diesel(table_name = users)]
-            /// pub struct User {
-            ///     id: i32,
-            ///     name: String,
-            /// }
-            ///
-            /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-            /// let (bob, robert) = (User { id: 1, name: "Bob".into() }, User { id: 1, name: "Robert".into() });
-            #[doc = concat!("let built = ", stringify!($Set), "::builder().insert(&bob).update(&bob, &robert).build()?;")]
-            /// assert_eq!(built.records().next().unwrap().to_string(), "INSERT users(1, 'Robert')");
-            /// # Ok(())
-            /// # }
-            /// ```
-            ///
-            /// A row with a field that cannot be written does not compile here:
-            ///
-            /// ```compile_fail,E0080
-            #[doc = concat!("# use diesel_sqlite_session::{FromSqlValue, ", stringify!($Set), ", Tracked, Value, ValueError};")]
-            /// # diesel::table! {
-            /// #     users (id) {
-            /// #         id -> Integer,
-            /// #     }
-            /// # }
-            /// struct ReadOnly(i32);
-            ///
-            /// impl<'a> FromSqlValue<'a, diesel::sql_types::Integer> for ReadOnly {
-            ///     fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
-            ///         i32::from_sql_value(value).map(ReadOnly)
-            ///     }
-            /// }
-            ///
-            /// #[derive(Tracked)]
-            /// #[diesel(table_name = users)]
-            /// struct User {
-            ///     id: ReadOnly,
-            /// }
-            ///
-            /// # fn main() {
-            #[doc = concat!("let _ = ", stringify!($Set), "::builder().insert(&User { id: ReadOnly(1) });")]
-            /// # }
-            /// ```
-            pub fn insert<R: EncodeRow>(mut self, row: &R) -> Self {
-                self.add(Edit::Insert(row));
-                self
-            }
+impl<F: SetFormat> Builder<F> {
+    /// Adds the INSERT of a row: a struct with `#[derive(Tracked)]`.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::{Changeset, Tracked};
+    ///
+    /// diesel::table! {
+    ///     users (id) {
+    ///         id -> Integer,
+    ///         name -> Text,
+    ///     }
+    /// }
+    ///
+    /// #[derive(Tracked)]
+    /// #[diesel(table_name = users)]
+    /// pub struct User {
+    ///     id: i32,
+    ///     name: String,
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (bob, robert) = (User { id: 1, name: "Bob".into() }, User { id: 1, name: "Robert".into() });
+    /// let built = Changeset::builder().insert(&bob).update(&bob, &robert).build()?;
+    /// assert_eq!(built.records().next().unwrap().to_string(), "INSERT users(1, 'Robert')");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A row with a field that cannot be written does not compile here:
+    ///
+    /// ```compile_fail,E0080
+    /// # use diesel_sqlite_session::typed::{FromSqlValue, ValueError};
+    /// # use diesel_sqlite_session::{Changeset, Tracked, Value};
+    /// # diesel::table! {
+    /// #     users (id) {
+    /// #         id -> Integer,
+    /// #     }
+    /// # }
+    /// struct ReadOnly(i32);
+    ///
+    /// impl<'a> FromSqlValue<'a, diesel::sql_types::Integer> for ReadOnly {
+    ///     fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
+    ///         i32::from_sql_value(value).map(ReadOnly)
+    ///     }
+    /// }
+    ///
+    /// #[derive(Tracked)]
+    /// #[diesel(table_name = users)]
+    /// struct User {
+    ///     id: ReadOnly,
+    /// }
+    ///
+    /// # fn main() {
+    /// let _ = Changeset::builder().insert(&User { id: ReadOnly(1) });
+    /// # }
+    /// ```
+    pub fn insert<R: EncodeRow>(mut self, row: &R) -> Self {
+        self.push(Edit::Insert(row));
+        self
+    }
 
-            /// Adds an UPDATE of a row, from what it was to what it is. Both must have the same key.
-            pub fn update<R: EncodeRow>(mut self, before: &R, after: &R) -> Self {
-                self.add(Edit::Update(before, after));
-                self
-            }
+    /// Adds the UPDATE of a row from `before` to `after`. Both must have the same primary key.
+    pub fn update<R: EncodeRow>(mut self, before: &R, after: &R) -> Self {
+        self.push(Edit::Update(before, after));
+        self
+    }
 
-            /// Adds a DELETE of a row, as it was.
-            pub fn delete<R: EncodeRow>(mut self, row: &R) -> Self {
-                self.add(Edit::Delete(row));
-                self
-            }
+    /// Adds the DELETE of a row: `row` has the old values.
+    pub fn delete<R: EncodeRow>(mut self, row: &R) -> Self {
+        self.push(Edit::Delete(row));
+        self
+    }
 
-            #[inline(always)]
-            fn add<R: EncodeRow>(&mut self, edit: Edit<'_, R>) {
-                let table = schema::<R>();
-                match edit {
-                    Edit::Insert(row) => {
-                        encoded(row, self, #[inline(always)] |builder, values| builder.push_insert(table, values), Self::fail);
-                    }
-                    Edit::Update(before, after) => {
-                        const { Writable::<R>::CHECK };
-                        let both = before.encode(|before| {
-                            encoded(
-                                after,
-                                self,
-                                |builder, after| builder.push_update(table, before, after),
-                                Self::fail,
-                            );
-                        });
-                        if let Err((column, error)) = both {
-                            self.fail(BuildError::of_value(table.name(), R::INFO.columns(), column, &error));
-                        }
-                    }
-                    Edit::Delete(row) => {
-                        encoded(row, self, |builder, values| builder.push_delete(table, values), Self::fail);
-                    }
+    #[inline(always)]
+    fn push<R: EncodeRow>(&mut self, edit: Edit<'_, R>) {
+        let table = table_info::<R>();
+        match edit {
+            Edit::Insert(row) => {
+                encoded(row, self, #[inline(always)] |builder, values| builder.push_insert(table, values));
+            }
+            Edit::Update(before, after) => {
+                const { Writable::<R>::CHECK };
+                let both = before.encode(|before| {
+                    encoded(after, self, |builder, after| builder.push_update(table, before, after));
+                });
+                if let Err((column, error)) = both {
+                    self.fail(BuildError::of_value(table.table(), table.columns(), column, &error));
                 }
             }
-        }
-
-        /// Adds edits of rows.
-        impl<'r, R: EncodeRow> Extend<Edit<'r, R>> for $Builder {
-            fn extend<I: IntoIterator<Item = Edit<'r, R>>>(&mut self, edits: I) {
-                edits.into_iter().for_each(|edit| self.add(edit));
+            Edit::Delete(row) => {
+                encoded(row, self, |builder, values| builder.push_delete(table, values));
             }
         }
-    };
+    }
 }
-typed_builder!(ChangesetBuilder, Changeset);
-typed_builder!(PatchsetBuilder, Patchset);
+
+/// Adds edits of rows.
+impl<'r, F: SetFormat, R: EncodeRow> Extend<Edit<'r, R>> for Builder<F> {
+    fn extend<I: IntoIterator<Item = Edit<'r, R>>>(&mut self, edits: I) {
+        edits.into_iter().for_each(|edit| self.push(edit));
+    }
+}

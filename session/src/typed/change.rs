@@ -6,7 +6,7 @@ use std::mem;
 
 use super::DecodeError;
 use super::reader::Reader;
-use super::table::TableInfo;
+use crate::wire::TableInfo;
 use crate::wire::Operation;
 
 /// The row of a table, and the table: what `#[derive(Tracked)]` makes of a struct, so that changes are read as its values.
@@ -306,7 +306,7 @@ use crate::wire::Operation;
 )]
 pub trait Tracked {
     /// The table.
-    const TABLE: TableInfo;
+    const TABLE: TableInfo<'static>;
     /// A whole row.
     type Row;
     /// An UPDATE of a changeset: the key, and a [`Field`](super::Field) for each other column.
@@ -510,7 +510,7 @@ macro_rules! inherent {
             }
 
             /// The table that the row is of.
-            pub fn table(&self) -> &'static TableInfo {
+            pub fn table(&self) -> &'static TableInfo<'static> {
                 const { &T::TABLE }
             }
         }

@@ -12,7 +12,7 @@ use crate::wire::Value;
     note = "a `Change`, a `Patch` and a set are no rows: a change that was read is added as its record, with `record`"
 )]
 pub trait EncodeRow {
-    const INFO: TableInfo;
+    const INFO: TableInfo<'static>;
     /// The first field of a type that cannot be written.
     const UNWRITABLE: Option<&'static str>;
 

@@ -38,7 +38,9 @@ pub use change::{Change, Patch, Tracked};
 pub use column::RecordColumn;
 pub use error::{DecodeError, DecodeErrorKind, ValueError};
 pub use field::{Against, Field};
-pub use set::{Changes, FromChanges, FromPatches, Patches, TrackedSet};
-pub use stream::{ReadChangeError, ReadChanges, ReadPatches};
-pub use table::TableInfo;
+pub use set::{Changes, FromChanges, FromPatches, FromRecords, Patches, TrackedSet, TypedRecords};
+pub use stream::{ReadChangeError, ReadChanges, ReadPatches, ReadRecords};
+pub use crate::wire::TableInfo;
+#[cfg(feature = "sqlite")]
+pub(crate) use table::check;
 pub use value::{CowValue, FromSqlValue, RustType, ToSqlValue};

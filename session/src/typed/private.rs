@@ -12,10 +12,10 @@ pub use super::reader::{Reader, Side, Source as Record};
 pub use super::set::{FromChanges, FromPatches, TrackedSet};
 pub use super::table::{ColumnList, KeyList, OneColumn, TableName};
 pub use super::{
-    Change, CowValue, DecodeError, Field, FromSqlValue, Patch, RustType, TableInfo, ToSqlValue, Tracked, ValueError,
+    Change, CowValue, DecodeError, Field, FromSqlValue, Patch, RustType, ToSqlValue, Tracked, ValueError,
 };
 pub use crate::__when_serde as when_serde;
-pub use crate::wire::{Operation, Value};
+pub use crate::wire::{Operation, TableInfo, Value};
 pub use core;
 pub use core::option::Option;
 pub use core::primitive::{str, u8, usize};
@@ -38,6 +38,17 @@ macro_rules! __when_serde {
 #[macro_export]
 macro_rules! __when_serde {
     ($($code:tt)*) => {};
+}
+
+/// Creates the description of a row's table.
+pub const fn table_info(
+    table: &'static str,
+    columns: &'static [&'static str],
+    key_ordinals: &'static [u8],
+    optional: usize,
+    hidden: &'static [&'static str],
+) -> TableInfo<'static> {
+    TableInfo::new(table, key_ordinals).with_columns(columns).with_hidden(hidden).with_optional(optional)
 }
 
 // What a constant can find out of names.
@@ -248,13 +259,13 @@ pub const fn check_key(said: &[&str], key: &[&str], fields: &[&str], columns: &[
 
 /// Refuses a set that has a table twice.
 #[track_caller]
-pub const fn check_table(tables: &[&[&TableInfo]], variants: &[&str], at: usize) {
+pub const fn check_table(tables: &[&[&TableInfo<'static>]], variants: &[&str], at: usize) {
     let mut i = 0;
     while i < at {
-        if same(tables[i][0].name(), tables[at][0].name(), true) {
+        if same(tables[i][0].table(), tables[at][0].table(), true) {
             let text = Text::new()
                 .and("the table `")
-                .and(tables[at][0].name())
+                .and(tables[at][0].table())
                 .and("` is in the set already: the variant `")
                 .and(variants[i])
                 .and("` has it");
@@ -277,7 +288,7 @@ pub const fn unwritable(fields: &[(bool, &'static str)]) -> Option<&'static str>
 }
 
 /// The tables of sets of one table each.
-pub const fn tables<const N: usize>(sets: [&'static [&'static TableInfo]; N]) -> [&'static TableInfo; N] {
+pub const fn tables<const N: usize>(sets: [&'static [&'static TableInfo<'static>]; N]) -> [&'static TableInfo<'static>; N] {
     let mut tables = [sets[0][0]; N];
     let mut i = 0;
     while i < N {

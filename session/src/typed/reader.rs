@@ -11,12 +11,12 @@ pub use crate::wire::codec::source::{Side, Source};
 #[doc(hidden)]
 pub struct Reader<'r, 'de> {
     source: &'r Source<'r, 'de>,
-    table: &'static TableInfo,
+    table: &'static TableInfo<'static>,
 }
 
 impl<'r, 'de> Reader<'r, 'de> {
     #[inline]
-    pub(crate) fn new(source: &'r Source<'r, 'de>, table: &'static TableInfo) -> Self {
+    pub(crate) fn new(source: &'r Source<'r, 'de>, table: &'static TableInfo<'static>) -> Self {
         Self { source, table }
     }
 

@@ -65,7 +65,7 @@ impl<'a> Record<'a> {
     fn place(
         &self,
         source: &Source<'_, 'a>,
-        tables: &'static [&'static TableInfo],
+        tables: &'static [&'static TableInfo<'static>],
         format: Format,
     ) -> Result<usize, DecodeError> {
         let found = self.format();

@@ -7,8 +7,10 @@ use std::marker::PhantomData;
 use super::change::{Change, DecodeRow, Patch, Tracked};
 use super::error::DecodeErrorKind;
 use super::reader::{Reader, Source};
-use super::{DecodeError, TableInfo};
-use crate::wire::{Changeset, ChangesetRef, Operation, Patchset, PatchsetRef, Record, Records};
+use super::{DecodeError, TableInfo, table};
+#[cfg(doc)]
+use crate::wire::{Changeset, Patchset};
+use crate::wire::{ChangesetFormat, Operation, PatchsetFormat, Record, Records, Set, SetRef};
 
 /// A set of tables: an enum of [`Change`]s or of [`Patch`]es with `#[derive(Tracked)]`, or one of them alone.
 #[diagnostic::on_unimplemented(
@@ -18,10 +20,10 @@ use crate::wire::{Changeset, ChangesetRef, Operation, Patchset, PatchsetRef, Rec
 )]
 pub trait TrackedSet {
     /// The tables, in the order of the variants.
-    const TABLES: &'static [&'static TableInfo];
+    const TABLES: &'static [&'static TableInfo<'static>];
 
     /// The table that this change is of.
-    fn table(&self) -> &'static TableInfo;
+    fn table(&self) -> &'static TableInfo<'static>;
 
     /// What this change does to a row.
     fn operation(&self) -> Operation;
@@ -30,9 +32,9 @@ pub trait TrackedSet {
 macro_rules! set_of_one {
     ($Change:ident) => {
         impl<T: Tracked> TrackedSet for $Change<T> {
-            const TABLES: &'static [&'static TableInfo] = &[&T::TABLE];
+            const TABLES: &'static [&'static TableInfo<'static>] = &[&T::TABLE];
 
-            fn table(&self) -> &'static TableInfo {
+            fn table(&self) -> &'static TableInfo<'static> {
                 Self::table(self)
             }
 
@@ -119,7 +121,7 @@ impl Section {
     #[cold]
     pub(super) fn find(
         &mut self,
-        tables: &'static [&'static TableInfo],
+        tables: &'static [&'static TableInfo<'static>],
         source: &Source<'_, '_>,
         skip_unknown: bool,
     ) -> Result<Option<usize>, DecodeError> {
@@ -154,7 +156,7 @@ impl<'a> Tagged<'a> {
     #[inline]
     fn next<S>(
         &mut self,
-        tables: &'static [&'static TableInfo],
+        tables: &'static [&'static TableInfo<'static>],
         read: impl FnOnce(usize, &Source<'_, 'a>) -> Result<S, DecodeError>,
     ) -> Option<Result<S, DecodeError>> {
         loop {
@@ -195,98 +197,107 @@ fn failed(source: &Source<'_, '_>, column: Option<&'static str>, kind: DecodeErr
 }
 
 /// The table that a change is of, if it is one of these, and fits.
-fn find(tables: &'static [&'static TableInfo], source: &Source<'_, '_>) -> Result<Option<usize>, DecodeError> {
-    let is_it = |table: &&'static TableInfo| table.name().eq_ignore_ascii_case(source.table());
+fn find(tables: &'static [&'static TableInfo<'static>], source: &Source<'_, '_>) -> Result<Option<usize>, DecodeError> {
+    let is_it = |table: &&'static TableInfo<'static>| table.table().eq_ignore_ascii_case(source.table());
     let Some((place, table)) = tables.iter().copied().enumerate().find(|(_, table)| is_it(table)) else {
         return Ok(None);
     };
-    match table.check(source.key_ordinals()) {
+    match table::check(table, source.key_ordinals()) {
         Ok(()) => Ok(Some(place)),
         Err((column, kind)) => Err(failed(source, column, kind)),
     }
 }
 
-macro_rules! typed {
-    (
-        $(#[$doc:meta])* $Changes:ident, $FromChanges:ident, $changes:ident, $Owned:ident, $Borrowed:ident,
-        $(#[$method_doc:meta])*
-    ) => {
-        $(#[$doc])*
-        #[must_use = "iterators are lazy"]
-        pub struct $Changes<'a, S> {
-            tagged: Tagged<'a>,
-            set: PhantomData<fn() -> S>,
-        }
-
-        impl<'a, S: $FromChanges<'a>> $Changes<'a, S> {
-            fn new(records: Records<'a>) -> Self {
-                Self { tagged: Tagged::new(records), set: PhantomData }
-            }
-
-            /// Leaves out the changes of tables that are not in the set, which are errors otherwise.
-            pub fn skip_unknown_tables(mut self) -> Self {
-                self.tagged.skip_unknown = true;
-                self
-            }
-
-            /// Gives each change with the [`Record`] that it was read from, which knows its table's name, whether it is
-            /// [indirect](Record::indirect), and where it stands.
-            pub fn with_records(mut self) -> impl Iterator<Item = Result<(Record<'a>, S), DecodeError>> {
-                std::iter::from_fn(move || {
-                    self.tagged.next(S::TABLES, |table, source| {
-                        let record = source.record().ok_or_else(|| DecodeError::of_nothing(source.table()))?;
-                        S::read(table, source, |change| (record, change))
-                    })
-                })
-            }
-        }
-
-        impl<'a, S: $FromChanges<'a>> Iterator for $Changes<'a, S> {
-            type Item = Result<S, DecodeError>;
-
-            #[inline]
-            fn next(&mut self) -> Option<Self::Item> {
-                self.tagged.next(S::TABLES, |table, source| S::read(table, source, |change| change))
-            }
-        }
-
-        impl<'a, S: $FromChanges<'a>> FusedIterator for $Changes<'a, S> {}
-
-        impl<S> Clone for $Changes<'_, S> {
-            fn clone(&self) -> Self {
-                Self { tagged: self.tagged.clone(), set: PhantomData }
-            }
-        }
-
-        impl<S> fmt::Debug for $Changes<'_, S> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_tuple(stringify!($Changes)).field(&self.tagged.records).finish()
-            }
-        }
-
-        impl $Owned {
-            $(#[$method_doc])*
-            pub fn $changes<'a, S: $FromChanges<'a>>(&'a self) -> $Changes<'a, S> {
-                $Changes::new(self.records())
-            }
-        }
-
-        impl<'a> $Borrowed<'a> {
-            $(#[$method_doc])*
-            pub fn $changes<S: $FromChanges<'a>>(self) -> $Changes<'a, S> {
-                $Changes::new(self.records())
-            }
-        }
-    };
+/// A set that the records of the format `F` can be read as.
+#[doc(hidden)]
+pub trait FromRecords<'a, F>: TrackedSet + Sized {
+    fn read<R>(table: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError>;
 }
 
-typed! {
-    /// The changes of a changeset as values of the set `S`: see [`Changeset::changes`].
-    Changes, FromChanges, changes, Changeset, ChangesetRef,
-    /// The changes as values of a set of tables: an enum of [`Change`]s, or a `Change` alone.
+impl<'a, S: FromChanges<'a>> FromRecords<'a, ChangesetFormat> for S {
+    #[inline(always)]
+    fn read<R>(table: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
+        <S as FromChanges<'a>>::read(table, source, into)
+    }
+}
+
+impl<'a, S: FromPatches<'a>> FromRecords<'a, PatchsetFormat> for S {
+    #[inline(always)]
+    fn read<R>(table: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
+        <S as FromPatches<'a>>::read(table, source, into)
+    }
+}
+
+/// An iterator over the typed changes of a changeset: see [`Changeset::changes`].
+pub type Changes<'a, S> = TypedRecords<'a, ChangesetFormat, S>;
+
+/// An iterator over the typed changes of a patchset: see [`Patchset::patches`].
+pub type Patches<'a, S> = TypedRecords<'a, PatchsetFormat, S>;
+
+/// An iterator over the records of the format `F` as values of the set `S`: see [`Changeset::changes`] and
+/// [`Patchset::patches`].
+#[must_use = "iterators are lazy"]
+pub struct TypedRecords<'a, F, S> {
+    tagged: Tagged<'a>,
+    types: PhantomData<fn() -> (F, S)>,
+}
+
+impl<'a, F, S> TypedRecords<'a, F, S> {
+    fn new(records: Records<'a>) -> Self {
+        Self { tagged: Tagged::new(records), types: PhantomData }
+    }
+
+    /// Skips the changes of tables that are not in the set. By default, they are errors.
+    pub fn skip_unknown_tables(mut self) -> Self {
+        self.tagged.skip_unknown = true;
+        self
+    }
+
+    /// Pairs each change with the [`Record`] that it was read from. The record has the name of the table, the
+    /// [indirect](Record::indirect) flag and the offset.
+    pub fn with_records(mut self) -> impl Iterator<Item = Result<(Record<'a>, S), DecodeError>>
+    where
+        S: FromRecords<'a, F>,
+    {
+        std::iter::from_fn(move || {
+            self.tagged.next(S::TABLES, |table, source| {
+                let record = source.record().ok_or_else(|| DecodeError::of_nothing(source.table()))?;
+                S::read(table, source, |change| (record, change))
+            })
+        })
+    }
+}
+
+impl<'a, F, S: FromRecords<'a, F>> Iterator for TypedRecords<'a, F, S> {
+    type Item = Result<S, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.tagged.next(S::TABLES, |table, source| S::read(table, source, |change| change))
+    }
+}
+
+impl<'a, F, S: FromRecords<'a, F>> FusedIterator for TypedRecords<'a, F, S> {}
+
+impl<F, S> Clone for TypedRecords<'_, F, S> {
+    fn clone(&self) -> Self {
+        Self { tagged: self.tagged.clone(), types: PhantomData }
+    }
+}
+
+impl<F, S> fmt::Debug for TypedRecords<'_, F, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TypedRecords").field(&self.tagged.records).finish()
+    }
+}
+
+impl Set<ChangesetFormat> {
+    /// Returns an iterator over the changes as values of the set `S`: an enum of [`Change`]s, or `Change` of
+    /// one table.
     ///
-    /// A change that the types do not fit is an error; after it the iteration can go on with the next change. So is one
-    /// of a table that is not in the set, unless [`skip_unknown_tables`](Changes::skip_unknown_tables) is called.
+    /// A change that does not fit the types is an error, and iteration can continue with the next change. A
+    /// change to a table outside the set is an error unless
+    /// [`skip_unknown_tables`](TypedRecords::skip_unknown_tables) is called.
     ///
     /// ```
     /// use diesel_sqlite_session::{Change, Changeset, Tracked};
@@ -318,15 +329,25 @@ typed! {
     /// # Ok(())
     /// # }
     /// ```
+    pub fn changes<'a, S: FromChanges<'a>>(&'a self) -> Changes<'a, S> {
+        Changes::new(self.records())
+    }
 }
 
-typed! {
-    /// The changes of a patchset as values of the set `S`: see [`Patchset::patches`].
-    Patches, FromPatches, patches, Patchset, PatchsetRef,
-    /// The changes as values of a set of tables: an enum of [`Patch`]es, or a `Patch` alone.
+impl<'a> SetRef<'a, ChangesetFormat> {
+    /// Returns an iterator over the changes as values of the set `S`: see [`Changeset::changes`].
+    pub fn changes<S: FromChanges<'a>>(self) -> Changes<'a, S> {
+        Changes::new(self.records())
+    }
+}
+
+impl Set<PatchsetFormat> {
+    /// Returns an iterator over the changes as values of the set `S`: an enum of [`Patch`]es, or `Patch` of
+    /// one table.
     ///
-    /// A change that the types do not fit is an error; after it the iteration can go on with the next change. So is one
-    /// of a table that is not in the set, unless [`skip_unknown_tables`](Patches::skip_unknown_tables) is called.
+    /// A change that does not fit the types is an error, and iteration can continue with the next change. A
+    /// change to a table outside the set is an error unless
+    /// [`skip_unknown_tables`](TypedRecords::skip_unknown_tables) is called.
     ///
     /// ```
     /// use diesel_sqlite_session::{Patch, Patchset, Tracked};
@@ -357,4 +378,14 @@ typed! {
     /// # Ok(())
     /// # }
     /// ```
+    pub fn patches<'a, S: FromPatches<'a>>(&'a self) -> Patches<'a, S> {
+        Patches::new(self.records())
+    }
+}
+
+impl<'a> SetRef<'a, PatchsetFormat> {
+    /// Returns an iterator over the changes as values of the set `S`: see [`Patchset::patches`].
+    pub fn patches<S: FromPatches<'a>>(self) -> Patches<'a, S> {
+        Patches::new(self.records())
+    }
 }

@@ -5,16 +5,18 @@ use std::io::Read;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
 
-use super::set::Section;
-use super::{DecodeError, FromChanges, FromPatches};
-use crate::wire::{ChangesetReader, PatchsetReader, ReadError};
+use super::set::{FromRecords, Section};
+use super::{DecodeError, FromChanges, FromPatches, TrackedSet};
+use crate::wire::{ChangesetFormat, ParseError, PatchsetFormat, Reader, SetFormat};
+#[cfg(doc)]
+use crate::wire::{ChangesetReader, PatchsetReader};
 
 /// Why there is no next typed change of a source.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadChangeError {
     /// The source failed, or its bytes are not well-formed. The iteration ends here.
-    Read(ReadError),
+    Read(ParseError),
     /// The types do not fit this change. The iteration can go on with the next one.
     Decode(DecodeError),
 }
@@ -37,8 +39,8 @@ impl std::error::Error for ReadChangeError {
     }
 }
 
-impl From<ReadError> for ReadChangeError {
-    fn from(error: ReadError) -> Self {
+impl From<ParseError> for ReadChangeError {
+    fn from(error: ParseError) -> Self {
         Self::Read(error)
     }
 }
@@ -49,102 +51,91 @@ impl From<DecodeError> for ReadChangeError {
     }
 }
 
-macro_rules! typed {
-    (
-        $(#[$doc:meta])* $ReadChanges:ident, $FromChanges:ident, $changes:ident, $Reader:ident,
-        $(#[$method_doc:meta])*
-    ) => {
-        $(#[$doc])*
-        #[must_use = "iterators are lazy"]
-        pub struct $ReadChanges<'r, R, S> {
-            reader: &'r mut $Reader<R>,
-            /// The section that was looked at last, as the reader counts them.
-            number: u64,
-            section: Section,
-            skip_unknown: bool,
-            ended: bool,
-            set: PhantomData<fn() -> S>,
-        }
+/// An iterator over the typed changes of a source: see [`ChangesetReader::changes`].
+pub type ReadChanges<'r, R, S> = ReadRecords<'r, ChangesetFormat, R, S>;
 
-        impl<R, S> $ReadChanges<'_, R, S> {
-            /// Leaves out the changes of tables that are not in the set, which are errors otherwise.
-            pub fn skip_unknown_tables(mut self) -> Self {
-                self.skip_unknown = true;
-                self
-            }
-        }
+/// An iterator over the typed changes of a source: see [`PatchsetReader::patches`].
+pub type ReadPatches<'r, R, S> = ReadRecords<'r, PatchsetFormat, R, S>;
 
-        impl<R: Read, S: for<'a> $FromChanges<'a>> Iterator for $ReadChanges<'_, R, S> {
-            type Item = Result<S, ReadChangeError>;
-
-            fn next(&mut self) -> Option<Self::Item> {
-                while !self.ended {
-                    let (record, number) = match self.reader.next_with_section() {
-                        Ok(Some(next)) => next,
-                        Ok(None) => break,
-                        Err(error) => {
-                            self.ended = true;
-                            return Some(Err(error.into()));
-                        }
-                    };
-                    if self.number != number {
-                        (self.number, self.section) = (number, Section::New);
-                    }
-                    let (section, skip_unknown) = (&mut self.section, self.skip_unknown);
-                    let read = record.with_source(|source| {
-                        let found = match *section {
-                            Section::Of(table) => Some(table),
-                            _ => section.find(S::TABLES, source, skip_unknown)?,
-                        };
-                        found.map(|table| S::read(table, source, |change| change)).transpose()
-                    });
-                    if let Some(change) = read.transpose() {
-                        return Some(change.map_err(ReadChangeError::Decode));
-                    }
-                }
-                self.ended = true;
-                None
-            }
-        }
-
-        impl<R: Read, S: for<'a> $FromChanges<'a>> FusedIterator for $ReadChanges<'_, R, S> {}
-
-        impl<R, S> fmt::Debug for $ReadChanges<'_, R, S> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($ReadChanges)).field("ended", &self.ended).finish_non_exhaustive()
-            }
-        }
-
-        impl<R: Read> $Reader<R> {
-            $(#[$method_doc])*
-            pub fn $changes<S: for<'a> $FromChanges<'a>>(&mut self) -> $ReadChanges<'_, R, S> {
-                $ReadChanges {
-                    reader: self,
-                    number: 0,
-                    section: Section::New,
-                    skip_unknown: false,
-                    ended: false,
-                    set: PhantomData,
-                }
-            }
-        }
-    };
+/// An iterator over the records of a reader as values of the set `S`: see [`ChangesetReader::changes`] and
+/// [`PatchsetReader::patches`].
+#[must_use = "iterators are lazy"]
+pub struct ReadRecords<'r, F, R, S> {
+    reader: &'r mut Reader<F, R>,
+    /// The number of the section that was looked at last, as the reader counts them.
+    number: u64,
+    section: Section,
+    skip_unknown: bool,
+    ended: bool,
+    set: PhantomData<fn() -> S>,
 }
 
-typed! {
-    /// The changes of a source as values of the set `S`: see [`ChangesetReader::changes`].
-    ReadChanges, FromChanges, changes, ChangesetReader,
-    /// The changes that are still to come, as values of a set of tables: as [`Changeset::changes`](crate::Changeset::changes), with one
-    /// change in memory at a time.
+impl<'r, F, R, S> ReadRecords<'r, F, R, S> {
+    fn new(reader: &'r mut Reader<F, R>) -> Self {
+        Self { reader, number: 0, section: Section::New, skip_unknown: false, ended: false, set: PhantomData }
+    }
+
+    /// Skips the changes of tables that are not in the set. By default, they are errors.
+    pub fn skip_unknown_tables(mut self) -> Self {
+        self.skip_unknown = true;
+        self
+    }
+}
+
+impl<F: SetFormat, R: Read, S: for<'a> FromRecords<'a, F>> Iterator for ReadRecords<'_, F, R, S> {
+    type Item = Result<S, ReadChangeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.ended {
+            let (record, number) = match self.reader.next_with_section() {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error.into()));
+                }
+            };
+            if self.number != number {
+                (self.number, self.section) = (number, Section::New);
+            }
+            let (section, skip_unknown) = (&mut self.section, self.skip_unknown);
+            let read = record.with_source(|source| {
+                let found = match *section {
+                    Section::Of(table) => Some(table),
+                    _ => section.find(<S as TrackedSet>::TABLES, source, skip_unknown)?,
+                };
+                found.map(|table| S::read(table, source, |change| change)).transpose()
+            });
+            if let Some(change) = read.transpose() {
+                return Some(change.map_err(ReadChangeError::Decode));
+            }
+        }
+        self.ended = true;
+        None
+    }
+}
+
+impl<F: SetFormat, R: Read, S: for<'a> FromRecords<'a, F>> FusedIterator for ReadRecords<'_, F, R, S> {}
+
+impl<F, R, S> fmt::Debug for ReadRecords<'_, F, R, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadRecords").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}
+
+impl<R: Read> Reader<ChangesetFormat, R> {
+    /// Returns an iterator over the remaining changes as values of the set `S`, with one change in memory at
+    /// a time. See [`Changeset::changes`](crate::Changeset::changes).
     ///
-    /// A change that the types do not fit is a [`ReadChangeError::Decode`], with the byte of the source at which it stands; after it
-    /// the iteration can go on with the next change. So is one of a table that is not in the set, unless
-    /// [`skip_unknown_tables`](ReadChanges::skip_unknown_tables) is called. After a [`ReadChangeError::Read`] the iteration is at its
-    /// end: where it was the source that failed, another call of this goes on from there.
+    /// - A change that does not fit the types is a [`ReadChangeError::Decode`] with its offset in the source.
+    ///   Iteration can continue with the next change.
+    /// - A change to a table outside the set is an error unless
+    ///   [`skip_unknown_tables`](ReadRecords::skip_unknown_tables) is called.
+    /// - After a [`ReadChangeError::Read`] iteration ends. If the source failed, another call of this method
+    ///   retries.
     ///
-    /// The rows own their values. For rows that borrow, and to know of a change whether it is
-    /// [indirect](crate::Record::indirect), there are [`next_record`](Self::next_record) and
-    /// [`Record::change`](crate::Record::change).
+    /// The rows own their values. For rows that borrow, and for the [indirect](crate::Record::indirect) flag,
+    /// use [`next_record`](Self::next_record) and [`Record::change`](crate::Record::change).
     ///
     /// ```
     /// use diesel_sqlite_session::{Change, ChangesetReader, Tracked};
@@ -180,13 +171,14 @@ typed! {
     /// # Ok(())
     /// # }
     /// ```
+    pub fn changes<S: for<'a> FromChanges<'a>>(&mut self) -> ReadChanges<'_, R, S> {
+        ReadRecords::new(self)
+    }
 }
 
-typed! {
-    /// The changes of a source as values of the set `S`: see [`PatchsetReader::patches`].
-    ReadPatches, FromPatches, patches, PatchsetReader,
-    /// The changes that are still to come, as values of a set of tables: as [`Patchset::patches`](crate::Patchset::patches), with one
-    /// change in memory at a time. What is an error is said at [`ChangesetReader::changes`].
+impl<R: Read> Reader<PatchsetFormat, R> {
+    /// Returns an iterator over the remaining changes as values of the set `S`, with one change in memory at
+    /// a time. See [`ChangesetReader::changes`] about errors.
     ///
     /// ```
     /// use diesel_sqlite_session::{Patch, PatchsetReader, Tracked};
@@ -217,4 +209,7 @@ typed! {
     /// # Ok(())
     /// # }
     /// ```
+    pub fn patches<S: for<'a> FromPatches<'a>>(&mut self) -> ReadPatches<'_, R, S> {
+        ReadRecords::new(self)
+    }
 }

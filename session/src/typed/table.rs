@@ -4,125 +4,24 @@ use diesel::Column;
 use diesel::internal::table_macro::{Identifier, StaticQueryFragment};
 
 use super::DecodeErrorKind;
-use crate::wire::{TableColumns, TableSchema};
+use crate::wire::TableInfo;
 
-/// A table as `table!` and the row struct declare it: what its changes must look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableInfo {
-    name: &'static str,
-    columns: &'static [&'static str],
-    key_ordinals: &'static [u8],
-    optional: usize,
-    hidden: &'static [&'static str],
-}
-
-impl TableInfo {
-    #[doc(hidden)]
-    pub const fn new(
-        name: &'static str,
-        columns: &'static [&'static str],
-        key_ordinals: &'static [u8],
-        optional: usize,
-        hidden: &'static [&'static str],
-    ) -> Self {
-        Self { name, columns, key_ordinals, optional, hidden }
+/// Checks that changes have the table's columns and primary key. The error has the column that differs,
+/// and how.
+pub(crate) fn check(
+    table: &TableInfo<'static>,
+    key_ordinals: &[u8],
+) -> Result<(), (Option<&'static str>, DecodeErrorKind)> {
+    let (expected, found) = (table.columns().len(), key_ordinals.len());
+    if found > expected || found.saturating_add(table.optional()) < expected {
+        return Err((None, DecodeErrorKind::ColumnCount { expected, found }));
     }
-
-    /// The table's name in the database.
-    pub const fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// The names of the columns that changes hold, in the table's order: generated columns are not among them.
-    pub const fn columns(&self) -> &'static [&'static str] {
-        self.columns
-    }
-
-    /// For each column its place in the primary key as `table!` declares it, counted from 1, or 0.
-    pub const fn key_ordinals(&self) -> &'static [u8] {
-        self.key_ordinals
-    }
-
-    /// How many of the last columns older changes may lack.
-    pub const fn optional(&self) -> usize {
-        self.optional
-    }
-
-    /// The columns that are in no JSON that this table names: those of `#[tracked(skip)]`, and those whose fields have
-    /// `#[serde(skip)]`.
-    pub const fn hidden(&self) -> &'static [&'static str] {
-        self.hidden
-    }
-
-    /// Whether changes have this table's columns and key; if not, in which column they differ and how.
-    pub(crate) fn check(&self, key_ordinals: &[u8]) -> Result<(), (Option<&'static str>, DecodeErrorKind)> {
-        let (expected, found) = (self.columns.len(), key_ordinals.len());
-        if found > expected || found.saturating_add(self.optional) < expected {
-            return Err((None, DecodeErrorKind::ColumnCount { expected, found }));
+    for (column, (declared, recorded)) in table.columns().iter().zip(table.key_ordinals().iter().zip(key_ordinals)) {
+        if (*declared == 0) != (*recorded == 0) {
+            return Err((Some(*column), DecodeErrorKind::PrimaryKey));
         }
-        for (column, (declared, recorded)) in self.columns.iter().zip(self.key_ordinals.iter().zip(key_ordinals)) {
-            if (*declared == 0) != (*recorded == 0) {
-                return Err((Some(*column), DecodeErrorKind::PrimaryKey));
-            }
-        }
-        Ok(())
     }
-}
-
-/// So that `Blog::TABLES` says what columns are called where changes are written as SQL or JSON.
-impl<'a> From<&TableInfo> for TableColumns<'a> {
-    fn from(table: &TableInfo) -> Self {
-        Self::with_hidden(table.name, table.columns, table.hidden)
-    }
-}
-
-impl<'a> From<TableInfo> for TableColumns<'a> {
-    fn from(table: TableInfo) -> Self {
-        (&table).into()
-    }
-}
-
-impl<'a> From<&&TableInfo> for TableColumns<'a> {
-    fn from(table: &&TableInfo) -> Self {
-        (*table).into()
-    }
-}
-
-/// So that `User::TABLE` says what the columns and the key are where changes are built of values.
-///
-/// ```
-/// use diesel_sqlite_session::{Changeset, Tracked};
-///
-/// diesel::table! {
-///     users (id) {
-///         id -> Integer,
-///         name -> Text,
-///     }
-/// }
-///
-/// #[derive(Tracked)]
-/// #[diesel(table_name = users)]
-/// struct User {
-///     id: i32,
-///     name: String,
-/// }
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let changeset = Changeset::builder().insert_values(User::TABLE, &[1.into(), "Ada".into()]).build()?;
-/// assert_eq!(changeset.records().next().unwrap().to_string(), "INSERT users(1, 'Ada')");
-/// # Ok(())
-/// # }
-/// ```
-impl From<TableInfo> for TableSchema<'static> {
-    fn from(table: TableInfo) -> Self {
-        Self::new(table.name, table.key_ordinals).with_columns(table.columns)
-    }
-}
-
-impl From<&TableInfo> for TableSchema<'static> {
-    fn from(table: &TableInfo) -> Self {
-        (*table).into()
-    }
+    Ok(())
 }
 
 /// The name of a table of `table!`.

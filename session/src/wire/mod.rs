@@ -172,24 +172,23 @@ mod shape;
 mod text;
 
 #[cfg(feature = "sqlite")]
-pub(crate) use codec::header::Section;
+pub(crate) use codec::section::SectionId;
 #[cfg(feature = "sqlite")]
-pub(crate) use shape::sort::{KeyClasses, Sections, SortedSection, TOGETHER};
+pub(crate) use shape::sort::{KeyClasses, SortableSections, SortedSection, TOGETHER};
 
-pub use codec::error::{BuildError, BuildErrorKind, ParseError, ParseErrorKind};
-pub use codec::header::{Table, Tables};
+pub use codec::error::{BuildError, BuildErrorKind, Limit, ParseError, ParseErrorKind};
 pub use codec::kind::{Format, Operation};
 #[cfg(feature = "std")]
-pub use codec::reader::{ChangesetReader, Limit, PatchsetReader, ReadError};
+pub use codec::reader::{ChangesetReader, PatchsetReader, Reader};
 pub use codec::record::{Record, Records, Values};
-pub use codec::set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
+pub use codec::section::{Section, Sections};
+pub use codec::set::{
+    Changeset, ChangesetFormat, ChangesetRef, Patchset, PatchsetFormat, PatchsetRef, Set, SetFormat, SetRef,
+};
+pub use codec::table_info::TableInfo;
 pub use codec::value::{MAX_VALUE_LENGTH, Value};
-pub use group::builder::{ChangesetBuilder, PatchsetBuilder, TableSchema};
-#[cfg(feature = "std")]
-pub use group::concat::WriteError;
-#[cfg(feature = "std")]
-pub use rebase::RebaseStreamError;
-pub use rebase::{RebaseData, RebaseError, Rebaser};
+pub use group::builder::{Builder, ChangesetBuilder, PatchsetBuilder};
+pub use rebase::{RebaseData, Rebaser};
 #[cfg(feature = "serde")]
 pub use text::json;
-pub use text::sql::{SqlError, SqlErrorKind, SqlScript, SqlStatement, TableColumns};
+pub use text::sql::{SqlScript, SqlStatement};

@@ -9,7 +9,7 @@ use super::super::change::{Change, Patch, Tracked};
 use super::super::field;
 use super::super::private::{Columns, HasColumn, InUpdate, IsKey, KeyOf, of_tuples};
 use super::super::set::TrackedSet;
-use super::super::table::TableInfo;
+use crate::wire::TableInfo;
 use super::{Error, Field, Tree};
 use crate::wire::Operation;
 use crate::wire::json::read::{Members, once, operation};
@@ -109,12 +109,12 @@ impl Unread {
     /// The place of its table among these.
     pub fn find(&self, tables: &[&TableInfo]) -> Result<usize, Error> {
         let name = self.table.as_deref().ok_or_else(|| Error::missing_field(TABLE))?;
-        let place = tables.iter().position(|table| table.name().eq_ignore_ascii_case(name));
+        let place = tables.iter().position(|table| table.table().eq_ignore_ascii_case(name));
         place.ok_or_else(|| Error::custom(format_args!("the table {name:?} is not one of the types'")))
     }
 
     /// The change by columns, and what it does.
-    fn of(self, table: &'static TableInfo, format_has_before: bool) -> Result<(Operation, Parsed), Error> {
+    fn of(self, table: &'static TableInfo<'static>, format_has_before: bool) -> Result<(Operation, Parsed), Error> {
         self.find(&[table])?;
         let written = self.columns.flatten().unwrap_or_default();
         let mut left_out = table.columns().iter().zip(&written).filter(|(_, name)| name.is_none());
@@ -163,7 +163,7 @@ fn by_column(table: &TableInfo, members: Option<Members<Tree>>) -> Result<ByColu
         match table.columns().iter().position(|known| *known == name).and_then(|place| values.get_mut(place)) {
             Some(empty @ None) => *empty = Some(value),
             Some(_) => return Err(Error::custom(format_args!("the column {name:?} is there twice"))),
-            None => return Err(Error::custom(format_args!("the table {} has no column {name:?}", table.name()))),
+            None => return Err(Error::custom(format_args!("the table {} has no column {name:?}", table.table()))),
         }
     }
     Ok(values)
@@ -171,7 +171,7 @@ fn by_column(table: &TableInfo, members: Option<Members<Tree>>) -> Result<ByColu
 
 /// A change by columns, of which fields are taken.
 pub struct Parsed {
-    table: &'static TableInfo,
+    table: &'static TableInfo<'static>,
     key: ByColumn,
     old: ByColumn,
     new: ByColumn,
@@ -211,7 +211,7 @@ impl Parsed {
     }
 
     fn named(&self, column: usize, error: &Error) -> Error {
-        let (table, name) = (self.table.name(), self.table.columns().get(column).copied().unwrap_or_default());
+        let (table, name) = (self.table.table(), self.table.columns().get(column).copied().unwrap_or_default());
         Error::custom(format_args!("table {table}, column {name}: {error}"))
     }
 

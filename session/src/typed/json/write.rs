@@ -211,7 +211,7 @@ fn write<R: WriteJson, F: Fields, S: Serializer>(
     let this = core::marker::PhantomData::<R>;
     let mut map = serializer.serialize_map(None)?;
     map.serialize_entry(OP, op(operation))?;
-    map.serialize_entry(TABLE, R::TABLE.name())?;
+    map.serialize_entry(TABLE, R::TABLE.table())?;
     map.serialize_entry(KEY, &Key(fields, this))?;
     if before && operation != Operation::Insert {
         map.serialize_entry(BEFORE, &Values(fields, Side::Old, this))?;
@@ -255,7 +255,7 @@ where
             Self::Delete(key) => {
                 let mut map = serializer.serialize_map(None)?;
                 map.serialize_entry(OP, op(Operation::Delete))?;
-                map.serialize_entry(TABLE, T::TABLE.name())?;
+                map.serialize_entry(TABLE, T::TABLE.table())?;
                 map.serialize_entry(KEY, &KeyAlone::<T::Row>(key))?;
                 map.end()
             }

@@ -138,7 +138,7 @@ pub(in crate::wire) fn write_update(
                 return Err(WrongIn::in_column(BuildErrorKind::NullKey, column));
             }
             if !is_identical(old, new) {
-                return Err(WrongIn::in_column(BuildErrorKind::MovedKey, column));
+                return Err(WrongIn::in_column(BuildErrorKind::KeyChanged, column));
             }
             write_value(column, true, old, out)?;
         } else if old == new {

@@ -1,15 +1,23 @@
-//! What can be wrong with bytes that should be a changeset or a patchset, and where; and with what one is built of.
+//! The two errors of the format: bytes that cannot be read, and changes that cannot be written.
 
 use alloc::boxed::Box;
+#[cfg(feature = "std")]
+use alloc::sync::Arc;
 use core::fmt;
+#[cfg(feature = "std")]
+use std::io;
 
 use super::kind::Format;
 use super::value::{MAX_VALUE_LENGTH, cut};
 
-/// Bytes that are not a well-formed changeset or patchset: [what](ParseErrorKind) is wrong and at which byte.
+/// Bytes that are not a well-formed changeset or patchset, or a source that cannot be read on.
+///
+/// The error has a [kind](ParseErrorKind), the offset of the faulty byte, and the table and column
+/// where they are known.
 ///
 /// ```
-/// use diesel_sqlite_session::{Changeset, ParseErrorKind};
+/// use diesel_sqlite_session::Changeset;
+/// use diesel_sqlite_session::wire::ParseErrorKind;
 ///
 /// let error = Changeset::try_from(b"T\x01\x01users\0\x63\x00".to_vec()).unwrap_err();
 /// assert_eq!((error.kind(), error.offset()), (ParseErrorKind::Operation(0x63), 9));
@@ -18,43 +26,85 @@ use super::value::{MAX_VALUE_LENGTH, cut};
 ///     "at byte 9, table users: 0x63 is not an operation (INSERT is 0x12, UPDATE 0x17, DELETE 0x09)"
 /// );
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ParseError {
     kind: ParseErrorKind,
     offset: usize,
     column: Option<usize>,
     table: Option<Box<str>>,
+    #[cfg(feature = "std")]
+    io: Option<Arc<io::Error>>,
 }
 
-/// How much of a table's name an error keeps: a stranger chooses it.
+/// The longest table or column name that an error keeps, in bytes: it can come from a stranger.
 pub(in crate::wire) const LONGEST_NAME: usize = 200;
 
 impl ParseError {
     pub(in crate::wire) fn new(kind: ParseErrorKind, offset: usize, column: Option<usize>, table: Option<&str>) -> Self {
-        Self { kind, offset, column, table: table.map(|name| Box::from(cut(name, LONGEST_NAME))) }
+        Self {
+            kind,
+            offset,
+            column,
+            table: table.map(|name| Box::from(cut(name, LONGEST_NAME))),
+            #[cfg(feature = "std")]
+            io: None,
+        }
     }
 
-    /// What is wrong.
+    /// Creates the error of a source that failed at `offset`.
+    #[cfg(feature = "std")]
+    #[cold]
+    pub(super) fn of_source(error: io::Error, offset: usize) -> Self {
+        Self { io: Some(Arc::new(error)), ..Self::new(ParseErrorKind::Io, offset, None, None) }
+    }
+
+    /// Returns the kind of error.
     pub fn kind(&self) -> ParseErrorKind {
         self.kind
     }
 
-    /// The byte, counted from 0, at which the thing that is wrong starts; where it is missing, at which it should. In a
-    /// stream, `usize::MAX` for everything beyond.
+    /// Returns the offset, counted from 0, at which the faulty element starts, or at which a missing
+    /// element should start.
+    ///
+    /// In a stream, offsets beyond `usize::MAX` are `usize::MAX`.
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// The table that the bytes belong to, once its header has been read: the first 200 bytes of its name.
+    /// Returns the name of the table, if its header has been read: at most the first 200 bytes.
     pub fn table(&self) -> Option<&str> {
         self.table.as_deref()
     }
 
-    /// The column, counted from 0, whose value is wrong.
+    /// Returns the position of the column, counted from 0, whose value is faulty.
     pub fn column(&self) -> Option<usize> {
         self.column
     }
+
+    /// Returns the error of the source, if the source failed.
+    #[cfg(feature = "std")]
+    pub fn io_error(&self) -> Option<&io::Error> {
+        self.io.as_deref()
+    }
+
+    /// Returns the error of the source, or else `self`.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn into_io_error(self) -> Result<io::Error, Self> {
+        match self.io {
+            Some(error) => Ok(Arc::try_unwrap(error).unwrap_or_else(|shared| io::Error::new(shared.kind(), shared))),
+            None => Err(self),
+        }
+    }
 }
+
+/// Two errors are equal if their kinds and places are. The error of a source is not compared.
+impl PartialEq for ParseError {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, self.offset, self.column, &self.table) == (other.kind, other.offset, other.column, &other.table)
+    }
+}
+
+impl Eq for ParseError {}
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,40 +125,80 @@ impl fmt::Debug for ParseError {
     }
 }
 
-impl core::error::Error for ParseError {}
+impl core::error::Error for ParseError {
+    #[cfg(feature = "std")]
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.io.as_deref().map(|error| error as &(dyn core::error::Error + 'static))
+    }
+}
 
-/// What is wrong with the bytes. For what SQLite's own iterator would read, [the module's docs](super#what-is-refused) say
-/// why it is refused.
+/// The kind of a [`ParseError`].
+///
+/// [The module's documentation](super#what-is-refused) explains why bytes that SQLite's own iterator
+/// reads can be rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseErrorKind {
     /// The input ends inside a table header or a change.
     UnexpectedEnd,
-    /// A section has the header of the other format: a patchset where a changeset belongs, or the reverse.
+    /// A section has a header of the other format: a patchset where a changeset is expected, or the
+    /// reverse.
     WrongFormat {
-        /// What the header says.
+        /// The format of the header.
         found: Format,
     },
-    /// The bytes begin with something that is no table header.
+    /// The bytes do not begin with a table header.
     MissingHeader,
-    /// A table of so many columns; SQLite reads 1 to 65,536.
+    /// The column count of a table is out of range; SQLite reads 1 to 65,536 columns.
     ColumnCount(u64),
     /// No column of the table is part of its primary key.
     NoPrimaryKey,
-    /// The table's name is not UTF-8.
+    /// The name of the table is not UTF-8.
     TableName,
-    /// This byte is not an operation.
+    /// The byte is not an operation.
     Operation(u8),
-    /// This byte is not an operation that rebase data have.
+    /// The byte is not an operation of rebase data.
     RebaseOperation(u8),
-    /// This byte is not a type of a value.
+    /// The byte is not the type of a value.
     ValueType(u8),
-    /// A text or blob of more than [`MAX_VALUE_LENGTH`] bytes.
+    /// A text or blob has more than [`MAX_VALUE_LENGTH`] bytes.
     ValueLength(u64),
-    /// A value is not recorded where every value must be: in an INSERT, a DELETE, or a key.
+    /// A value is not recorded that an INSERT, a DELETE or a key requires.
     MissingValue,
-    /// NULL, or a NaN, which SQLite takes for NULL, in a column of the primary key.
+    /// A column of the primary key is NULL, or a NaN, which SQLite reads as NULL.
     NullKey,
+    /// The input exceeds a limit of the reader.
+    Limit {
+        /// What is limited.
+        limit: Limit,
+        /// The largest number that the reader accepts.
+        max: u64,
+    },
+    /// The source of a stream failed: see [`ParseError::io_error`].
+    #[cfg(feature = "std")]
+    Io,
+}
+
+/// What a reader or an apply can limit, for bytes that come from strangers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// The bytes of the whole changeset or patchset.
+    Bytes,
+    /// The number of changes.
+    Changes,
+    /// The bytes of one text or blob.
+    ValueBytes,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Bytes => "bytes",
+            Self::Changes => "changes",
+            Self::ValueBytes => "bytes in one value",
+        })
+    }
 }
 
 impl fmt::Display for ParseErrorKind {
@@ -132,77 +222,117 @@ impl fmt::Display for ParseErrorKind {
             }
             Self::MissingValue => f.write_str("a value is not recorded that must be"),
             Self::NullKey => f.write_str("NULL in a column of the primary key"),
+            Self::Limit { limit, max } => write!(f, "more than {max} {limit}"),
+            #[cfg(feature = "std")]
+            Self::Io => f.write_str("the source of the changes failed"),
         }
     }
 }
 
-/// What a changeset or patchset cannot be built of: [what](BuildErrorKind) is wrong, and in which table and column.
+/// Changes that cannot be built, merged, rebased or written.
+///
+/// The error has a [kind](BuildErrorKind), and the table and column where they are known.
 ///
 /// ```
-/// use diesel_sqlite_session::{BuildErrorKind, Changeset, TableSchema, Value};
+/// use diesel_sqlite_session::wire::{BuildErrorKind, TableInfo};
+/// use diesel_sqlite_session::{Changeset, Value};
 ///
-/// let users = TableSchema::new("users", &[1, 0]);
+/// let users = TableInfo::new("users", &[1, 0]);
 /// let error = Changeset::builder().insert_values(users, &[Value::Null, "Ada".into()]).build().unwrap_err();
-/// assert_eq!((error.kind(), error.table(), error.column()), (BuildErrorKind::NullKey, "users", Some(0)));
+/// assert_eq!((error.kind(), error.table(), error.column()), (BuildErrorKind::NullKey, Some("users"), Some(0)));
 /// assert_eq!(error.to_string(), "table users, column 0: NULL in a column of the primary key");
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct BuildError {
     kind: BuildErrorKind,
-    table: Box<str>,
+    table: Option<Box<str>>,
     column: Option<usize>,
     column_name: Option<Box<str>>,
     reason: Option<Box<str>>,
+    #[cfg(feature = "std")]
+    source: Option<Arc<dyn core::error::Error + Send + Sync>>,
 }
 
 impl BuildError {
     pub(in crate::wire) fn new(kind: BuildErrorKind, table: &str, column: Option<usize>) -> Self {
-        Self { kind, table: Box::from(cut(table, LONGEST_NAME)), column, column_name: None, reason: None }
+        Self { table: Some(Box::from(cut(table, LONGEST_NAME))), column, ..Self::of_kind(kind) }
     }
 
-    /// With the name of its column, if these are the names of all of them.
+    fn of_kind(kind: BuildErrorKind) -> Self {
+        Self {
+            kind,
+            table: None,
+            column: None,
+            column_name: None,
+            reason: None,
+            #[cfg(feature = "std")]
+            source: None,
+        }
+    }
+
+    /// Creates the error of a writer that failed.
+    #[cfg(feature = "std")]
+    #[cold]
+    pub(in crate::wire) fn of_writer(error: io::Error) -> Self {
+        Self { source: Some(Arc::new(error)), ..Self::of_kind(BuildErrorKind::Io) }
+    }
+
+    /// Adds the name of the column, if `columns` are the names of all columns.
     pub(in crate::wire) fn named(self, columns: &[&str]) -> Self {
         let name = self.column.and_then(|column| columns.get(column));
         Self { column_name: name.map(|name| Box::from(cut(name, LONGEST_NAME))), ..self }
     }
 
-    /// A value of a typed row that has no form in SQLite, for this reason.
+    /// Creates the error of a value in a typed row that has no representation in SQLite.
     #[cfg(feature = "typed")]
     pub(crate) fn of_value(table: &str, columns: &[&str], column: usize, reason: &dyn fmt::Display) -> Self {
         let reason = Some(alloc::format!("{reason}").into_boxed_str());
         Self { reason, ..Self::new(BuildErrorKind::Value, table, Some(column)).named(columns) }
     }
 
-    /// What is wrong.
+    /// Returns the kind of error.
     pub fn kind(&self) -> BuildErrorKind {
         self.kind
     }
 
-    /// The table whose change it was: the first 200 bytes of its name.
-    pub fn table(&self) -> &str {
-        &self.table
+    /// Returns the name of the table, if the error concerns a table: at most the first 200 bytes.
+    pub fn table(&self) -> Option<&str> {
+        self.table.as_deref()
     }
 
-    /// The column, counted from 0, whose value is wrong.
+    /// Returns the position of the column, counted from 0, if the error concerns a column.
     pub fn column(&self) -> Option<usize> {
         self.column
     }
 
-    /// The name of that column, where it is known: of a typed row, and of `User::TABLE`.
+    /// Returns the name of the column, if it is known from a typed row or a [`TableInfo`](super::TableInfo).
     pub fn column_name(&self) -> Option<&str> {
         self.column_name.as_deref()
     }
 }
 
+/// Two errors are equal if their kinds and places are. The error of a reader or writer is not compared.
+impl PartialEq for BuildError {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.table, self.column, &self.column_name, &self.reason)
+            == (other.kind, &other.table, other.column, &other.column_name, &other.reason)
+    }
+}
+
+impl Eq for BuildError {}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "table {}", self.table.escape_debug())?;
-        match (&self.column_name, self.column) {
-            (Some(name), _) => write!(f, ", column {}", name.escape_debug())?,
-            (None, Some(column)) => write!(f, ", column {column}")?,
-            (None, None) => {}
+        if let Some(table) = &self.table {
+            write!(f, "table {}", table.escape_debug())?;
+            match (&self.column_name, self.column) {
+                (Some(name), _) => write!(f, ", column {}", name.escape_debug())?,
+                (None, Some(column)) => write!(f, ", column {column}")?,
+                (None, None) => {}
+            }
+            f.write_str(": ")?;
         }
-        write!(f, ": {}", self.kind)?;
+        write!(f, "{}", self.kind)?;
         match &self.reason {
             Some(reason) => write!(f, ": {reason}"),
             None => Ok(()),
@@ -216,49 +346,90 @@ impl fmt::Debug for BuildError {
     }
 }
 
-impl core::error::Error for BuildError {}
+impl core::error::Error for BuildError {
+    #[cfg(feature = "std")]
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.source.as_deref().map(|error| error as &(dyn core::error::Error + 'static))
+    }
+}
 
-/// What is wrong with what a changeset or patchset is built of.
+/// An input that cannot be read.
+#[cfg(feature = "std")]
+impl From<ParseError> for BuildError {
+    fn from(error: ParseError) -> Self {
+        let kind = BuildErrorKind::Parse(error.kind());
+        Self { source: Some(Arc::new(error)), ..Self::of_kind(kind) }
+    }
+}
+
+/// The kind of a [`BuildError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildErrorKind {
-    /// A table of so many columns; SQLite reads 1 to 65,536.
+    /// The column count of a table is out of range; SQLite reads 1 to 65,536 columns.
     ColumnCount(usize),
     /// No column of the table is part of its primary key.
     NoPrimaryKey,
-    /// The table's name has a NUL in it.
+    /// The name of the table contains a NUL.
     TableName,
-    /// The table had another number of columns before.
+    /// The table has a different number of columns than in an earlier change.
     OtherColumns {
-        /// In the first change to it.
+        /// The number of columns in the earlier change.
         before: usize,
-        /// In this one.
+        /// The number of columns in this change.
         now: usize,
     },
-    /// The table had other key ordinals before.
+    /// The table has other key ordinals than in an earlier change.
     OtherKey,
-    /// A row of another number of values than the table has columns.
+    /// A row has a different number of values than the table has columns.
     ValueCount {
-        /// How many columns the table has.
+        /// The number of columns.
         columns: usize,
-        /// How many values there were.
+        /// The number of values.
         values: usize,
     },
-    /// NULL, or a NaN, which SQLite takes for NULL, in a column of the primary key.
+    /// A column of the primary key is NULL, or a NaN, which SQLite reads as NULL.
     NullKey,
-    /// An UPDATE whose rows differ in a column of the primary key.
-    MovedKey,
-    /// A text or blob of so many bytes: more than [`MAX_VALUE_LENGTH`].
+    /// The old and the new row of an UPDATE differ in a column of the primary key.
+    KeyChanged,
+    /// A text or blob of this many bytes exceeds [`MAX_VALUE_LENGTH`].
     ValueLength(usize),
-    /// A value of a typed row that has no form in SQLite.
+    /// A value of a typed row has no representation in SQLite.
     Value,
-    /// A record of the other format: of a patchset where a changeset is built, or the reverse.
+    /// A record has the other format: a patchset's record where a changeset is built, or the reverse.
     WrongFormat {
-        /// The record's format.
+        /// The format of the record.
         found: Format,
     },
-    /// More than 3,221,225,472 rows of one table, or as many tables.
+    /// There are more than 3,221,225,472 rows of one table, or as many tables.
     TooMany,
+    /// The table has a different number of columns than in the rebase data: one of the two was
+    /// recorded before a column was added.
+    RebaseColumns {
+        /// The number of columns in the changes.
+        columns: usize,
+        /// The number of columns in the rebase data.
+        rebased_on: usize,
+    },
+    /// The table has another primary key than in the rebase data.
+    RebaseKey,
+    /// An UPDATE or DELETE cannot be written as SQL without the names of the columns.
+    NoColumnNames,
+    /// There are fewer column names than columns.
+    ColumnNameCount {
+        /// The number of names.
+        names: usize,
+        /// The number of columns.
+        columns: usize,
+    },
+    /// The name of a column contains a NUL, which would end the SQL text.
+    ColumnName,
+    /// An input cannot be read: the [source](core::error::Error::source) is the [`ParseError`].
+    Parse(ParseErrorKind),
+    /// The writer failed: the [source](core::error::Error::source) is its error. Some of the bytes
+    /// may have been written.
+    #[cfg(feature = "std")]
+    Io,
 }
 
 impl fmt::Display for BuildErrorKind {
@@ -267,19 +438,29 @@ impl fmt::Display for BuildErrorKind {
             Self::ColumnCount(count) => write!(f, "a table of {count} columns (1 to 65536 are possible)"),
             Self::NoPrimaryKey => f.write_str("no column of the table is part of a primary key"),
             Self::TableName => f.write_str("the table's name has a NUL in it"),
-            Self::OtherColumns { before, now } => write!(f, "a table of {now} columns, which had {before} before"),
-            Self::OtherKey => f.write_str("a table whose key was declared otherwise before"),
+            Self::OtherColumns { before, now } => write!(f, "the table has {now} columns, but {before} in an earlier change"),
+            Self::OtherKey => f.write_str("the table has another primary key than in an earlier change"),
             Self::ValueCount { columns, values } => write!(f, "{values} values for {columns} columns"),
             Self::NullKey => f.write_str("NULL in a column of the primary key"),
-            Self::MovedKey => {
+            Self::KeyChanged => {
                 f.write_str("an UPDATE cannot change the primary key: delete the old row and insert the new one")
             }
             Self::ValueLength(length) => {
                 write!(f, "a value of {length} bytes (SQLite reads at most {MAX_VALUE_LENGTH})")
             }
-            Self::Value => f.write_str("the value has no form in SQLite"),
-            Self::WrongFormat { found } => write!(f, "a {found}'s record, where a {} is built", found.other()),
-            Self::TooMany => f.write_str("more rows or tables than can be kept apart (3221225472)"),
+            Self::Value => f.write_str("the value has no representation in SQLite"),
+            Self::WrongFormat { found } => write!(f, "a record of a {found} cannot be added to a {}", found.other()),
+            Self::RebaseColumns { columns, rebased_on } => {
+                write!(f, "{columns} columns, but {rebased_on} in the rebase data")
+            }
+            Self::RebaseKey => f.write_str("the table has another primary key in the rebase data"),
+            Self::NoColumnNames => f.write_str("an UPDATE or DELETE requires the names of the columns"),
+            Self::ColumnNameCount { names, columns } => write!(f, "{names} names for {columns} columns"),
+            Self::ColumnName => f.write_str("the name of a column contains a NUL"),
+            Self::Parse(_) => f.write_str("an input cannot be read"),
+            #[cfg(feature = "std")]
+            Self::Io => f.write_str("the changes cannot be written"),
+            Self::TooMany => f.write_str("more than 3221225472 rows or tables"),
         }
     }
 }

@@ -8,7 +8,7 @@ pub enum Operation {
     /// The row was inserted.
     Insert,
     /// Columns of the row were updated. A changed key is a DELETE and an INSERT, as long as the new key is not
-    /// [equal](self#changes) to the old one.
+    /// [equal](super#changes) to the old one.
     Update,
     /// The row was deleted.
     Delete,
@@ -84,6 +84,14 @@ impl Format {
         match self {
             Self::Changeset => b'T',
             Self::Patchset => b'P',
+        }
+    }
+
+    /// Returns the name of the type that owns bytes of this format.
+    pub(in crate::wire) const fn type_name(self) -> &'static str {
+        match self {
+            Self::Changeset => "Changeset",
+            Self::Patchset => "Patchset",
         }
     }
 

@@ -11,9 +11,11 @@ pub(crate) mod raw;
 #[cfg(feature = "std")]
 pub(in crate::wire) mod reader;
 pub(in crate::wire) mod record;
+pub(in crate::wire) mod section;
 pub(in crate::wire) mod set;
 #[cfg(feature = "typed")]
 pub(crate) mod source;
+pub(in crate::wire) mod table_info;
 #[cfg(test)]
 mod tests;
 pub(in crate::wire) mod value;

@@ -5,11 +5,13 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::marker::PhantomData;
 use std::io::{self, Read};
 
 use super::check::{FaultAt, self};
 use super::cursor::Cursor;
-use super::error::ParseError;
+use super::error::{Limit, ParseError, ParseErrorKind};
+use super::set::{ChangesetFormat, PatchsetFormat, SetFormat};
 use super::record::{RawRecord, Record};
 use super::header::Header;
 use super::kind::{Format, Operation};
@@ -17,81 +19,7 @@ use super::kind::{Format, Operation};
 /// How much is asked of the source at once, at least.
 const CHUNK: usize = 64 * 1024;
 
-/// Why a stream could not be read on.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// The source failed.
-    Io(io::Error),
-    /// The bytes are not a well-formed changeset or patchset.
-    Parse(ParseError),
-    /// The source has more than the reader was told to take.
-    Limit {
-        /// Of what.
-        limit: Limit,
-        /// How much was allowed.
-        max: u64,
-    },
-}
-
-/// What can be limited where bytes come from strangers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Limit {
-    /// The bytes of the whole changeset or patchset.
-    Bytes,
-    /// The changes in it.
-    Changes,
-    /// The bytes of one text or blob.
-    ValueBytes,
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Bytes => "bytes",
-            Self::Changes => "changes",
-            Self::ValueBytes => "bytes in one value",
-        })
-    }
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Limit { limit, max } => write!(f, "more than {max} {limit}"),
-            Self::Io(_) => f.write_str("the source of the changes failed"),
-            Self::Parse(_) => f.write_str("the changes are not well-formed"),
-        }
-    }
-}
-
-impl std::error::Error for ReadError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io(error) => Some(error),
-            Self::Parse(error) => Some(error),
-            Self::Limit { .. } => None,
-        }
-    }
-}
-
-impl From<io::Error> for ReadError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<ParseError> for ReadError {
-    fn from(error: ParseError) -> Self {
-        Self::Parse(error)
-    }
-}
-
-/// Reads a changeset from a source, change by change, each checked before it is handed out.
-///
-/// In memory are a table's header, one change, and what was read ahead: 64 KiB, or up to about twice the largest change or
-/// header so far. The source is read in large pieces, so a `BufReader` gains nothing.
+/// A reader of a changeset from a [`Read`], one record at a time: see [`Reader`].
 ///
 /// ```
 /// use diesel_sqlite_session::ChangesetReader;
@@ -101,136 +29,87 @@ impl From<ParseError> for ReadError {
 /// while let Some(record) = reader.next_record()? {
 ///     assert_eq!(record.to_string(), "INSERT users(1, 'Ada')");
 /// }
-/// # Ok::<(), diesel_sqlite_session::ReadError>(())
+/// # Ok::<(), diesel_sqlite_session::ParseError>(())
 /// ```
+pub type ChangesetReader<R> = Reader<ChangesetFormat, R>;
+
+/// A reader of a patchset from a [`Read`], one record at a time: see [`Reader`].
+pub type PatchsetReader<R> = Reader<PatchsetFormat, R>;
+
+/// A reader of changesets or patchsets that are larger than memory: see [`ChangesetReader`] and
+/// [`PatchsetReader`].
+///
+/// Each record is checked before it is returned. The reader holds the table header, one record and
+/// the bytes read ahead: 64 KiB, or up to about twice the largest record or header so far. It reads
+/// large pieces, so a `BufReader` gains nothing.
 #[derive(Debug)]
 #[must_use]
-pub struct ChangesetReader<R> {
-    inner: Stream<R>,
+pub struct Reader<F, R> {
+    stream: Stream<R>,
+    format: PhantomData<F>,
 }
 
-/// Reads a patchset from a source, change by change: see [`ChangesetReader`].
-#[derive(Debug)]
-#[must_use]
-pub struct PatchsetReader<R> {
-    inner: Stream<R>,
-}
-
-impl<R: Read> ChangesetReader<R> {
-    /// A reader of the changeset that `source` gives. Nothing is read yet.
+impl<F: SetFormat, R: Read> Reader<F, R> {
+    /// Creates a reader of `source`. It reads nothing yet.
     pub fn new(source: R) -> Self {
-        Self { inner: Stream::new(source, Format::Changeset) }
+        Self { stream: Stream::new(source, F::FORMAT), format: PhantomData }
     }
 
-    /// Refuses a source of more bytes than this, and reads no more of it.
+    /// Rejects a source of more than `max` bytes, without reading beyond them.
     ///
     /// ```
-    /// use diesel_sqlite_session::{ReadError, ChangesetReader};
+    /// use diesel_sqlite_session::ChangesetReader;
+    /// use diesel_sqlite_session::wire::{Limit, ParseErrorKind};
     ///
     /// let source: &[u8] = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
     /// let error = ChangesetReader::new(source).max_bytes(16).next_record().unwrap_err();
-    /// assert!(matches!(error, ReadError::Limit { max: 16, .. }));
+    /// assert_eq!(error.kind(), ParseErrorKind::Limit { limit: Limit::Bytes, max: 16 });
     /// ```
     pub fn max_bytes(mut self, max: u64) -> Self {
-        self.inner.limits.bytes = max;
+        self.stream.limits.bytes = max;
         self
     }
 
-    /// Refuses more changes than this.
+    /// Rejects a source of more than `max` changes.
     pub fn max_changes(mut self, max: u64) -> Self {
-        self.inner.limits.changes = max;
+        self.stream.limits.changes = max;
         self
     }
 
-    /// Refuses a text or blob of more bytes than this, before it is read.
+    /// Rejects a text or blob of more than `max` bytes before it is read.
     pub fn max_value_bytes(mut self, max: u64) -> Self {
-        self.inner.limits.value_bytes = max;
+        self.stream.limits.value_bytes = max;
         self
     }
 
-    /// The next change; `None` after the last one, and after an error of [`ReadError::Parse`].
+    /// Returns the next record, or `None` at the end of the source.
+    ///
+    /// After an error of the bytes or of a limit, every further call returns `None`.
     ///
     /// # Errors
     ///
-    /// [`ReadError::Io`] if the source fails: the next call tries again from where it failed. [`ReadError::Parse`] if the
-    /// next bytes are not a change. The changes before it were well-formed, but nothing is known of those after it.
-    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
-        self.inner.next_record()
+    /// - [`ParseErrorKind::Io`] if the source fails. The next call retries from the same offset.
+    /// - [`ParseErrorKind::Limit`] if the source exceeds a limit.
+    /// - Another kind if the next bytes are not a well-formed change. The records before it were
+    ///   well-formed.
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ParseError> {
+        Ok(self.next_with_section()?.map(|(record, _)| record))
     }
 
-    /// The next change, and how many sections have begun.
-    pub(crate) fn next_with_section(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
-        self.inner.next_with_section()
+    /// Returns the next record, and how many sections have begun.
+    pub(crate) fn next_with_section(&mut self) -> Result<Option<(Record<'_>, u64)>, ParseError> {
+        self.stream.next_with_section()
     }
 
-    /// Sets limits, where they are lower.
+    /// Lowers the limits to `limits` where those are lower.
     #[cfg(feature = "sqlite")]
     pub(crate) fn narrow(&mut self, limits: Limits) {
-        self.inner.limits = self.inner.limits.and(limits);
+        self.stream.limits = self.stream.limits.and(limits);
     }
 
-    /// The source. What has been read ahead is lost.
+    /// Returns the source. Bytes that have been read ahead are lost.
     pub fn into_inner(self) -> R {
-        self.inner.source
-    }
-}
-
-impl<R: Read> PatchsetReader<R> {
-    /// A reader of the patchset that `source` gives. Nothing is read yet.
-    pub fn new(source: R) -> Self {
-        Self { inner: Stream::new(source, Format::Patchset) }
-    }
-
-    /// Refuses a source of more bytes than this, and reads no more of it.
-    ///
-    /// ```
-    /// use diesel_sqlite_session::{ReadError, PatchsetReader};
-    ///
-    /// let source: &[u8] = b"P\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
-    /// let error = PatchsetReader::new(source).max_bytes(16).next_record().unwrap_err();
-    /// assert!(matches!(error, ReadError::Limit { max: 16, .. }));
-    /// ```
-    pub fn max_bytes(mut self, max: u64) -> Self {
-        self.inner.limits.bytes = max;
-        self
-    }
-
-    /// Refuses more changes than this.
-    pub fn max_changes(mut self, max: u64) -> Self {
-        self.inner.limits.changes = max;
-        self
-    }
-
-    /// Refuses a text or blob of more bytes than this, before it is read.
-    pub fn max_value_bytes(mut self, max: u64) -> Self {
-        self.inner.limits.value_bytes = max;
-        self
-    }
-
-    /// The next change; `None` after the last one, and after an error.
-    ///
-    /// # Errors
-    ///
-    /// The same as [`ChangesetReader::next_record`].
-    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
-        self.inner.next_record()
-    }
-
-    /// The next change, and how many sections have begun.
-    #[cfg(feature = "typed")]
-    pub(crate) fn next_with_section(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
-        self.inner.next_with_section()
-    }
-
-    /// Sets limits, where they are lower.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn narrow(&mut self, limits: Limits) {
-        self.inner.limits = self.inner.limits.and(limits);
-    }
-
-    /// The source. What has been read ahead is lost.
-    pub fn into_inner(self) -> R {
-        self.inner.source
+        self.stream.source
     }
 }
 
@@ -319,6 +198,12 @@ impl<R> Stream<R> {
         usize::try_from(self.base.saturating_add(in_buffer as u64)).unwrap_or(usize::MAX)
     }
 
+    /// Returns the error of a limit that the input exceeds.
+    #[cold]
+    fn limit(&self, limit: Limit, max: u64) -> ParseError {
+        ParseError::new(ParseErrorKind::Limit { limit, max }, self.position(self.consumed), None, None)
+    }
+
     fn unread(&self) -> Cursor<'_> {
         Cursor::new(self.buffer.get(self.consumed..self.filled).unwrap_or_default())
     }
@@ -343,18 +228,14 @@ impl<R: Read> Stream<R> {
         }
     }
 
-    fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
-        Ok(self.next_with_section()?.map(|(record, _)| record))
-    }
-
-    fn next_with_section(&mut self) -> Result<Option<(Record<'_>, u64)>, ReadError> {
+    fn next_with_section(&mut self) -> Result<Option<(Record<'_>, u64)>, ParseError> {
         if self.failed {
             return Ok(None);
         }
         // until this has gone well: a source that panics leaves a reader that is at its end
         self.failed = true;
         let advanced = self.advance();
-        self.failed = matches!(advanced, Err(ReadError::Parse(_) | ReadError::Limit { .. }));
+        self.failed = advanced.as_ref().is_err_and(|error| error.kind() != ParseErrorKind::Io);
         let Some(found) = advanced? else {
             return Ok(None);
         };
@@ -369,13 +250,13 @@ impl<R: Read> Stream<R> {
         let limits = self.limits;
         if limits.value_bytes != u64::MAX && record.longest_value() as u64 > limits.value_bytes {
             self.failed = true;
-            return Err(ReadError::Limit { limit: Limit::ValueBytes, max: limits.value_bytes });
+            return Err(self.limit(Limit::ValueBytes, limits.value_bytes));
         }
         Ok(Some((record, self.section)))
     }
 
     /// Brings the next change into the buffer and moves past it.
-    fn advance(&mut self) -> Result<Option<Found>, ReadError> {
+    fn advance(&mut self) -> Result<Option<Found>, ParseError> {
         loop {
             let start = self.unread();
             let mut cursor = start;
@@ -389,7 +270,7 @@ impl<R: Read> Stream<R> {
                             self.consumed = self.consumed.saturating_add(cursor.since(start).len());
                             self.changes = self.changes.saturating_add(1);
                             if self.changes > self.limits.changes {
-                                return Err(ReadError::Limit { limit: Limit::Changes, max: self.limits.changes });
+                                return Err(self.limit(Limit::Changes, self.limits.changes));
                             }
                             return Ok(Some(found));
                         }
@@ -409,14 +290,14 @@ impl<R: Read> Stream<R> {
                 },
             };
             if !fault.is_end() || self.drained {
-                return Err(fault.into_error(self.base.saturating_add(self.filled as u64), table).into());
+                return Err(fault.into_error(self.base.saturating_add(self.filled as u64), table));
             }
             let (needed, until_nul) = (fault.needed, fault.until_nul);
             // in a change: the rest of a value, and a byte for each that follows
             let others = self.header.as_ref().map_or(0, |header| header.key.len().saturating_mul(2));
             let is_in_change = table.is_some();
             if is_in_change && needed.saturating_sub(others) as u64 > self.limits.value_bytes.saturating_add(10) {
-                return Err(ReadError::Limit { limit: Limit::ValueBytes, max: self.limits.value_bytes });
+                return Err(self.limit(Limit::ValueBytes, self.limits.value_bytes));
             }
             self.fill(needed)?;
             // a name of any length, in pieces of any size, is looked at once
@@ -427,7 +308,7 @@ impl<R: Read> Stream<R> {
     }
 
     /// Reads at least `needed` more bytes, unless the source ends before, and then says so in `drained`.
-    fn fill(&mut self, needed: usize) -> Result<(), ReadError> {
+    fn fill(&mut self, needed: usize) -> Result<(), ParseError> {
         self.buffer.copy_within(self.consumed..self.filled, 0);
         self.base = self.base.saturating_add(self.consumed as u64);
         self.filled = self.filled.saturating_sub(self.consumed);
@@ -455,11 +336,11 @@ impl<R: Read> Stream<R> {
                 Ok(read) => {
                     self.filled = self.filled.saturating_add(read.min(room));
                     if self.base.saturating_add(self.filled as u64) > self.limits.bytes {
-                        return Err(ReadError::Limit { limit: Limit::Bytes, max: self.limits.bytes });
+                        return Err(self.limit(Limit::Bytes, self.limits.bytes));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(ParseError::of_source(error, self.position(self.filled))),
             }
         }
         self.has_nul_in_last = self.buffer.get(start..self.filled).is_some_and(|new| new.contains(&0));

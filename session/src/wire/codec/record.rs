@@ -5,8 +5,9 @@ use core::iter::FusedIterator;
 
 use super::cursor::Cursor;
 #[cfg(feature = "sqlite")]
-use super::header::Section;
-use super::header::{Header, Table, key_columns};
+use super::section::SectionId;
+use super::header::{Header, key_columns};
+use super::section::Section;
 use super::value::Value;
 use super::check;
 use super::kind::{Format, Operation};
@@ -44,7 +45,7 @@ impl<'a> RawRecord<'a> {
 /// | UPDATE, patchset | the key | the columns that changed |
 ///
 /// A value that is not recorded is `None`; NULL is a value, `Some(Value::Null)`. In a changeset that SQLite has rebased, or
-/// where a key changed to an [equal one](super#changes), an UPDATE can have a new value for its key, and the same value
+/// where a key changed to an [equal one](crate::wire#changes), an UPDATE can have a new value for its key, and the same value
 /// twice for a column that did not change: compare the values to be sure that they differ.
 ///
 /// `Display` shows the change with a column's place as its only name, `_` for what is not recorded, and an arrow for what
@@ -103,7 +104,7 @@ impl<'a> Record<'a> {
         self.table.key.len()
     }
 
-    /// For each column its place in the primary key: see [`Table::key_ordinals`].
+    /// For each column its place in the primary key: see [`Section::key_ordinals`].
     pub fn key_ordinals(&self) -> &'a [u8] {
         self.table.key
     }
@@ -120,8 +121,8 @@ impl<'a> Record<'a> {
 
     /// The section that the change is in.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn section(&self) -> Section<'a> {
-        Section::of(self.table)
+    pub(crate) fn section_id(&self) -> SectionId<'a> {
+        SectionId::of(self.table)
     }
 
     /// How many bytes the change takes.
@@ -360,7 +361,7 @@ impl<'a> Records<'a> {
         Self { rest: Cursor::new(bytes), format, table: None, one_section: false, total: bytes.len() }
     }
 
-    pub(in crate::wire) fn of_section(section: &Table<'a>) -> Self {
+    pub(in crate::wire) fn of_section(section: &Section<'a>) -> Self {
         Self {
             rest: section.rest,
             format: section.format,

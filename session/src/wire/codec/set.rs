@@ -2,332 +2,284 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::hash::Hash;
+use core::marker::PhantomData;
 
-use super::error::ParseError;
-use super::record::Records;
-use super::header::Tables;
-use crate::wire::shape::invert;
 use super::check;
+use super::error::ParseError;
 use super::kind::Format;
+use super::record::{Record, Records};
+use super::section::Sections;
 
-/// Writes an owned type and its borrowed form, which differ from those of the other format in name and format alone.
-macro_rules! checked_bytes {
-    (
-        $format:expr,
-        $(#[$owned_doc:meta])* $Owned:ident,
-        $(#[$borrowed_doc:meta])* $Borrowed:ident,
-        $to_owned:ident $(,)?
-    ) => {
-        $(#[$owned_doc])*
-        #[derive(Clone, Default, PartialEq, Eq, Hash)]
-        pub struct $Owned {
-            bytes: Vec<u8>,
-        }
-
-        $(#[$borrowed_doc])*
-        #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-        pub struct $Borrowed<'a> {
-            bytes: &'a [u8],
-        }
-
-        impl $Owned {
-            /// One without any change: no bytes at all.
-            pub fn new() -> Self {
-                Self::default()
-            }
-
-            /// From bytes that are known to be well-formed.
-            pub(in crate::wire) fn from_checked(bytes: Vec<u8>) -> Self {
-                Self { bytes }
-            }
-
-            /// The borrowed form.
-            pub fn as_borrowed(&self) -> $Borrowed<'_> {
-                $Borrowed { bytes: &self.bytes }
-            }
-
-            /// The changes, in the order of the bytes.
-            pub fn records(&self) -> Records<'_> {
-                self.as_borrowed().records()
-            }
-
-            /// The table sections, in the order of the bytes.
-            pub fn tables(&self) -> Tables<'_> {
-                self.as_borrowed().tables()
-            }
-
-            /// Whether there is no change in it.
-            pub fn is_empty(&self) -> bool {
-                self.as_borrowed().is_empty()
-            }
-
-            /// The bytes, as SQLite reads and writes them.
-            pub fn as_bytes(&self) -> &[u8] {
-                &self.bytes
-            }
-
-            /// The bytes, as SQLite reads and writes them.
-            pub fn into_bytes(self) -> Vec<u8> {
-                self.bytes
-            }
-        }
-
-        impl<'a> $Borrowed<'a> {
-            /// Checks the bytes, all of them, in one pass, without copying or allocating.
-            ///
-            /// # Errors
-            ///
-            /// What is wrong with the bytes, and at which of them.
-            pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-                check::input(bytes, $format)?;
-                Ok(Self { bytes })
-            }
-
-            /// The changes, in the order of the bytes.
-            pub fn records(self) -> Records<'a> {
-                Records::new(self.bytes, $format)
-            }
-
-            /// The table sections, in the order of the bytes.
-            pub fn tables(self) -> Tables<'a> {
-                Tables::new(self.bytes, $format)
-            }
-
-            /// Whether there is no change in it.
-            pub fn is_empty(self) -> bool {
-                self.records().next().is_none()
-            }
-
-            /// The bytes, as SQLite reads and writes them.
-            pub fn as_bytes(self) -> &'a [u8] {
-                self.bytes
-            }
-
-            /// A copy that owns its bytes.
-            pub fn $to_owned(self) -> $Owned {
-                $Owned { bytes: self.bytes.to_vec() }
-            }
-        }
-
-        impl TryFrom<Vec<u8>> for $Owned {
-            type Error = ParseError;
-
-            /// Checks the bytes, all of them, in one pass; they are not copied.
-            fn try_from(bytes: Vec<u8>) -> Result<Self, ParseError> {
-                check::input(&bytes, $format)?;
-                Ok(Self { bytes })
-            }
-        }
-
-        impl TryFrom<&[u8]> for $Owned {
-            type Error = ParseError;
-
-            /// Checks the bytes, all of them, in one pass, and copies them.
-            fn try_from(bytes: &[u8]) -> Result<Self, ParseError> {
-                $Borrowed::parse(bytes).map(Self::from)
-            }
-        }
-
-        impl<'a> TryFrom<&'a [u8]> for $Borrowed<'a> {
-            type Error = ParseError;
-
-            fn try_from(bytes: &'a [u8]) -> Result<Self, ParseError> {
-                Self::parse(bytes)
-            }
-        }
-
-        impl<'a> From<&'a $Owned> for $Borrowed<'a> {
-            fn from(owned: &'a $Owned) -> Self {
-                owned.as_borrowed()
-            }
-        }
-
-        impl From<$Borrowed<'_>> for $Owned {
-            fn from(borrowed: $Borrowed<'_>) -> Self {
-                borrowed.$to_owned()
-            }
-        }
-
-        impl From<$Owned> for Vec<u8> {
-            fn from(owned: $Owned) -> Self {
-                owned.bytes
-            }
-        }
-
-        impl AsRef<[u8]> for $Owned {
-            fn as_ref(&self) -> &[u8] {
-                &self.bytes
-            }
-        }
-
-        impl AsRef<[u8]> for $Borrowed<'_> {
-            fn as_ref(&self) -> &[u8] {
-                self.bytes
-            }
-        }
-
-        impl<'a> IntoIterator for &'a $Owned {
-            type Item = super::record::Record<'a>;
-            type IntoIter = Records<'a>;
-
-            fn into_iter(self) -> Records<'a> {
-                self.records()
-            }
-        }
-
-        impl<'a> IntoIterator for $Borrowed<'a> {
-            type Item = super::record::Record<'a>;
-            type IntoIter = Records<'a>;
-
-            fn into_iter(self) -> Records<'a> {
-                self.records()
-            }
-        }
-
-        /// The changes, the first 100 of them.
-        impl fmt::Debug for $Owned {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.as_borrowed().fmt(f)
-            }
-        }
-
-        /// The changes, the first 100 of them.
-        impl fmt::Debug for $Borrowed<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(stringify!($Owned))?;
-                f.write_str(" ")?;
-                self.records().fmt(f)
-            }
-        }
-    };
+mod sealed {
+    pub trait Sealed {}
 }
 
-checked_bytes! {
-    Format::Changeset,
-    /// A changeset that owns its bytes. They are [checked](super#what-is-refused), so reading cannot fail.
-    ///
-    /// Two changesets are equal if their bytes are: the same changes in another order are another changeset.
-    ///
-    /// ```
-    /// use diesel_sqlite_session::{Changeset, Operation};
-    ///
-    /// let bytes = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada".to_vec();
-    /// let changeset = Changeset::try_from(bytes)?;
-    /// for record in &changeset {
-    ///     assert_eq!(record.to_string(), "INSERT users(1, 'Ada')");
-    /// }
-    /// assert_eq!(format!("{changeset:?}"), "Changeset [INSERT users(1, 'Ada')]");
-    /// assert_eq!(changeset.invert().records().next().unwrap().operation(), Operation::Delete);
-    /// # Ok::<(), diesel_sqlite_session::ParseError>(())
-    /// ```
-    Changeset,
-    /// A changeset over borrowed bytes, which have been [checked](super#what-is-refused).
-    ///
-    /// ```
-    /// use diesel_sqlite_session::ChangesetRef;
-    ///
-    /// let bytes = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
-    /// let changeset = ChangesetRef::parse(bytes)?;
-    /// let tables: Vec<_> = changeset.tables().map(|table| (table.name(), table.column_count())).collect();
-    /// assert_eq!(tables, [("users", 2)]);
-    /// # Ok::<(), diesel_sqlite_session::ParseError>(())
-    /// ```
-    ChangesetRef,
-    to_changeset,
+/// A [`Format`] as a type: [`ChangesetFormat`] or [`PatchsetFormat`].
+pub trait SetFormat:
+    sealed::Sealed + Copy + Default + Eq + Hash + fmt::Debug + Send + Sync + Unpin + 'static
+{
+    /// The format as a value.
+    const FORMAT: Format;
 }
 
-checked_bytes! {
-    Format::Patchset,
-    /// A patchset that owns its bytes. They are [checked](super#what-is-refused), so reading cannot fail.
-    ///
-    /// Two patchsets are equal if their bytes are: the same changes in another order are another patchset.
-    ///
-    /// ```
-    /// use diesel_sqlite_session::Patchset;
-    ///
-    /// let patchset = Patchset::try_from(b"P\x02\x01\x00users\0\x09\x00\x01\0\0\0\0\0\0\0\x01".to_vec())?;
-    /// assert_eq!(format!("{patchset:?}"), "Patchset [DELETE users(1, _)]");
-    /// # Ok::<(), diesel_sqlite_session::ParseError>(())
-    /// ```
-    Patchset,
-    /// A patchset over borrowed bytes, which have been [checked](super#what-is-refused).
-    PatchsetRef,
-    to_patchset,
+/// The format of a [`Changeset`], as a type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ChangesetFormat;
+
+/// The format of a [`Patchset`], as a type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PatchsetFormat;
+
+impl sealed::Sealed for ChangesetFormat {}
+impl SetFormat for ChangesetFormat {
+    const FORMAT: Format = Format::Changeset;
 }
 
-impl Changeset {
-    /// The changeset that undoes this one: each INSERT becomes a DELETE, each DELETE an INSERT, and an UPDATE goes back to
-    /// the old values. Byte for byte what
-    /// [`sqlite3changeset_invert`](https://www.sqlite.org/session/sqlite3changeset_invert.html) makes of it.
-    ///
-    /// The inverse of the inverse is the changeset itself, for what a session records of changes other than of a key to an
-    /// [equal one](super#changes). The inverse of an UPDATE has no new key, its varints are as short as can be, and a NaN in
-    /// it is NULL. Patchsets do not hold what an inverse takes.
-    ///
-    /// ```
-    /// # use diesel_sqlite_session::Changeset;
-    /// # let changeset = Changeset::try_from(
-    /// #     b"T\x02\x01\x00users\0\x17\x00\x01\0\0\0\0\0\0\0\x02\x03\x03Bob\x00\x03\x06Robert".to_vec(),
-    /// # )?;
-    /// assert_eq!(format!("{changeset:?}"), "Changeset [UPDATE users(2, 'Bob' -> 'Robert')]");
-    /// assert_eq!(format!("{:?}", changeset.invert()), "Changeset [UPDATE users(2, 'Robert' -> 'Bob')]");
-    /// # Ok::<(), diesel_sqlite_session::ParseError>(())
-    /// ```
-    #[must_use]
-    pub fn invert(&self) -> Changeset {
-        self.as_borrowed().invert()
+impl sealed::Sealed for PatchsetFormat {}
+impl SetFormat for PatchsetFormat {
+    const FORMAT: Format = Format::Patchset;
+}
+
+/// A changeset that owns its bytes.
+///
+/// It records old and new values, so that an apply detects conflicts and changes can be undone. It
+/// has nothing to do with Diesel's `AsChangeset`, which describes the columns of an UPDATE.
+///
+/// ```
+/// use diesel_sqlite_session::{Changeset, Operation};
+///
+/// let bytes = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada".to_vec();
+/// let changeset = Changeset::try_from(bytes)?;
+/// for record in &changeset {
+///     assert_eq!(record.to_string(), "INSERT users(1, 'Ada')");
+/// }
+/// assert_eq!(format!("{changeset:?}"), "Changeset [INSERT users(1, 'Ada')]");
+/// assert_eq!(changeset.invert().records().next().unwrap().operation(), Operation::Delete);
+/// # Ok::<(), diesel_sqlite_session::ParseError>(())
+/// ```
+pub type Changeset = Set<ChangesetFormat>;
+
+/// A changeset over borrowed bytes.
+///
+/// ```
+/// use diesel_sqlite_session::ChangesetRef;
+///
+/// let bytes = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
+/// let changeset = ChangesetRef::parse(bytes)?;
+/// let tables: Vec<_> = changeset.sections().map(|section| (section.table(), section.column_count())).collect();
+/// assert_eq!(tables, [("users", 2)]);
+/// # Ok::<(), diesel_sqlite_session::ParseError>(())
+/// ```
+pub type ChangesetRef<'a> = SetRef<'a, ChangesetFormat>;
+
+/// A patchset that owns its bytes.
+///
+/// It records new values and primary keys alone: it is smaller than a [`Changeset`], but cannot be
+/// inverted or rebased, and an apply cannot detect that a row has been changed elsewhere.
+///
+/// ```
+/// use diesel_sqlite_session::Patchset;
+///
+/// let patchset = Patchset::try_from(b"P\x02\x01\x00users\0\x09\x00\x01\0\0\0\0\0\0\0\x01".to_vec())?;
+/// assert_eq!(format!("{patchset:?}"), "Patchset [DELETE users(1, _)]");
+/// # Ok::<(), diesel_sqlite_session::ParseError>(())
+/// ```
+pub type Patchset = Set<PatchsetFormat>;
+
+/// A patchset over borrowed bytes.
+pub type PatchsetRef<'a> = SetRef<'a, PatchsetFormat>;
+
+/// A changeset or patchset that owns its bytes: see [`Changeset`] and [`Patchset`].
+///
+/// The bytes have been [checked](super#what-is-refused), so that reading cannot fail. Two sets are
+/// equal if their bytes are: the same changes in another order are another set.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Set<F> {
+    bytes: Vec<u8>,
+    format: PhantomData<F>,
+}
+
+/// A changeset or patchset over borrowed bytes: see [`ChangesetRef`] and [`PatchsetRef`].
+///
+/// The bytes have been [checked](super#what-is-refused), so that reading cannot fail.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct SetRef<'a, F> {
+    bytes: &'a [u8],
+    format: PhantomData<F>,
+}
+
+impl<F: SetFormat> Set<F> {
+    /// Creates an empty set (zero bytes).
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new(), format: PhantomData }
     }
 
-    /// The same as [`invert`](Self::invert), in the memory of a changeset that is no longer needed: where that is large, it is much
-    /// faster than new memory. [`Changeset::new`] will do too.
-    ///
-    /// ```
-    /// use diesel_sqlite_session::{Changeset, TableSchema};
-    ///
-    /// let users = TableSchema::new("users", &[1, 0]);
-    /// let user = |id: i64| Changeset::builder().insert_values(users, &[id.into(), "Ada".into()]).build();
-    /// let mut inverse = Changeset::new();
-    /// for done in [user(1)?, user(2)?] {
-    ///     done.invert_into(&mut inverse);
-    ///     assert_eq!(inverse, done.invert());
-    /// }
-    /// # Ok::<(), diesel_sqlite_session::BuildError>(())
-    /// ```
-    pub fn invert_into(&self, target: &mut Changeset) {
-        self.as_borrowed().invert_into(target);
+    /// Wraps bytes that are known to be well-formed.
+    pub(in crate::wire) fn from_checked(bytes: Vec<u8>) -> Self {
+        Self { bytes, format: PhantomData }
     }
 
-    /// The same as [`invert`](Self::invert), in the memory of this one: where that is large, it is much faster.
-    ///
-    /// ```
-    /// use diesel_sqlite_session::{Changeset, TableSchema};
-    ///
-    /// let users = TableSchema::new("users", &[1, 0]);
-    /// let done = Changeset::builder().insert_values(users, &[1.into(), "Ada".into()]).build()?;
-    /// let inverse = done.invert();
-    /// assert_eq!(done.into_inverted(), inverse);
-    /// assert_eq!(format!("{inverse:?}"), "Changeset [DELETE users(1, 'Ada')]");
-    /// # Ok::<(), diesel_sqlite_session::BuildError>(())
-    /// ```
-    #[must_use]
-    pub fn into_inverted(mut self) -> Changeset {
-        invert::invert_in_place(&mut self.bytes);
-        self
+    /// Returns the bytes for changes in place. They must stay well-formed.
+    pub(in crate::wire) fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Returns the borrowed form of the set.
+    pub fn as_borrowed(&self) -> SetRef<'_, F> {
+        SetRef { bytes: &self.bytes, format: PhantomData }
+    }
+
+    /// Returns an iterator over the records, in the order of the bytes.
+    pub fn records(&self) -> Records<'_> {
+        self.as_borrowed().records()
+    }
+
+    /// Returns an iterator over the sections, in the order of the bytes.
+    pub fn sections(&self) -> Sections<'_> {
+        self.as_borrowed().sections()
+    }
+
+    /// Returns whether the set contains no change.
+    pub fn is_empty(&self) -> bool {
+        self.as_borrowed().is_empty()
+    }
+
+    /// Returns the bytes, in the format that SQLite reads and writes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns the bytes, in the format that SQLite reads and writes.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 }
 
-impl ChangesetRef<'_> {
-    /// The changeset that undoes this one: see [`Changeset::invert`].
-    #[must_use]
-    pub fn invert(self) -> Changeset {
-        let mut inverse = Changeset::new();
-        self.invert_into(&mut inverse);
-        inverse
+impl<'a, F: SetFormat> SetRef<'a, F> {
+    /// Checks all bytes in one pass, without copying or allocating.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a [`ParseError`] at the first byte that is not well-formed.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        check::input(bytes, F::FORMAT)?;
+        Ok(Self { bytes, format: PhantomData })
     }
 
-    /// The same as [`invert`](Self::invert), in the memory of a changeset that is no longer needed: see [`Changeset::invert_into`].
-    pub fn invert_into(self, target: &mut Changeset) {
-        target.bytes.clear();
-        invert::invert(self.bytes, &mut target.bytes);
+    /// Returns an iterator over the records, in the order of the bytes.
+    pub fn records(self) -> Records<'a> {
+        Records::new(self.bytes, F::FORMAT)
+    }
+
+    /// Returns an iterator over the sections, in the order of the bytes.
+    pub fn sections(self) -> Sections<'a> {
+        Sections::new(self.bytes, F::FORMAT)
+    }
+
+    /// Returns whether the set contains no change.
+    pub fn is_empty(self) -> bool {
+        self.records().next().is_none()
+    }
+
+    /// Returns the bytes, in the format that SQLite reads and writes.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Returns a copy that owns its bytes.
+    pub fn into_owned(self) -> Set<F> {
+        Set::from_checked(self.bytes.to_vec())
+    }
+}
+
+impl<F: SetFormat> TryFrom<Vec<u8>> for Set<F> {
+    type Error = ParseError;
+
+    /// Checks all bytes in one pass. The bytes are not copied.
+    fn try_from(bytes: Vec<u8>) -> Result<Self, ParseError> {
+        check::input(&bytes, F::FORMAT)?;
+        Ok(Self::from_checked(bytes))
+    }
+}
+
+impl<F: SetFormat> TryFrom<&[u8]> for Set<F> {
+    type Error = ParseError;
+
+    /// Checks all bytes in one pass and copies them.
+    fn try_from(bytes: &[u8]) -> Result<Self, ParseError> {
+        SetRef::parse(bytes).map(Self::from)
+    }
+}
+
+impl<'a, F: SetFormat> TryFrom<&'a [u8]> for SetRef<'a, F> {
+    type Error = ParseError;
+
+    fn try_from(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        Self::parse(bytes)
+    }
+}
+
+impl<'a, F: SetFormat> From<&'a Set<F>> for SetRef<'a, F> {
+    fn from(owned: &'a Set<F>) -> Self {
+        owned.as_borrowed()
+    }
+}
+
+impl<F: SetFormat> From<SetRef<'_, F>> for Set<F> {
+    fn from(borrowed: SetRef<'_, F>) -> Self {
+        borrowed.into_owned()
+    }
+}
+
+impl<F> From<Set<F>> for Vec<u8> {
+    fn from(owned: Set<F>) -> Self {
+        owned.bytes
+    }
+}
+
+impl<F> AsRef<[u8]> for Set<F> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl<F> AsRef<[u8]> for SetRef<'_, F> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+impl<'a, F: SetFormat> IntoIterator for &'a Set<F> {
+    type Item = Record<'a>;
+    type IntoIter = Records<'a>;
+
+    fn into_iter(self) -> Records<'a> {
+        self.records()
+    }
+}
+
+impl<'a, F: SetFormat> IntoIterator for SetRef<'a, F> {
+    type Item = Record<'a>;
+    type IntoIter = Records<'a>;
+
+    fn into_iter(self) -> Records<'a> {
+        self.records()
+    }
+}
+
+/// Shows the first 100 records.
+impl<F: SetFormat> fmt::Debug for Set<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_borrowed().fmt(f)
+    }
+}
+
+/// Shows the first 100 records.
+impl<F: SetFormat> fmt::Debug for SetRef<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(F::FORMAT.type_name())?;
+        f.write_str(" ")?;
+        self.records().fmt(f)
     }
 }

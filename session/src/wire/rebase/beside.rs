@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 
 use super::change::{Local, Rebased, Remote};
 use super::data::RebaseData;
-use super::error::RebaseError;
-use super::resolutions::{fits, mismatch};
+use super::error::mismatch;
+use super::resolutions::fits;
+use crate::wire::codec::error::BuildError;
 use super::{Matcher, Piece, pass_over};
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::group::rank::{InOrder, Keyed, Order, Orders, Ranked, Unordered, Walk, orders_of};
@@ -119,7 +120,7 @@ impl Pass<'_> {
 }
 
 impl Matcher for Beside<'_> {
-    fn section(&mut self, header: Header<'_>) -> Result<(), RebaseError> {
+    fn section(&mut self, header: Header<'_>) -> Result<(), BuildError> {
         let is_it = |table: &Table<'_>| table.keyed.header.name.eq_ignore_ascii_case(header.name);
         self.table = self.tables.iter().position(is_it);
         self.pass = None;
@@ -135,7 +136,7 @@ impl Matcher for Beside<'_> {
         header: Header<'_>,
         limit: usize,
         out: &mut Vec<u8>,
-    ) -> Result<Piece, RebaseError> {
+    ) -> Result<Piece, BuildError> {
         let all = Cursor::new(rest);
         let Some(table) = self.table.and_then(|table| self.tables.get_mut(table)) else {
             return Ok(pass_over(all, header, limit));

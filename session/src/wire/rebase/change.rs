@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::error::{RebaseError, shortened};
+use crate::wire::codec::error::{BuildError, BuildErrorKind};
 use super::resolutions::REPLACED;
 use crate::wire::codec::kind::Operation;
 use crate::wire::codec::cursor::Cursor;
@@ -64,7 +64,7 @@ impl Local<'_> {
 
     /// Appends what becomes of the change on top of a remote one.
     #[inline]
-    pub(super) fn rebase(self, remote: Remote<'_>, out: &mut Vec<u8>) -> Result<Rebased, RebaseError> {
+    pub(super) fn rebase(self, remote: Remote<'_>, out: &mut Vec<u8>) -> Result<Rebased, BuildError> {
         use Operation::{Delete, Insert, Update};
         let Remote { record: remote, is_alone } = remote;
         let all_replaced = is_alone && remote.indirect;
@@ -130,11 +130,11 @@ impl Local<'_> {
     }
 
     /// Refuses a row whose key is NULL: an UPDATE may record such a new key, an INSERT not.
-    fn check_key(self, row: &[u8]) -> Result<(), RebaseError> {
+    fn check_key(self, row: &[u8]) -> Result<(), BuildError> {
         let mut row = Cursor::new(row);
         for (column, place) in self.header.key.iter().enumerate() {
             if row.skip_value() != Ok(Presence::Value) && *place != 0 {
-                return Err(RebaseError::NullKey { table: shortened(self.header), column });
+                return Err(BuildError::new(BuildErrorKind::NullKey, self.header.name, Some(column)));
             }
         }
         Ok(())

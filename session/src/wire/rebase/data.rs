@@ -83,8 +83,8 @@ impl RebaseData {
         let last: BTreeMap<Vec<u8>, usize> = self.records().map(|record| (row(&record), record.offset())).collect();
         let (mut bytes, mut section) = (Vec::new(), None);
         for record in self.records().filter(|record| last.get(&row(record)) == Some(&record.offset())) {
-            if section != Some(record.section()) {
-                section = Some(record.section());
+            if section != Some(record.section_id()) {
+                section = Some(record.section_id());
                 write_header(Format::Changeset, record.table(), record.key_ordinals(), &mut bytes);
             }
             record.write(&mut bytes);

@@ -23,15 +23,14 @@ use std::io::{Read, Write};
 use self::beside::Beside;
 use self::change::{Local, Rebased, Remote};
 pub use self::data::RebaseData;
-pub use self::error::RebaseError;
-#[cfg(feature = "std")]
-pub use self::error::RebaseStreamError;
+use self::error::{mismatch, too_many};
 use self::place::{Fresh, Room, Same};
-use self::resolutions::{BLOCK, Pending, Place, Resolutions, fits, mismatch};
+use self::resolutions::{BLOCK, Pending, Place, Resolutions, fits};
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::group::index::{Index, MOST_ROWS, Seed};
+use crate::wire::codec::error::BuildError;
 use crate::wire::codec::record::Record;
-use crate::wire::codec::set::{Changeset, ChangesetRef};
+use crate::wire::codec::set::{Changeset, ChangesetFormat, ChangesetRef, Set, SetRef};
 #[cfg(feature = "std")]
 use crate::wire::codec::reader::ChangesetReader;
 use crate::wire::codec::header::Header;
@@ -150,7 +149,7 @@ impl Rebaser {
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn add(&mut self, data: &RebaseData) -> Result<(), RebaseError> {
+    pub fn add(&mut self, data: &RebaseData) -> Result<(), BuildError> {
         let mut records = data.records().peekable();
         let (mut block, mut merged) = (Vec::with_capacity(BLOCK), Vec::new());
         while let Some(first) = records.peek() {
@@ -161,7 +160,7 @@ impl Rebaser {
             while let Some(record) = records.next_if(is_in_section) {
                 block.push(record.parts().2);
                 if block.len() == BLOCK || !records.peek().is_some_and(is_in_section) {
-                    table.add(&block, self.seed, &mut merged).ok_or_else(|| RebaseError::too_many(header))?;
+                    table.add(&block, self.seed, &mut merged).ok_or_else(|| too_many(header))?;
                     block.clear();
                 }
             }
@@ -169,10 +168,10 @@ impl Rebaser {
         Ok(())
     }
 
-    fn find_or_declare(&mut self, header: Header<'_>) -> Result<usize, RebaseError> {
+    fn find_or_declare(&mut self, header: Header<'_>) -> Result<usize, BuildError> {
         let new = self.tables.len();
         if new >= MOST_ROWS {
-            return Err(RebaseError::too_many(header));
+            return Err(too_many(header));
         }
         let tables = &self.tables;
         let is_it = |at: usize| tables.get(at).is_some_and(|table| table.name.eq_ignore_ascii_case(header.name));
@@ -196,7 +195,7 @@ impl Rebaser {
     /// A table has another number of columns than in the rebase data, or other columns are its key: SQLite does not look, and reads
     /// beyond the ends of records or compares other columns. And an UPDATE of a deleted row has NULL for the new value of its key:
     /// SQLite makes an INSERT of it.
-    pub fn rebase<'a>(&self, changeset: impl Into<ChangesetRef<'a>>) -> Result<Changeset, RebaseError> {
+    pub fn rebase<'a>(&self, changeset: impl Into<ChangesetRef<'a>>) -> Result<Changeset, BuildError> {
         let mut place = Fresh::new(changeset.into().as_bytes());
         self.rebase_from(None, &mut place)?;
         Ok(Changeset::from_checked(place.into_bytes()))
@@ -218,14 +217,14 @@ impl Rebaser {
     /// assert_eq!(rebaser.rebase_owned(local)?, rebased);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn rebase_owned(&self, changeset: Changeset) -> Result<Changeset, RebaseError> {
+    pub fn rebase_owned(&self, changeset: Changeset) -> Result<Changeset, BuildError> {
         let mut place = Same::new(changeset.into_bytes());
         self.rebase_from(None, &mut place)?;
         Ok(Changeset::from_checked(place.into_bytes()))
     }
 
     /// Rebases what is left, which begins in the midst of a section, if there is one.
-    fn rebase_from(&self, section: Option<Named>, place: &mut impl Room) -> Result<(), RebaseError> {
+    fn rebase_from(&self, section: Option<Named>, place: &mut impl Room) -> Result<(), BuildError> {
         let mut matcher = Indexed { rebaser: self, table: None, next: Some(0) };
         if let Some(section) = &section {
             matcher.section(section.header())?;
@@ -234,7 +233,7 @@ impl Rebaser {
     }
 
     /// What is known of a table, which must have the same columns.
-    fn resolutions(&self, header: Header<'_>) -> Result<Option<&Resolutions>, RebaseError> {
+    fn resolutions(&self, header: Header<'_>) -> Result<Option<&Resolutions>, BuildError> {
         if self.tables.is_empty() {
             return Ok(None);
         }
@@ -262,24 +261,24 @@ impl Rebaser {
     /// let mut rebased = Vec::new();
     /// Rebaser::new().rebase_stream(ChangesetReader::new(source), &mut rebased)?;
     /// assert_eq!(rebased, source);
-    /// # Ok::<(), diesel_sqlite_session::RebaseStreamError>(())
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
     /// ```
     #[cfg(feature = "std")]
     pub fn rebase_stream<R: Read>(
         &self,
         mut changeset: ChangesetReader<R>,
         mut writer: impl Write,
-    ) -> Result<(), RebaseStreamError> {
+    ) -> Result<(), BuildError> {
         /// Changes are put together before they are written.
         const PIECE: usize = 64 * 1024;
         let mut out = Vec::new();
         let (mut last, mut table) = (0, None);
-        while let Some((record, section)) = changeset.next_with_section().map_err(RebaseStreamError::Read)? {
+        while let Some((record, section)) = changeset.next_with_section().map_err(BuildError::from)? {
             let (header, _, record) = record.parts();
             if section != last {
                 last = section;
                 header.write(Format::Changeset, &mut out);
-                table = self.resolutions(header).map_err(RebaseStreamError::Rebase)?;
+                table = self.resolutions(header)?;
             }
             let local = Local { header, indirect: record.indirect.into(), record };
             let found = table.and_then(|table| {
@@ -287,29 +286,29 @@ impl Rebaser {
                 table.of_row(table.find(key, key.hash(self.seed))?)
             });
             let rebased = match found {
-                Some(remote) => local.rebase(Remote::of_all(remote), &mut out).map_err(RebaseStreamError::Rebase)?,
+                Some(remote) => local.rebase(Remote::of_all(remote), &mut out)?,
                 None => Rebased::AsItStands,
             };
             if rebased == Rebased::AsItStands {
                 local.write(&mut out);
             }
             if out.len() >= PIECE {
-                writer.write_all(&out).map_err(RebaseStreamError::Write)?;
+                writer.write_all(&out).map_err(BuildError::of_writer)?;
                 out.clear();
             }
         }
-        writer.write_all(&out).and_then(|()| writer.flush()).map_err(RebaseStreamError::Write)
+        writer.write_all(&out).and_then(|()| writer.flush()).map_err(BuildError::of_writer)
     }
 }
 
 /// What finds the resolutions of changes.
 trait Matcher {
     /// A section begins.
-    fn section(&mut self, header: Header<'_>) -> Result<(), RebaseError>;
+    fn section(&mut self, header: Header<'_>) -> Result<(), BuildError>;
 
     /// Rebases changes of the section, those that begin before `limit`, up to the next header.
     fn piece(&mut self, rest: &[u8], header: Header<'_>, limit: usize, out: &mut Vec<u8>)
-    -> Result<Piece, RebaseError>;
+    -> Result<Piece, BuildError>;
 }
 
 /// Changes that have been rebased.
@@ -341,7 +340,7 @@ fn rebase_by(
     matcher: &mut impl Matcher,
     section: Option<Named>,
     place: &mut impl Room,
-) -> Result<Option<Named>, RebaseError> {
+) -> Result<Option<Named>, BuildError> {
     /// So many bytes are rebased at once: few enough to be in the processor's cache when they are copied.
     const PIECE: usize = 64 * 1024;
     let mut has_section = section.is_some();
@@ -403,7 +402,7 @@ struct Indexed<'a> {
 }
 
 impl Matcher for Indexed<'_> {
-    fn section(&mut self, header: Header<'_>) -> Result<(), RebaseError> {
+    fn section(&mut self, header: Header<'_>) -> Result<(), BuildError> {
         self.table = self.rebaser.resolutions(header)?;
         self.next = Some(0);
         Ok(())
@@ -415,7 +414,7 @@ impl Matcher for Indexed<'_> {
         header: Header<'_>,
         limit: usize,
         out: &mut Vec<u8>,
-    ) -> Result<Piece, RebaseError> {
+    ) -> Result<Piece, BuildError> {
         let all = Cursor::new(rest);
         let Some(table) = self.table else { return Ok(pass_over(all, header, limit)) };
         let seed = self.rebaser.seed;
@@ -477,7 +476,7 @@ impl Matcher for Indexed<'_> {
 }
 
 /// Rebases changes on data alone.
-fn rebase_on(data: &RebaseData, mut place: impl Room) -> Result<Changeset, RebaseError> {
+fn rebase_on(data: &RebaseData, mut place: impl Room) -> Result<Changeset, BuildError> {
     let section = match Beside::new(data) {
         Some(mut beside) => match rebase_by(&mut beside, None, &mut place)? {
             None => return Ok(Changeset::from_checked(place.into_bytes())),
@@ -505,7 +504,7 @@ impl fmt::Debug for Rebaser {
     }
 }
 
-impl Changeset {
+impl Set<ChangesetFormat> {
     /// These changes on top of others that were made elsewhere, by how their conflicts were resolved: see [`Rebaser`], which
     /// also takes the data of several.
     ///
@@ -524,7 +523,7 @@ impl Changeset {
     /// assert_eq!(format!("{:?}", local.rebase(&data)?), "Changeset [INSERT users(2, 'Robert')]");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn rebase(&self, data: &RebaseData) -> Result<Changeset, RebaseError> {
+    pub fn rebase(&self, data: &RebaseData) -> Result<Changeset, BuildError> {
         self.as_borrowed().rebase(data)
     }
 
@@ -542,18 +541,18 @@ impl Changeset {
     /// assert!(local.into_rebased(&data)?.is_empty(), "both have deleted it");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn into_rebased(self, data: &RebaseData) -> Result<Changeset, RebaseError> {
+    pub fn into_rebased(self, data: &RebaseData) -> Result<Changeset, BuildError> {
         rebase_on(data, Same::new(self.into_bytes()))
     }
 }
 
-impl ChangesetRef<'_> {
+impl SetRef<'_, ChangesetFormat> {
     /// These changes on top of others that were made elsewhere: see [`Changeset::rebase`].
     ///
     /// # Errors
     ///
     /// Those of [`Rebaser::add`] and [`Rebaser::rebase`].
-    pub fn rebase(self, data: &RebaseData) -> Result<Changeset, RebaseError> {
+    pub fn rebase(self, data: &RebaseData) -> Result<Changeset, BuildError> {
         rebase_on(data, Fresh::new(self.as_bytes()))
     }
 }

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::error::{RebaseError, shortened};
+
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::group::fold::{KeyFields, lead_of};
 use crate::wire::group::index::{Filter, Index, MOST_ROWS, Seed};
@@ -213,16 +213,6 @@ pub(super) fn fits(key: &[u8], header: Header<'_>) -> bool {
     key.iter().map(is_key).eq(header.key.iter().map(is_key))
 }
 
-/// Why a table does not fit rebase data with this key.
-#[cold]
-pub(super) fn mismatch(key: &[u8], header: Header<'_>) -> RebaseError {
-    let table = shortened(header);
-    if key.len() == header.key.len() {
-        RebaseError::OtherKey { table }
-    } else {
-        RebaseError::OtherColumns { table, columns: header.key.len(), rebased_on: key.len() }
-    }
-}
 
 /// Appends a resolution as it is kept: the second of a row over the first, if there is one.
 fn append(key: &[u8], first: Option<RawRecord<'_>>, second: RawRecord<'_>, out: &mut Vec<u8>) {

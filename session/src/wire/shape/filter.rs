@@ -9,7 +9,7 @@ use core::iter::Peekable;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::error::{BuildError, BuildErrorKind};
 use crate::wire::codec::record::Record;
-use crate::wire::codec::set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
+use crate::wire::codec::set::{Set, SetFormat, SetRef};
 use crate::wire::codec::header::Header;
 use crate::wire::codec::check;
 use crate::wire::codec::kind::{Format, Operation};
@@ -234,207 +234,216 @@ fn join<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     })
 }
 
-/// Writes the methods of an owned type and its borrowed form.
-macro_rules! shape {
-    ($Owned:ident, $Borrowed:ident, $format:expr) => {
-        impl $Owned {
-            /// The changes to the tables whose names `keep` lets through. It is asked once for each section that has a change;
-            /// SQLite compares table names without regard to the case of ASCII letters.
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Owned), ", TableSchema};")]
-            ///
-            /// let (users, log) = (TableSchema::new("users", &[1]), TableSchema::new("log", &[1]));
-            #[doc = concat!("let all = ", stringify!($Owned), "::builder()")]
-            ///     .insert_values(users, &[1.into()])
-            ///     .insert_values(log, &[7.into()])
-            ///     .build()?;
-            /// let kept = all.filter_tables(|name| name != "log");
-            #[doc = concat!("assert_eq!(format!(\"{kept:?}\"), \"", stringify!($Owned), " [INSERT users(1)]\");")]
-            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
-            /// ```
-            #[must_use]
-            pub fn filter_tables(&self, keep: impl FnMut(&str) -> bool) -> $Owned {
-                self.as_borrowed().filter_tables(keep)
-            }
+impl<F: SetFormat> Set<F> {
+    /// Returns the changes to the tables whose names `keep` accepts.
+    ///
+    /// Calls `keep` once for each section that has a change. SQLite compares table names without regard to
+    /// the case of ASCII letters.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
+    ///
+    /// let (users, log) = (TableInfo::new("users", &[1]), TableInfo::new("log", &[1]));
+    /// let all = Changeset::builder()
+    ///     .insert_values(users, &[1.into()])
+    ///     .insert_values(log, &[7.into()])
+    ///     .build()?;
+    /// let kept = all.filter_tables(|name| name != "log");
+    /// assert_eq!(format!("{kept:?}"), "Changeset [INSERT users(1)]");
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn filter_tables(&self, keep: impl FnMut(&str) -> bool) -> Set<F> {
+        self.as_borrowed().filter_tables(keep)
+    }
 
-            /// The changes that `keep` lets through, byte for byte and in the same order. Sections without a change are left
-            /// out.
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Owned), ", Operation, TableSchema};")]
-            ///
-            /// let users = TableSchema::new("users", &[1, 0]);
-            #[doc = concat!("let all = ", stringify!($Owned), "::builder()")]
-            ///     .insert_values(users, &[1.into(), "Ada".into()])
-            ///     .delete_values(users, &[2.into(), "Bob".into()])
-            ///     .build()?;
-            /// let kept = all.filter_records(|record| record.operation() == Operation::Insert);
-            #[doc = concat!("assert_eq!(format!(\"{kept:?}\"), \"", stringify!($Owned), " [INSERT users(1, 'Ada')]\");")]
-            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
-            /// ```
-            #[must_use]
-            pub fn filter_records(&self, keep: impl FnMut(&Record<'_>) -> bool) -> $Owned {
-                self.as_borrowed().filter_records(keep)
-            }
+    /// Returns the changes that `keep` accepts, byte for byte and in the same order. Empty sections are
+    /// dropped.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::wire::TableInfo;
+    /// use diesel_sqlite_session::{Changeset, Operation};
+    ///
+    /// let users = TableInfo::new("users", &[1, 0]);
+    /// let all = Changeset::builder()
+    ///     .insert_values(users, &[1.into(), "Ada".into()])
+    ///     .delete_values(users, &[2.into(), "Bob".into()])
+    ///     .build()?;
+    /// let kept = all.filter_records(|record| record.operation() == Operation::Insert);
+    /// assert_eq!(format!("{kept:?}"), "Changeset [INSERT users(1, 'Ada')]");
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn filter_records(&self, keep: impl FnMut(&Record<'_>) -> bool) -> Set<F> {
+        self.as_borrowed().filter_records(keep)
+    }
 
-            /// The same changes to tables of other names: `rename` is given the name of each section that has a change, and
-            /// says the new one, or `None` where it stays.
-            ///
-            /// Each section stays one by itself, also where two are of one table then. Applying takes them one after the
-            /// other, as it takes several sections of one table that had the same name before. If both have a change of one
-            /// row, that is two changes; the [builder](Self::builder) folds them into one.
-            ///
-            /// # Errors
-            ///
-            /// [`TableName`](BuildErrorKind::TableName) for a name with a NUL in it,
-            /// [`OtherColumns`](BuildErrorKind::OtherColumns) and [`OtherKey`](BuildErrorKind::OtherKey) if tables become one
-            /// that have not the same number of columns and the same key. Names that differ in the case of ASCII letters alone
-            /// are of one table.
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Owned), ", TableSchema};")]
-            ///
-            /// let users = TableSchema::new("tenant_7_users", &[1]);
-            #[doc = concat!("let theirs = ", stringify!($Owned), "::builder().insert_values(users, &[1.into()]).build()?;")]
-            /// let ours = theirs.rename_tables(|name| name.strip_prefix("tenant_7_"))?;
-            #[doc = concat!("assert_eq!(format!(\"{ours:?}\"), \"", stringify!($Owned), " [INSERT users(1)]\");")]
-            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
-            /// ```
-            pub fn rename_tables<'a, N: AsRef<str>>(
-                &'a self,
-                rename: impl FnMut(&'a str) -> Option<N>,
-            ) -> Result<$Owned, BuildError> {
-                self.as_borrowed().rename_tables(rename)
-            }
+    /// Returns the same changes to tables of other names.
+    ///
+    /// Calls `rename` with the name of each section that has a change. It returns the new name, or `None`
+    /// to keep the name.
+    ///
+    /// Sections are not merged, even if two of them name the same table afterwards. An apply makes their
+    /// changes one section after the other. If both have a change to one row, use a
+    /// [builder](Self::builder) to merge them.
+    ///
+    /// # Errors
+    ///
+    /// - [`TableName`](BuildErrorKind::TableName) for a name that contains a NUL.
+    /// - [`OtherColumns`](BuildErrorKind::OtherColumns) and [`OtherKey`](BuildErrorKind::OtherKey) if two
+    ///   tables get one name but differ in their number of columns or in their key. Names that differ only
+    ///   in the case of ASCII letters are the same name.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
+    ///
+    /// let users = TableInfo::new("tenant_7_users", &[1]);
+    /// let theirs = Changeset::builder().insert_values(users, &[1.into()]).build()?;
+    /// let ours = theirs.rename_tables(|name| name.strip_prefix("tenant_7_"))?;
+    /// assert_eq!(format!("{ours:?}"), "Changeset [INSERT users(1)]");
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
+    /// ```
+    pub fn rename_tables<'a, N: AsRef<str>>(
+        &'a self,
+        rename: impl FnMut(&'a str) -> Option<N>,
+    ) -> Result<Set<F>, BuildError> {
+        self.as_borrowed().rename_tables(rename)
+    }
 
-            /// The same changes, those of each section in the order of their keys, so that a replica applies them faster: a
-            /// session writes them in the order of a hash table, and each lands on another page of the database. Into a
-            /// database file, 1,000,000 INSERTs in random order took ten times as long as sorted ones and the sorting with
-            /// integer keys, four times with keys of 16 random bytes; integers as a session writes them, 1.5 times.
-            ///
-            /// Keys are compared as SQLite does in an index with the collation
-            /// [BINARY](https://www.sqlite.org/datatype3.html#collation): numbers by value, then texts by their bytes, then
-            /// blobs; the columns of a key in the order of their [ordinals](super::Table::key_ordinals), or in the table's where
-            /// those are the same. Changes of equal keys stay in their order, and sections where they are.
-            ///
-            /// A session's order says nothing, but another can have other effects on a replica where a change has effects
-            /// beyond its row: foreign keys of a table to itself with an action, triggers that read or write the same table, and
-            /// UNIQUE columns beside the key, above all with ON CONFLICT REPLACE. Nor should changes be sorted for a replica that takes keys of
-            /// different bytes for one, as with the collation NOCASE: a DELETE and an INSERT of what is one row there can change places.
-            ///
-            /// Beside the result, it takes 16 bytes for each change of the largest section, or up to twice as many.
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Owned), ", TableSchema};")]
-            ///
-            /// let seats = TableSchema::new("seats", &[2, 1]); // PRIMARY KEY (seat, row)
-            #[doc = concat!("let unsorted = ", stringify!($Owned), "::builder()")]
-            ///     .insert_values(seats, &[1.into(), 2.into()])
-            ///     .insert_values(seats, &[2.into(), 1.into()])
-            ///     .insert_values(seats, &[1.into(), 1.into()])
-            ///     .build()?;
-            /// let lines: Vec<String> = unsorted.sort_by_key().records().map(|record| record.to_string()).collect();
-            /// assert_eq!(lines, ["INSERT seats(1, 1)", "INSERT seats(2, 1)", "INSERT seats(1, 2)"]);
-            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
-            /// ```
-            #[must_use]
-            pub fn sort_by_key(&self) -> $Owned {
-                self.as_borrowed().sort_by_key()
-            }
+    /// Returns the same changes with each section sorted by primary key, so that they are applied faster.
+    ///
+    /// A session writes changes in the order of a hash table, so that each lands on another page of the
+    /// database. Into a database file, 1,000,000 INSERTs in random order took ten times as long as sorting
+    /// and applying them with integer keys, four times with keys of 16 random bytes, and 1.5 times with
+    /// integer keys in the order of a session.
+    ///
+    /// Keys are compared as in an index with the collation
+    /// [BINARY](https://www.sqlite.org/datatype3.html#collation): numbers by value, then texts by their
+    /// bytes, then blobs; the columns of a key in the order of their [ordinals](crate::wire::Section::key_ordinals), or
+    /// in the order of the table if the ordinals are equal. The sort is stable, and sections keep their
+    /// places.
+    ///
+    /// The order of a session is meaningless, but another order can have other effects where a change
+    /// affects more than its row: foreign keys of a table to itself with an action, triggers that read or
+    /// write the same table, and UNIQUE columns beside the key, above all with ON CONFLICT REPLACE. Do not
+    /// sort for a replica that treats keys of different bytes as equal, such as with the collation NOCASE:
+    /// a DELETE and an INSERT of one row could change places.
+    ///
+    /// Beside the result, it uses 16 to 32 bytes for each change of the largest section.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
+    ///
+    /// let seats = TableInfo::new("seats", &[2, 1]); // PRIMARY KEY (seat, row)
+    /// let unsorted = Changeset::builder()
+    ///     .insert_values(seats, &[1.into(), 2.into()])
+    ///     .insert_values(seats, &[2.into(), 1.into()])
+    ///     .insert_values(seats, &[1.into(), 1.into()])
+    ///     .build()?;
+    /// let lines: Vec<String> = unsorted.sort_by_key().records().map(|record| record.to_string()).collect();
+    /// assert_eq!(lines, ["INSERT seats(1, 1)", "INSERT seats(2, 1)", "INSERT seats(1, 2)"]);
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn sort_by_key(&self) -> Set<F> {
+        self.as_borrowed().sort_by_key()
+    }
 
-            /// The same changes in the same order, in pieces of at most `max_bytes`, each with the headers that it needs. A
-            /// change that is larger, with its header, is a piece by itself. Of no changes there is no piece.
-            ///
-            /// Apply the pieces in their order. What holds for the whole need not hold between them: a row can be there before
-            /// the one that its foreign key names, or the other way round, so where foreign keys are enforced, apply all pieces
-            /// in one transaction with
-            /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys), which each apply
-            /// turns off again, or the pieces of a set that has none.
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Owned), ", TableSchema};")]
-            ///
-            /// let users = TableSchema::new("users", &[1]);
-            #[doc = concat!("let builder = ", stringify!($Owned), "::builder();")]
-            /// let all = (0..100).fold(builder, |builder, id| builder.insert_values(users, &[id.into()])).build()?;
-            #[doc = concat!("let pieces: Vec<", stringify!($Owned), "> = all.split(500).collect();")]
-            /// assert_eq!(pieces.len(), 3);
-            /// assert!(pieces.iter().all(|piece| piece.as_bytes().len() <= 500));
-            /// assert!(pieces.iter().flatten().eq(&all));
-            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
-            /// ```
-            pub fn split(&self, max_bytes: usize) -> impl Iterator<Item = $Owned> + use<'_> {
-                self.as_borrowed().split(max_bytes)
-            }
+    /// Splits the changes into pieces of at most `max_bytes`, in the same order, each with the headers that
+    /// it needs.
+    ///
+    /// A change that is larger than `max_bytes` together with its header is a piece by itself. An empty set
+    /// has no pieces.
+    ///
+    /// Apply the pieces in their order. A piece alone can break a foreign key that the whole set keeps.
+    /// Where foreign keys are enforced, apply all pieces in one transaction with
+    /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys), which
+    /// each apply turns off again.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
+    ///
+    /// let users = TableInfo::new("users", &[1]);
+    /// let builder = Changeset::builder();
+    /// let all = (0..100).fold(builder, |builder, id| builder.insert_values(users, &[id.into()])).build()?;
+    /// let pieces: Vec<Changeset> = all.split(500).collect();
+    /// assert_eq!(pieces.len(), 3);
+    /// assert!(pieces.iter().all(|piece| piece.as_bytes().len() <= 500));
+    /// assert!(pieces.iter().flatten().eq(&all));
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
+    /// ```
+    pub fn split(&self, max_bytes: usize) -> impl Iterator<Item = Set<F>> + use<'_, F> {
+        self.as_borrowed().split(max_bytes)
+    }
 
-            /// The changes of each table by themselves, in the order in which the tables are first named. All sections of one
-            /// table, whose names may differ in the case of ASCII letters, are in one piece; those without a change are left out.
-            ///
-            /// As with [`split`](Self::split), foreign keys between tables can be broken until all pieces are applied.
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Owned), ", TableSchema};")]
-            ///
-            /// let (users, log) = (TableSchema::new("users", &[1]), TableSchema::new("log", &[1]));
-            #[doc = concat!("let all = ", stringify!($Owned), "::builder()")]
-            ///     .insert_values(users, &[1.into()])
-            ///     .insert_values(log, &[7.into()])
-            ///     .insert_values(users, &[2.into()])
-            ///     .build()?;
-            /// let counts: Vec<usize> = all.split_tables().map(|table| table.records().count()).collect();
-            /// assert_eq!(counts, [2, 1]);
-            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
-            /// ```
-            pub fn split_tables(&self) -> impl Iterator<Item = $Owned> + use<'_> {
-                self.as_borrowed().split_tables()
-            }
-        }
-
-        impl<'a> $Borrowed<'a> {
-            #[doc = concat!("The changes to some tables: see [`", stringify!($Owned), "::filter_tables`].")]
-            #[must_use]
-            pub fn filter_tables(self, mut keep: impl FnMut(&str) -> bool) -> $Owned {
-                $Owned::from_checked(filter_tables(self.as_bytes(), $format, &mut keep))
-            }
-
-            #[doc = concat!("Some of the changes: see [`", stringify!($Owned), "::filter_records`].")]
-            #[must_use]
-            pub fn filter_records(self, mut keep: impl FnMut(&Record<'_>) -> bool) -> $Owned {
-                $Owned::from_checked(filter_records(self.as_bytes(), $format, &mut keep))
-            }
-
-            #[doc = concat!("The same changes to tables of other names: see [`", stringify!($Owned), "::rename_tables`].")]
-            ///
-            /// # Errors
-            ///
-            #[doc = concat!("The same as [`", stringify!($Owned), "::rename_tables`].")]
-            pub fn rename_tables<N: AsRef<str>>(
-                self,
-                mut rename: impl FnMut(&'a str) -> Option<N>,
-            ) -> Result<$Owned, BuildError> {
-                let mut rename = |name| rename(name).map(|name| Box::from(name.as_ref()));
-                rename_tables(self.as_bytes(), $format, &mut rename).map($Owned::from_checked)
-            }
-
-            #[doc = concat!("The same changes in the order of their keys: see [`", stringify!($Owned), "::sort_by_key`].")]
-            #[must_use]
-            pub fn sort_by_key(self) -> $Owned {
-                $Owned::from_checked(sort::sort(self.as_bytes(), $format))
-            }
-
-            #[doc = concat!("The same changes in pieces: see [`", stringify!($Owned), "::split`].")]
-            pub fn split(self, max_bytes: usize) -> impl Iterator<Item = $Owned> + use<'a> {
-                split(self.as_bytes(), $format, max_bytes).map($Owned::from_checked)
-            }
-
-            #[doc = concat!("The changes of each table by themselves: see [`", stringify!($Owned), "::split_tables`].")]
-            pub fn split_tables(self) -> impl Iterator<Item = $Owned> + use<'a> {
-                split_tables(self.as_bytes(), $format).map($Owned::from_checked)
-            }
-        }
-    };
+    /// Splits the changes by table, in the order in which the tables are first named.
+    ///
+    /// All sections of one table are in one piece, even if their names differ in the case of ASCII letters.
+    /// Empty sections are dropped. As with [`split`](Self::split), foreign keys between tables can be
+    /// broken until all pieces are applied.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
+    ///
+    /// let (users, log) = (TableInfo::new("users", &[1]), TableInfo::new("log", &[1]));
+    /// let all = Changeset::builder()
+    ///     .insert_values(users, &[1.into()])
+    ///     .insert_values(log, &[7.into()])
+    ///     .insert_values(users, &[2.into()])
+    ///     .build()?;
+    /// let counts: Vec<usize> = all.split_tables().map(|table| table.records().count()).collect();
+    /// assert_eq!(counts, [2, 1]);
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
+    /// ```
+    pub fn split_tables(&self) -> impl Iterator<Item = Set<F>> + use<'_, F> {
+        self.as_borrowed().split_tables()
+    }
 }
 
-shape!(Changeset, ChangesetRef, Format::Changeset);
-shape!(Patchset, PatchsetRef, Format::Patchset);
+impl<'a, F: SetFormat> SetRef<'a, F> {
+    /// Returns the changes to some tables: see [`Set::filter_tables`].
+    #[must_use]
+    pub fn filter_tables(self, mut keep: impl FnMut(&str) -> bool) -> Set<F> {
+        Set::from_checked(filter_tables(self.as_bytes(), F::FORMAT, &mut keep))
+    }
+
+    /// Returns some of the changes: see [`Set::filter_records`].
+    #[must_use]
+    pub fn filter_records(self, mut keep: impl FnMut(&Record<'_>) -> bool) -> Set<F> {
+        Set::from_checked(filter_records(self.as_bytes(), F::FORMAT, &mut keep))
+    }
+
+    /// Returns the same changes to tables of other names: see [`Set::rename_tables`].
+    ///
+    /// # Errors
+    ///
+    /// The same as [`Set::rename_tables`].
+    pub fn rename_tables<N: AsRef<str>>(
+        self,
+        mut rename: impl FnMut(&'a str) -> Option<N>,
+    ) -> Result<Set<F>, BuildError> {
+        let mut rename = |name| rename(name).map(|name| Box::from(name.as_ref()));
+        rename_tables(self.as_bytes(), F::FORMAT, &mut rename).map(Set::from_checked)
+    }
+
+    /// Returns the same changes sorted by primary key: see [`Set::sort_by_key`].
+    #[must_use]
+    pub fn sort_by_key(self) -> Set<F> {
+        Set::from_checked(sort::sort(self.as_bytes(), F::FORMAT))
+    }
+
+    /// Splits the changes into pieces: see [`Set::split`].
+    pub fn split(self, max_bytes: usize) -> impl Iterator<Item = Set<F>> + use<'a, F> {
+        split(self.as_bytes(), F::FORMAT, max_bytes).map(Set::from_checked)
+    }
+
+    /// Splits the changes by table: see [`Set::split_tables`].
+    pub fn split_tables(self) -> impl Iterator<Item = Set<F>> + use<'a, F> {
+        split_tables(self.as_bytes(), F::FORMAT).map(Set::from_checked)
+    }
+}

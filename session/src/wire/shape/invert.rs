@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::record::RawRecord;
 use crate::wire::codec::header::Header;
+use crate::wire::codec::set::{Changeset, ChangesetFormat, Set, SetRef};
 use crate::wire::codec::value::write_field;
 use crate::wire::codec::check;
 use crate::wire::codec::kind::{Format, Operation};
@@ -120,4 +121,89 @@ fn close_gap(bytes: &mut [u8], end: usize, from: usize, to: usize) -> usize {
         bytes.copy_within(from..to, end);
     }
     end.saturating_add(to.saturating_sub(from))
+}
+
+impl Set<ChangesetFormat> {
+    /// Returns the changeset that undoes this one.
+    ///
+    /// Each INSERT becomes a DELETE, each DELETE an INSERT, and each UPDATE restores the old values. The
+    /// result is byte for byte that of
+    /// [`sqlite3changeset_invert`](https://www.sqlite.org/session/sqlite3changeset_invert.html). A patchset
+    /// cannot be inverted, because it has no old values.
+    ///
+    /// The inverse of the inverse is the changeset itself, unless it changes a key to an
+    /// [equal key](crate::wire#changes): the inverse of an UPDATE has no new key. It also has the shortest
+    /// varints, and NULL for NaN.
+    ///
+    /// ```
+    /// # use diesel_sqlite_session::Changeset;
+    /// # let changeset = Changeset::try_from(
+    /// #     b"T\x02\x01\x00users\0\x17\x00\x01\0\0\0\0\0\0\0\x02\x03\x03Bob\x00\x03\x06Robert".to_vec(),
+    /// # )?;
+    /// assert_eq!(format!("{changeset:?}"), "Changeset [UPDATE users(2, 'Bob' -> 'Robert')]");
+    /// assert_eq!(format!("{:?}", changeset.invert()), "Changeset [UPDATE users(2, 'Robert' -> 'Bob')]");
+    /// # Ok::<(), diesel_sqlite_session::ParseError>(())
+    /// ```
+    #[must_use]
+    pub fn invert(&self) -> Changeset {
+        self.as_borrowed().invert()
+    }
+
+    /// Inverts the changeset into the memory of `target`: see [`invert`](Self::invert).
+    ///
+    /// `target` is a changeset that is no longer needed, or [`Changeset::new`]. Reusing memory is much
+    /// faster for large changesets.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
+    ///
+    /// let users = TableInfo::new("users", &[1, 0]);
+    /// let user = |id: i64| Changeset::builder().insert_values(users, &[id.into(), "Ada".into()]).build();
+    /// let mut inverse = Changeset::new();
+    /// for done in [user(1)?, user(2)?] {
+    ///     done.invert_into(&mut inverse);
+    ///     assert_eq!(inverse, done.invert());
+    /// }
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
+    /// ```
+    pub fn invert_into(&self, target: &mut Changeset) {
+        self.as_borrowed().invert_into(target);
+    }
+
+    /// Inverts the changeset in its own memory: see [`invert`](Self::invert).
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
+    ///
+    /// let users = TableInfo::new("users", &[1, 0]);
+    /// let done = Changeset::builder().insert_values(users, &[1.into(), "Ada".into()]).build()?;
+    /// let inverse = done.invert();
+    /// assert_eq!(done.into_inverted(), inverse);
+    /// assert_eq!(format!("{inverse:?}"), "Changeset [DELETE users(1, 'Ada')]");
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn into_inverted(mut self) -> Changeset {
+        invert_in_place(self.bytes_mut());
+        self
+    }
+}
+
+impl SetRef<'_, ChangesetFormat> {
+    /// Returns the changeset that undoes this one: see [`Changeset::invert`].
+    #[must_use]
+    pub fn invert(self) -> Changeset {
+        let mut inverse = Changeset::new();
+        self.invert_into(&mut inverse);
+        inverse
+    }
+
+    /// Inverts the changeset into the memory of `target`: see [`Changeset::invert_into`].
+    pub fn invert_into(self, target: &mut Changeset) {
+        let out = target.bytes_mut();
+        out.clear();
+        invert(self.as_bytes(), out);
+    }
 }

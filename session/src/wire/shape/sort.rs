@@ -68,14 +68,14 @@ pub(in crate::wire) fn sort(bytes: &[u8], format: Format) -> Vec<u8> {
 
 /// The sections of checked bytes, each with the places of its changes.
 #[cfg(feature = "sqlite")]
-pub(crate) struct Sections<'a> {
+pub(crate) struct SortableSections<'a> {
     all: &'a [u8],
     rest: Cursor<'a>,
     format: Format,
 }
 
 #[cfg(feature = "sqlite")]
-impl<'a> Sections<'a> {
+impl<'a> SortableSections<'a> {
     pub(crate) fn new(bytes: &'a [u8], format: Format) -> Self {
         Self { all: bytes, rest: Cursor::new(bytes), format }
     }

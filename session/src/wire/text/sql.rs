@@ -1,180 +1,40 @@
 //! Changes as SQL text.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::wire::codec::error::LONGEST_NAME;
+use crate::wire::codec::error::{BuildError, BuildErrorKind};
 use crate::wire::codec::record::{Record, Records};
-use crate::wire::codec::set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
-use crate::wire::codec::value::{Value, cut};
-use crate::wire::codec::header::Table;
+use crate::wire::codec::set::{Set, SetFormat, SetRef};
+use crate::wire::codec::table_info::TableInfo;
+use crate::wire::codec::value::Value;
+use crate::wire::codec::section::Section;
 use crate::wire::codec::kind::Operation;
 
-/// What a table's columns are called, to write changes as SQL or JSON: changesets have no names of columns.
-///
-/// The names are those of the columns that are recorded, in the table's order: no generated columns. There may be more of
-/// them than the changes have, if columns were added to the table since.
-///
-/// ```
-/// use diesel_sqlite_session::TableColumns;
-///
-/// const USERS: TableColumns = TableColumns::new("users", &["id", "name"]);
-/// assert_eq!((USERS.table(), USERS.columns()), ("users", &["id", "name"][..]));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TableColumns<'a> {
-    table: &'a str,
-    columns: &'a [&'a str],
-    hidden: &'a [&'a str],
-}
-
-impl<'a> TableColumns<'a> {
-    /// The columns of the table with this name.
-    pub const fn new(table: &'a str, columns: &'a [&'a str]) -> Self {
-        Self::with_hidden(table, columns, &[])
-    }
-
-    /// All columns of the table with this name, and those of which JSON has neither the values nor the names: see
-    #[cfg_attr(feature = "serde", doc = "[what is left out](crate::wire::json#what-is-left-out).")]
-    #[cfg_attr(not(feature = "serde"), doc = "`wire::json`.")]
-    /// SQL has them, as without them it would make another row.
-    ///
-    /// With the feature `derive`, this is what `#[tracked(skip(…))]` does.
-    ///
-    /// ```
-    /// use diesel_sqlite_session::TableColumns;
-    ///
-    /// const USERS: TableColumns = TableColumns::with_hidden("users", &["id", "name", "password"], &["password"]);
-    /// assert_eq!(USERS.hidden(), ["password"]);
-    /// ```
-    pub const fn with_hidden(table: &'a str, columns: &'a [&'a str], hidden: &'a [&'a str]) -> Self {
-        Self { table, columns, hidden }
-    }
-
-    /// The table's name, without its schema's.
-    pub const fn table(&self) -> &'a str {
-        self.table
-    }
-
-    /// The names of its columns, of the hidden ones too.
-    pub const fn columns(&self) -> &'a [&'a str] {
-        self.columns
-    }
-
-    /// The columns that JSON has not.
-    pub const fn hidden(&self) -> &'a [&'a str] {
-        self.hidden
-    }
-}
-
-impl<'a> From<&TableColumns<'a>> for TableColumns<'a> {
-    fn from(table: &TableColumns<'a>) -> Self {
-        *table
-    }
-}
-
-/// Changes that cannot be written as SQL: [why](SqlErrorKind), and of which table.
-///
-/// ```
-/// use diesel_sqlite_session::{Changeset, SqlErrorKind, TableColumns, TableSchema};
-///
-/// let users = TableSchema::new("users", &[1, 0]);
-/// let changeset = Changeset::builder().delete_values(users, &[1.into(), "Ada".into()]).build()?;
-/// let error = changeset.to_sql::<TableColumns>([]).unwrap_err();
-/// assert_eq!((error.kind(), error.table()), (SqlErrorKind::NoColumnNames, "users"));
-/// assert_eq!(error.to_string(), "table users: an UPDATE or DELETE takes the names of the columns");
-/// # Ok::<(), diesel_sqlite_session::BuildError>(())
-/// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct SqlError {
-    kind: SqlErrorKind,
-    table: Box<str>,
-}
-
-impl SqlError {
-    fn new(kind: SqlErrorKind, table: &str) -> Self {
-        Self { kind, table: Box::from(cut(table, LONGEST_NAME)) }
-    }
-
-    /// Why they cannot be written.
-    pub fn kind(&self) -> SqlErrorKind {
-        self.kind
-    }
-
-    /// The table of the change: the first 200 bytes of its name.
-    pub fn table(&self) -> &str {
-        &self.table
-    }
-}
-
-impl fmt::Display for SqlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "table {}: {}", self.table.escape_debug(), self.kind)
-    }
-}
-
-impl fmt::Debug for SqlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SqlError({self})")
-    }
-}
-
-impl core::error::Error for SqlError {}
-
-/// Why changes cannot be written as SQL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SqlErrorKind {
-    /// An UPDATE or DELETE of a table whose columns have no names. An INSERT can do without.
-    NoColumnNames,
-    /// Fewer names than the change has columns.
-    ColumnCount {
-        /// How many names there are.
-        names: usize,
-        /// How many columns the change has.
-        columns: usize,
-    },
-    /// A column's name has a NUL in it, where SQL text would end.
-    ColumnName,
-}
-
-impl fmt::Display for SqlErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoColumnNames => f.write_str("an UPDATE or DELETE takes the names of the columns"),
-            Self::ColumnCount { names, columns } => write!(f, "{names} names for {columns} columns"),
-            Self::ColumnName => f.write_str("a column's name has a NUL in it"),
-        }
-    }
-}
-
 /// The names for so many columns, or none if there are none.
-fn names_for<'n>(table: &str, names: &'n [&'n str], columns: usize) -> Result<&'n [&'n str], SqlError> {
+fn names_for<'n>(table: &str, names: &'n [&'n str], columns: usize) -> Result<&'n [&'n str], BuildError> {
     if names.is_empty() {
         return Ok(names);
     }
     let Some(used) = names.get(..columns) else {
-        return Err(SqlError::new(SqlErrorKind::ColumnCount { names: names.len(), columns }, table));
+        return Err(BuildError::new(BuildErrorKind::ColumnNameCount { names: names.len(), columns }, table, None));
     };
     if used.iter().any(|name| name.contains('\0')) {
-        return Err(SqlError::new(SqlErrorKind::ColumnName, table));
+        return Err(BuildError::new(BuildErrorKind::ColumnName, table, None));
     }
     Ok(used)
 }
 
 impl<'a> Record<'a> {
-    /// The change as an SQL statement: a type to be written with `Display`.
+    /// Returns the change as an SQL statement. `Display` writes it.
     ///
-    /// `tables` says what the columns are called. With the feature `derive`, `Blog::TABLES` of a set of tables will do, or
-    /// `[User::TABLE]`.
+    /// `tables` has the names of the columns. With the derive, pass `Blog::TABLES` or `[User::TABLE]`.
     ///
     /// ```
-    /// use diesel_sqlite_session::{Changeset, TableColumns, TableSchema, Value};
+    /// use diesel_sqlite_session::wire::TableInfo;
+    /// use diesel_sqlite_session::{Changeset, Value};
     ///
-    /// const COLUMNS: [TableColumns; 1] = [TableColumns::new("users", &["id", "name"])];
-    ///
-    /// let users = TableSchema::new("users", &[1, 0]);
+    /// let users = TableInfo::new("users", &[1, 0]).with_columns(&["id", "name"]);
     /// let changeset = Changeset::builder()
     ///     .insert_values(users, &[1.into(), "it's".into()])
     ///     .update_values(users, &[2.into(), "Bob".into()], &[2.into(), Value::Null])
@@ -182,47 +42,50 @@ impl<'a> Record<'a> {
     ///     .build()?;
     /// let mut statements = Vec::new();
     /// for record in &changeset {
-    ///     statements.push(record.to_sql(COLUMNS)?.to_string());
+    ///     statements.push(record.to_sql([users])?.to_string());
     /// }
     /// assert_eq!(statements, [
     ///     r#"INSERT INTO "users" ("id", "name") VALUES (1, 'it''s');"#,
     ///     r#"UPDATE "users" SET "name" = NULL WHERE "id" = 2;"#,
     ///     r#"DELETE FROM "users" WHERE "id" = 3;"#,
     /// ]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
     /// ```
     ///
-    /// Of a table that is not in `tables`, an INSERT has no list of columns: `INSERT INTO "users" VALUES (1, 'it''s');`. If a table has
-    /// more names than the change has columns, the change is older than the last ones, which are left out.
+    /// An INSERT into a table that is not in `tables` has no list of columns:
+    /// `INSERT INTO "users" VALUES (1, 'it''s');`. If a table has more names than the change has columns,
+    /// the change is older than the last columns, and their names are ignored.
     ///
-    /// # What it does
+    /// # Semantics
     ///
-    /// The row is found by its key alone: old values that applying a changeset would compare with the row's are not looked at,
-    /// and a statement that finds no row is no error. Columns of a key are never set. An UPDATE that sets no other, as SQLite
-    /// records it where a key changes to an [equal one](super#changes), sets the key to itself, which changes nothing but fires
-    /// triggers.
-    ///
-    /// SQLite reads back the same values, infinities as `9.0e+999`. Text with a NUL in it or that is not UTF-8 is a `CAST` of
-    /// its bytes, which has them in a database whose encoding is UTF-8. A statement of more bytes than
-    /// [SQLITE_MAX_SQL_LENGTH](https://www.sqlite.org/limits.html#max_sql_length), 1,000,000,000 by default, is refused by
-    /// SQLite; a blob takes two for each byte.
-    ///
-    /// SQLite takes a name in double quotes that is no column's for a string, and with a table of that name in `temp` means that
-    /// one.
+    /// - The statement finds its row by the primary key alone. It does not compare old values, and finding
+    ///   no row is not an error.
+    /// - Columns of the key are never set. An UPDATE that sets no other column, which SQLite records when a
+    ///   key changes to an [equal key](crate::wire#changes), sets the key to itself. This changes nothing
+    ///   but fires triggers.
+    /// - SQLite reads back the same values, infinities as `9.0e+999`. Text that contains a NUL or is not
+    ///   UTF-8 is written as a `CAST` of its bytes, which requires a database encoded in UTF-8.
+    /// - SQLite rejects a statement of more bytes than
+    ///   [SQLITE_MAX_SQL_LENGTH](https://www.sqlite.org/limits.html#max_sql_length), 1,000,000,000 by
+    ///   default. A blob takes two bytes of text for each byte.
+    /// - SQLite reads a name in double quotes that is not a column as a string, and resolves the table name
+    ///   to a table in `temp` first.
     ///
     /// # Errors
     ///
-    /// An UPDATE or DELETE without names, fewer names than columns, or a NUL in one.
-    pub fn to_sql<'s, N: Into<TableColumns<'s>>>(
+    /// - [`NoColumnNames`](BuildErrorKind::NoColumnNames) for an UPDATE or DELETE of a table without names.
+    /// - [`ColumnNameCount`](BuildErrorKind::ColumnNameCount) if there are fewer names than columns.
+    /// - [`ColumnName`](BuildErrorKind::ColumnName) if a name contains a NUL.
+    pub fn to_sql<'s, N: Into<TableInfo<'s>>>(
         &self,
         tables: impl IntoIterator<Item = N>,
-    ) -> Result<SqlStatement<'s>, SqlError>
+    ) -> Result<SqlStatement<'s>, BuildError>
     where
         'a: 's,
     {
         let names = names_for(self.table(), find_names(tables, self.table()), self.column_count())?;
         if names.is_empty() && self.operation() != Operation::Insert {
-            return Err(SqlError::new(SqlErrorKind::NoColumnNames, self.table()));
+            return Err(BuildError::new(BuildErrorKind::NoColumnNames, self.table(), None));
         }
         Ok(SqlStatement { record: *self, names })
     }
@@ -366,33 +229,33 @@ fn write_blob(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 #[must_use = "it is written with `Display`"]
 pub struct SqlScript<'a> {
     records: Records<'a>,
-    tables: Vec<TableColumns<'a>>,
+    tables: Vec<TableInfo<'a>>,
 }
 
 /// What a table's columns are called, if that is among these.
 pub(in crate::wire) fn find<'a>(
-    tables: impl IntoIterator<Item = impl Into<TableColumns<'a>>>,
+    tables: impl IntoIterator<Item = impl Into<TableInfo<'a>>>,
     table: &str,
-) -> Option<TableColumns<'a>> {
-    tables.into_iter().map(Into::into).find(|names| names.table.eq_ignore_ascii_case(table))
+) -> Option<TableInfo<'a>> {
+    tables.into_iter().map(Into::into).find(|info| info.table().eq_ignore_ascii_case(table)).filter(|info| !info.columns().is_empty())
 }
 
 /// The names of a table's columns, or none.
-fn find_names<'a>(tables: impl IntoIterator<Item = impl Into<TableColumns<'a>>>, table: &str) -> &'a [&'a str] {
-    find(tables, table).map(|names| names.columns).unwrap_or_default()
+fn find_names<'a>(tables: impl IntoIterator<Item = impl Into<TableInfo<'a>>>, table: &str) -> &'a [&'a str] {
+    find(tables, table).map(|names| names.columns()).unwrap_or_default()
 }
 
 impl<'a> SqlScript<'a> {
     fn new(
         records: Records<'a>,
-        sections: impl Iterator<Item = Table<'a>>,
-        tables: Vec<TableColumns<'a>>,
-    ) -> Result<Self, SqlError> {
+        sections: impl Iterator<Item = Section<'a>>,
+        tables: Vec<TableInfo<'a>>,
+    ) -> Result<Self, BuildError> {
         for section in sections {
-            let names = find_names(&tables, section.name());
-            let names = names_for(section.name(), names, section.column_count())?;
+            let names = find_names(&tables, section.table());
+            let names = names_for(section.table(), names, section.column_count())?;
             if names.is_empty() && section.records().any(|record| record.operation() != Operation::Insert) {
-                return Err(SqlError::new(SqlErrorKind::NoColumnNames, section.name()));
+                return Err(BuildError::new(BuildErrorKind::NoColumnNames, section.table(), None));
             }
         }
         Ok(Self { records, tables })
@@ -419,65 +282,59 @@ impl fmt::Debug for SqlScript<'_> {
     }
 }
 
-/// Writes the methods of an owned type and its borrowed form.
-macro_rules! to_sql {
-    ($Owned:ident, $Borrowed:ident) => {
-        impl $Owned {
-            /// The changes as SQL statements in their order, each on a line by itself: a type to be written with `Display`.
-            /// [`Record::to_sql`] says what each statement is.
-            ///
-            /// In a transaction, with
-            /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys) where foreign keys
-            /// are enforced, this does what applying does if there is no conflict; it sees none but those of constraints. Two
-            /// statements can be in each other's way where a value of a UNIQUE column goes from one row to another, which
-            /// applying tries again later.
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Owned), ", TableColumns, TableSchema};")]
-            ///
-            /// let users = TableSchema::new("users", &[1, 0]);
-            #[doc = concat!("let changes = ", stringify!($Owned), "::builder()")]
-            ///     .insert_values(users, &[1.into(), "Ada".into()])
-            ///     .delete_values(users, &[2.into(), "Bob".into()])
-            ///     .build()?;
-            /// let sql = changes.to_sql([TableColumns::new("users", &["id", "name"])])?.to_string();
-            /// assert_eq!(
-            ///     sql,
-            ///     "INSERT INTO \"users\" (\"id\", \"name\") VALUES (1, 'Ada');\n\
-            ///      DELETE FROM \"users\" WHERE \"id\" = 2;\n"
-            /// );
-            /// # Ok::<(), Box<dyn std::error::Error>>(())
-            /// ```
-            ///
-            /// # Errors
-            ///
-            /// The same as [`Record::to_sql`], for the first table of which it is so.
-            pub fn to_sql<'s, N: Into<TableColumns<'s>>>(
-                &'s self,
-                tables: impl IntoIterator<Item = N>,
-            ) -> Result<SqlScript<'s>, SqlError> {
-                self.as_borrowed().to_sql(tables)
-            }
-        }
-
-        impl<'a> $Borrowed<'a> {
-            #[doc = concat!("The changes as SQL statements: see [`", stringify!($Owned), "::to_sql`].")]
-            ///
-            /// # Errors
-            ///
-            #[doc = concat!("The same as [`", stringify!($Owned), "::to_sql`].")]
-            pub fn to_sql<'s, N: Into<TableColumns<'s>>>(
-                self,
-                tables: impl IntoIterator<Item = N>,
-            ) -> Result<SqlScript<'s>, SqlError>
-            where
-                'a: 's,
-            {
-                SqlScript::new(self.records(), self.tables(), tables.into_iter().map(Into::into).collect())
-            }
-        }
-    };
+impl<F: SetFormat> Set<F> {
+    /// Returns the changes as SQL statements in their order, each on a line by itself. `Display` writes
+    /// them.
+    ///
+    /// `tables` has the names of the columns: see [`Record::to_sql`], which also describes each statement.
+    ///
+    /// Executed in a transaction, with
+    /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys) where
+    /// foreign keys are enforced, the script does what an apply without conflicts does. It detects no
+    /// conflicts except constraints. Two statements can fail that exchange values of a UNIQUE column, which
+    /// an apply would retry.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
+    ///
+    /// let users = TableInfo::new("users", &[1, 0]).with_columns(&["id", "name"]);
+    /// let changes = Changeset::builder()
+    ///     .insert_values(users, &[1.into(), "Ada".into()])
+    ///     .delete_values(users, &[2.into(), "Bob".into()])
+    ///     .build()?;
+    /// assert_eq!(
+    ///     changes.to_sql([users])?.to_string(),
+    ///     "INSERT INTO \"users\" (\"id\", \"name\") VALUES (1, 'Ada');\n\
+    ///      DELETE FROM \"users\" WHERE \"id\" = 2;\n"
+    /// );
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The same as [`Record::to_sql`], for the first table that has an error.
+    pub fn to_sql<'s, N: Into<TableInfo<'s>>>(
+        &'s self,
+        tables: impl IntoIterator<Item = N>,
+    ) -> Result<SqlScript<'s>, BuildError> {
+        self.as_borrowed().to_sql(tables)
+    }
 }
 
-to_sql!(Changeset, ChangesetRef);
-to_sql!(Patchset, PatchsetRef);
+impl<'a, F: SetFormat> SetRef<'a, F> {
+    /// Returns the changes as SQL statements: see [`Set::to_sql`].
+    ///
+    /// # Errors
+    ///
+    /// The same as [`Set::to_sql`].
+    pub fn to_sql<'s, N: Into<TableInfo<'s>>>(
+        self,
+        tables: impl IntoIterator<Item = N>,
+    ) -> Result<SqlScript<'s>, BuildError>
+    where
+        'a: 's,
+    {
+        SqlScript::new(self.records(), self.sections(), tables.into_iter().map(Into::into).collect())
+    }
+}

@@ -12,33 +12,36 @@ mod zip;
 
 use alloc::vec::Vec;
 #[cfg(feature = "std")]
-use core::fmt;
-#[cfg(feature = "std")]
 use std::io::{self, Read, Write};
 
 use self::join::join;
 use self::zip::zip;
 use crate::wire::codec::kind::Format;
-use super::builder::{ChangesetBuilder, Core, PatchsetBuilder, TableSchema};
+use super::builder::{Builder, Core};
 use crate::wire::codec::encode::WrongIn;
 use crate::wire::codec::error::{BuildError, BuildErrorKind};
 use super::pad::Defaults;
 use crate::wire::codec::record::Records;
-use crate::wire::codec::set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
+#[cfg(doc)]
+use crate::wire::codec::set::Changeset;
+use crate::wire::codec::set::{Set, SetFormat, SetRef};
+use crate::wire::codec::table_info::TableInfo;
 #[cfg(feature = "std")]
-use crate::wire::codec::reader::{ChangesetReader, PatchsetReader, ReadError};
+use crate::wire::codec::error::ParseError;
+#[cfg(feature = "std")]
+use crate::wire::codec::reader::Reader;
 use crate::wire::codec::header::Header;
 use crate::wire::codec::value::Value;
 
 impl Core {
-    fn declare(&mut self, table: TableSchema<'_>, defaults: &[Value<'_>]) {
-        self.guard(table.name(), table.columns(), |core| {
+    fn declare(&mut self, table: TableInfo<'_>, defaults: &[Value<'_>]) {
+        self.guard(table.table(), table.columns(), |core| {
             let (columns, values) = (table.column_count(), defaults.len());
             let Some(before) = columns.checked_sub(values) else {
                 return Err(WrongIn::of(BuildErrorKind::ValueCount { columns, values }));
             };
             let defaults = Defaults::new(before, defaults)?;
-            core.fold.declare(Header { name: table.name(), key: table.key_ordinals() }, defaults)
+            core.fold.declare(Header { name: table.table(), key: table.key_ordinals() }, defaults)
         });
     }
 
@@ -49,60 +52,15 @@ impl Core {
     }
 
     #[cfg(feature = "std")]
-    fn build_to(self, writer: impl Write) -> Result<(), WriteError> {
+    fn write_to(self, writer: impl Write) -> Result<(), BuildError> {
         /// Changes that do not stand together are so put together before they are written.
         const PIECE: usize = 64 * 1024;
         if let Some(error) = self.error {
-            return Err(WriteError::Build(*error));
+            return Err(*error);
         }
         let mut writer = io::BufWriter::with_capacity(PIECE, writer);
-        self.fold.write_to(|bytes| writer.write_all(bytes).map_err(WriteError::Io))?;
-        Ok(writer.flush()?)
-    }
-}
-
-/// Why a changeset or patchset was not written.
-#[cfg(feature = "std")]
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// The writer failed. Some of the bytes may have been written.
-    Io(io::Error),
-    /// It cannot be built. Nothing has been written.
-    Build(BuildError),
-}
-
-#[cfg(feature = "std")]
-impl fmt::Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Io(_) => "the changes could not be written",
-            Self::Build(_) => "the changes could not be put together",
-        })
-    }
-}
-
-#[cfg(feature = "std")]
-impl std::error::Error for WriteError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io(error) => Some(error),
-            Self::Build(error) => Some(error),
-        }
-    }
-}
-
-#[cfg(feature = "std")]
-impl From<io::Error> for WriteError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-#[cfg(feature = "std")]
-impl From<BuildError> for WriteError {
-    fn from(error: BuildError) -> Self {
-        Self::Build(error)
+        self.fold.write_to(|bytes| writer.write_all(bytes).map_err(BuildError::of_writer))?;
+        writer.flush().map_err(BuildError::of_writer)
     }
 }
 
@@ -118,242 +76,147 @@ fn without_builder(inputs: &[&[u8]], format: Format, out: &mut Vec<u8>) -> Optio
     join(inputs, format, out)
 }
 
-/// Writes what the builder and the two types of a format have.
-macro_rules! concatenation {
-    (
-        $format:expr, $Set:ident, $Ref:ident, $Builder:ident, $Reader:ident, $add:ident, $name:literal,
-        $(#[$concat_doc:meta])*
-    ) => {
-        impl $Builder {
-            /// Says of a table how many columns it has, and what the last of them hold in rows that were recorded when it had
-            /// not so many: changes that lack as many columns as there are defaults, or fewer, are then taken. It is
-            /// [`sqlite3changegroup_schema`](https://www.sqlite.org/session/sqlite3changegroup_schema.html) without a database.
-            ///
-            /// An INSERT, and the DELETE of a changeset, get the defaults; in an UPDATE the columns are not recorded. The result
-            /// has all columns, whichever came first. What has more columns than were declared, or lacks one of the key's, is
-            /// an error, as it is in SQLite.
-            ///
-            /// SQLite takes the values of the expressions after DEFAULT in the table's declaration, as they are: without the
-            /// column's affinity, and NULL where there is none. A table is to be declared before its first change, unless that
-            /// had as many columns. Declared twice, the last time counts.
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Set), ", TableSchema, Value};")]
-            ///
-            /// // CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)
-            #[doc = concat!("let old = ", stringify!($Set), "::builder()")]
-            ///     .insert_values(TableSchema::new("users", &[1, 0]), &[1.into(), "Ada".into()])
-            ///     .build()?;
-            /// // ALTER TABLE users ADD COLUMN email TEXT; ALTER TABLE users ADD COLUMN visits INTEGER DEFAULT 0
-            /// let users = TableSchema::new("users", &[1, 0, 0, 0]);
-            #[doc = concat!("let new = ", stringify!($Set), "::builder()")]
-            ///     .insert_values(users, &[2.into(), "Bob".into(), "bob@example.org".into(), 7.into()])
-            ///     .build()?;
-            ///
-            #[doc = concat!("let both = ", stringify!($Set), "::builder().declare(users, &[Value::Null, 0.into()]).", stringify!($add), "(&old).", stringify!($add), "(&new).build()?;")]
-            /// let lines: Vec<String> = both.records().map(|record| record.to_string()).collect();
-            /// assert_eq!(lines, ["INSERT users(1, 'Ada', NULL, 0)", "INSERT users(2, 'Bob', 'bob@example.org', 7)"]);
-            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
-            /// ```
-            pub fn declare<'t>(mut self, table: impl Into<TableSchema<'t>>, defaults: &[Value<'_>]) -> Self {
-                self.core.declare(table.into(), defaults);
-                self
-            }
-
-            #[doc = concat!("Adds all changes of a ", $name, ", each with its own indirect flag:")]
-            /// [`sqlite3changegroup_add`](https://www.sqlite.org/session/sqlite3changegroup_add.html).
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Set), ", TableSchema};")]
-            ///
-            /// let users = TableSchema::new("users", &[1, 0]);
-            #[doc = concat!("let (ada, bob) = (")]
-            #[doc = concat!("    ", stringify!($Set), "::builder().insert_values(users, &[1.into(), \"Ada\".into()]).build()?,")]
-            #[doc = concat!("    ", stringify!($Set), "::builder().insert_values(users, &[2.into(), \"Bob\".into()]).build()?,")]
-            /// );
-            #[doc = concat!("let both = ", stringify!($Set), "::builder().", stringify!($add), "(&ada).", stringify!($add), "(&bob).build()?;")]
-            /// assert_eq!(both.records().count(), 2);
-            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
-            /// ```
-            pub fn $add<'a>(mut self, changes: impl Into<$Ref<'a>>) -> Self {
-                self.core.all(changes.into().records());
-                self
-            }
-
-            #[doc = concat!("Adds all changes of a ", $name, " that is read from a source:")]
-            /// [`sqlite3changegroup_add_strm`](https://www.sqlite.org/session/sqlite3changegroup_add_strm.html). In memory are
-            /// the rows that have changed, not what has been read.
-            ///
-            /// # Errors
-            ///
-            /// What the reader says. What has been added before is lost then. What does not fit together is told by
-            /// [`build`](Self::build); the source is not read on.
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Set), ", ", stringify!($Reader), ", TableSchema};")]
-            ///
-            /// let users = TableSchema::new("users", &[1, 0]);
-            #[doc = concat!("let file = ", stringify!($Set), "::builder().insert_values(users, &[1.into(), \"Ada\".into()]).build()?;")]
-            #[doc = concat!("let reader = ", stringify!($Reader), "::new(file.as_bytes()).max_bytes(1 << 20);")]
-            #[doc = concat!("assert_eq!(", stringify!($Set), "::builder().read(reader)?.build()?, file);")]
-            /// # Ok::<(), Box<dyn std::error::Error>>(())
-            /// ```
-            #[cfg(feature = "std")]
-            pub fn read<R: Read>(mut self, mut reader: $Reader<R>) -> Result<Self, ReadError> {
-                while self.core.error.is_none() {
-                    let Some(record) = reader.next_record()? else {
-                        break;
-                    };
-                    self.core.record(&record);
-                }
-                Ok(self)
-            }
-
-            /// Writes what [`build`](Self::build) gives, without making it in memory first:
-            /// [`sqlite3changegroup_output_strm`](https://www.sqlite.org/session/sqlite3changegroup_add_strm.html). The memory of
-            /// each table is given up when it has been written. The writer is given large pieces, and is flushed.
-            ///
-            /// # Errors
-            ///
-            /// [`WriteError::Build`] if something was wrong with what was added, [`WriteError::Io`] if the writer fails.
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Set), ", TableSchema};")]
-            ///
-            /// let users = TableSchema::new("users", &[1, 0]);
-            #[doc = concat!("let builder = ", stringify!($Set), "::builder().insert_values(users, &[1.into(), \"Ada\".into()]);")]
-            /// let mut file = Vec::new();
-            /// builder.clone().build_to(&mut file)?;
-            /// assert_eq!(file, builder.build()?.into_bytes());
-            /// # Ok::<(), Box<dyn std::error::Error>>(())
-            /// ```
-            #[cfg(feature = "std")]
-            pub fn build_to<W: Write>(self, writer: W) -> Result<(), WriteError> {
-                self.core.build_to(writer)
-            }
-        }
-
-        impl $Set {
-            $(#[$concat_doc])*
-            pub fn concat(&self, other: &Self) -> Result<Self, BuildError> {
-                self.as_borrowed().concat(other.as_borrowed())
-            }
-
-            #[doc = concat!("One ", $name, " that does what all of these do, one after another: see [`concat`](Self::concat).")]
-            /// While it works, it takes 24 to 48 bytes for each change beside the result.
-            ///
-            /// # Errors
-            ///
-            /// The same as of [`concat`](Self::concat).
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Set), ", TableSchema};")]
-            ///
-            /// let users = TableSchema::new("users", &[1, 0]);
-            /// let names = ["Ada", "Ada Lovelace", "Countess of Lovelace"].map(|name| [1.into(), name.into()]);
-            /// let history = [
-            #[doc = concat!("    ", stringify!($Set), "::builder().insert_values(users, &names[0]).build()?,")]
-            #[doc = concat!("    ", stringify!($Set), "::builder().update_values(users, &names[0], &names[1]).build()?,")]
-            #[doc = concat!("    ", stringify!($Set), "::builder().update_values(users, &names[1], &names[2]).build()?,")]
-            /// ];
-            #[doc = concat!("let all = ", stringify!($Set), "::concat_all(&history)?;")]
-            /// assert_eq!(all.records().next().unwrap().to_string(), "INSERT users(1, 'Countess of Lovelace')");
-            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
-            /// ```
-            pub fn concat_all<'a, I>(inputs: I) -> Result<Self, BuildError>
-            where
-                I: IntoIterator,
-                I::Item: Into<$Ref<'a>>,
-            {
-                let inputs: Vec<$Ref<'a>> = inputs.into_iter().map(Into::into).collect();
-                let bytes: Vec<&[u8]> = inputs.iter().map(|input| input.as_bytes()).collect();
-                let mut out = Vec::new();
-                if without_builder(&bytes, $format, &mut out).is_none() {
-                    return inputs.into_iter().fold(Self::builder(), $Builder::$add).build();
-                }
-                out.shrink_to_fit();
-                Ok(Self::from_checked(out))
-            }
-
-            #[doc = concat!("The same as [`concat`](Self::concat), in the memory of a ", $name, " that is no longer needed.")]
-            #[doc = concat!("It is emptied first, and stays empty if there is an error; [`", stringify!($Set), "::new`] will do too.")]
-            ///
-            /// For tens of megabytes of new memory an operating system takes as long as the changes take. A hub that adds what comes
-            /// to what it has saves that with two that take turns:
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Set), ", TableSchema};")]
-            ///
-            /// let users = TableSchema::new("users", &[1, 0]);
-            #[doc = concat!("let user = |id: i64, name: &str| ", stringify!($Set), "::builder().insert_values(users, &[id.into(), name.into()]).build();")]
-            #[doc = concat!("let (mut all, mut spare) = (", stringify!($Set), "::new(), ", stringify!($Set), "::new());")]
-            /// for pushed in [user(1, "Ada")?, user(2, "Bob")?, user(3, "Eve")?] {
-            ///     all.concat_into(&pushed, &mut spare)?;
-            ///     std::mem::swap(&mut all, &mut spare);
-            /// }
-            /// assert_eq!(all.records().count(), 3);
-            /// # Ok::<(), diesel_sqlite_session::BuildError>(())
-            /// ```
-            ///
-            /// Inputs that only a [builder](Self::builder) puts together take new memory all the same: 4 GiB and more, or flags
-            /// that no session writes.
-            ///
-            /// # Errors
-            ///
-            /// The same as of [`concat`](Self::concat).
-            pub fn concat_into(&self, other: &Self, target: &mut Self) -> Result<(), BuildError> {
-                self.as_borrowed().concat_into(other.as_borrowed(), target)
-            }
-        }
-
-        impl $Ref<'_> {
-            #[doc = concat!("The same as [`concat`](Self::concat), in the memory of a ", $name, " that is no longer needed: see [`", stringify!($Set), "::concat_into`].")]
-            ///
-            /// # Errors
-            ///
-            #[doc = concat!("The same as of [`", stringify!($Set), "::concat`].")]
-            pub fn concat_into(self, other: $Ref<'_>, target: &mut $Set) -> Result<(), BuildError> {
-                let mut out = core::mem::take(target).into_bytes();
-                *target = match without_builder(&[self.as_bytes(), other.as_bytes()], $format, &mut out) {
-                    Some(()) => $Set::from_checked(out),
-                    None => $Set::builder().$add(self).$add(other).build()?,
-                };
-                Ok(())
-            }
-
-            #[doc = concat!("One ", $name, " that does what this and then the other does: see [`", stringify!($Set), "::concat`].")]
-            ///
-            /// # Errors
-            ///
-            #[doc = concat!("The same as of [`", stringify!($Set), "::concat`].")]
-            pub fn concat(self, other: $Ref<'_>) -> Result<$Set, BuildError> {
-                $Set::concat_all([self, other])
-            }
-        }
-    };
-}
-
-concatenation! {
-    Format::Changeset, Changeset, ChangesetRef, ChangesetBuilder, ChangesetReader, changeset, "changeset",
-    /// One changeset that does what this and then the other does, with at most one change for each row:
-    /// [`sqlite3changeset_concat`](https://www.sqlite.org/session/sqlite3changeset_concat.html). How two changes to one row
-    /// become one, and what becomes of those that do not fit each other, says [`ChangesetBuilder`](ChangesetBuilder#folding).
+impl<F: SetFormat> Builder<F> {
+    /// Declares the columns of a table that has grown since some of the changes were recorded.
     ///
-    /// Concatenated with its own [inverse](Self::invert), a changeset that has one change for each row comes to nothing. Whether
-    /// the first two of three are put together first or the last two makes no difference if each begins where the one before it
-    /// ends, but for the indirect flag: the row of an UPDATE that is indirect, of a DELETE that is not and of an INSERT that is
-    /// indirect again comes to an UPDATE that is not indirect if the first two are put together first, and else to one that is,
-    /// where the INSERT brings back what was deleted. All of that is so in SQLite too.
+    /// `defaults` has a value for each of the last columns. Changes that lack as many columns, or fewer,
+    /// are accepted: an INSERT, and the DELETE of a changeset, get the defaults; an UPDATE does not record
+    /// the missing columns. The result has all columns. This is
+    /// [`sqlite3changegroup_schema`](https://www.sqlite.org/session/sqlite3changegroup_schema.html)
+    /// without a database.
+    ///
+    /// A change that has more columns than declared, or lacks a column of the key, is an error, as in
+    /// SQLite. Declare a table before its first change, unless that change has all columns. The last
+    /// declaration of a table counts. SQLite takes the values after `DEFAULT` in the declaration of the
+    /// table, without the affinity of the column, and NULL if there is none.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::wire::TableInfo;
+    /// use diesel_sqlite_session::{Changeset, Value};
+    ///
+    /// // CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)
+    /// let old = Changeset::builder()
+    ///     .insert_values(TableInfo::new("users", &[1, 0]), &[1.into(), "Ada".into()])
+    ///     .build()?;
+    /// // ALTER TABLE users ADD COLUMN email TEXT; ALTER TABLE users ADD COLUMN visits INTEGER DEFAULT 0
+    /// let users = TableInfo::new("users", &[1, 0, 0, 0]);
+    /// let new = Changeset::builder()
+    ///     .insert_values(users, &[2.into(), "Bob".into(), "bob@example.org".into(), 7.into()])
+    ///     .build()?;
+    ///
+    /// let both = Changeset::builder().declare(users, &[Value::Null, 0.into()]).add(&old).add(&new).build()?;
+    /// let lines: Vec<String> = both.records().map(|record| record.to_string()).collect();
+    /// assert_eq!(lines, ["INSERT users(1, 'Ada', NULL, 0)", "INSERT users(2, 'Bob', 'bob@example.org', 7)"]);
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
+    /// ```
+    pub fn declare<'t>(mut self, table: impl Into<TableInfo<'t>>, defaults: &[Value<'_>]) -> Self {
+        self.core.declare(table.into(), defaults);
+        self
+    }
+
+    /// Adds all changes of a set of the same format, each with its own indirect flag. See
+    /// [`sqlite3changegroup_add`](https://www.sqlite.org/session/sqlite3changegroup_add.html).
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
+    ///
+    /// let users = TableInfo::new("users", &[1, 0]);
+    /// let ada = Changeset::builder().insert_values(users, &[1.into(), "Ada".into()]).build()?;
+    /// let bob = Changeset::builder().insert_values(users, &[2.into(), "Bob".into()]).build()?;
+    /// let both = Changeset::builder().add(&ada).add(&bob).build()?;
+    /// assert_eq!(both.records().count(), 2);
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
+    /// ```
+    #[allow(clippy::should_implement_trait, reason = "the builder collects; it is no number")]
+    pub fn add<'a>(mut self, changes: impl Into<SetRef<'a, F>>) -> Self {
+        self.core.all(changes.into().records());
+        self
+    }
+
+    /// Adds all changes that `reader` reads. Memory use is proportional to the number of changed rows,
+    /// not to the input. See
+    /// [`sqlite3changegroup_add_strm`](https://www.sqlite.org/session/sqlite3changegroup_add_strm.html).
     ///
     /// # Errors
     ///
-    /// [`OtherColumns`](BuildErrorKind::OtherColumns) or [`OtherKey`](BuildErrorKind::OtherKey) if a table is not the same in
-    /// both. Tables that have grown can be [declared](ChangesetBuilder::declare).
+    /// Fails with the error of the reader; the builder is lost then. Changes that do not fit the changes
+    /// before them are an error of [`build`](Self::build); the source is not read further.
     ///
     /// ```
-    /// use diesel_sqlite_session::{Changeset, TableSchema};
+    /// use diesel_sqlite_session::wire::TableInfo;
+    /// use diesel_sqlite_session::{Changeset, ChangesetReader};
     ///
-    /// let users = TableSchema::new("users", &[1, 0]);
+    /// let users = TableInfo::new("users", &[1, 0]);
+    /// let file = Changeset::builder().insert_values(users, &[1.into(), "Ada".into()]).build()?;
+    /// let reader = ChangesetReader::new(file.as_bytes()).max_bytes(1 << 20);
+    /// assert_eq!(Changeset::builder().read_from(reader)?.build()?, file);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn read_from<R: Read>(mut self, mut reader: Reader<F, R>) -> Result<Self, ParseError> {
+        while self.core.error.is_none() {
+            let Some(record) = reader.next_record()? else {
+                break;
+            };
+            self.core.record(&record);
+        }
+        Ok(self)
+    }
+
+    /// Writes the result of [`build`](Self::build) to `writer` without building it in memory first.
+    ///
+    /// The memory of each table is freed after it has been written. The writer gets large pieces and is
+    /// flushed. See
+    /// [`sqlite3changegroup_output_strm`](https://www.sqlite.org/session/sqlite3changegroup_add_strm.html).
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`BuildErrorKind::Io`] if the writer fails, and with the errors of
+    /// [`build`](Self::build), in which case nothing is written.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
+    ///
+    /// let users = TableInfo::new("users", &[1, 0]);
+    /// let builder = Changeset::builder().insert_values(users, &[1.into(), "Ada".into()]);
+    /// let mut file = Vec::new();
+    /// builder.clone().write_to(&mut file)?;
+    /// assert_eq!(file, builder.build()?.into_bytes());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn write_to<W: Write>(self, writer: W) -> Result<(), BuildError> {
+        self.core.write_to(writer)
+    }
+}
+
+impl<F: SetFormat> Set<F> {
+    /// Concatenates two sets: returns the set that makes the changes of `self` and then those of `other`,
+    /// with at most one change for each row. See
+    /// [`sqlite3changeset_concat`](https://www.sqlite.org/session/sqlite3changeset_concat.html).
+    ///
+    /// [`Builder`](Builder#folding) lists how two changes to one row are merged, and what happens to
+    /// changes that do not fit each other.
+    ///
+    /// Concatenating a changeset with its own [inverse](Changeset::invert) results in no change, if it
+    /// has one change for each row. Concatenation is associative if each set begins where the one before
+    /// it ends, except for the indirect flag: of an indirect UPDATE, a direct DELETE and an indirect
+    /// INSERT of one row, merging the first two first results in a direct UPDATE, and merging the last
+    /// two first in an indirect UPDATE. SQLite does the same.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`OtherColumns`](BuildErrorKind::OtherColumns) or
+    /// [`OtherKey`](BuildErrorKind::OtherKey) if a table differs between the two. For tables that have
+    /// grown, use a builder and [`declare`](Builder::declare).
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
+    ///
+    /// let users = TableInfo::new("users", &[1, 0]);
     /// let (bob, robert) = ([1.into(), "Bob".into()], [1.into(), "Robert".into()]);
     /// let morning = Changeset::builder().insert_values(users, &bob).build()?;
     /// let evening = Changeset::builder().update_values(users, &bob, &robert).build()?;
@@ -361,29 +224,104 @@ concatenation! {
     /// let day = morning.concat(&evening)?;
     /// assert_eq!(day.records().next().unwrap().to_string(), "INSERT users(1, 'Robert')");
     /// assert!(day.concat(&day.invert())?.is_empty());
-    /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
     /// ```
-}
+    pub fn concat(&self, other: &Self) -> Result<Self, BuildError> {
+        self.as_borrowed().concat(other.as_borrowed())
+    }
 
-concatenation! {
-    Format::Patchset, Patchset, PatchsetRef, PatchsetBuilder, PatchsetReader, patchset, "patchset",
-    /// One patchset that does what this and then the other does, with at most one change for each row:
-    /// [`sqlite3changeset_concat`](https://www.sqlite.org/session/sqlite3changeset_concat.html). How two changes to one row
-    /// become one, and what becomes of those that do not fit each other, says [`ChangesetBuilder`](ChangesetBuilder#folding).
+    /// Concatenates any number of sets: see [`concat`](Self::concat).
+    ///
+    /// Beside the result, it uses 24 to 48 bytes for each change.
     ///
     /// # Errors
     ///
-    /// [`OtherColumns`](BuildErrorKind::OtherColumns) or [`OtherKey`](BuildErrorKind::OtherKey) if a table is not the same in
-    /// both. Tables that have grown can be [declared](PatchsetBuilder::declare).
+    /// The same as [`concat`](Self::concat).
     ///
     /// ```
-    /// use diesel_sqlite_session::{Patchset, TableSchema};
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
     ///
-    /// let users = TableSchema::new("users", &[1, 0]);
-    /// let (bob, robert) = ([1.into(), "Bob".into()], [1.into(), "Robert".into()]);
-    /// let morning = Patchset::builder().insert_values(users, &bob).build()?;
-    /// let evening = Patchset::builder().update_values(users, &bob, &robert).build()?;
-    /// assert_eq!(morning.concat(&evening)?, Patchset::builder().insert_values(users, &robert).build()?);
-    /// # Ok::<(), diesel_sqlite_session::BuildError>(())
+    /// let users = TableInfo::new("users", &[1, 0]);
+    /// let names = ["Ada", "Ada Lovelace", "Countess of Lovelace"].map(|name| [1.into(), name.into()]);
+    /// let history = [
+    ///     Changeset::builder().insert_values(users, &names[0]).build()?,
+    ///     Changeset::builder().update_values(users, &names[0], &names[1]).build()?,
+    ///     Changeset::builder().update_values(users, &names[1], &names[2]).build()?,
+    /// ];
+    /// let all = Changeset::concat_all(&history)?;
+    /// assert_eq!(all.records().next().unwrap().to_string(), "INSERT users(1, 'Countess of Lovelace')");
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
     /// ```
+    pub fn concat_all<'a, I>(inputs: I) -> Result<Self, BuildError>
+    where
+        I: IntoIterator,
+        I::Item: Into<SetRef<'a, F>>,
+    {
+        let inputs: Vec<SetRef<'a, F>> = inputs.into_iter().map(Into::into).collect();
+        let bytes: Vec<&[u8]> = inputs.iter().map(|input| input.as_bytes()).collect();
+        let mut out = Vec::new();
+        if without_builder(&bytes, F::FORMAT, &mut out).is_none() {
+            return inputs.into_iter().fold(Self::builder(), Builder::add).build();
+        }
+        out.shrink_to_fit();
+        Ok(Self::from_checked(out))
+    }
+
+    /// Concatenates two sets into the memory of `target`: see [`concat`](Self::concat).
+    ///
+    /// `target` is a set that is no longer needed, or [`Set::new`]. It is empty after an error.
+    ///
+    /// Reusing memory saves time: for tens of megabytes, allocating new memory takes as long as
+    /// concatenating. A hub that adds each batch to what it has can take turns with two sets:
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
+    ///
+    /// let users = TableInfo::new("users", &[1, 0]);
+    /// let user = |id: i64, name: &str| Changeset::builder().insert_values(users, &[id.into(), name.into()]).build();
+    /// let (mut all, mut spare) = (Changeset::new(), Changeset::new());
+    /// for pushed in [user(1, "Ada")?, user(2, "Bob")?, user(3, "Eve")?] {
+    ///     all.concat_into(&pushed, &mut spare)?;
+    ///     std::mem::swap(&mut all, &mut spare);
+    /// }
+    /// assert_eq!(all.records().count(), 3);
+    /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
+    /// ```
+    ///
+    /// Inputs that only a [builder](Self::builder) can merge use new memory all the same: 4 GiB and more,
+    /// or flags that no session writes.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`concat`](Self::concat).
+    pub fn concat_into(&self, other: &Self, target: &mut Self) -> Result<(), BuildError> {
+        self.as_borrowed().concat_into(other.as_borrowed(), target)
+    }
+}
+
+impl<F: SetFormat> SetRef<'_, F> {
+    /// Concatenates two sets: see [`Set::concat`].
+    ///
+    /// # Errors
+    ///
+    /// The same as [`Set::concat`].
+    pub fn concat(self, other: SetRef<'_, F>) -> Result<Set<F>, BuildError> {
+        Set::concat_all([self, other])
+    }
+
+    /// Concatenates two sets into the memory of `target`: see [`Set::concat_into`].
+    ///
+    /// # Errors
+    ///
+    /// The same as [`Set::concat`].
+    pub fn concat_into(self, other: SetRef<'_, F>, target: &mut Set<F>) -> Result<(), BuildError> {
+        let mut out = core::mem::take(target).into_bytes();
+        *target = match without_builder(&[self.as_bytes(), other.as_bytes()], F::FORMAT, &mut out) {
+            Some(()) => Set::from_checked(out),
+            None => Set::builder().add(self).add(other).build()?,
+        };
+        Ok(())
+    }
 }

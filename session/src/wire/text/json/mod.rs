@@ -5,7 +5,8 @@
 //! have `Deserialize`. Typed changes have the same form, with both.
 //!
 //! ```
-//! use diesel_sqlite_session::{Changeset, TableColumns};
+//! use diesel_sqlite_session::Changeset;
+//! use diesel_sqlite_session::wire::TableInfo;
 //!
 //! // an UPDATE of Bob's name and balance
 //! let bytes = b"T\x03\x01\0\0users\0\x17\0\x01\0\0\0\0\0\0\0\x02\x03\x03Bob\x05\0\x03\x06Robert\x01\0\x20\0\0\0\0\0\0";
@@ -18,7 +19,7 @@
 //!         + r#""after":{"1":"Robert","2":{"int":"9007199254740992"}},"changed":["1","2"],"indirect":false}"#,
 //! );
 //! assert_eq!(
-//!     serde_json::to_string(&record.json([TableColumns::new("users", &["id", "name", "balance"])]))?,
+//!     serde_json::to_string(&record.json([TableInfo::from_columns("users", &["id", "name", "balance"])]))?,
 //!     r#"{"op":"update","table":"users","key_ordinals":[1,0,0],"columns":["id","name","balance"],"key":2,"#.to_string()
 //!         + r#""before":{"name":"Bob","balance":null},"after":{"name":"Robert","balance":{"int":"9007199254740992"}},"#
 //!         + r#""changed":["name","balance"],"indirect":false}"#,
@@ -36,7 +37,7 @@
 //! |---|---|---|---|---|---|
 //! | `op` | `"insert"`, `"update"` or `"delete"` | ✓ | ✓ | ✓ | ✓ |
 //! | `table` | the table's name | ✓ | ✓ | ✓ | ✓ |
-//! | `key_ordinals` | for each column its place in the primary key, or 0: see [`Table::key_ordinals`](super::Table::key_ordinals) | ✓ | ✓ | ✓ | |
+//! | `key_ordinals` | for each column its place in the primary key, or 0: see [`Section::key_ordinals`](crate::wire::Section::key_ordinals) | ✓ | ✓ | ✓ | |
 //! | `columns` | the names of all columns, where they were said; `null` for one that is left out | ✓ | ✓ | ✓ | |
 //! | `key` | the value of the key's column; of several, an array of them in the order of the key | ✓ | ✓ | ✓ | ✓ |
 //! | `before` | an object with the old values | | of the columns that changed | the row | ✓ |
@@ -45,7 +46,7 @@
 //! | `indirect` | whether a trigger or a foreign key action made it | ✓ | ✓ | ✓ | |
 //!
 //! A patchset's changes have no `before`. What is not recorded is absent; NULL is `null`. An UPDATE has a column of the key in `after`
-//! where the key changed to an [equal one](super#changes), and an unchanged column on both sides where SQLite has rebased it:
+//! where the key changed to an [equal one](crate::wire#changes), and an unchanged column on both sides where SQLite has rebased it:
 //! `changed` does not list that.
 //!
 //! A column is called by its name where the names are known: in typed changes, and with [`Record::json`] or
@@ -77,21 +78,23 @@
 //! {"format": "changeset", "changes": [{"op": "insert", …}, …]}
 //! ```
 //!
-//! # What is left out
+//! # Hidden columns
 //!
 //! The columns that rows skip, as with `#[tracked(skip(password))]` or `#[serde(skip)]`, are in no JSON that is written by the
-//! rows' tables, typed or untyped: neither values nor names. [`TableColumns::with_hidden`] does it for tables without rows. A table that is not found by its name is
+//! rows' tables, typed or untyped: neither values nor names. [`TableInfo::with_hidden`] does it for tables without rows. A table that is not found by its name is
 //! written whole, as are all if no tables are given, and with `#[serde(serialize_with = …)]` a value is what it was.
 //!
 //! ```
-//! use diesel_sqlite_session::{Changeset, TableColumns, TableSchema};
+//! use diesel_sqlite_session::Changeset;
+//! use diesel_sqlite_session::wire::TableInfo;
 //!
-//! const USERS: TableColumns = TableColumns::with_hidden("users", &["id", "name", "password"], &["password"]);
+//! const USERS: TableInfo = TableInfo::new("users", &[1, 0, 0])
+//!     .with_columns(&["id", "name", "password"])
+//!     .with_hidden(&["password"]);
 //!
-//! let users = TableSchema::new("users", &[1, 0, 0]);
 //! let bob = [2.into(), "Bob".into(), "hunter2".into()];
 //! let robert = [2.into(), "Robert".into(), "correct horse".into()];
-//! let changeset = Changeset::builder().update_values(users, &bob, &robert).build()?;
+//! let changeset = Changeset::builder().update_values(USERS, &bob, &robert).build()?;
 //! let text = serde_json::to_string(&changeset.json([USERS]))?;
 //! assert_eq!(
 //!     text,
@@ -109,7 +112,7 @@
 //!
 //! # Reading
 //!
-//! What is read passes the [same checks](super#what-is-refused) as bytes do, and must not contradict itself: `format` is that of the
+//! What is read passes the [same checks](crate::wire#what-is-refused) as bytes do, and must not contradict itself: `format` is that of the
 //! type, `key` and `changed` are what the rows say, each column is there once. Where an INSERT or a changeset's DELETE has the row, `key`
 //! need not be there, nor `changed` and `indirect` anywhere; `null` stands for an absent object, and members that are not in the table
 //! above are passed over. Values may be written plainly where that says the same (`9007199254740993`, `1.0`), as far as the reader
@@ -135,9 +138,11 @@ pub(crate) mod write;
 pub use write::{Json, RecordJson};
 
 use super::sql::find;
+use crate::wire::codec::table_info::TableInfo;
 use crate::wire::codec::record::Record;
-use crate::wire::codec::set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
-use super::sql::TableColumns;
+#[cfg(doc)]
+use crate::wire::codec::set::{Changeset, Patchset};
+use crate::wire::codec::set::{Set, SetFormat, SetRef};
 
 /// The members of a change.
 pub(crate) const OP: &str = "op";
@@ -157,55 +162,51 @@ impl<'a> Record<'a> {
     /// The change for `Serialize`, with the names of columns: see [the form](self), and [`Changeset::json`] about `tables`.
     ///
     /// ```
-    /// # use diesel_sqlite_session::{Changeset, TableColumns};
+    /// # use diesel_sqlite_session::Changeset;
+    /// # use diesel_sqlite_session::wire::TableInfo;
     /// # let changeset = Changeset::try_from(b"T\x02\x01\0users\0\x12\0\x01\0\0\0\0\0\0\0\x01\x03\x03Ada".to_vec())?;
     /// for record in &changeset {
-    ///     let line = serde_json::to_value(record.json([TableColumns::new("users", &["id", "name"])]))?;
+    ///     let line = serde_json::to_value(record.json([TableInfo::from_columns("users", &["id", "name"])]))?;
     ///     assert_eq!(line["after"]["name"], "Ada");
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn json<'n, N: Into<TableColumns<'n>>>(&self, tables: impl IntoIterator<Item = N>) -> RecordJson<'a, 'n> {
+    pub fn json<'n, N: Into<TableInfo<'n>>>(&self, tables: impl IntoIterator<Item = N>) -> RecordJson<'a, 'n> {
         RecordJson::new(*self, find(tables, self.table()))
     }
 }
 
-macro_rules! json {
-    ($Owned:ident, $Borrowed:ident, $format:literal) => {
-        impl $Owned {
-            #[doc = concat!("The ", $format, " for `Serialize`, with the names of columns: see [the form](self).")]
-            ///
-            #[doc = concat!("`tables` says what the columns are called, as for [`to_sql`](", stringify!($Owned), "::to_sql): the changes of a table that is not")]
-            /// among them have the columns' places. With the feature `derive`, `Blog::TABLES` of a set of tables will do, and what its rows
-            /// skip is [left out](self#what-is-left-out).
-            ///
-            /// If a table has more names than the changes have columns, they are older than the last ones, which are left out. If it
-            /// has fewer, they cannot be serialized.
-            ///
-            /// ```
-            #[doc = concat!("use diesel_sqlite_session::{", stringify!($Owned), ", TableColumns, TableSchema};")]
-            ///
-            /// let users = TableSchema::new("users", &[1, 0]);
-            #[doc = concat!("let changes = ", stringify!($Owned), "::builder().insert_values(users, &[1.into(), \"Ada\".into()]).build()?;")]
-            /// let json = serde_json::to_value(changes.json([TableColumns::new("users", &["id", "name"])]))?;
-            /// assert_eq!(json["changes"][0]["after"]["name"], "Ada");
-            /// # Ok::<(), Box<dyn std::error::Error>>(())
-            /// ```
-            pub fn json<'s, N: Into<TableColumns<'s>>>(&'s self, tables: impl IntoIterator<Item = N>) -> Json<'s> {
-                self.as_borrowed().json(tables)
-            }
-        }
-
-        impl<'a> $Borrowed<'a> {
-            #[doc = concat!("The ", $format, " for `Serialize`, with the names of columns: see [`", stringify!($Owned), "::json`].")]
-            pub fn json<'s, N: Into<TableColumns<'s>>>(self, tables: impl IntoIterator<Item = N>) -> Json<'s>
-            where
-                'a: 's,
-            {
-                Json::new(self.records(), tables.into_iter().map(Into::into).collect())
-            }
-        }
-    };
+impl<F: SetFormat> Set<F> {
+    /// Returns the set for `Serialize`, with the names of the columns: see [the format](self).
+    ///
+    /// `tables` has the names of the columns, as for [`to_sql`](Set::to_sql). With the derive, pass
+    /// `Blog::TABLES`: JSON then omits the columns that the rows [skip](self#hidden-columns). Changes to a table
+    /// that is not in `tables` have the positions of the columns in the place of names.
+    ///
+    /// If a table has more names than the changes have columns, the changes are older than the last columns,
+    /// and their names are ignored. If it has fewer, serializing fails.
+    ///
+    /// ```
+    /// use diesel_sqlite_session::Changeset;
+    /// use diesel_sqlite_session::wire::TableInfo;
+    ///
+    /// let users = TableInfo::new("users", &[1, 0]).with_columns(&["id", "name"]);
+    /// let changes = Changeset::builder().insert_values(users, &[1.into(), "Ada".into()]).build()?;
+    /// let json = serde_json::to_value(changes.json([users]))?;
+    /// assert_eq!(json["changes"][0]["after"]["name"], "Ada");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn json<'s, N: Into<TableInfo<'s>>>(&'s self, tables: impl IntoIterator<Item = N>) -> Json<'s> {
+        self.as_borrowed().json(tables)
+    }
 }
-json!(Changeset, ChangesetRef, "changeset");
-json!(Patchset, PatchsetRef, "patchset");
+
+impl<'a, F: SetFormat> SetRef<'a, F> {
+    /// Returns the set for `Serialize`, with the names of the columns: see [`Set::json`].
+    pub fn json<'s, N: Into<TableInfo<'s>>>(self, tables: impl IntoIterator<Item = N>) -> Json<'s>
+    where
+        'a: 's,
+    {
+        Json::new(self.records(), tables.into_iter().map(Into::into).collect())
+    }
+}

@@ -18,7 +18,7 @@ use crate::wire::codec::header::{Header, MAX_COLUMNS};
 use crate::wire::codec::value::{Value, write_field};
 use crate::wire::codec::check;
 use crate::wire::codec::kind::{Format, Operation};
-use crate::wire::codec::set::{Changeset, Patchset};
+use crate::wire::codec::set::{Set, SetFormat};
 
 /// Puts a member's value where it belongs, if it is the first.
 pub(crate) fn once<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
@@ -380,15 +380,10 @@ impl<'de> Visitor<'de> for SetVisitor {
     }
 }
 
-macro_rules! deserialize {
-    ($($Set:ident),*) => {$(
-        /// From JSON, [checked](crate::wire::json#reading) as bytes are.
-        impl<'de> Deserialize<'de> for $Set {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let bytes = deserializer.deserialize_map(SetVisitor(Format::$Set))?;
-                Self::try_from(bytes).map_err(D::Error::custom)
-            }
-        }
-    )*};
+/// From JSON, [checked](crate::wire::json#reading) as bytes are.
+impl<'de, F: SetFormat> Deserialize<'de> for Set<F> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = deserializer.deserialize_map(SetVisitor(F::FORMAT))?;
+        Self::try_from(bytes).map_err(D::Error::custom)
+    }
 }
-deserialize!(Changeset, Patchset);

@@ -8,16 +8,17 @@ use serde::{Serialize, Serializer};
 
 use super::{AFTER, BEFORE, CHANGED, CHANGES, COLUMNS, FORMAT, INDIRECT, KEY, KEY_ORDINALS, OP, TABLE};
 use crate::wire::codec::record::{Record, Records};
-use crate::wire::text::sql::{TableColumns, find};
+use crate::wire::codec::table_info::TableInfo;
+use crate::wire::text::sql::find;
 use crate::wire::codec::value::Value;
 use crate::wire::codec::kind::{Format, Operation};
-use crate::wire::codec::set::{Changeset, ChangesetRef, Patchset, PatchsetRef};
+use crate::wire::codec::set::{Set, SetFormat, SetRef};
 
 /// A change for `Serialize`, with the names of its columns: from [`Record::json`].
 #[derive(Clone, Copy)]
 pub struct RecordJson<'a, 'n> {
     record: Record<'a>,
-    columns: Option<TableColumns<'n>>,
+    columns: Option<TableInfo<'n>>,
 }
 
 impl fmt::Debug for RecordJson<'_, '_> {
@@ -27,18 +28,18 @@ impl fmt::Debug for RecordJson<'_, '_> {
 }
 
 impl<'a, 'n> RecordJson<'a, 'n> {
-    pub(super) fn new(record: Record<'a>, columns: Option<TableColumns<'n>>) -> Self {
+    pub(super) fn new(record: Record<'a>, columns: Option<TableInfo<'n>>) -> Self {
         Self { record, columns }
     }
 }
 
 /// What the columns of a change are called, if that is known.
 #[derive(Clone, Copy)]
-struct Names<'n>(Option<TableColumns<'n>>);
+struct Names<'n>(Option<TableInfo<'n>>);
 
 impl<'n> Names<'n> {
     /// Those of a change, or why they cannot be.
-    fn new<E: Error>(columns: Option<TableColumns<'n>>, record: Record<'_>) -> Result<Self, E> {
+    fn new<E: Error>(columns: Option<TableInfo<'n>>, record: Record<'_>) -> Result<Self, E> {
         if let Some(columns) = columns {
             let (names, table, count) = (columns.columns(), record.table().escape_debug(), record.column_count());
             if names.len() < count {
@@ -221,7 +222,7 @@ impl Serialize for Record<'_> {
 #[must_use = "it is written with `Serialize`"]
 pub struct Json<'a> {
     records: Records<'a>,
-    tables: Vec<TableColumns<'a>>,
+    tables: Vec<TableInfo<'a>>,
 }
 
 impl fmt::Debug for Json<'_> {
@@ -231,7 +232,7 @@ impl fmt::Debug for Json<'_> {
 }
 
 impl<'a> Json<'a> {
-    pub(super) fn new(records: Records<'a>, tables: Vec<TableColumns<'a>>) -> Self {
+    pub(super) fn new(records: Records<'a>, tables: Vec<TableInfo<'a>>) -> Self {
         Self { records, tables }
     }
 }
@@ -262,14 +263,16 @@ impl Serialize for Json<'_> {
     }
 }
 
-macro_rules! serialize {
-    ($($Set:ty),*) => {$(
-        /// As JSON, the columns by their places: see [the form](crate::wire::json).
-        impl Serialize for $Set {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                Json::new(self.records(), Vec::new()).serialize(serializer)
-            }
-        }
-    )*};
+/// As JSON, with the positions of the columns for names: see [the format](crate::wire::json).
+impl<F: SetFormat> Serialize for Set<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_borrowed().serialize(serializer)
+    }
 }
-serialize!(Changeset, ChangesetRef<'_>, Patchset, PatchsetRef<'_>);
+
+/// As JSON, with the positions of the columns for names: see [the format](crate::wire::json).
+impl<F: SetFormat> Serialize for SetRef<'_, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Json::new(self.records(), Vec::new()).serialize(serializer)
+    }
+}

@@ -1,0 +1,139 @@
+//! Sections: a table's header and the changes that follow it.
+
+use core::fmt;
+
+use super::check;
+use super::cursor::Cursor;
+use super::header::{Header, key_columns};
+use super::kind::{Format, Operation};
+use super::record::Records;
+use super::table_info::TableInfo;
+
+/// The section that a change belongs to, for comparison with the section of another change of the same input.
+#[cfg(feature = "sqlite")]
+#[derive(Clone, Copy)]
+pub(crate) struct SectionId<'a>(&'a [u8]);
+
+#[cfg(feature = "sqlite")]
+impl<'a> SectionId<'a> {
+    #[inline]
+    pub(super) fn of(header: Header<'a>) -> Self {
+        Self(header.key)
+    }
+}
+
+/// Each section has key ordinals of its own: their address identifies the section.
+#[cfg(feature = "sqlite")]
+impl PartialEq for SectionId<'_> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self.0, other.0)
+    }
+}
+
+/// A section of a changeset or patchset: a table's header and the changes that follow it.
+///
+/// A table can have several sections, and a section can be empty. SQLite writes one section for
+/// each table that has changed.
+#[derive(Clone, Copy)]
+pub struct Section<'a> {
+    pub(super) header: Header<'a>,
+    pub(super) format: Format,
+    /// The bytes after the header, up to the end of the input.
+    pub(super) rest: Cursor<'a>,
+    /// The length of the whole input.
+    pub(super) total: usize,
+}
+
+impl<'a> Section<'a> {
+    /// Returns the name of the table, without its schema.
+    ///
+    /// SQLite compares table names without regard to the case of ASCII letters.
+    pub fn table(&self) -> &'a str {
+        self.header.name
+    }
+
+    /// Returns the description of the table: its name and its key ordinals.
+    pub fn table_info(&self) -> TableInfo<'a> {
+        TableInfo::new(self.header.name, self.header.key)
+    }
+
+    /// Returns the number of columns in each record.
+    pub fn column_count(&self) -> usize {
+        self.header.key.len()
+    }
+
+    /// Returns a byte for each column: its place in the primary key, counted from 1, or 0 if it is
+    /// not part of the key.
+    ///
+    /// `PRIMARY KEY (b, a)` on columns `a, b, c` has the ordinals `[2, 1, 0]`.
+    ///
+    /// Software other than SQLite may write 1 for every column of the key, and a key that names a
+    /// column twice leaves a gap. Rely only on whether an ordinal is 0.
+    pub fn key_ordinals(&self) -> &'a [u8] {
+        self.header.key
+    }
+
+    /// Returns the positions of the primary key's columns, counted from 0, in the order of the
+    /// table's columns.
+    pub fn key_columns(&self) -> impl Iterator<Item = usize> + use<'a> {
+        key_columns(self.header.key)
+    }
+
+    /// Returns an iterator over the records of this section.
+    pub fn records(&self) -> Records<'a> {
+        Records::of_section(self)
+    }
+}
+
+impl fmt::Debug for Section<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Section")
+            .field("table", &self.table())
+            .field("key_ordinals", &self.key_ordinals())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An iterator over the [`Section`]s of a changeset or patchset, in the order of the bytes.
+///
+/// To find the next section, the iterator skips the records of the current one. To read records
+/// without needing their sections, use `records()`, which is faster.
+#[derive(Clone)]
+#[must_use = "iterators are lazy"]
+pub struct Sections<'a> {
+    format: Format,
+    rest: Cursor<'a>,
+    total: usize,
+    last: Option<Header<'a>>,
+}
+
+impl<'a> Sections<'a> {
+    pub(super) fn new(bytes: &'a [u8], format: Format) -> Self {
+        Self { format, rest: Cursor::new(bytes), total: bytes.len(), last: None }
+    }
+}
+
+impl<'a> Iterator for Sections<'a> {
+    type Item = Section<'a>;
+
+    fn next(&mut self) -> Option<Section<'a>> {
+        if let Some(header) = self.last {
+            while self.rest.peek().is_some_and(|byte| Operation::from_byte(byte).is_some()) {
+                check::extent(&mut self.rest, header, self.format)?;
+            }
+        }
+        Format::from_byte(self.rest.byte()?)?;
+        let header = Header::read(&mut self.rest).ok()?;
+        self.last = Some(header);
+        Some(Section { header, format: self.format, rest: self.rest, total: self.total })
+    }
+}
+
+impl core::iter::FusedIterator for Sections<'_> {}
+
+impl fmt::Debug for Sections<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}
