@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use diesel_sqlite_session::{Changeset, ChangesetRef, Edit, TableSchema};
+use diesel_sqlite_session::typed::Edit;
+use diesel_sqlite_session::wire::TableInfo;
+use diesel_sqlite_session::{Changeset, ChangesetRef};
 use diesel_sqlite_session_benches::data::{self, Event, shuffle};
 use diesel_sqlite_session_benches::raw;
 use diesel_sqlite_session_tests::sqlite;
@@ -19,7 +21,7 @@ const SCHEMA: &str = "CREATE TABLE events (id INTEGER PRIMARY KEY, name TEXT NOT
 const INSERT: &str = "INSERT INTO events VALUES (?1, ?2, ?3)";
 
 fn ours(rows: &[Event]) -> Changeset {
-    const EVENTS: TableSchema<'_> = TableSchema::new("events", &[1, 0, 0]);
+    const EVENTS: TableInfo<'_> = TableInfo::new("events", &[1, 0, 0]);
     let mut builder = Changeset::builder();
     for (id, name, at) in rows {
         builder = builder.insert_values(EVENTS, &[(*id).into(), name.as_str().into(), (*at).into()]);
@@ -85,12 +87,12 @@ mod peers {
     use diesel_sqlite_session_benches::data::Event;
     use rusqlite::Connection;
     use rusqlite::session::{Changeset, Session};
-    use sqlite_diff_rs::{ChangesetFormat, DiffOps, DiffSetBuilder, Insert, TableSchema, Value};
+    use sqlite_diff_rs::{ChangesetFormat, DiffOps, DiffSetBuilder, Insert, TableInfo, Value};
 
-    type Builder<'a> = DiffSetBuilder<ChangesetFormat, TableSchema<&'a str>, &'a str, &'a [u8]>;
+    type Builder<'a> = DiffSetBuilder<ChangesetFormat, TableInfo<&'a str>, &'a str, &'a [u8]>;
 
     pub(super) fn sqlite_diff_rs(rows: &[Event]) -> (Vec<u8>, Builder<'_>) {
-        let events = TableSchema::new("events", 3, vec![1, 0, 0]);
+        let events = TableInfo::new("events", 3, vec![1, 0, 0]);
         let mut builder = Builder::new();
         for (id, name, at) in rows {
             let insert = Insert::<_, &str, &[u8]>::from(events.clone());

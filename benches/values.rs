@@ -13,7 +13,8 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{HasSqlType, Integer, SingleValue, Text, Timestamp};
 use diesel::sqlite::Sqlite;
 use diesel_sqlite_session::__private::{DecodeDiesel, EncodeDiesel, Via};
-use diesel_sqlite_session::{FromSqlValue, ToSqlValue, Value};
+use diesel_sqlite_session::Value;
+use diesel_sqlite_session::typed::{FromSqlValue, ToSqlValue};
 
 fn both_ways<T, ST>(criterion: &mut Criterion, name: &str, value: Value<'static>)
 where

@@ -104,7 +104,7 @@ fn group(criterion: &mut Criterion, name: &str, bytes: &[u8], narrow: bool) {
     group.bench_function("invert_in_place", |b| {
         // the copy is not timed: a program that does so has no further use for what it inverts
         let in_place = |changeset: Changeset| drop(black_box(changeset.into_inverted()));
-        b.iter_batched(|| changeset.to_changeset(), in_place, BatchSize::PerIteration);
+        b.iter_batched(|| changeset.into_owned(), in_place, BatchSize::PerIteration);
     });
     group.bench_function("sqlite_c_invert", |b| b.iter(|| raw::invert(black_box(bytes))));
     #[cfg(feature = "peers")]

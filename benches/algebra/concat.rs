@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
-use diesel_sqlite_session::{Changeset, ChangesetRef, TableSchema, Value};
+use diesel_sqlite_session::wire::TableInfo;
+use diesel_sqlite_session::{Changeset, ChangesetRef, Value};
 use diesel_sqlite_session_benches::data::{Event, events, shuffle};
 use diesel_sqlite_session_benches::raw;
 use diesel_sqlite_session_tests::group::changes;
 use diesel_sqlite_session_tests::sqlite;
 
-const EVENTS: TableSchema<'_> = TableSchema::new("events", &[1, 0, 0]);
+const EVENTS: TableInfo<'_> = TableInfo::new("events", &[1, 0, 0]);
 
 /// `cargo bench -- --test` runs each once: small inputs do.
 pub(crate) fn rows() -> i64 {

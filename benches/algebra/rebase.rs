@@ -7,11 +7,12 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput};
-use diesel_sqlite_session::{Changeset, ChangesetRef, Operation, RebaseData, Rebaser, Record, TableSchema, Value};
+use diesel_sqlite_session::wire::{RebaseData, Rebaser, TableInfo};
+use diesel_sqlite_session::{Changeset, ChangesetRef, Operation, Record, Value};
 use diesel_sqlite_session_benches::raw;
 use diesel_sqlite_session_tests::sqlite;
 
-const EVENTS: TableSchema<'_> = TableSchema::new("events", &[1, 0, 0]);
+const EVENTS: TableInfo<'_> = TableInfo::new("events", &[1, 0, 0]);
 
 /// As many changes, an INSERT, an UPDATE and a DELETE in turn, in the order of SQLite's hash table, as a session writes them.
 fn local(rows: i64) -> Changeset {

@@ -4,7 +4,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use diesel_sqlite_session::{Changeset, Operation, TableColumns, TableSchema, Value};
+use diesel_sqlite_session::wire::TableInfo;
+use diesel_sqlite_session::{Changeset, Operation, Value};
 use diesel_sqlite_session_benches::data::shuffle;
 
 /// `cargo bench -- --test` runs each once: small inputs do.
@@ -14,7 +15,7 @@ fn rows() -> i64 {
 
 /// INSERTs of (key, text, integer) in an order like that of a session, with such keys.
 fn unsorted(rows: i64, key: impl Fn(u64) -> Key) -> Changeset {
-    const EVENTS: TableSchema<'_> = TableSchema::new("events", &[1, 0, 0]);
+    const EVENTS: TableInfo<'_> = TableInfo::new("events", &[1, 0, 0]);
     let mut order: Vec<i64> = (0..rows).collect();
     shuffle(&mut order);
     let mut builder = Changeset::builder();
@@ -99,7 +100,7 @@ pub(crate) fn shape(criterion: &mut Criterion) {
     assert!(set.split(1 << 20).flat_map(Changeset::into_bytes).count() >= set.as_bytes().len());
     group.bench_function("split/1_MiB", |b| b.iter(|| black_box(set).split(1 << 20).count()));
     group.bench_function("split_tables", |b| b.iter(|| black_box(set).split_tables().count()));
-    let columns = [TableColumns::new("events", &["id", "name", "at"])];
+    let columns = [TableInfo::from_columns("events", &["id", "name", "at"])];
     group.bench_function("to_sql", |b| {
         b.iter_with_large_drop(|| black_box(set).to_sql(columns).unwrap().to_string());
     });

@@ -11,7 +11,8 @@ use std::error::Error;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel_sqlite_session::{Change, Changeset, Conflict, Decision, Session, SqliteSessionExt, Tracked};
+use diesel_sqlite_session::apply::Decision;
+use diesel_sqlite_session::{Change, Changeset, Conflict, Session, SqliteSessionExt, Tracked};
 
 diesel::table! {
     tasks (id) {

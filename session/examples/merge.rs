@@ -13,7 +13,8 @@ use std::fmt::Debug;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel_sqlite_session::{Against, Change, Conflict, Field, SqliteSessionExt, Tracked};
+use diesel_sqlite_session::typed::Against;
+use diesel_sqlite_session::{Change, Conflict, Field, SqliteSessionExt, Tracked};
 
 diesel::table! {
     cards (id) {

@@ -12,7 +12,8 @@ use std::error::Error;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel_sqlite_session::{ApplyError, BuildError, Change, Changeset, ChangesetReader, SqliteSessionExt, Tracked};
+use diesel_sqlite_session::wire::BuildError;
+use diesel_sqlite_session::{ApplyError, Change, Changeset, ChangesetReader, SqliteSessionExt, Tracked};
 
 diesel::table! {
     notes (id) {

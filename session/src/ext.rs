@@ -3,14 +3,14 @@
 use diesel::Connection;
 use diesel::SqliteConnection;
 
-use crate::apply::{self, Apply, ApplyInput, ConflictAction, ConflictType, SetInput};
 use crate::apply::ApplyError;
-use crate::session::SessionError;
-use crate::session::Session;
-use crate::wire::{ChangesetFormat, Format, PatchsetFormat};
+use crate::apply::{self, Apply, ApplyInput, ConflictAction, ConflictType, SetInput};
 use crate::session::Capture;
+use crate::session::Session;
+use crate::session::SessionError;
 use crate::typed::{FromChanges, TrackedSet};
 use crate::wire::Changeset;
+use crate::wire::{ChangesetFormat, Format, PatchsetFormat};
 
 mod sealed {
     pub trait Sealed {}

@@ -157,12 +157,12 @@ pub use ext::SqliteSessionExt;
 pub use schema::SchemaMismatch;
 #[cfg(feature = "sqlite")]
 pub use session::{Session, SessionError};
-#[cfg(feature = "typed")]
-pub use typed::{Change, DecodeError, Field, Patch, Tracked};
 /// What the derive's code refers to: not for users.
 #[cfg(feature = "typed")]
 #[doc(hidden)]
 pub use typed::private as __private;
+#[cfg(feature = "typed")]
+pub use typed::{Change, DecodeError, Field, Patch, Tracked};
+pub use wire::{Changeset, ChangesetRef, Format, Operation, ParseError, Patchset, PatchsetRef, Record, Value};
 #[cfg(feature = "std")]
 pub use wire::{ChangesetReader, PatchsetReader};
-pub use wire::{Changeset, ChangesetRef, Format, Operation, ParseError, Patchset, PatchsetRef, Record, Value};

@@ -2,9 +2,8 @@
 
 use std::io::Read;
 
-use diesel_sqlite_session::{
-    ChangesetReader, ChangesetRef, Format, ParseError, ParseErrorKind, PatchsetReader, PatchsetRef, ReadError,
-};
+use diesel_sqlite_session::wire::ParseErrorKind;
+use diesel_sqlite_session::{ChangesetReader, ChangesetRef, Format, ParseError, PatchsetReader, PatchsetRef};
 
 use crate::change::{Change, Owned};
 use crate::sqlite;
@@ -29,8 +28,8 @@ pub fn judge(bytes: &[u8]) {
         let inverse = changeset.invert();
         assert_eq!(sqlite::invert(bytes).as_deref(), Ok(inverse.as_bytes()), "the same inverse");
         assert!(ChangesetRef::parse(inverse.as_bytes()).is_ok(), "an inverse is well-formed");
-        assert_eq!(changeset.to_changeset().into_inverted(), inverse, "the same inverse in its own memory");
-        let mut target = changeset.to_changeset();
+        assert_eq!(changeset.into_owned().into_inverted(), inverse, "the same inverse in its own memory");
+        let mut target = changeset.into_owned();
         changeset.invert_into(&mut target);
         assert_eq!(target, inverse, "the same inverse in memory that was written to before");
     }
@@ -106,13 +105,13 @@ impl Read for Chunks<'_> {
 
 type Streamed = (Vec<Change>, Result<(), ParseError>);
 
-fn stream(mut next: impl FnMut() -> Result<Option<Change>, ReadError>) -> Streamed {
+fn stream(mut next: impl FnMut() -> Result<Option<Change>, ParseError>) -> Streamed {
     let mut changes = Vec::new();
     let end = loop {
         match next() {
             Ok(Some(change)) => changes.push(change),
             Ok(None) => break Ok(()),
-            Err(ReadError::Parse(error)) => break Err(error),
+            Err(ParseError::Parse(error)) => break Err(error),
             Err(other) => panic!("{other}"),
         }
     };

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use diesel_sqlite_session::{BuildErrorKind, Changeset, ChangesetRef, Format, Patchset, PatchsetRef};
+use diesel_sqlite_session::wire::BuildErrorKind;
+use diesel_sqlite_session::{Changeset, ChangesetRef, Format, Patchset, PatchsetRef};
 
 use crate::change::{Change, Owned};
 use crate::sqlite::{self, Code};
@@ -264,7 +265,7 @@ pub fn judge(first: &[u8], second: &[u8]) {
             if let Ok(built) = &built {
                 assert!($Ref::parse(built.as_bytes()).is_ok(), "a concatenation is well-formed");
                 let mut written = Vec::new();
-                $Owned::builder().$add(one).$add(other).build_to(&mut written).unwrap();
+                $Owned::builder().$add(one).$add(other).write_to(&mut written).unwrap();
                 assert_eq!(written, built.as_bytes(), "what is written is what is built");
             }
             built.map($Owned::into_bytes)

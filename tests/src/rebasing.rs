@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use diesel_sqlite_session::{
-    Changeset, ChangesetReader, ChangesetRef, Operation, ParseErrorKind, RebaseData, RebaseError, Rebaser,
-};
+use diesel_sqlite_session::wire::{BuildError, ParseErrorKind, RebaseData, Rebaser};
+use diesel_sqlite_session::{Changeset, ChangesetReader, ChangesetRef, Operation};
 
 use crate::change::Change;
 use crate::sqlite;
@@ -58,7 +57,7 @@ pub fn judge(all: &[&[u8]], changes: &[u8]) -> Option<Vec<u8>> {
         Ok(rebased) => rebased,
         Err(error) => {
             assert!(streamed.is_err(), "a stream is refused too");
-            if let RebaseError::NullKey { .. } = error {
+            if let BuildError::NullKey { .. } = error {
                 let theirs = rebase(changes).expect("SQLite takes it");
                 let error = ChangesetRef::parse(&theirs).expect_err("SQLite's result has NULL in a key");
                 assert_eq!(error.kind(), ParseErrorKind::NullKey);
@@ -66,11 +65,11 @@ pub fn judge(all: &[&[u8]], changes: &[u8]) -> Option<Vec<u8>> {
             return None;
         }
     };
-    assert!(rebaser.rebase_owned(changeset.to_changeset()).as_ref() == Ok(&rebased), "the same in its own memory");
+    assert!(rebaser.rebase_owned(changeset.into_owned()).as_ref() == Ok(&rebased), "the same in its own memory");
     if let [data] = all {
         let data = RebaseData::try_from(*data).expect("it has been added");
         assert!(changeset.rebase(&data).as_ref() == Ok(&rebased), "the short form comes to the same");
-        assert!(changeset.to_changeset().into_rebased(&data).as_ref() == Ok(&rebased), "in its own memory too");
+        assert!(changeset.into_owned().into_rebased(&data).as_ref() == Ok(&rebased), "in its own memory too");
     }
     let again = Changeset::try_from(rebased.as_bytes()).expect("what is rebased is well-formed");
     assert!(streamed.is_ok(), "a stream is rebased too");

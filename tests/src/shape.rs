@@ -1,8 +1,7 @@
 //! What filtering, renaming, sorting, splitting and writing as SQL must keep of any bytes that are accepted.
 
-use diesel_sqlite_session::{
-    BuildErrorKind, Changeset, ChangesetRef, Patchset, PatchsetRef, Record, TableColumns, Value,
-};
+use diesel_sqlite_session::wire::{BuildErrorKind, TableInfo};
+use diesel_sqlite_session::{Changeset, ChangesetRef, Patchset, PatchsetRef, Record, Value};
 
 use crate::change::{Change, Owned};
 
@@ -180,17 +179,17 @@ macro_rules! keeps_its_changes {
             let columns = set.tables().map(|table| table.column_count()).max().unwrap_or(0);
             let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let tables: Vec<TableColumns<'_>> =
-                set.tables().map(|table| TableColumns::new(table.name(), &names)).collect();
+            let tables: Vec<TableInfo<'_>> =
+                set.tables().map(|table| TableInfo::from_columns(table.name(), &names)).collect();
             let script = set.to_sql(&tables).expect("every column has a name").to_string();
             let one_by_one: String =
                 set.records().map(|record| format!("{}\n", record.to_sql(&tables).expect("as before"))).collect();
             assert_eq!(script, one_by_one);
             let is_insert = |change: &Change| change.operation == 18;
-            assert_eq!(owned.to_sql::<TableColumns<'_>>([]).is_ok(), all.iter().all(is_insert));
+            assert_eq!(owned.to_sql::<TableInfo<'_>>([]).is_ok(), all.iter().all(is_insert));
             if let Some(record) = set.records().next() {
                 let too_few = vec!["c"; record.column_count() - 1];
-                let too_few = [TableColumns::new(record.table(), &too_few)];
+                let too_few = [TableInfo::from_columns(record.table(), &too_few)];
                 assert!(record.to_sql(too_few).is_err() || (too_few[0].columns().is_empty() && is_insert(&all[0])));
             }
         }

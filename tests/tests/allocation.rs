@@ -4,7 +4,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, repeat};
 
-use diesel_sqlite_session::{Changeset, ChangesetReader, ChangesetRef, PatchsetRef, ReadError, TableSchema};
+use diesel_sqlite_session::wire::TableInfo;
+use diesel_sqlite_session::{Changeset, ChangesetReader, ChangesetRef, ParseError, PatchsetRef};
 
 thread_local! {
     static NOW: Cell<usize> = const { Cell::new(0) };
@@ -44,7 +45,7 @@ fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
 
 const CHUNK: usize = 64 * 1024;
 
-fn drain(source: impl Read) -> Result<usize, ReadError> {
+fn drain(source: impl Read) -> Result<usize, ParseError> {
     let mut reader = ChangesetReader::new(source);
     let mut count = 0;
     while let Some(record) = reader.next_record()? {
@@ -68,7 +69,7 @@ fn checking_and_reading_allocate_nothing() {
 #[test]
 fn building_costs_what_its_docs_say() {
     const ROWS: i64 = 10_000;
-    let users = TableSchema::new("users", &[1, 0]);
+    let users = TableInfo::new("users", &[1, 0]);
     // 7 has no factor in common with the number of rows
     for (step, each) in [(1, 0), (7, 56)] {
         let (changeset, peak) = peak(|| {

@@ -1,7 +1,8 @@
 //! Applying: what fits and what does not, conflicts, and that nothing of a failed apply stays.
 
 use diesel::Connection;
-use diesel_sqlite_session::{ApplyError, Changeset, ConflictAction, ConflictType, SqliteSessionExt, TableSchema};
+use diesel_sqlite_session::wire::TableInfo;
+use diesel_sqlite_session::{ApplyError, Changeset, ConflictAction, ConflictType, SqliteSessionExt};
 
 use crate::{exec, lines, open};
 
@@ -328,7 +329,7 @@ fn a_transaction_that_sqlite_has_ended_is_told() {
     let mut conn = open(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id INTEGER PRIMARY KEY); PRAGMA max_page_count = 8",
     );
-    let (t, text) = (TableSchema::new("t", &[1, 0]), "x".repeat(500));
+    let (t, text) = (TableInfo::new("t", &[1, 0]), "x".repeat(500));
     let changeset = (0..200)
         .fold(Changeset::builder(), |builder, id: i64| builder.insert_values(t, &[id.into(), text.as_str().into()]))
         .build()

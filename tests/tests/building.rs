@@ -1,8 +1,7 @@
 //! What is built is what SQLite would have recorded, and changes to one row fold as in SQLite's changegroup.
 
-use diesel_sqlite_session::{
-    Changeset, ChangesetRef, Format, Operation, Patchset, PatchsetRef, Record, Records, TableSchema, Value,
-};
+use diesel_sqlite_session::wire::{Records, TableInfo};
+use diesel_sqlite_session::{Changeset, ChangesetRef, Format, Operation, Patchset, PatchsetRef, Record, Value};
 use diesel_sqlite_session_tests::change::{Change, Owned};
 use diesel_sqlite_session_tests::random::{config, history};
 use diesel_sqlite_session_tests::sqlite::{self, Database};
@@ -221,7 +220,7 @@ proptest! {
             key.iter().enumerate().map(column).collect()
         };
         let (before, after) = (row(&before), row(&after));
-        let schema = TableSchema::new("t", key);
+        let schema = TableInfo::new("t", key);
         let values = |row: &'_ [Owned]| -> Vec<String> { row.iter().map(|value| value.as_value().to_string()).collect() };
         let mut by_place: Vec<usize> = schema.key_columns().collect();
         by_place.sort_by_key(|column| key[*column]);

@@ -1,9 +1,9 @@
 //! Whole changesets and patchsets put together are what SQLite's changegroup makes of them, and do what their parts do one after
 //! another.
 
+use diesel_sqlite_session::wire::{BuildError, BuildErrorKind, TableInfo};
 use diesel_sqlite_session::{
-    BuildErrorKind, Changeset, ChangesetReader, ChangesetRef, Format, Operation, Patchset, PatchsetReader, PatchsetRef,
-    TableSchema, Value, WriteError,
+    Changeset, ChangesetReader, ChangesetRef, Format, Operation, Patchset, PatchsetReader, PatchsetRef, Value,
 };
 use diesel_sqlite_session_tests::change::{Change, Owned};
 use diesel_sqlite_session_tests::group::{self, Encoded, changes, in_order, referee, without_new_keys};
@@ -183,14 +183,14 @@ proptest! {
                     for part in [&a, &b, &c] {
                         builder = builder.read(ChangesetReader::new(&part[..])).unwrap();
                     }
-                    builder.build_to(&mut written).unwrap();
+                    builder.write_to(&mut written).unwrap();
                 }
                 Format::Patchset => {
                     let mut builder = Patchset::builder();
                     for part in [&a, &b, &c] {
                         builder = builder.read(PatchsetReader::new(&part[..])).unwrap();
                     }
-                    builder.build_to(&mut written).unwrap();
+                    builder.write_to(&mut written).unwrap();
                 }
             }
             prop_assert_eq!(&written, &concat([&a[..], &b, &c], format));
@@ -287,7 +287,7 @@ fn grown(key: &[u8], defaults: &[Owned]) -> Database {
 }
 
 fn declared(parts: &[Vec<u8>], key: &[u8], defaults: &[Owned], format: Format) -> Result<Vec<u8>, BuildErrorKind> {
-    let table = TableSchema::new("t", key);
+    let table = TableInfo::new("t", key);
     let defaults: Vec<Value<'_>> = defaults.iter().map(Owned::as_value).collect();
     let built = match format {
         Format::Changeset => {
@@ -326,7 +326,7 @@ proptest! {
                 prop_assert_eq!(changes(&ours), changes(&theirs), "{:?}", format);
                 // the last ones alone do as well
                 let (least, _) = schema_of(key);
-                let table = TableSchema::new("t", key);
+                let table = TableInfo::new("t", key);
                 let last: Vec<Value<'_>> = defaults[least..].iter().map(Owned::as_value).collect();
                 if format == Format::Changeset {
                     let records = parts.iter().flat_map(|part| ChangesetRef::parse(part).unwrap().records());
@@ -415,8 +415,8 @@ fn what_does_not_fit_a_declared_table_is_an_error_as_in_sqlite() {
         }
     }
     // without a declaration, and of fewer columns than there are defaults for
-    let (one, two) = (TableSchema::new("t", &[1]), TableSchema::new("t", &[1, 0]));
-    let three = TableSchema::new("t", &[1, 0, 0]);
+    let (one, two) = (TableInfo::new("t", &[1]), TableInfo::new("t", &[1, 0]));
+    let three = TableInfo::new("t", &[1, 0, 0]);
     let narrow = Changeset::builder().insert_values(one, &[1.into()]).build().unwrap();
     let wide = Changeset::builder().insert_values(two, &[1.into(), 2.into()]).build().unwrap();
     let columns = |before, now| Err(BuildErrorKind::OtherColumns { before, now });
@@ -437,7 +437,7 @@ fn what_does_not_fit_a_declared_table_is_an_error_as_in_sqlite() {
 
 #[test]
 fn values_of_fewer_columns_get_the_defaults_too() {
-    let (old, new) = (TableSchema::new("t", &[1, 0]), TableSchema::new("t", &[1, 0, 0, 0]));
+    let (old, new) = (TableInfo::new("t", &[1, 0]), TableInfo::new("t", &[1, 0, 0, 0]));
     let builder = Changeset::builder()
         .declare(new, &["late".into(), Value::Null])
         .insert_values(old, &[1.into(), "a".into()])
@@ -496,8 +496,8 @@ fn wide_updates_are_put_together_as_in_sqlite() {
 
 #[test]
 fn large_concatenations_are_written_as_they_are_built() {
-    let table = TableSchema::new("t", &[1, 0]);
-    let other = TableSchema::new("other", &[1]);
+    let table = TableInfo::new("t", &[1, 0]);
+    let other = TableInfo::new("other", &[1]);
     let mut builder = Changeset::builder();
     for id in 0..30_000 {
         let text = "x".repeat((id % 50) as usize);
@@ -523,7 +523,7 @@ fn large_concatenations_are_written_as_they_are_built() {
         }
     }
     let mut pieces = Pieces(Vec::new(), 0, 0);
-    builder.clone().build_to(&mut pieces).unwrap();
+    builder.clone().write_to(&mut pieces).unwrap();
     let whole = builder.build().unwrap().into_bytes();
     assert!(pieces.0 == whole);
     assert!(pieces.1 < 100, "{} pieces of at most {} bytes for {}", pieces.1, pieces.2, whole.len());
@@ -540,11 +540,11 @@ fn errors_of_building_and_of_writing_are_told_apart() {
             Ok(())
         }
     }
-    let table = TableSchema::new("t", &[1]);
+    let table = TableInfo::new("t", &[1]);
     let good = Changeset::builder().insert_values(table, &[1.into()]);
-    assert!(matches!(good.clone().build_to(Full), Err(WriteError::Io(_))));
+    assert!(matches!(good.clone().write_to(Full), Err(BuildError::Io(_))));
     let mut out = Vec::new();
-    let bad = good.insert_values(table, &[]).build_to(&mut out);
-    assert!(matches!(bad, Err(WriteError::Build(error)) if error.table() == "t"));
+    let bad = good.insert_values(table, &[]).write_to(&mut out);
+    assert!(matches!(bad, Err(BuildError::Build(error)) if error.table() == "t"));
     assert!(out.is_empty());
 }

@@ -1,6 +1,7 @@
 //! Facts about SQLite on which the docs of `wire` rest. Where a new SQLite behaves otherwise, one of these fails.
 
-use diesel_sqlite_session::{Changeset, ChangesetRef, Format, Operation, ParseErrorKind, PatchsetRef, Records, Value};
+use diesel_sqlite_session::wire::{ParseErrorKind, Records};
+use diesel_sqlite_session::{Changeset, ChangesetRef, Format, Operation, PatchsetRef, Value};
 use diesel_sqlite_session_tests::agree;
 use diesel_sqlite_session_tests::sqlite::{self, Code, Database};
 use libsqlite3_sys::{SQLITE_CORRUPT, SQLITE_ERROR};

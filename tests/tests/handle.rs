@@ -6,7 +6,8 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 use diesel::result::Error;
-use diesel_sqlite_session::{ApplyError, ConflictAction, HandleError, SessionError, SqliteSessionExt};
+use diesel_sqlite_session::session::HandleError;
+use diesel_sqlite_session::{ApplyError, ConflictAction, SessionError, SqliteSessionExt};
 
 use crate::{exec, lines, open};
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::{fmt, fs};
 
-use diesel_sqlite_session::{Changeset, ChangesetReader, ConflictAction, SqliteSessionExt, TableSchema, Value};
+use diesel_sqlite_session::wire::TableInfo;
+use diesel_sqlite_session::{Changeset, ChangesetReader, ConflictAction, SqliteSessionExt, Value};
 use diesel_sqlite_session_tests::hostile::attack;
 use diesel_sqlite_session_tests::random::config;
 use proptest::collection::vec;
@@ -75,7 +76,7 @@ fn a_change_of_one_row_never_hits_another_that_the_columns_collation_takes_for_i
     let rows = "INSERT INTO t VALUES ('ada', 1), ('Ada', 1)";
     let ada = Value::Text(b"ada");
     let changeset = Changeset::builder()
-        .update_values(TableSchema::new("t", &[1, 0]), &[ada, Value::Integer(1)], &[ada, Value::Integer(2)])
+        .update_values(TableInfo::new("t", &[1, 0]), &[ada, Value::Integer(1)], &[ada, Value::Integer(2)])
         .build()
         .unwrap();
     for options in ["", " WITHOUT ROWID"] {
@@ -126,7 +127,7 @@ fn exchange(updates: &[[(i64, &[u8], i64); 2]]) -> Changeset {
     let row = |(id, v, w)| [Value::Integer(id), Value::Text(v), Value::Integer(w)];
     let mut builder = Changeset::builder();
     for [before, after] in updates {
-        builder = builder.update_values(TableSchema::new("t", &[1, 0, 0]), &row(*before), &row(*after));
+        builder = builder.update_values(TableInfo::new("t", &[1, 0, 0]), &row(*before), &row(*after));
     }
     builder.build().unwrap()
 }

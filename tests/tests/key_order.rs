@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 
 use diesel::prelude::*;
+use diesel_sqlite_session::wire::{ChangesetBuilder, TableInfo};
 use diesel_sqlite_session::{
-    ApplyError, ApplyReport, Change, Changeset, ChangesetBuilder, ChangesetReader, Conflict, ConflictAction, Operation,
-    Patchset, Session, SqliteSessionExt, TableSchema, Tracked, Value,
+    ApplyError, ApplyReport, Change, Changeset, ChangesetReader, Conflict, ConflictAction, Operation, Patchset,
+    Session, SqliteSessionExt, Tracked, Value,
 };
 use diesel_sqlite_session_tests::random::config;
 use proptest::prelude::*;
@@ -28,7 +29,7 @@ pub struct Row {
     place: i32,
 }
 
-const ROWS: TableSchema<'_> = TableSchema::new("rows", &[1, 0, 0]);
+const ROWS: TableInfo<'_> = TableInfo::new("rows", &[1, 0, 0]);
 const PLAIN: &str = "CREATE TABLE rows (id INTEGER PRIMARY KEY, parent INTEGER, place INTEGER NOT NULL);";
 
 /// Keys in no order, each once: so many that an order is worth it.
@@ -397,7 +398,7 @@ fn tables_without_a_typed_row_are_ordered_too() {
 
 /// A section with DELETEs of keys, and INSERTs of what the replica takes for the same keys.
 fn renamed(old: impl Fn(i64) -> Value<'static>, new: impl Fn(i64) -> Value<'static>) -> Changeset {
-    let t = TableSchema::new("t", &[1, 0]);
+    let t = TableInfo::new("t", &[1, 0]);
     let delete = |builder: ChangesetBuilder, n: i64| builder.delete_values(t, &[old(n), n.into()]);
     let insert = |builder: ChangesetBuilder, n: i64| builder.insert_values(t, &[new(n), (-n).into()]);
     (0..600).fold((0..600).fold(Changeset::builder(), delete), insert).build().unwrap()
@@ -447,7 +448,7 @@ fn where_two_keys_can_be_one_row_the_order_stays() {
 
 #[test]
 fn a_collation_that_tells_all_texts_apart_keeps_nothing_from_being_sorted() {
-    let t = TableSchema::new("t", &[1, 0]);
+    let t = TableInfo::new("t", &[1, 0]);
     let changeset = (0..1000)
         .map(|i| format!("{:04}", i * 77 % 1000))
         .fold(Changeset::builder(), |builder, key| builder.insert_values(t, &[key.as_str().into(), 1.into()]))

@@ -7,13 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel_sqlite_session::{
-    ApplyError, Changeset, ChangesetReader, ConflictAction, ConflictType, HandleError, SqliteSessionExt, TableSchema,
-};
+use diesel_sqlite_session::session::HandleError;
+use diesel_sqlite_session::wire::TableInfo;
+use diesel_sqlite_session::{ApplyError, Changeset, ChangesetReader, ConflictAction, ConflictType, SqliteSessionExt};
 
 use crate::{exec, lines};
 
-const USERS: TableSchema<'_> = TableSchema::new("users", &[1, 0]);
+const USERS: TableInfo<'_> = TableInfo::new("users", &[1, 0]);
 const SCHEMA: &str = "PRAGMA journal_mode = WAL; CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)";
 const BUSY: i32 = 5;
 const READONLY: i32 = 8;
@@ -93,7 +93,7 @@ fn no_transaction_is_left_open_by_whatever_goes_wrong() {
         exec(other, "BEGIN IMMEDIATE; ROLLBACK");
         exec(conn, "BEGIN; ROLLBACK");
     };
-    let unknown = Changeset::builder().insert_values(TableSchema::new("gone", &[1]), &[1.into()]).build().unwrap();
+    let unknown = Changeset::builder().insert_values(TableInfo::new("gone", &[1]), &[1.into()]).build().unwrap();
     let error = conn.apply(&unknown).run().unwrap_err();
     assert!(matches!(error, ApplyError::SchemaMismatch(_)), "{error:?}");
     check(&mut conn, &mut other);
@@ -206,7 +206,7 @@ fn where_nothing_is_to_be_written_nobody_need_be_able_to() {
     exec(&mut conn, "PRAGMA query_only = ON");
     let report = conn.apply(&ada()).only_tables(["others"]).skip_other_tables().run().unwrap();
     assert_eq!(report.left_out(), 1);
-    let nowhere = Changeset::builder().insert_values(TableSchema::new("nowhere", &[1]), &[1.into()]).build().unwrap();
+    let nowhere = Changeset::builder().insert_values(TableInfo::new("nowhere", &[1]), &[1.into()]).build().unwrap();
     let error = conn.apply(&nowhere).run().unwrap_err();
     assert!(matches!(error, ApplyError::SchemaMismatch(_)), "{error:?}");
     let error = conn.apply(&ada()).run().unwrap_err();

@@ -2,9 +2,9 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel_sqlite_session::wire::{BuildError, ParseErrorKind, RebaseData, Rebaser, TableInfo};
 use diesel_sqlite_session::{
-    ApplyError, Changeset, ConflictAction, ConflictType, Operation, ParseErrorKind, RebaseData, RebaseError, Rebaser,
-    Session, SqliteSessionExt, TableSchema,
+    ApplyError, Changeset, ConflictAction, ConflictType, Operation, Session, SqliteSessionExt,
 };
 use diesel_sqlite_session_tests::change::{Change, Owned};
 use diesel_sqlite_session_tests::random::{config, fork, mutation};
@@ -210,7 +210,7 @@ fn forks_have_conflicts_of_every_kind() {
 }
 
 /// The rows of a table `t` with the key 1 and columns `a` and `b`.
-const T: TableSchema<'_> = TableSchema::new("t", &[1, 0, 0]);
+const T: TableInfo<'_> = TableInfo::new("t", &[1, 0, 0]);
 
 fn text(value: &str) -> Option<Owned> {
     Some(Owned::Text(value.into()))
@@ -336,7 +336,7 @@ fn an_omitted_update_stays_in_the_other_database_where_it_set_other_columns() {
 
 #[test]
 fn sqlite_cannot_apply_what_it_makes_of_two_equal_inserts_into_a_table_that_is_all_key() {
-    let keys = TableSchema::new("keys", &[1]);
+    let keys = TableInfo::new("keys", &[1]);
     let local = Changeset::builder().insert_values(keys, &[1.into()]).build().unwrap();
     let there = Database::new();
     there.execute("CREATE TABLE keys (k INTEGER PRIMARY KEY); INSERT INTO keys VALUES (1)").unwrap();
@@ -423,7 +423,7 @@ fn rows_are_found_whatever_their_order_and_number() {
 
 /// Changes of two tables, in as many rows of each, with texts of up to 300 bytes.
 fn many_changes(rows: usize, seed: usize) -> Changeset {
-    let tables = [TableSchema::new("t", &[1, 0, 0]), TableSchema::new("u", &[0, 1, 0])];
+    let tables = [TableInfo::new("t", &[1, 0, 0]), TableInfo::new("u", &[0, 1, 0])];
     let mut builder = Changeset::builder();
     for at in 0..rows * 2 {
         let (table, id) = (at / rows, (at * 7 + seed) % (rows * 3));
@@ -509,11 +509,11 @@ fn tables_that_differ_from_those_of_the_data_are_refused() {
     let data = resolved(Operation::Insert, false, "theirs", "_");
     let changes = |key: &[u8]| {
         let values = vec![diesel_sqlite_session::Value::from(1); key.len()];
-        Changeset::builder().insert_values(TableSchema::new("T", key), &values).build().unwrap()
+        Changeset::builder().insert_values(TableInfo::new("T", key), &values).build().unwrap()
     };
-    let other = RebaseError::OtherColumns { table: "T".into(), columns: 2, rebased_on: 3 };
+    let other = BuildError::OtherColumns { table: "T".into(), columns: 2, rebased_on: 3 };
     assert_eq!(changes(&[1, 0]).rebase(&data), Err(other));
-    assert_eq!(changes(&[0, 1, 0]).rebase(&data), Err(RebaseError::OtherKey { table: "T".into() }));
+    assert_eq!(changes(&[0, 1, 0]).rebase(&data), Err(BuildError::OtherKey { table: "T".into() }));
     assert!(changes(&[3, 0, 0]).rebase(&data).is_ok(), "which columns are the key is what counts");
     // a table without a change is not looked at
     let empty = Changeset::try_from(b"T\x01\x01t\0".to_vec()).unwrap();
@@ -523,7 +523,7 @@ fn tables_that_differ_from_those_of_the_data_are_refused() {
     let mut rebaser = Rebaser::new();
     rebaser.add(&data).unwrap();
     let ordinals = RebaseData::try_from(b"T\x03\x02\0\0t\0\x09\0\x03\x01k\x05\x05".to_vec()).unwrap();
-    assert_eq!(rebaser.add(&ordinals), Err(RebaseError::OtherKey { table: "t".into() }), "SQLITE_SCHEMA in SQLite");
+    assert_eq!(rebaser.add(&ordinals), Err(BuildError::OtherKey { table: "t".into() }), "SQLITE_SCHEMA in SQLite");
     assert!(judge(&[data.as_bytes(), ordinals.as_bytes()], &[]).is_none());
 }
 
@@ -537,7 +537,7 @@ fn patchsets_and_null_keys_are_not_rebased() {
 
     let update = Changeset::try_from(b"T\x02\x01\0t\0\x17\0\x03\x01k\x05\x05\x03\x01v".to_vec()).unwrap();
     let data = RebaseData::try_from(&data[..]).unwrap();
-    assert_eq!(update.rebase(&data), Err(RebaseError::NullKey { table: "t".into(), column: 0 }));
+    assert_eq!(update.rebase(&data), Err(BuildError::NullKey { table: "t".into(), column: 0 }));
     assert!(judge(&[data.as_bytes()], update.as_bytes()).is_none());
 }
 

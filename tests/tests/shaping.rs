@@ -1,6 +1,8 @@
 //! Filtered, renamed, sorted, split and as SQL text, changes stay what they were, and do the same to a database.
 
-use diesel_sqlite_session::{Changeset, ChangesetRef, Format, Patchset, TableColumns, Tracked, TrackedSet};
+use diesel_sqlite_session::typed::TrackedSet;
+use diesel_sqlite_session::wire::TableInfo;
+use diesel_sqlite_session::{Changeset, ChangesetRef, Format, Patchset, Tracked};
 use diesel_sqlite_session_tests::change::{Change, Owned};
 use diesel_sqlite_session_tests::random::{History, config, history, mutation};
 use diesel_sqlite_session_tests::sqlite::{self, Database};
@@ -223,8 +225,8 @@ proptest! {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let changeset = Changeset::try_from(changeset).unwrap();
         let patchset = Patchset::try_from(patchset).unwrap();
-        let tables: Vec<TableColumns<'_>> = (changeset.tables())
-            .map(|table| if table.name() == "log" { TableColumns::new("LOG", &["id", "line"]) } else { TableColumns::new(table.name(), &names) })
+        let tables: Vec<TableInfo<'_>> = (changeset.tables())
+            .map(|table| if table.name() == "log" { TableInfo::from_columns("LOG", &["id", "line"]) } else { TableInfo::from_columns(table.name(), &names) })
             .collect();
         let scripts = [
             (changeset.as_bytes(), changeset.to_sql(&tables).unwrap().to_string()),
@@ -243,7 +245,7 @@ proptest! {
     fn sqlite_reads_back_from_sql_text_what_was_written(table in vec([value(), value(), value()], 1..20)) {
         const NAMES: [&str; 4] = ["the \"key\"", "a'b", "select", "`[;--"];
         const TABLE: &str = "it's \"quoted\"; -- or not";
-        let schema = diesel_sqlite_session::TableSchema::new(TABLE, &[1, 0, 0, 0]);
+        let schema = diesel_sqlite_session::wire::TableInfo::new(TABLE, &[1, 0, 0, 0]);
         let rows = table.iter().enumerate().map(|(row, values)| {
             let [a, b, c] = values;
             [(row as i64 - 5).into(), a.as_value(), b.as_value(), c.as_value()]
@@ -254,8 +256,8 @@ proptest! {
             "CREATE TABLE {} ({} PRIMARY KEY, {}, {}, {})", quoted(TABLE), quoted(NAMES[0]), quoted(NAMES[1]), quoted(NAMES[2]), quoted(NAMES[3])
         );
         for script in [
-            inserts.to_sql([TableColumns::new(TABLE, &NAMES)]).unwrap().to_string(),
-            inserts.to_sql::<TableColumns<'_>>([]).unwrap().to_string(),
+            inserts.to_sql([TableInfo::from_columns(TABLE, &NAMES)]).unwrap().to_string(),
+            inserts.to_sql::<TableInfo<'_>>([]).unwrap().to_string(),
         ] {
             let database = Database::new();
             database.execute(&create).unwrap();
@@ -264,7 +266,7 @@ proptest! {
             prop_assert_eq!(set(&session.changeset()), set(inserts.as_bytes()), "{}", script);
             drop(session);
             // and away with them
-            let deletes = inserts.invert().to_sql([TableColumns::new(TABLE, &NAMES)]).unwrap().to_string();
+            let deletes = inserts.invert().to_sql([TableInfo::from_columns(TABLE, &NAMES)]).unwrap().to_string();
             database.execute(&deletes).unwrap();
             let session = database.track();
             database.execute(&format!("DELETE FROM {}", quoted(TABLE))).unwrap();

@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 
 use diesel::prelude::*;
+use diesel_sqlite_session::session::Captured;
+use diesel_sqlite_session::typed::{DecodeErrorKind, Edit, ValueError};
+use diesel_sqlite_session::wire::TableInfo;
 use diesel_sqlite_session::{
-    ApplyError, Captured, Change, Changeset, DecodeErrorKind, Edit, Field, Format, Patch, Patchset, SqliteSessionExt,
-    TableColumns, TableSchema, Tracked, Value, ValueError,
+    ApplyError, Change, Changeset, Field, Format, Patch, Patchset, SqliteSessionExt, Tracked, Value,
 };
 
 use crate::open;
@@ -95,11 +97,11 @@ fn values_are_made_of_what_says_its_class() {
 #[test]
 fn a_row_s_table_is_one_to_build_for() {
     let (one, two) = ([1.into(), 10.into()], [1.into(), 20.into()]);
-    let points = TableSchema::new("points", &[1, 0]);
-    assert_eq!(TableSchema::from(Point::TABLE), points);
-    assert_eq!(TableSchema::from(&Point::TABLE), points);
-    assert_eq!(TableColumns::from(Point::TABLE), TableColumns::new("points", &["id", "x"]));
-    let short = Changeset::builder().insert_values(TableSchema::new("points", &[1]), &[1.into()]).build().unwrap();
+    let points = TableInfo::new("points", &[1, 0]);
+    assert_eq!(TableInfo::from(Point::TABLE), points);
+    assert_eq!(TableInfo::from(&Point::TABLE), points);
+    assert_eq!(TableInfo::from(Point::TABLE), TableInfo::from_columns("points", &["id", "x"]));
+    let short = Changeset::builder().insert_values(TableInfo::new("points", &[1]), &[1.into()]).build().unwrap();
     let built = Changeset::builder()
         .declare(Point::TABLE, &[Value::Null, 10.into()])
         .changeset(&short)
@@ -145,7 +147,7 @@ fn broken_foreign_keys_are_kept_compared_and_shown() {
          CREATE TABLE children (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parents); \
          PRAGMA foreign_keys = ON",
     );
-    let children = TableSchema::new("children", &[1, 0]);
+    let children = TableInfo::new("children", &[1, 0]);
     let one = Changeset::builder().insert_values(children, &[7.into(), 1.into()]);
     let two = one.clone().insert_values(children, &[8.into(), 1.into()]);
     let mut broken = |changes: Changeset| match conn.apply(&changes).run() {
@@ -174,7 +176,7 @@ fn errors_of_built_rows_name_the_column() {
     assert_eq!(builder.build().unwrap_err(), Patchset::builder().update(&before, &after).build().unwrap_err());
     let by_info = Changeset::builder().insert_values(Point::TABLE, &[Value::Null, 1.into()]).build().unwrap_err();
     assert_eq!(by_info.column_name(), Some("id"));
-    let schema = TableSchema::new("points", &[1, 0]);
+    let schema = TableInfo::new("points", &[1, 0]);
     let by_values = Changeset::builder().insert_values(schema, &[Value::Null, 1.into()]).build().unwrap_err();
     assert_eq!((by_values.column(), by_values.column_name()), (Some(0), None));
 }

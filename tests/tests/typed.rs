@@ -1,10 +1,10 @@
 //! Typed changes as a program uses them: sets, errors, records beside values, and captured closures.
 
 use diesel::prelude::*;
-use diesel_sqlite_session::{
-    CaptureError, Change, Changeset, DecodeErrorKind, Field, Operation, Patch, SqliteSessionExt, TableSchema, Tracked,
-    Value, ValueError,
-};
+use diesel_sqlite_session::session::CaptureError;
+use diesel_sqlite_session::typed::{DecodeErrorKind, ValueError};
+use diesel_sqlite_session::wire::TableInfo;
+use diesel_sqlite_session::{Change, Changeset, Field, Operation, Patch, SqliteSessionExt, Tracked, Value};
 
 use crate::{exec, open};
 
@@ -104,10 +104,10 @@ fn a_value_that_does_not_fit_does_not_end_the_reading() {
 #[test]
 fn another_key_or_number_of_columns_is_an_error() {
     let values = [Value::Integer(1), Value::Text(b"Ada"), Value::Null];
-    let other_key = Changeset::builder().insert_values(TableSchema::new("users", &[0, 1, 0]), &values).build().unwrap();
+    let other_key = Changeset::builder().insert_values(TableInfo::new("users", &[0, 1, 0]), &values).build().unwrap();
     let error = other_key.changes::<Change<users::table>>().next().unwrap().unwrap_err();
     assert_eq!((error.kind(), error.column()), (&DecodeErrorKind::PrimaryKey, Some("id")));
-    let fewer = Changeset::builder().insert_values(TableSchema::new("USERS", &[1, 0]), &values[..2]).build().unwrap();
+    let fewer = Changeset::builder().insert_values(TableInfo::new("USERS", &[1, 0]), &values[..2]).build().unwrap();
     let error = fewer.changes::<Change<users::table>>().next().unwrap().unwrap_err();
     assert_eq!(error.kind(), &DecodeErrorKind::ColumnCount { expected: 3, found: 2 });
 }

@@ -19,7 +19,8 @@ use diesel::sql_types::{
     SmallInt, Text, Time, Timestamp, TimestamptzSqlite,
 };
 use diesel::sqlite::Sqlite;
-use diesel_sqlite_session::{FromSqlValue, RustType, SqliteSessionExt, ToSqlValue, Value, ValueError};
+use diesel_sqlite_session::typed::{FromSqlValue, RustType, ToSqlValue, ValueError};
+use diesel_sqlite_session::{SqliteSessionExt, Value};
 use diesel_sqlite_session_tests::random::config;
 use proptest::prelude::*;
 use serde_json::{Value as JsonValue, json};
@@ -590,7 +591,7 @@ fn uuids_are_read_from_blobs_and_from_text() {
     assert_eq!(record.new_value(1), Some(Value::Text(b"01234567-89ab-cdef-0123-456789abcdef")));
     assert_eq!(built.changes::<Change<Key>>().next().unwrap().unwrap(), Change::Insert(row));
 
-    let table = diesel_sqlite_session::TableSchema::new("keys", &[1, 0]);
+    let table = diesel_sqlite_session::wire::TableInfo::new("keys", &[1, 0]);
     for id in [&b"too short"[..], b""] {
         let bad = Changeset::builder().insert_values(table, &[Value::Blob(id), Value::Null]).build().unwrap();
         assert!(bad.changes::<Change<Key>>().next().unwrap().is_err());

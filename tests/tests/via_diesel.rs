@@ -11,7 +11,8 @@ use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{Integer, Text};
 use diesel::sqlite::{Sqlite, SqliteValue};
 use diesel_sqlite_session::__private::EncodeRow;
-use diesel_sqlite_session::{Change, Changeset, DecodeErrorKind, Field, SqliteSessionExt, Tracked, ValueError};
+use diesel_sqlite_session::typed::{DecodeErrorKind, ValueError};
+use diesel_sqlite_session::{Change, Changeset, Field, SqliteSessionExt, Tracked};
 use serde_json::{Value as JsonValue, json};
 use time::macros::{date, datetime, time};
 

@@ -8,8 +8,8 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::error::ApplyError;
-use crate::ffi::error::SqliteError;
 use crate::ffi::apply::Applied;
+use crate::ffi::error::SqliteError;
 use crate::ffi::statement::{Connection, Statement};
 use crate::schema::{LiveTable, STAT1};
 use crate::wire::codec::raw::{write_change, write_header, write_value};

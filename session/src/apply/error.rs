@@ -11,7 +11,7 @@ use crate::typed::DecodeError;
 use crate::wire::{Limit, ParseError, ParseErrorKind};
 
 /// Why a changeset or patchset was not applied. Whatever it is, nothing of it stays in the database, unless
-/// [`Apply::without_savepoint`](crate::Apply::without_savepoint) was used.
+/// [`Apply::without_savepoint`](crate::apply::Apply::without_savepoint) was used.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ApplyError {
@@ -19,18 +19,18 @@ pub enum ApplyError {
     Parse(ParseError),
     /// A table does not fit.
     SchemaMismatch(Box<SchemaMismatch>),
-    /// A change is of a table that is not to be changed: see [`Apply::only_tables`](crate::Apply::only_tables).
+    /// A change is of a table that is not to be changed: see [`Apply::only_tables`](crate::apply::Apply::only_tables).
     UnexpectedTable {
         /// The table.
         table: String,
         /// The byte, counted from 0, at which its first change begins.
         offset: usize,
     },
-    /// A conflict handler aborted, or there was none. A handler of [`Apply::try_otherwise`](crate::Apply::try_otherwise) is told which
+    /// A conflict handler aborted, or there was none. A handler of [`Apply::try_otherwise`](crate::apply::Apply::try_otherwise) is told which
     /// change it was.
     ConflictAborted,
-    /// A conflict handler failed, of [`Apply::try_on_conflict`](crate::Apply::try_on_conflict) or
-    /// [`Apply::try_otherwise`](crate::Apply::try_otherwise).
+    /// A conflict handler failed, of [`Apply::try_on_conflict`](crate::apply::Apply::try_on_conflict) or
+    /// [`Apply::try_otherwise`](crate::apply::Apply::try_otherwise).
     Handler(Box<dyn std::error::Error + Send + Sync>),
     /// A conflict handler, a filter, a reader or another function that was called panicked.
     ConflictHandlerPanicked,
@@ -61,11 +61,11 @@ pub enum ApplyError {
         /// How much was allowed.
         max: u64,
     },
-    /// The function of [`Apply::on_progress`](crate::Apply::on_progress) ended it.
+    /// The function of [`Apply::on_progress`](crate::apply::Apply::on_progress) ended it.
     Cancelled,
     /// The source of a stream failed.
     Io(std::io::Error),
-    /// [`Apply::without_savepoint`](crate::Apply::without_savepoint) is for a transaction, and there is none.
+    /// [`Apply::without_savepoint`](crate::apply::Apply::without_savepoint) is for a transaction, and there is none.
     NoTransaction,
     /// A filter takes SQLite 3.51, and the library is older.
     CannotFilter,

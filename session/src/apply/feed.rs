@@ -4,10 +4,10 @@ use std::boxed::Box;
 use std::ops::ControlFlow;
 use std::vec::Vec;
 
+use super::error::ApplyError;
 use super::fit::{Fitting, Update};
 use super::input::Stream;
 use super::tally::Tally;
-use super::error::ApplyError;
 use crate::wire::codec::raw::write_header;
 use crate::wire::{Format, Operation, Records, SectionId};
 

@@ -7,12 +7,12 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::clauses::Clauses;
+use super::error::ApplyError;
 use super::order::{Plans, Seen};
 use super::tally::Tally;
-use super::error::ApplyError;
-use crate::schema::SchemaMismatch;
 use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
+use crate::schema::SchemaMismatch;
 use crate::schema::{Declared, check_declared};
 use crate::schema::{Fit, LiveTable, STAT1, check_section};
 use crate::typed::{DecodeError, TableInfo, check};

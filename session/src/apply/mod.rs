@@ -31,15 +31,15 @@ pub use self::conflict::{
     ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, ForeignKeyViolation, UntypedConflict,
 };
 pub use self::error::ApplyError;
-pub use crate::ffi::error::{HandleError, SqliteError};
-pub use crate::schema::SchemaMismatch;
-pub use crate::wire::Limit;
 pub use self::feed::Progress;
 pub use self::input::{ApplyInput, SetInput};
 pub use self::report::{ApplyReport, TableReport};
 pub use self::typed::{
     AppliedTable, Conflict, ConstraintConflict, Decision, NotFoundConflict, RowConflict, TypedChange, TypedFormat,
 };
+pub use crate::ffi::error::{HandleError, SqliteError};
+pub use crate::schema::SchemaMismatch;
+pub use crate::wire::Limit;
 
 use self::current::CurrentRows;
 use self::feed::{Feed, InMemory};
@@ -55,9 +55,9 @@ use crate::ffi::handle::{Handle, with_handle};
 use crate::ffi::statement::Connection;
 use crate::ffi::transaction::{NotBegun, Transaction};
 use crate::typed::{TableInfo, Tracked, TrackedSet};
-use crate::wire::codec::raw::Limits;
 #[cfg(doc)]
 use crate::wire::Changeset;
+use crate::wire::codec::raw::Limits;
 use crate::wire::{ChangesetFormat, ChangesetRef, Format, PatchsetRef, RebaseData, Records, SetFormat};
 
 /// Changes that are about to be applied to the `main` database, and how: from
@@ -245,12 +245,13 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     /// ```
     /// use diesel::connection::SimpleConnection;
     /// use diesel::prelude::*;
-    /// use diesel_sqlite_session::{Changeset, ConflictAction, ConflictType, SqliteSessionExt, TableSchema};
+    /// use diesel_sqlite_session::wire::TableInfo;
+    /// use diesel_sqlite_session::{Changeset, ConflictAction, ConflictType, SqliteSessionExt};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let mut conn = SqliteConnection::establish(":memory:")?;
     /// conn.batch_execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO users VALUES (1, 'Ada')")?;
-    /// let users = TableSchema::new("users", &[1, 0]);
+    /// let users = TableInfo::new("users", &[1, 0]);
     /// let changeset = Changeset::builder()
     ///     .insert_values(users, &[1.into(), "Bob".into()])
     ///     .delete_values(users, &[2.into(), "Eve".into()])
@@ -418,7 +419,7 @@ impl<'a, F: TypedFormat> Apply<'a, F> {
     /// [`ApplyError::Handler`].
     ///
     /// ```
-    /// # use diesel_sqlite_session::{Changeset, Conflict, ApplyError, SqliteSessionExt, Tracked};
+    /// # use diesel_sqlite_session::{ApplyError, Changeset, Conflict, SqliteSessionExt, Tracked};
     /// # diesel::table! {
     /// #     users (id) {
     /// #         id -> Integer,

@@ -69,7 +69,7 @@ impl ApplyReport {
         self.table(T::TABLE.table())
     }
 
-    /// How the conflicts were resolved, to rebase other changes by it: see [`Rebaser`](crate::Rebaser). Empty without any, and for
+    /// How the conflicts were resolved, to rebase other changes by it: see [`Rebaser`](crate::wire::Rebaser). Empty without any, and for
     /// patchsets, of which SQLite says nothing.
     ///
     /// SQLite notes each answer. Where a change was answered with `Replace`, then broke a constraint and was omitted, the last

@@ -5,8 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::conflict::{ConflictAction, ConflictType, Ruling};
-use super::input::sealed;
 use super::error::ApplyError;
+use super::input::sealed;
 use crate::typed::private::{DecodeRow, Reader};
 use crate::typed::{Change, DecodeError, FromChanges, FromPatches, Patch, TableInfo, Tracked};
 use crate::wire::codec::source::Source;
@@ -190,7 +190,8 @@ where
 /// It cannot be kept for another conflict:
 ///
 /// ```compile_fail
-/// # use diesel_sqlite_session::{Change, Changeset, Conflict, Decision, SqliteSessionExt, Tracked};
+/// # use diesel_sqlite_session::apply::Decision;
+/// # use diesel_sqlite_session::{Change, Changeset, Conflict, SqliteSessionExt, Tracked};
 /// # diesel::table! {
 /// #     users (id) {
 /// #         id -> Integer,

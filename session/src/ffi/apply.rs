@@ -7,14 +7,14 @@ use std::ptr::{self, NonNull};
 use std::string::String;
 use std::vec::Vec;
 
+use super::callback;
+use super::conflict::{ConflictAction, ConflictType};
+use super::error::SqliteError;
 use super::handle::Handle;
 use super::statement::{RowValues, Statement};
 use super::sys::{self, sqlite3, sqlite3_changeset_iter, sqlite3_value};
 use super::transaction::Transaction;
 use super::value::{Held, NoMemory, held_bytes};
-use super::callback;
-use super::error::SqliteError;
-use super::conflict::{ConflictAction, ConflictType};
 use crate::wire::codec::raw::{write_change, write_header, write_value};
 use crate::wire::{Format, Operation};
 

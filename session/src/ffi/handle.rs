@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
 
+use super::error::HandleError;
 use super::registry::{self, Registry};
 use super::sys::{self, sqlite3};
 use super::{mutex, probe};
-use super::error::HandleError;
 
 /// SQLite 3.44, which brought `sqlite3_set_clientdata`.
 const OLDEST: i32 = 3_044_000;

@@ -32,7 +32,6 @@ pub(crate) mod value;
 use core::ffi::{CStr, c_char};
 use std::string::String;
 
-
 /// A copy of a C string.
 ///
 /// # Safety

@@ -14,11 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::vec::Vec;
 
 use super::cache::{CacheLimit, LargerCache};
+use super::error::SqliteError;
 use super::handle::Handle;
 use super::registry::{Registry, lock, this_thread};
 use super::statement::Connection;
 use super::sys::{self, sqlite3, sqlite3_session};
-use super::error::SqliteError;
 use super::{callback, canary, mutex};
 use crate::wire::{Format, ParseError};
 

@@ -3,12 +3,12 @@
 use core::ffi::CStr;
 use std::ptr;
 
+use super::callback;
+use super::error::SqliteError;
 use super::handle::Handle;
 use super::registry::{Registry, Untraced};
 use super::statement::Connection;
 use super::sys::{self, sqlite3};
-use super::callback;
-use super::error::SqliteError;
 
 /// A transaction of its own, a savepoint in the user's, or the user's own. Dropped, it is undone; meanwhile the connection is on
 /// the list of [`callback`].

@@ -179,7 +179,10 @@ impl LiveTable {
 
     /// The UNIQUE indexes of a table in `main`, without that of its key: the places of their columns in a record, `None` for an
     /// expression or a column that is not recorded.
-    pub(crate) fn unique_indexes(connection: Connection<'_>, table: &str) -> Result<Vec<Vec<Option<usize>>>, SqliteError> {
+    pub(crate) fn unique_indexes(
+        connection: Connection<'_>,
+        table: &str,
+    ) -> Result<Vec<Vec<Option<usize>>>, SqliteError> {
         let live = Self::read_columns(connection, "main", table, Kind::Table)?;
         let place = |name: &str| live.effective().iter().position(|(column, _)| column.eq_ignore_ascii_case(name));
         let indexes = connection.rows(&pragma("index_list", "main", table), |row| {
@@ -270,7 +273,11 @@ impl From<&TableInfo<'_>> for Declared {
     fn from(table: &TableInfo<'_>) -> Self {
         let columns = || table.columns().iter().map(ToString::to_string);
         let key = columns().zip(table.key_ordinals()).filter(|(_, place)| **place != 0);
-        Self { table: table.table().to_string(), columns: columns().collect(), key: key.map(|(name, _)| name).collect() }
+        Self {
+            table: table.table().to_string(),
+            columns: columns().collect(),
+            key: key.map(|(name, _)| name).collect(),
+        }
     }
 }
 

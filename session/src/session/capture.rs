@@ -6,8 +6,8 @@ use std::vec::Vec;
 
 use diesel::{Connection, QueryResult, SqliteConnection};
 
-use crate::SqliteSessionExt;
 use super::error::SessionError;
+use crate::SqliteSessionExt;
 use crate::typed::{DecodeError, FromChanges};
 use crate::wire::Changeset;
 

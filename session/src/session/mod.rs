@@ -13,13 +13,13 @@ use diesel::SqliteConnection;
 
 pub use self::capture::{Capture, CaptureError, Captured};
 pub use self::error::SessionError;
-pub use crate::ffi::error::{HandleError, SqliteError};
-pub use crate::schema::{SchemaMismatch, TrackableTable, UntrackedTable};
 use crate::ffi::cache::CacheLimit;
+pub use crate::ffi::error::{HandleError, SqliteError};
 use crate::ffi::handle::with_handle;
 use crate::ffi::session::{CreateError, ObjectConfig, RawSession, Setup, StreamError, TakeError, Unavailable};
 use crate::ffi::statement::Connection;
 use crate::schema::{self, DeclaredTable, LiveTable};
+pub use crate::schema::{SchemaMismatch, TrackableTable, UntrackedTable};
 use crate::wire::{Changeset, Format, ParseError, Patchset};
 
 /// Records the changes made on a `SqliteConnection`, from the moment a table is attached, by whichever means they are made:

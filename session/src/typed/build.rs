@@ -6,7 +6,8 @@ use crate::wire::{BuildError, Builder, SetFormat, TableInfo, Value};
 /// What happens to a row, for [`Extend`] of the builders.
 ///
 /// ```
-/// use diesel_sqlite_session::{Changeset, Edit, Tracked};
+/// use diesel_sqlite_session::typed::Edit;
+/// use diesel_sqlite_session::{Changeset, Tracked};
 ///
 /// diesel::table! {
 ///     users (id) {
@@ -148,7 +149,12 @@ impl<F: SetFormat> Builder<F> {
         let table = table_info::<R>();
         match edit {
             Edit::Insert(row) => {
-                encoded(row, self, #[inline(always)] |builder, values| builder.push_insert(table, values));
+                encoded(
+                    row,
+                    self,
+                    #[inline(always)]
+                    |builder, values| builder.push_insert(table, values),
+                );
             }
             Edit::Update(before, after) => {
                 const { Writable::<R>::CHECK };

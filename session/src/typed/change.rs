@@ -6,8 +6,8 @@ use std::mem;
 
 use super::DecodeError;
 use super::reader::Reader;
-use crate::wire::TableInfo;
 use crate::wire::Operation;
+use crate::wire::TableInfo;
 
 /// The row of a table, and the table: what `#[derive(Tracked)]` makes of a struct, so that changes are read as its values.
 ///
@@ -26,7 +26,7 @@ use crate::wire::Operation;
 ///
 /// ```
 /// use diesel::prelude::*;
-/// use diesel_sqlite_session::{Change, Changeset, Patchset, Patch, Tracked};
+/// use diesel_sqlite_session::{Change, Changeset, Patch, Patchset, Tracked};
 ///
 /// diesel::table! {
 ///     seats (flight, row) {

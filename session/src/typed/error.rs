@@ -109,7 +109,7 @@ enum Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
-    /// The table is none of the set's. [`skip_unknown_tables`](crate::Changes::skip_unknown_tables) leaves such changes out.
+    /// The table is none of the set's. [`skip_unknown_tables`](crate::typed::Changes::skip_unknown_tables) leaves such changes out.
     UnknownTable,
     /// The changes have another number of columns than the table.
     ColumnCount {

@@ -64,7 +64,8 @@ impl<T> Field<T> {
     /// What becomes of the column where a row already holds `current`: the three ways of a merge.
     ///
     /// ```
-    /// use diesel_sqlite_session::{Against, Field};
+    /// use diesel_sqlite_session::typed::Against;
+    /// use diesel_sqlite_session::Field;
     ///
     /// let title = Field::Changed { old: "milk", new: "oat milk" };
     /// assert_eq!(title.against(&"milk"), Against::New(&"oat milk"));

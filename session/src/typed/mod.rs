@@ -33,6 +33,7 @@ mod value;
 #[cfg(feature = "sqlite")]
 mod via_diesel;
 
+pub use crate::wire::TableInfo;
 pub use build::Edit;
 pub use change::{Change, Patch, Tracked};
 pub use column::RecordColumn;
@@ -40,7 +41,6 @@ pub use error::{DecodeError, DecodeErrorKind, ValueError};
 pub use field::{Against, Field};
 pub use set::{Changes, FromChanges, FromPatches, FromRecords, Patches, TrackedSet, TypedRecords};
 pub use stream::{ReadChangeError, ReadChanges, ReadPatches, ReadRecords};
-pub use crate::wire::TableInfo;
 #[cfg(feature = "sqlite")]
 pub(crate) use table::check;
 pub use value::{CowValue, FromSqlValue, RustType, ToSqlValue};

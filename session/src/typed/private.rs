@@ -11,9 +11,7 @@ pub use super::json;
 pub use super::reader::{Reader, Side, Source as Record};
 pub use super::set::{FromChanges, FromPatches, TrackedSet};
 pub use super::table::{ColumnList, KeyList, OneColumn, TableName};
-pub use super::{
-    Change, CowValue, DecodeError, Field, FromSqlValue, Patch, RustType, ToSqlValue, Tracked, ValueError,
-};
+pub use super::{Change, CowValue, DecodeError, Field, FromSqlValue, Patch, RustType, ToSqlValue, Tracked, ValueError};
 pub use crate::__when_serde as when_serde;
 pub use crate::wire::{Operation, TableInfo, Value};
 pub use core;
@@ -288,7 +286,9 @@ pub const fn unwritable(fields: &[(bool, &'static str)]) -> Option<&'static str>
 }
 
 /// The tables of sets of one table each.
-pub const fn tables<const N: usize>(sets: [&'static [&'static TableInfo<'static>]; N]) -> [&'static TableInfo<'static>; N] {
+pub const fn tables<const N: usize>(
+    sets: [&'static [&'static TableInfo<'static>]; N],
+) -> [&'static TableInfo<'static>; N] {
     let mut tables = [sets[0][0]; N];
     let mut i = 0;
     while i < N {

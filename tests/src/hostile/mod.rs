@@ -12,10 +12,10 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use diesel::SqliteConnection;
+use diesel_sqlite_session::apply::{Apply, Decision, TypedChange, TypedFormat};
 use diesel_sqlite_session::{
-    Apply, ApplyError, ApplyReport, Change, Changeset, ChangesetReader, ChangesetRef, Conflict, ConflictAction,
-    ConflictType, Decision, ParseError, Patch, Patchset, PatchsetReader, PatchsetRef, Record, SqliteSessionExt,
-    TypedChange, TypedFormat, Value,
+    ApplyError, ApplyReport, Change, Changeset, ChangesetReader, ChangesetRef, Conflict, ConflictAction, ConflictType,
+    ParseError, Patch, Patchset, PatchsetReader, PatchsetRef, Record, SqliteSessionExt, Value,
 };
 
 pub use self::replica::{Book, Loan, Note, Shop, books, loans, notes};

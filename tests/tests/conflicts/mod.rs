@@ -4,9 +4,11 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 
 use diesel::prelude::*;
+use diesel_sqlite_session::apply::{Decision, UntypedConflict};
+use diesel_sqlite_session::wire::{Limit, TableInfo};
 use diesel_sqlite_session::{
-    ApplyError, Change, Changeset, ChangesetReader, Conflict, ConflictAction, ConflictType, Decision, Limit, Patch,
-    Patchset, PatchsetReader, SqliteSessionExt, TableSchema, Tracked, UntypedConflict, Value,
+    ApplyError, Change, Changeset, ChangesetReader, Conflict, ConflictAction, ConflictType, Patch, Patchset,
+    PatchsetReader, SqliteSessionExt, Tracked, Value,
 };
 
 use crate::{exec, lines, open};
@@ -196,7 +198,7 @@ fn values_that_do_not_fit_the_types_are_errors_that_say_where() {
 
     // a change that is not
     let changeset = Changeset::builder()
-        .insert_values(TableSchema::new("items", &[1, 0, 0]), &[1.into(), Value::Null, 3.into()])
+        .insert_values(TableInfo::new("items", &[1, 0, 0]), &[1.into(), Value::Null, 3.into()])
         .build()
         .unwrap();
     let error = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, true)).run().unwrap_err();
@@ -397,7 +399,7 @@ fn every_kind_happens_when_the_docs_say() {
     assert_eq!(kinds_of(apple, &updated(&item(1, "apple", 1), &item(1, "apple", 5000))), [Kind::Constraint]);
     let mut conn = open("CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL, n BIGINT NOT NULL)");
     let null = Changeset::builder()
-        .insert_values(TableSchema::new("items", &[1, 0, 0]), &[1.into(), Value::Null, 3.into()])
+        .insert_values(TableInfo::new("items", &[1, 0, 0]), &[1.into(), Value::Null, 3.into()])
         .build()
         .unwrap();
     let mut kinds = Vec::new();
@@ -528,7 +530,7 @@ fn the_row_in_the_way_has_columns_that_the_changes_lack() {
         }
     }
     use newer::users;
-    let users = TableSchema::new("users", &[1, 0]);
+    let users = TableInfo::new("users", &[1, 0]);
     let changeset = Changeset::builder()
         .update_values(users, &[1.into(), "Ada".into()], &[1.into(), "Ida".into()])
         .build()

@@ -69,7 +69,7 @@ fn what_has_been_done_already_can_be_ignored() {
 fn what_has_been_done_is_told_from_what_has_not_whatever_the_names() {
     // SQLite's own flag fails for the names, or takes `unit-price` for a difference
     let schema = r#"CREATE TABLE "group" (id INTEGER PRIMARY KEY, unit, price, "unit-price", "order");"#;
-    let group = TableSchema::new("group", &[1, 0, 0, 0, 0]);
+    let group = TableInfo::new("group", &[1, 0, 0, 0, 0]);
     let row = |unit_price: i64| [1.into(), 5.into(), 3.into(), unit_price.into(), "x".into()];
     let changeset = Changeset::builder().update_values(group, &row(10), &row(2)).build().unwrap();
     let mut conn = open(&format!("{schema} INSERT INTO \"group\" VALUES (1, 5, 3, 99, 'x')"));
@@ -140,7 +140,7 @@ proptest! {
 
 #[test]
 fn a_delete_of_a_row_with_other_values_has_not_been_done() {
-    let table = TableSchema::new("t", &[1, 0]);
+    let table = TableInfo::new("t", &[1, 0]);
     let changeset = Changeset::builder().delete_values(table, &[1.into(), "a".into()]).build().unwrap();
     // with SQLite's own flag, a row of NULLs is left there without a word
     for there in ["NULL", "'b'"] {
@@ -155,7 +155,7 @@ fn a_delete_of_a_row_with_other_values_has_not_been_done() {
 
 #[test]
 fn values_that_a_collation_takes_for_equal_are_not_the_same() {
-    let table = TableSchema::new("t", &[1, 0]);
+    let table = TableInfo::new("t", &[1, 0]);
     let changeset = Changeset::builder()
         .update_values(table, &[1.into(), "x".into()], &[1.into(), "A".into()])
         .insert_values(table, &[2.into(), "B".into()])
@@ -332,7 +332,7 @@ fn limits_hold_in_memory_and_in_streams() {
     for (limit, max, enough) in
         [(Limit::Bytes, length - 1, length), (Limit::Changes, 1, 2), (Limit::ValueBytes, 99, 100)]
     {
-        let with = |apply: diesel_sqlite_session::Apply<'_, Changeset>, max| {
+        let with = |apply: diesel_sqlite_session::apply::Apply<'_, Changeset>, max| {
             match limit {
                 Limit::Bytes => apply.max_bytes(max),
                 Limit::Changes => apply.max_changes(max),

@@ -1,7 +1,9 @@
 //! What is shared: two tables, one of them with a composite key in another order than its columns.
 
 use diesel::prelude::*;
-use diesel_sqlite_session::{Against, AppliedTable, Change, Field, Tracked};
+use diesel_sqlite_session::apply::AppliedTable;
+use diesel_sqlite_session::typed::Against;
+use diesel_sqlite_session::{Change, Field, Tracked};
 
 diesel::table! {
     cards (id) {

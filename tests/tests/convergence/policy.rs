@@ -5,9 +5,9 @@ use std::error::Error;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel_sqlite_session::{
-    Apply, ApplyError, Change, Changeset, Conflict, Decision, RebaseData, RowConflict, SqliteSessionExt,
-};
+use diesel_sqlite_session::apply::{Apply, Decision, RowConflict};
+use diesel_sqlite_session::wire::RebaseData;
+use diesel_sqlite_session::{ApplyError, Change, Changeset, Conflict, SqliteSessionExt};
 
 use super::board::{Board, Card, Cell, Label, Shared, delete_orphans, forget_orphans};
 use super::protocol::{ForeignKeys, Rules};

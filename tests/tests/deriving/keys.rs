@@ -115,8 +115,10 @@ mod of_types_without_clone {
     #[derive(Debug, PartialEq)]
     pub struct Id(i32);
 
-    impl<'a> diesel_sqlite_session::FromSqlValue<'a, diesel::sql_types::Integer> for Id {
-        fn from_sql_value(value: diesel_sqlite_session::Value<'a>) -> Result<Self, diesel_sqlite_session::ValueError> {
+    impl<'a> diesel_sqlite_session::typed::FromSqlValue<'a, diesel::sql_types::Integer> for Id {
+        fn from_sql_value(
+            value: diesel_sqlite_session::Value<'a>,
+        ) -> Result<Self, diesel_sqlite_session::typed::ValueError> {
             i32::from_sql_value(value).map(Self)
         }
     }

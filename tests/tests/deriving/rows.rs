@@ -74,9 +74,12 @@ mod visibility {
     #[derive(Debug, PartialEq, diesel::deserialize::FromSqlRow)]
     struct Email(String);
 
-    impl<'a> diesel_sqlite_session::FromSqlValue<'a, diesel::sql_types::Text> for Email {
-        fn from_sql_value(value: diesel_sqlite_session::Value<'a>) -> Result<Self, diesel_sqlite_session::ValueError> {
-            <String as diesel_sqlite_session::FromSqlValue<diesel::sql_types::Text>>::from_sql_value(value).map(Self)
+    impl<'a> diesel_sqlite_session::typed::FromSqlValue<'a, diesel::sql_types::Text> for Email {
+        fn from_sql_value(
+            value: diesel_sqlite_session::Value<'a>,
+        ) -> Result<Self, diesel_sqlite_session::typed::ValueError> {
+            <String as diesel_sqlite_session::typed::FromSqlValue<diesel::sql_types::Text>>::from_sql_value(value)
+                .map(Self)
         }
     }
 
@@ -224,7 +227,8 @@ mod beside_diesel {
 
 mod companions {
     use super::*;
-    use diesel_sqlite_session::{FromSqlValue, Value, ValueError};
+    use diesel_sqlite_session::Value;
+    use diesel_sqlite_session::typed::{FromSqlValue, ValueError};
     use schema::ids;
 
     /// A type that can do nothing.

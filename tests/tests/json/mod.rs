@@ -5,9 +5,10 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use diesel_sqlite_session::typed::TrackedSet;
+use diesel_sqlite_session::wire::TableInfo;
 use diesel_sqlite_session::{
-    Change, Changeset, ChangesetRef, Field, Format, Operation, Patch, Patchset, PatchsetRef, TableColumns, TableSchema,
-    Tracked, TrackedSet, Value,
+    Change, Changeset, ChangesetRef, Field, Format, Operation, Patch, Patchset, PatchsetRef, Tracked, Value,
 };
 use diesel_sqlite_session_tests::random::{config, history};
 use proptest::prelude::*;
@@ -18,7 +19,7 @@ use crate::deriving::recorded;
 
 mod rows;
 
-const READINGS: TableSchema<'static> = TableSchema::new("readings", &[2, 0, 1]);
+const READINGS: TableInfo<'static> = TableInfo::new("readings", &[2, 0, 1]);
 
 fn lines(changes: impl IntoIterator<Item = impl Serialize>) -> Vec<String> {
     changes.into_iter().map(|change| serde_json::to_string(&change).unwrap()).collect()
@@ -41,7 +42,7 @@ fn each_operation_has_its_form_in_a_changeset() {
             r#"{"op":"delete","table":"readings","key_ordinals":[2,0,1],"key":["a",7],"before":{"0":7,"1":{"blob":"01ff"},"2":"a"},"indirect":false}"#,
         ]
     );
-    let named = [TableColumns::new("readings", &["sensor", "value", "at"])];
+    let named = [TableInfo::from_columns("readings", &["sensor", "value", "at"])];
     assert_eq!(
         lines(update.records().map(|record| record.json(named))),
         [
@@ -49,16 +50,16 @@ fn each_operation_has_its_form_in_a_changeset() {
         ]
     );
     assert_eq!(serde_json::to_string(&Changeset::new()).unwrap(), r#"{"format":"changeset","changes":[]}"#);
-    let few = [TableColumns::new("readings", &["sensor"])];
+    let few = [TableInfo::from_columns("readings", &["sensor"])];
     let few = serde_json::to_string(&update.records().next().unwrap().json(few)).unwrap_err();
     assert_eq!(few.to_string(), "table readings: 1 names for 3 columns");
 }
 
 #[test]
 fn columns_are_named_by_the_tables_of_a_set() {
-    const OTHER: TableSchema<'static> = TableSchema::new("other", &[1, 0]);
+    const OTHER: TableInfo<'static> = TableInfo::new("other", &[1, 0]);
     // before there was a third column, under a name in other letters
-    let older = TableSchema::new("Readings", &[2, 0]);
+    let older = TableInfo::new("Readings", &[2, 0]);
     let insert = |table, values: &[Value<'_>]| Changeset::builder().insert_values(table, values).build().unwrap();
     let sections = [
         insert(OTHER, &[1.into(), 2.into()]),
@@ -70,15 +71,15 @@ fn columns_are_named_by_the_tables_of_a_set() {
         let changes = json["changes"].as_array().unwrap().clone();
         changes.iter().map(|change| change["after"].to_string()).collect::<Vec<_>>()
     };
-    let named = [TableColumns::new("readings", &["sensor", "value", "at"])];
+    let named = [TableInfo::from_columns("readings", &["sensor", "value", "at"])];
     let tables = serde_json::to_value(changeset.json(named)).unwrap();
     assert_eq!(
         after(tables),
         [r#"{"0":1,"1":2}"#, r#"{"sensor":7,"value":0.5}"#, r#"{"at":"a","sensor":8,"value":0.5}"#]
     );
-    let none = serde_json::to_value(changeset.json::<TableColumns<'_>>([])).unwrap();
+    let none = serde_json::to_value(changeset.json::<TableInfo<'_>>([])).unwrap();
     assert_eq!(none, serde_json::to_value(&changeset).unwrap());
-    let few = serde_json::to_string(&changeset.json([TableColumns::new("OTHER", &["id"])])).unwrap_err();
+    let few = serde_json::to_string(&changeset.json([TableInfo::from_columns("OTHER", &["id"])])).unwrap_err();
     assert_eq!(few.to_string(), "table other: 1 names for 2 columns");
 }
 
@@ -154,7 +155,7 @@ fn what_rows_skip_is_in_no_json_that_their_tables_name() {
     let error = serde_json::from_str::<Change<rows::Account>>(&text).unwrap_err();
     assert_eq!(error.to_string(), "the column password was left out when this was written");
     // `#[serde(skip)]` is heeded as well, in a change that is older than the last columns too
-    let seat = TableSchema::new("seats", rows::Place::TABLE.key_ordinals());
+    let seat = TableInfo::new("seats", rows::Place::TABLE.key_ordinals());
     let seats = Changeset::builder().insert_values(seat, &["LH1".into(), 7.into(), "secret".into()]).build().unwrap();
     let text = serde_json::to_string(&seats.json([rows::Place::TABLE])).unwrap();
     assert!(text.contains(r#""columns":["flight","row",null]"#) && !text.contains("secret"), "{text}");
@@ -167,7 +168,7 @@ fn columns_are_hidden_by_name() {
     let insert =
         Changeset::builder().insert_values(READINGS, &[7.into(), "secret".into(), "a".into()]).build().unwrap();
     let hide =
-        |hidden: &[&str]| serde_json::to_string(&insert.json([TableColumns::with_hidden("readings", &NAMES, hidden)]));
+        |hidden: &[&str]| serde_json::to_string(&insert.json([TableInfo::with_hidden("readings", &NAMES, hidden)]));
     // SQLite does not tell these letters apart
     assert!(!hide(&["VALUE"]).unwrap().contains("secret"));
     assert_eq!(hide(&["vaule"]).unwrap_err().to_string(), r#"table readings: no column "vaule" to hide"#);
@@ -176,10 +177,9 @@ fn columns_are_hidden_by_name() {
     assert_eq!(key["changes"][0]["key"], json!(["a", null]));
     assert_eq!(key["changes"][0]["after"], json!({"value": "secret", "at": "a"}));
     // a change that is older than what is hidden
+    let older = Changeset::builder().insert_values(TableInfo::new("readings", &[1, 0]), &[7.into(), 8.into()]).build();
     let older =
-        Changeset::builder().insert_values(TableSchema::new("readings", &[1, 0]), &[7.into(), 8.into()]).build();
-    let older =
-        serde_json::to_value(older.unwrap().json([TableColumns::with_hidden("readings", &NAMES, &["at"])])).unwrap();
+        serde_json::to_value(older.unwrap().json([TableInfo::with_hidden("readings", &NAMES, &["at"])])).unwrap();
     assert_eq!(older["changes"][0]["columns"], json!(["sensor", "value"]));
     assert_eq!(serde_json::from_value::<Changeset>(older).unwrap().records().count(), 1);
 }
@@ -218,7 +218,7 @@ fn round_trip(bytes: &[u8]) -> bool {
             let counts: BTreeMap<&str, usize> =
                 set.tables().map(|table| (table.name(), table.column_count())).collect();
             if set.tables().all(|table| counts[table.name()] == table.column_count()) {
-                let tables = counts.iter().map(|(table, count)| TableColumns::new(table, &names[..*count]));
+                let tables = counts.iter().map(|(table, count)| TableInfo::from_columns(table, &names[..*count]));
                 let named = serde_json::to_string(&set.json(tables)).unwrap();
                 assert_eq!(serde_json::from_str::<$Owned>(&named).unwrap(), back);
             }
@@ -373,7 +373,7 @@ proptest! {
         let row: Vec<_> = std::iter::once(Value::Integer(1)).chain(values.iter().map(|value| value.as_value())).collect();
         let mut ordinals = vec![0; row.len()];
         ordinals[0] = 1;
-        let changeset = Changeset::builder().insert_values(TableSchema::new("t", &ordinals), &row).build().unwrap();
+        let changeset = Changeset::builder().insert_values(TableInfo::new("t", &ordinals), &row).build().unwrap();
         prop_assert!(round_trip(changeset.as_bytes()));
         let mut tree = serde_json::to_value(&changeset).unwrap();
         by_javascript(&mut tree);

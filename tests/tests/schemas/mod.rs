@@ -17,9 +17,12 @@ mod whole {
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub struct Rgb(pub i32);
 
-    impl<'a> diesel_sqlite_session::FromSqlValue<'a, super::shop::sql_types::Color> for Rgb {
-        fn from_sql_value(value: diesel_sqlite_session::Value<'a>) -> Result<Self, diesel_sqlite_session::ValueError> {
-            <i32 as diesel_sqlite_session::FromSqlValue<diesel::sql_types::Integer>>::from_sql_value(value).map(Self)
+    impl<'a> diesel_sqlite_session::typed::FromSqlValue<'a, super::shop::sql_types::Color> for Rgb {
+        fn from_sql_value(
+            value: diesel_sqlite_session::Value<'a>,
+        ) -> Result<Self, diesel_sqlite_session::typed::ValueError> {
+            <i32 as diesel_sqlite_session::typed::FromSqlValue<diesel::sql_types::Integer>>::from_sql_value(value)
+                .map(Self)
         }
     }
 

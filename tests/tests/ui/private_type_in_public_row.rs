@@ -12,10 +12,10 @@ diesel::table! {
 
 struct Email(String);
 
-impl<'a> diesel_sqlite_session::FromSqlValue<'a, diesel::sql_types::Nullable<diesel::sql_types::Text>> for Email {
+impl<'a> diesel_sqlite_session::typed::FromSqlValue<'a, diesel::sql_types::Nullable<diesel::sql_types::Text>> for Email {
     fn from_sql_value(
         _: diesel_sqlite_session::Value<'a>,
-    ) -> Result<Self, diesel_sqlite_session::ValueError> {
+    ) -> Result<Self, diesel_sqlite_session::typed::ValueError> {
         Ok(Self(String::new()))
     }
 }

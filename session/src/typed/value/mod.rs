@@ -81,7 +81,8 @@ use crate::wire::Value;
 ///
 /// ```
 /// use diesel::sql_types::Integer;
-/// use diesel_sqlite_session::{FromSqlValue, Value, ValueError};
+/// use diesel_sqlite_session::typed::{FromSqlValue, ValueError};
+/// use diesel_sqlite_session::Value;
 ///
 /// struct Meters(i32);
 ///

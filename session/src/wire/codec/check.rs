@@ -5,10 +5,10 @@ use alloc::boxed::Box;
 
 use super::cursor::Cursor;
 use super::error::{ParseError, ParseErrorKind};
-use super::record::RawRecord;
 use super::header::Header;
-use super::value::{BadValue, Presence};
 use super::kind::{Format, Operation};
+use super::record::RawRecord;
+use super::value::{BadValue, Presence};
 
 /// What is wrong, and how much of the input was left there. Boxed, so that a result without one is a single word.
 pub(in crate::wire) type Fault = Box<FaultAt>;
@@ -142,7 +142,11 @@ pub(in crate::wire) fn section<'a>(cursor: &mut Cursor<'a>, format: Format) -> R
 
 /// Reads and checks one change.
 #[inline]
-pub(in crate::wire) fn record<'a>(cursor: &mut Cursor<'a>, table: Header<'a>, format: Format) -> Result<RawRecord<'a>, Fault> {
+pub(in crate::wire) fn record<'a>(
+    cursor: &mut Cursor<'a>,
+    table: Header<'a>,
+    format: Format,
+) -> Result<RawRecord<'a>, Fault> {
     let start = *cursor;
     let Some(byte) = cursor.byte() else {
         return Err(FaultAt::end(start, 2));
@@ -248,7 +252,11 @@ pub(in crate::wire) fn extent<'a>(cursor: &mut Cursor<'a>, table: Header<'a>, fo
 /// The same, for the innermost of loops: a record that is returned through memory is written byte by byte and read in words,
 /// for which a processor waits.
 #[inline(always)]
-pub(in crate::wire) fn extent_here<'a>(cursor: &mut Cursor<'a>, table: Header<'a>, format: Format) -> Option<RawRecord<'a>> {
+pub(in crate::wire) fn extent_here<'a>(
+    cursor: &mut Cursor<'a>,
+    table: Header<'a>,
+    format: Format,
+) -> Option<RawRecord<'a>> {
     let operation = Operation::from_byte(cursor.byte()?)?;
     let indirect = cursor.byte()? != 0;
     let body = *cursor;

@@ -5,8 +5,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::kind::Format;
 use super::error::BuildErrorKind;
+use super::kind::Format;
 use super::value::{BLOB, INTEGER, MAX_VALUE_LENGTH, NULL, REAL, TEXT, UNDEFINED, Value};
 
 /// What is wrong. Boxed, so that a result without it is a single word.
@@ -35,7 +35,12 @@ const SMALL: usize = 64;
 
 /// Appends a change that is one record of every value.
 #[inline(always)]
-pub(in crate::wire) fn write_whole(head: [u8; 2], key: &[u8], values: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Wrong> {
+pub(in crate::wire) fn write_whole(
+    head: [u8; 2],
+    key: &[u8],
+    values: &[Value<'_>],
+    out: &mut Vec<u8>,
+) -> Result<(), Wrong> {
     let start = out.len();
     out.extend_from_slice(&[0; SMALL]);
     let written = out.last_chunk_mut().and_then(|window| write_small(head, key, values, window));

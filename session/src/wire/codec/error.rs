@@ -40,7 +40,12 @@ pub struct ParseError {
 pub(in crate::wire) const LONGEST_NAME: usize = 200;
 
 impl ParseError {
-    pub(in crate::wire) fn new(kind: ParseErrorKind, offset: usize, column: Option<usize>, table: Option<&str>) -> Self {
+    pub(in crate::wire) fn new(
+        kind: ParseErrorKind,
+        offset: usize,
+        column: Option<usize>,
+        table: Option<&str>,
+    ) -> Self {
         Self {
             kind,
             offset,
@@ -438,7 +443,9 @@ impl fmt::Display for BuildErrorKind {
             Self::ColumnCount(count) => write!(f, "a table of {count} columns (1 to 65536 are possible)"),
             Self::NoPrimaryKey => f.write_str("no column of the table is part of a primary key"),
             Self::TableName => f.write_str("the table's name has a NUL in it"),
-            Self::OtherColumns { before, now } => write!(f, "the table has {now} columns, but {before} in an earlier change"),
+            Self::OtherColumns { before, now } => {
+                write!(f, "the table has {now} columns, but {before} in an earlier change")
+            }
             Self::OtherKey => f.write_str("the table has another primary key than in an earlier change"),
             Self::ValueCount { columns, values } => write!(f, "{values} values for {columns} columns"),
             Self::NullKey => f.write_str("NULL in a column of the primary key"),

@@ -3,13 +3,13 @@
 use alloc::vec::Vec;
 
 use super::cursor::Cursor;
+use super::header::Header;
+use super::kind::{Format, Operation};
+pub(crate) use super::reader::Limits;
 use super::record::Record;
 #[cfg(feature = "typed")]
 use super::record::Records;
-pub(crate) use super::reader::Limits;
-use super::header::Header;
 use super::value::{UNDEFINED, Value};
-use super::kind::{Format, Operation};
 
 /// Appends what a section begins with.
 pub(crate) fn write_header(format: Format, table: &str, key_ordinals: &[u8], out: &mut Vec<u8>) {

@@ -8,13 +8,13 @@ use core::fmt;
 use core::marker::PhantomData;
 use std::io::{self, Read};
 
-use super::check::{FaultAt, self};
+use super::check::{self, FaultAt};
 use super::cursor::Cursor;
 use super::error::{Limit, ParseError, ParseErrorKind};
-use super::set::{ChangesetFormat, PatchsetFormat, SetFormat};
-use super::record::{RawRecord, Record};
 use super::header::Header;
 use super::kind::{Format, Operation};
+use super::record::{RawRecord, Record};
+use super::set::{ChangesetFormat, PatchsetFormat, SetFormat};
 
 /// How much is asked of the source at once, at least.
 const CHUNK: usize = 64 * 1024;

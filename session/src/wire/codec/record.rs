@@ -3,14 +3,14 @@
 use core::fmt;
 use core::iter::FusedIterator;
 
+use super::check;
 use super::cursor::Cursor;
+use super::header::{Header, key_columns};
+use super::kind::{Format, Operation};
+use super::section::Section;
 #[cfg(feature = "sqlite")]
 use super::section::SectionId;
-use super::header::{Header, key_columns};
-use super::section::Section;
 use super::value::Value;
-use super::check;
-use super::kind::{Format, Operation};
 
 /// A change as [`check::record`] found it.
 #[derive(Clone, Copy)]

@@ -16,9 +16,7 @@ mod sealed {
 }
 
 /// A [`Format`] as a type: [`ChangesetFormat`] or [`PatchsetFormat`].
-pub trait SetFormat:
-    sealed::Sealed + Copy + Default + Eq + Hash + fmt::Debug + Send + Sync + Unpin + 'static
-{
+pub trait SetFormat: sealed::Sealed + Copy + Default + Eq + Hash + fmt::Debug + Send + Sync + Unpin + 'static {
     /// The format as a value.
     const FORMAT: Format;
 }

@@ -6,9 +6,9 @@
 use core::cell::Cell;
 
 use super::cursor::Cursor;
+use super::kind::{Format, Operation};
 use super::record::{Record, Records};
 use super::value::Value;
-use super::kind::{Format, Operation};
 
 /// A change of checked bytes, of which the values are yet to be read.
 pub struct Source<'r, 'a> {

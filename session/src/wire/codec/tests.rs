@@ -213,7 +213,7 @@ mod streams {
         }
     }
 
-    fn streamed(source: impl Read) -> Result<Vec<String>, ReadError> {
+    fn streamed(source: impl Read) -> Result<Vec<String>, ParseError> {
         let mut reader = ChangesetReader::new(source);
         let mut lines = Vec::new();
         while let Some(record) = reader.next_record()? {
@@ -287,7 +287,7 @@ mod streams {
             match reader.next_record() {
                 Ok(Some(record)) => lines.push(record.to_string()),
                 Ok(None) => break,
-                Err(ReadError::Io(_)) => errors += 1,
+                Err(ParseError::Io(_)) => errors += 1,
                 Err(other) => panic!("{other}"),
             }
         }
@@ -312,7 +312,7 @@ mod streams {
     #[test]
     fn malformed_bytes_end_the_stream_with_the_error_of_the_whole() {
         match streamed(&CHANGESET[..40]) {
-            Err(ReadError::Parse(error)) => {
+            Err(ParseError::Parse(error)) => {
                 assert_eq!(error.kind(), ParseErrorKind::UnexpectedEnd);
                 assert_eq!(error, ChangesetRef::parse(&CHANGESET[..40]).unwrap_err());
             }
@@ -338,6 +338,6 @@ mod streams {
                 Ok(usize::MAX)
             }
         }
-        assert!(matches!(streamed(Liar), Err(ReadError::Parse(_))), "a buffer of zeros is no changeset");
+        assert!(matches!(streamed(Liar), Err(ParseError::Parse(_))), "a buffer of zeros is no changeset");
     }
 }

@@ -34,7 +34,12 @@ impl Core {
 
     /// Keeps what is wrong, if anything is.
     #[inline(always)]
-    pub(in crate::wire) fn guard(&mut self, table: &str, columns: &[&str], work: impl FnOnce(&mut Self) -> Result<(), Wrong>) {
+    pub(in crate::wire) fn guard(
+        &mut self,
+        table: &str,
+        columns: &[&str],
+        work: impl FnOnce(&mut Self) -> Result<(), Wrong>,
+    ) {
         if self.error.is_none() {
             if let Err(wrong) = work(self) {
                 self.fail(table, columns, *wrong);

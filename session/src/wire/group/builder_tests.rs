@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::wire::*;
 
-const PAIRS: TableSchema<'_> = TableSchema::new("pairs", &[0, 1, 0]);
+const PAIRS: TableInfo<'_> = TableInfo::new("pairs", &[0, 1, 0]);
 
 fn lines<'a>(records: impl IntoIterator<Item = Record<'a>>) -> Vec<String> {
     records.into_iter().map(|record| record.to_string()).collect()
@@ -102,7 +102,7 @@ fn what_goes_back_to_where_it_was_leaves_nothing() {
 
 #[test]
 fn keys_of_other_classes_or_bytes_are_other_rows() {
-    let table = TableSchema::new("t", &[1]);
+    let table = TableInfo::new("t", &[1]);
     let keys = [1.into(), 1.0.into(), "1".into(), Value::Blob(b"1"), 0.0.into(), Value::Real(-0.0), "".into()];
     let twice =
         keys.iter().chain(&keys).fold(Changeset::builder(), |builder, key| builder.insert_values(table, &[*key]));
@@ -111,11 +111,11 @@ fn keys_of_other_classes_or_bytes_are_other_rows() {
 
 #[test]
 fn tables_and_rows_stand_in_the_order_in_which_they_came() {
-    let (a, b) = (TableSchema::new("a", &[1, 0]), TableSchema::new("b", &[1, 0]));
+    let (a, b) = (TableInfo::new("a", &[1, 0]), TableInfo::new("b", &[1, 0]));
     let builder = Changeset::builder()
         .insert_values(b, &[3.into(), "three".into()])
         .insert_values(a, &[1.into(), "one".into()])
-        .insert_values(TableSchema::new("B", &[1, 0]), &[1.into(), "one".into()])
+        .insert_values(TableInfo::new("B", &[1, 0]), &[1.into(), "one".into()])
         .insert_values(b, &[2.into(), "two".into()])
         .update_values(b, &[3.into(), "three".into()], &[3.into(), "longer than it was".into()])
         .delete_values(b, &[1.into(), "one".into()])
@@ -133,12 +133,12 @@ fn records_of_other_sets_are_taken_as_they_stand() {
     let built = set.records().fold(Changeset::builder(), |builder, record| builder.record(&record)).build().unwrap();
     assert_eq!(built.as_bytes(), b"T\x02\x01\0t\0\x12\x01\x01\0\0\0\0\0\0\0\x01\x03\x80\x01a");
     let table = set.tables().next().unwrap();
-    assert_eq!(TableSchema::from(table), TableSchema::new("t", &[1, 0]));
+    assert_eq!(TableInfo::from(table), TableInfo::new("t", &[1, 0]));
 }
 
 #[test]
 fn many_changes_to_few_rows_take_the_memory_of_few() {
-    let table = TableSchema::new("t", &[1, 0]);
+    let table = TableInfo::new("t", &[1, 0]);
     let texts = ["short", "a text that is longer", "one that is longer than all of the other texts"];
     let mut builder = Changeset::builder();
     let rounds = if cfg!(miri) { 100 } else { 10_000 };
@@ -161,7 +161,7 @@ fn many_changes_to_few_rows_take_the_memory_of_few() {
 
 #[test]
 fn changes_that_wait_for_each_other_come_to_the_same_as_one_by_one() {
-    let tables = [TableSchema::new("one", &[1, 0]), TableSchema::new("two", &[1, 0])];
+    let tables = [TableInfo::new("one", &[1, 0]), TableInfo::new("two", &[1, 0])];
     let mut random = 1u64;
     let mut below = |end: u64| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -216,11 +216,11 @@ fn errors_name_table_and_column() {
             "table pairs, column 1: an UPDATE cannot change the primary key: delete the old row and insert the new one",
         ),
         (
-            row(start(), &[text; 3]).insert_values(TableSchema::new("Pairs", &[1, 0, 0]), &[text; 3]),
+            row(start(), &[text; 3]).insert_values(TableInfo::new("Pairs", &[1, 0, 0]), &[text; 3]),
             "table Pairs: a table whose key was declared otherwise before",
         ),
         (
-            row(start(), &[text; 3]).insert_values(TableSchema::new("pairs", &[0, 1]), &[text; 2]),
+            row(start(), &[text; 3]).insert_values(TableInfo::new("pairs", &[0, 1]), &[text; 2]),
             "table pairs: a table of 2 columns, which had 3 before",
         ),
         (
@@ -228,19 +228,16 @@ fn errors_name_table_and_column() {
             "table pairs: a patchset's record, where a changeset is built",
         ),
         (
-            start().insert_values(TableSchema::new("pairs", &[1]), &[text]).record(&change.records().next().unwrap()),
+            start().insert_values(TableInfo::new("pairs", &[1]), &[text]).record(&change.records().next().unwrap()),
             "table pairs: a table of 3 columns, which had 1 before",
         ),
+        (start().insert_values(TableInfo::new("a\0b", &[1]), &[text]), "table a\\0b: the table's name has a NUL in it"),
         (
-            start().insert_values(TableSchema::new("a\0b", &[1]), &[text]),
-            "table a\\0b: the table's name has a NUL in it",
-        ),
-        (
-            start().insert_values(TableSchema::new("t", &[0]), &[text]),
+            start().insert_values(TableInfo::new("t", &[0]), &[text]),
             "table t: no column of the table is part of a primary key",
         ),
         (
-            start().delete_values(TableSchema::new("t", &[]), &[]),
+            start().delete_values(TableInfo::new("t", &[]), &[]),
             "table t: a table of 0 columns (1 to 65536 are possible)",
         ),
     ];
@@ -254,9 +251,9 @@ fn errors_name_table_and_column() {
 fn tables_are_as_wide_as_sqlite_reads() {
     let (start, text) = (Changeset::builder, Value::from("x"));
     let wide = alloc::vec![1; 65_537];
-    let too_wide = start().insert_values(TableSchema::new("t", &wide), &alloc::vec![text; wide.len()]);
+    let too_wide = start().insert_values(TableInfo::new("t", &wide), &alloc::vec![text; wide.len()]);
     assert_eq!(too_wide.build().unwrap_err().kind(), BuildErrorKind::ColumnCount(65_537));
-    let widest = TableSchema::new("t", &wide[1..]);
+    let widest = TableInfo::new("t", &wide[1..]);
     let widest = start().insert_values(widest, &alloc::vec![text; wide.len() - 1]).build().unwrap();
     assert!(Changeset::try_from(widest.into_bytes()).is_ok());
 }

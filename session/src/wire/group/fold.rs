@@ -16,17 +16,17 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use crate::wire::codec::cursor::Cursor;
-use crate::wire::codec::encode::{Wrong, WrongIn};
-use crate::wire::codec::error::{BuildError, BuildErrorKind};
 use super::index::{Index, MOST_ROWS, Seed, are_equal};
 use super::merge::{Merged, merge};
 use super::pad::{Defaults, pad};
-use crate::wire::codec::record::RawRecord;
-use crate::wire::codec::header::{Header, MAX_COLUMNS};
-use crate::wire::codec::value::{INTEGER, write_varint};
 use crate::wire::codec::check;
+use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::encode::{Wrong, WrongIn};
+use crate::wire::codec::error::{BuildError, BuildErrorKind};
+use crate::wire::codec::header::{Header, MAX_COLUMNS};
 use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::record::RawRecord;
+use crate::wire::codec::value::{INTEGER, write_varint};
 
 /// See the [module](self).
 #[derive(Clone)]

@@ -4,11 +4,11 @@
 
 use alloc::vec::Vec;
 
-use crate::wire::codec::cursor::Cursor;
 use super::index::are_equal;
+use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::record::RawRecord;
 use crate::wire::codec::value::UNDEFINED;
-use crate::wire::codec::kind::{Format, Operation};
 
 /// What two changes to one row come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,12 +3,12 @@
 
 use alloc::vec::Vec;
 
+use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::encode::{Wrong, WrongIn, write_row};
 use crate::wire::codec::header::Header;
-use crate::wire::codec::value::{UNDEFINED, Value};
-use crate::wire::codec::check;
 use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::value::{UNDEFINED, Value};
 
 /// What the last columns of a table hold by default, encoded.
 #[derive(Clone)]

@@ -11,14 +11,14 @@
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use crate::wire::codec::cursor::Cursor;
 use super::fold::{KeyFields, lead_of};
 use super::merge::sets_anything;
-use crate::wire::codec::record::RawRecord;
-use crate::wire::codec::header::Header;
-use crate::wire::codec::value::{BLOB, INTEGER, REAL, TEXT};
 use crate::wire::codec::check;
+use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::record::RawRecord;
+use crate::wire::codec::value::{BLOB, INTEGER, REAL, TEXT};
 
 /// An order of changes by their keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,13 +7,13 @@ use super::change::{Local, Rebased, Remote};
 use super::data::RebaseData;
 use super::error::mismatch;
 use super::resolutions::fits;
-use crate::wire::codec::error::BuildError;
 use super::{Matcher, Piece, pass_over};
-use crate::wire::codec::cursor::Cursor;
-use crate::wire::group::rank::{InOrder, Keyed, Order, Orders, Ranked, Unordered, Walk, orders_of};
-use crate::wire::codec::header::Header;
 use crate::wire::codec::check;
+use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::error::BuildError;
+use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::group::rank::{InOrder, Keyed, Order, Orders, Ranked, Unordered, Walk, orders_of};
 
 /// With more tables, what would be found by their names is left to others.
 const MOST_TABLES: usize = 64;
@@ -130,13 +130,7 @@ impl Matcher for Beside<'_> {
         }
     }
 
-    fn piece(
-        &mut self,
-        rest: &[u8],
-        header: Header<'_>,
-        limit: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<Piece, BuildError> {
+    fn piece(&mut self, rest: &[u8], header: Header<'_>, limit: usize, out: &mut Vec<u8>) -> Result<Piece, BuildError> {
         let all = Cursor::new(rest);
         let Some(table) = self.table.and_then(|table| self.tables.get_mut(table)) else {
             return Ok(pass_over(all, header, limit));
@@ -174,7 +168,7 @@ mod tests {
     use super::super::place::Same;
     use super::super::{Named, Rebaser, rebase_by};
     use super::*;
-    use crate::wire::{Changeset, TableSchema};
+    use crate::wire::{Changeset, TableInfo};
 
     fn data(ids: impl Iterator<Item = i64>) -> RebaseData {
         let mut bytes = b"T\x01\x01t\0".to_vec();
@@ -200,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_is_in_one_order_is_read_beside_the_data() {
-        let table = TableSchema::new("t", &[1]);
+        let table = TableInfo::new("t", &[1]);
         let local = |ids: &mut dyn Iterator<Item = i64>| {
             ids.fold(Changeset::builder(), |builder, id| builder.delete_values(table, &[id.into()])).build().unwrap()
         };

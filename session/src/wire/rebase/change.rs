@@ -2,14 +2,14 @@
 
 use alloc::vec::Vec;
 
-use crate::wire::codec::error::{BuildError, BuildErrorKind};
 use super::resolutions::REPLACED;
-use crate::wire::codec::kind::Operation;
 use crate::wire::codec::cursor::Cursor;
-use crate::wire::group::merge::put;
-use crate::wire::codec::record::RawRecord;
+use crate::wire::codec::error::{BuildError, BuildErrorKind};
 use crate::wire::codec::header::Header;
+use crate::wire::codec::kind::Operation;
+use crate::wire::codec::record::RawRecord;
 use crate::wire::codec::value::{Presence, UNDEFINED};
+use crate::wire::group::merge::put;
 
 /// What was made of a change.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::wire::codec::record::{Record, Records};
 use crate::wire::codec::check;
 use crate::wire::codec::error::ParseError;
 use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::record::{Record, Records};
 
 /// How the conflicts were resolved when a changeset was applied: what a [`Rebaser`](super::Rebaser) takes to rebase other
 /// changes on it. `report.rebase_data()` after an apply has it; its bytes can be kept, or sent to where the changes are.
@@ -16,7 +16,7 @@ use crate::wire::codec::kind::{Format, Operation};
 /// `Debug` shows what it says:
 ///
 /// ```
-/// use diesel_sqlite_session::RebaseData;
+/// use diesel_sqlite_session::wire::RebaseData;
 ///
 /// let data = RebaseData::try_from(b"T\x02\x01\x00users\0\x12\x01\x01\0\0\0\0\0\0\0\x01\x03\x03Ada".to_vec())?;
 /// assert_eq!(format!("{data:?}"), "RebaseData [replaced by INSERT or UPDATE users(1, 'Ada')]");

@@ -26,16 +26,16 @@ pub use self::data::RebaseData;
 use self::error::{mismatch, too_many};
 use self::place::{Fresh, Room, Same};
 use self::resolutions::{BLOCK, Pending, Place, Resolutions, fits};
+use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
-use crate::wire::group::index::{Index, MOST_ROWS, Seed};
 use crate::wire::codec::error::BuildError;
-use crate::wire::codec::record::Record;
-use crate::wire::codec::set::{Changeset, ChangesetFormat, ChangesetRef, Set, SetRef};
+use crate::wire::codec::header::Header;
+use crate::wire::codec::kind::{Format, Operation};
 #[cfg(feature = "std")]
 use crate::wire::codec::reader::ChangesetReader;
-use crate::wire::codec::header::Header;
-use crate::wire::codec::check;
-use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::record::Record;
+use crate::wire::codec::set::{Changeset, ChangesetFormat, ChangesetRef, Set, SetRef};
+use crate::wire::group::index::{Index, MOST_ROWS, Seed};
 
 /// Rebases changes that were made here on changes that were made elsewhere, as
 /// [`sqlite3rebaser`](https://www.sqlite.org/session/rebaser.html) does it, without SQLite.
@@ -46,9 +46,10 @@ use crate::wire::codec::kind::{Format, Operation};
 /// other database they meet no conflict, and then both are the same, but for [what is not rebased](Self#what-is-not-rebased).
 ///
 /// ```
-/// use diesel_sqlite_session::{Changeset, RebaseData, Rebaser, TableSchema};
+/// use diesel_sqlite_session::wire::{RebaseData, Rebaser, TableInfo};
+/// use diesel_sqlite_session::Changeset;
 ///
-/// let users = TableSchema::new("users", &[1, 0]);
+/// let users = TableInfo::new("users", &[1, 0]);
 /// let local = Changeset::builder()
 ///     .insert_values(users, &[1.into(), "Ada".into()])
 ///     .insert_values(users, &[2.into(), "Bob".into()])
@@ -139,7 +140,8 @@ impl Rebaser {
     /// added.
     ///
     /// ```
-    /// use diesel_sqlite_session::{Changeset, RebaseData, Rebaser, TableSchema};
+    /// use diesel_sqlite_session::wire::{RebaseData, Rebaser, TableInfo};
+    /// use diesel_sqlite_session::Changeset;
     ///
     /// let mut rebaser = Rebaser::new();
     /// for section in [&b"T\x02\x01\x00users\0\x12\x01\x01\0\0\0\0\0\0\0\x01\x03\x03Ada"[..], b"T\x01\x01USERS\0\x12\x00\x03\x01k"] {
@@ -208,8 +210,9 @@ impl Rebaser {
     /// Those of [`rebase`](Self::rebase).
     ///
     /// ```
-    /// # use diesel_sqlite_session::{Changeset, RebaseData, Rebaser, TableSchema};
-    /// let users = TableSchema::new("users", &[1, 0]);
+    /// # use diesel_sqlite_session::wire::{RebaseData, Rebaser, TableInfo};
+    /// # use diesel_sqlite_session::Changeset;
+    /// let users = TableInfo::new("users", &[1, 0]);
     /// let local = Changeset::builder().insert_values(users, &[1.into(), "Ada".into()]).build()?;
     /// let mut rebaser = Rebaser::new();
     /// rebaser.add(&RebaseData::try_from(b"T\x02\x01\x00users\0\x12\x01\x01\0\0\0\0\0\0\0\x01\x03\x03Eve".to_vec())?)?;
@@ -255,7 +258,8 @@ impl Rebaser {
     /// Those of the reader, of [`rebase`](Self::rebase) and of the writer. What was written before is no whole changeset then.
     ///
     /// ```
-    /// use diesel_sqlite_session::{Changeset, ChangesetReader, Rebaser};
+    /// use diesel_sqlite_session::wire::Rebaser;
+    /// use diesel_sqlite_session::{Changeset, ChangesetReader};
     ///
     /// let source: &[u8] = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
     /// let mut rebased = Vec::new();
@@ -307,8 +311,7 @@ trait Matcher {
     fn section(&mut self, header: Header<'_>) -> Result<(), BuildError>;
 
     /// Rebases changes of the section, those that begin before `limit`, up to the next header.
-    fn piece(&mut self, rest: &[u8], header: Header<'_>, limit: usize, out: &mut Vec<u8>)
-    -> Result<Piece, BuildError>;
+    fn piece(&mut self, rest: &[u8], header: Header<'_>, limit: usize, out: &mut Vec<u8>) -> Result<Piece, BuildError>;
 }
 
 /// Changes that have been rebased.
@@ -408,13 +411,7 @@ impl Matcher for Indexed<'_> {
         Ok(())
     }
 
-    fn piece(
-        &mut self,
-        rest: &[u8],
-        header: Header<'_>,
-        limit: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<Piece, BuildError> {
+    fn piece(&mut self, rest: &[u8], header: Header<'_>, limit: usize, out: &mut Vec<u8>) -> Result<Piece, BuildError> {
         let all = Cursor::new(rest);
         let Some(table) = self.table else { return Ok(pass_over(all, header, limit)) };
         let seed = self.rebaser.seed;
@@ -513,7 +510,8 @@ impl Set<ChangesetFormat> {
     /// Those of [`Rebaser::add`] and [`Rebaser::rebase`].
     ///
     /// ```
-    /// # use diesel_sqlite_session::{Changeset, RebaseData};
+    /// # use diesel_sqlite_session::wire::RebaseData;
+    /// # use diesel_sqlite_session::Changeset;
     /// # let local = Changeset::try_from(
     /// #     b"T\x02\x01\x00users\0\x17\x00\x01\0\0\0\0\0\0\0\x02\x03\x03Bob\x00\x03\x06Robert".to_vec(),
     /// # )?;
@@ -534,8 +532,9 @@ impl Set<ChangesetFormat> {
     /// Those of [`rebase`](Self::rebase).
     ///
     /// ```
-    /// # use diesel_sqlite_session::{Changeset, RebaseData, TableSchema};
-    /// let users = TableSchema::new("users", &[1, 0]);
+    /// # use diesel_sqlite_session::wire::{RebaseData, TableInfo};
+    /// # use diesel_sqlite_session::Changeset;
+    /// let users = TableInfo::new("users", &[1, 0]);
     /// let local = Changeset::builder().delete_values(users, &[2.into(), "Bob".into()]).build()?;
     /// let data = RebaseData::try_from(b"T\x02\x01\x00users\0\x09\x00\x01\0\0\0\0\0\0\0\x02\x03\x03Bob".to_vec())?;
     /// assert!(local.into_rebased(&data)?.is_empty(), "both have deleted it");

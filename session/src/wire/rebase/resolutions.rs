@@ -4,15 +4,14 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-
+use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::header::Header;
+use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::record::RawRecord;
+use crate::wire::codec::value::UNDEFINED;
 use crate::wire::group::fold::{KeyFields, lead_of};
 use crate::wire::group::index::{Filter, Index, MOST_ROWS, Seed};
-use crate::wire::codec::record::RawRecord;
-use crate::wire::codec::header::Header;
-use crate::wire::codec::value::UNDEFINED;
-use crate::wire::codec::check;
-use crate::wire::codec::kind::{Format, Operation};
 
 /// How many changes are looked up at once.
 pub(super) const BLOCK: usize = 32;
@@ -212,7 +211,6 @@ pub(super) fn fits(key: &[u8], header: Header<'_>) -> bool {
     let is_key = |place: &u8| *place != 0;
     key.iter().map(is_key).eq(header.key.iter().map(is_key))
 }
-
 
 /// Appends a resolution as it is kept: the second of a row over the first, if there is one.
 fn append(key: &[u8], first: Option<RawRecord<'_>>, second: RawRecord<'_>, out: &mut Vec<u8>) {

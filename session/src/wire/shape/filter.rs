@@ -6,14 +6,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::iter::Peekable;
 
+use super::sort;
+use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::error::{BuildError, BuildErrorKind};
+use crate::wire::codec::header::Header;
+use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::record::Record;
 use crate::wire::codec::set::{Set, SetFormat, SetRef};
-use crate::wire::codec::header::Header;
-use crate::wire::codec::check;
-use crate::wire::codec::kind::{Format, Operation};
-use super::sort;
 
 /// A section with a change, as bytes.
 struct Section<'a> {

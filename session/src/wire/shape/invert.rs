@@ -6,13 +6,13 @@
 
 use alloc::vec::Vec;
 
+use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
-use crate::wire::codec::record::RawRecord;
 use crate::wire::codec::header::Header;
+use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::record::RawRecord;
 use crate::wire::codec::set::{Changeset, ChangesetFormat, Set, SetRef};
 use crate::wire::codec::value::write_field;
-use crate::wire::codec::check;
-use crate::wire::codec::kind::{Format, Operation};
 
 /// Appends the inverse of a checked changeset.
 pub(in crate::wire) fn invert(bytes: &[u8], out: &mut Vec<u8>) {

@@ -7,15 +7,15 @@
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::header::{Header, key_columns};
+use crate::wire::codec::kind::{Format, Operation};
 #[cfg(feature = "sqlite")]
 use crate::wire::codec::record::Record;
-use crate::wire::codec::header::{Header, key_columns};
 use crate::wire::codec::value::Value;
 #[cfg(feature = "sqlite")]
 use crate::wire::codec::value::{BLOB, INTEGER, TEXT};
-use crate::wire::codec::check;
-use crate::wire::codec::kind::{Format, Operation};
 
 /// A number that orders as the keys do, as far as it goes; and the [`Place`] of the change, which keeps the order of equals.
 type Entry = (u64, u64);

@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 
 use crate::wire::*;
 
-const USERS: TableSchema<'_> = TableSchema::new("users", &[1, 0]);
+const USERS: TableInfo<'_> = TableInfo::new("users", &[1, 0]);
 
-fn inserts<'a>(table: TableSchema<'_>, rows: impl IntoIterator<Item = [Value<'a>; 2]>) -> Changeset {
+fn inserts<'a>(table: TableInfo<'_>, rows: impl IntoIterator<Item = [Value<'a>; 2]>) -> Changeset {
     rows.into_iter().fold(Changeset::builder(), |builder, row| builder.insert_values(table, &row)).build().unwrap()
 }
 
@@ -45,7 +45,7 @@ fn texts_that_go_on_one_after_another_are_sorted() {
 fn a_key_of_many_columns_that_are_mostly_equal_is_sorted() {
     let (columns, count) = if cfg!(miri) { (10, 12) } else { (100, 60) };
     let ordinals: Vec<u8> = (1..=columns).rev().collect();
-    let table = TableSchema::new("wide", &ordinals);
+    let table = TableInfo::new("wide", &ordinals);
     let rows: Vec<Vec<Value<'_>>> = (0..count)
         .map(|row| (0..columns).map(|column| Value::Integer(if column < 3 { row * 7 % count } else { 1 })).collect())
         .collect();
@@ -79,8 +79,8 @@ fn equal_keys_stay_in_their_order() {
 #[test]
 fn tables_that_become_one_must_have_the_same_columns_and_key() {
     let renamed = |first: &[u8], second: &[u8]| {
-        let row = |schema: TableSchema<'_>| vec![Value::Integer(1); schema.column_count()];
-        let (a, b) = (TableSchema::new("a", first), TableSchema::new("b", second));
+        let row = |schema: TableInfo<'_>| vec![Value::Integer(1); schema.column_count()];
+        let (a, b) = (TableInfo::new("a", first), TableInfo::new("b", second));
         let both = Changeset::builder().insert_values(a, &row(a)).insert_values(b, &row(b)).build().unwrap();
         both.rename_tables(|name| (name == "b").then_some("A")).map(|one| one.tables().count())
     };
@@ -131,7 +131,7 @@ fn literals_of_every_kind_are_those_of_the_value() {
         Value::Blob(&long),
     ] {
         let changeset = inserts(USERS, [[1.into(), value]]);
-        let sql = changeset.records().next().unwrap().to_sql::<TableColumns<'_>>([]).unwrap().to_string();
+        let sql = changeset.records().next().unwrap().to_sql::<TableInfo<'_>>([]).unwrap().to_string();
         assert_eq!(sql, format!("INSERT INTO \"users\" VALUES (1, {value});"));
     }
 }
@@ -140,13 +140,13 @@ fn literals_of_every_kind_are_those_of_the_value() {
 fn an_update_of_the_key_alone_sets_the_key_to_itself() {
     let bytes = b"T\x02\x01\0t\0\x17\0\x03\x03ada\0\x03\x03Ada\0";
     let changeset = Changeset::try_from(bytes.to_vec()).unwrap();
-    let sql = changeset.to_sql([TableColumns::new("T", &["k", "v", "later"])]).unwrap().to_string();
+    let sql = changeset.to_sql([TableInfo::from_columns("T", &["k", "v", "later"])]).unwrap().to_string();
     assert_eq!(sql, "UPDATE \"t\" SET \"k\" = \"k\" WHERE \"k\" = 'ada';\n");
     let kind = |columns: &[&str]| {
-        let tables = [TableColumns::new("t", columns)];
+        let tables = [TableInfo::from_columns("t", columns)];
         changeset.records().next().unwrap().to_sql(tables).unwrap_err().kind()
     };
-    assert_eq!(kind(&[]), SqlErrorKind::NoColumnNames);
-    assert_eq!(kind(&["k"]), SqlErrorKind::ColumnCount { names: 1, columns: 2 });
-    assert_eq!(kind(&["k", "a\0"]), SqlErrorKind::ColumnName);
+    assert_eq!(kind(&[]), BuildErrorKind::NoColumnNames);
+    assert_eq!(kind(&["k"]), BuildErrorKind::ColumnCount { names: 1, columns: 2 });
+    assert_eq!(kind(&["k", "a\0"]), BuildErrorKind::ColumnName);
 }

@@ -4,12 +4,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::wire::codec::error::{BuildError, BuildErrorKind};
+use crate::wire::codec::kind::Operation;
 use crate::wire::codec::record::{Record, Records};
+use crate::wire::codec::section::Section;
 use crate::wire::codec::set::{Set, SetFormat, SetRef};
 use crate::wire::codec::table_info::TableInfo;
 use crate::wire::codec::value::Value;
-use crate::wire::codec::section::Section;
-use crate::wire::codec::kind::Operation;
 
 /// The names for so many columns, or none if there are none.
 fn names_for<'n>(table: &str, names: &'n [&'n str], columns: usize) -> Result<&'n [&'n str], BuildError> {
@@ -237,7 +237,11 @@ pub(in crate::wire) fn find<'a>(
     tables: impl IntoIterator<Item = impl Into<TableInfo<'a>>>,
     table: &str,
 ) -> Option<TableInfo<'a>> {
-    tables.into_iter().map(Into::into).find(|info| info.table().eq_ignore_ascii_case(table)).filter(|info| !info.columns().is_empty())
+    tables
+        .into_iter()
+        .map(Into::into)
+        .find(|info| info.table().eq_ignore_ascii_case(table))
+        .filter(|info| !info.columns().is_empty())
 }
 
 /// The names of a table's columns, or none.

@@ -12,14 +12,14 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::bits::Bits;
+use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::header::Header;
+use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::record::RawRecord;
 use crate::wire::group::fold::{Fold, KeyFields, lead_of};
 use crate::wire::group::index::Seed;
 use crate::wire::group::merge::{Merged, merge, sets_anything};
-use crate::wire::codec::record::RawRecord;
-use crate::wire::codec::header::Header;
-use crate::wire::codec::check;
-use crate::wire::codec::kind::{Format, Operation};
 
 /// A change, by the hash of its table and key.
 #[derive(Clone, Copy)]
@@ -315,11 +315,11 @@ impl<'a> Join<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Changeset, TableSchema, Value};
+    use crate::wire::{Changeset, TableInfo, Value};
 
     /// Three inputs with changes to many rows of two tables, in no order, which grow, shrink, come and go.
     fn inputs(rows: usize) -> [Changeset; 3] {
-        let tables = [TableSchema::new("t", &[0, 1]), TableSchema::new("other", &[1, 0])];
+        let tables = [TableInfo::new("t", &[0, 1]), TableInfo::new("other", &[1, 0])];
         let mut numbers =
             core::iter::successors(Some(7u64), |last| Some(last.wrapping_mul(6_364_136_223_846_793_005) + 1))
                 .map(|number| (number >> 33) as usize);
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn keys_that_collide_and_flags_of_other_values_have_no_answer() {
-        let table = TableSchema::new("t", &[1]);
+        let table = TableInfo::new("t", &[1]);
         let insert = |key: i64| Changeset::builder().insert_values(table, &[key.into()]).build().unwrap();
         let (one, other) = (insert(1), insert(2));
         let same = joined_by(&[one.as_bytes(), one.as_bytes()], Seed::that_collides());

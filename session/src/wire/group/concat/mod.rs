@@ -16,21 +16,21 @@ use std::io::{self, Read, Write};
 
 use self::join::join;
 use self::zip::zip;
-use crate::wire::codec::kind::Format;
 use super::builder::{Builder, Core};
-use crate::wire::codec::encode::WrongIn;
-use crate::wire::codec::error::{BuildError, BuildErrorKind};
 use super::pad::Defaults;
+use crate::wire::codec::encode::WrongIn;
+#[cfg(feature = "std")]
+use crate::wire::codec::error::ParseError;
+use crate::wire::codec::error::{BuildError, BuildErrorKind};
+use crate::wire::codec::header::Header;
+use crate::wire::codec::kind::Format;
+#[cfg(feature = "std")]
+use crate::wire::codec::reader::Reader;
 use crate::wire::codec::record::Records;
 #[cfg(doc)]
 use crate::wire::codec::set::Changeset;
 use crate::wire::codec::set::{Set, SetFormat, SetRef};
 use crate::wire::codec::table_info::TableInfo;
-#[cfg(feature = "std")]
-use crate::wire::codec::error::ParseError;
-#[cfg(feature = "std")]
-use crate::wire::codec::reader::Reader;
-use crate::wire::codec::header::Header;
 use crate::wire::codec::value::Value;
 
 impl Core {

@@ -2,11 +2,11 @@
 
 use alloc::vec::Vec;
 
-use crate::wire::codec::cursor::Cursor;
-use crate::wire::group::rank::{Keyed, Unordered};
-use crate::wire::codec::header::Header;
 use crate::wire::codec::check;
+use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::group::rank::{Keyed, Unordered};
 
 /// With more tables, what would be found by their names is left to others.
 const MOST_TABLES: usize = 64;

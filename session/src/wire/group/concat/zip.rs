@@ -11,9 +11,9 @@ use super::bits::Bits;
 use super::output::{AtOnce, Gone, Keep, Later, Pieces, Replace};
 use super::sections::{Section, Sections};
 use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::group::merge::{Merged, is_undone, merge};
 use crate::wire::group::rank::{InOrder, Keyed, Ranked, Sorted, Unordered, Walk, orders_of};
-use crate::wire::codec::kind::{Format, Operation};
 
 /// Puts two inputs together whose bytes have been checked. There is no answer, though something may have been written, where
 ///
@@ -221,7 +221,7 @@ fn put_together<'a>(
 mod tests {
     use super::*;
     use crate::wire::order::bucket_of;
-    use crate::wire::{Changeset, Patchset, Record, TableSchema, Value, check};
+    use crate::wire::{Changeset, Patchset, Record, TableInfo, Value, check};
 
     fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
         let mut last = seed;
@@ -236,8 +236,8 @@ mod tests {
         [Value::from(number as i64 % 7), if number % 3 == 0 { Value::Real(number as f64) } else { text.into() }]
     }
 
-    const TABLES: [TableSchema<'_>; 3] =
-        [TableSchema::new("t", &[1, 0]), TableSchema::new("two", &[0, 2, 1]), TableSchema::new("blobs", &[0, 1, 0])];
+    const TABLES: [TableInfo<'_>; 3] =
+        [TableInfo::new("t", &[1, 0]), TableInfo::new("two", &[0, 2, 1]), TableInfo::new("blobs", &[0, 1, 0])];
 
     /// Changes of many rows of three tables.
     fn changes(rows: usize, seed: u64) -> Changeset {
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_single_key_of_any_kind_is_in_order() {
-        let table = TableSchema::new("t", &[1]);
+        let table = TableInfo::new("t", &[1]);
         for key in [Value::from("a"), 1.into(), 0.5.into(), Value::Blob(b"a")] {
             let one = Changeset::builder().insert_values(table, &[key]).build().unwrap();
             for other in [Changeset::new(), one.clone(), one.invert()] {
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn inputs_in_the_order_of_an_integer_key_come_to_what_the_builder_makes() {
-        let table = TableSchema::new("t", &[1, 0]);
+        let table = TableInfo::new("t", &[1, 0]);
         let inserts = |keys: &mut dyn Iterator<Item = i64>| {
             keys.fold(Changeset::builder(), |builder, key| builder.insert_values(table, &[key.into(), Value::Null]))
                 .build()
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn what_is_out_of_the_ordinary_has_no_answer() {
-        let table = TableSchema::new("t", &[1]);
+        let table = TableInfo::new("t", &[1]);
         let insert = |key: i64| Changeset::builder().insert_values(table, &[key.into()]).build().unwrap();
         let one = insert(1).into_bytes();
         assert!(zipped_bytes(&one, &one).is_some());
@@ -417,11 +417,7 @@ mod tests {
     #[test]
     fn tables_stand_in_the_order_in_which_they_are_first_named() {
         let insert = |name: &str, key: i64| {
-            Changeset::builder()
-                .insert_values(TableSchema::new(name, &[1]), &[key.into()])
-                .build()
-                .unwrap()
-                .into_bytes()
+            Changeset::builder().insert_values(TableInfo::new(name, &[1]), &[key.into()]).build().unwrap().into_bytes()
         };
         let all = |parts: &[(&str, i64)]| {
             let bytes: Vec<u8> = parts.iter().flat_map(|(name, key)| insert(name, *key)).collect();
@@ -439,7 +435,7 @@ mod tests {
 
     #[test]
     fn patchsets_have_the_same_order() {
-        let table = TableSchema::new("t", &[0, 1]);
+        let table = TableInfo::new("t", &[0, 1]);
         let patch = |keys: core::ops::Range<i64>, delete: bool| {
             keys.fold(Patchset::builder(), |builder, key| match delete && key % 2 == 0 {
                 true => builder.delete_values(table, &["x".into(), key.into()]),

@@ -138,11 +138,11 @@ pub(crate) mod write;
 pub use write::{Json, RecordJson};
 
 use super::sql::find;
-use crate::wire::codec::table_info::TableInfo;
 use crate::wire::codec::record::Record;
 #[cfg(doc)]
 use crate::wire::codec::set::{Changeset, Patchset};
 use crate::wire::codec::set::{Set, SetFormat, SetRef};
+use crate::wire::codec::table_info::TableInfo;
 
 /// The members of a change.
 pub(crate) const OP: &str = "op";

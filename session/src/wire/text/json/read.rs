@@ -13,12 +13,12 @@ use serde::{Deserialize, Deserializer};
 use super::value::{Item, Stored};
 use super::write::{is_changed, key_order, name, op};
 use super::{AFTER, BEFORE, CHANGED, CHANGES, COLUMNS, FORMAT, INDIRECT, KEY, KEY_ORDINALS, OP, TABLE};
+use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::header::{Header, MAX_COLUMNS};
-use crate::wire::codec::value::{Value, write_field};
-use crate::wire::codec::check;
 use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::set::{Set, SetFormat};
+use crate::wire::codec::value::{Value, write_field};
 
 /// Puts a member's value where it belongs, if it is the first.
 pub(crate) fn once<'de, T: Deserialize<'de>, A: MapAccess<'de>>(

@@ -7,12 +7,12 @@ use serde::ser::{Error, SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use super::{AFTER, BEFORE, CHANGED, CHANGES, COLUMNS, FORMAT, INDIRECT, KEY, KEY_ORDINALS, OP, TABLE};
-use crate::wire::codec::record::{Record, Records};
-use crate::wire::codec::table_info::TableInfo;
-use crate::wire::text::sql::find;
-use crate::wire::codec::value::Value;
 use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::record::{Record, Records};
 use crate::wire::codec::set::{Set, SetFormat, SetRef};
+use crate::wire::codec::table_info::TableInfo;
+use crate::wire::codec::value::Value;
+use crate::wire::text::sql::find;
 
 /// A change for `Serialize`, with the names of its columns: from [`Record::json`].
 #[derive(Clone, Copy)]
