@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use diesel_sqlite_session::wire::BuildErrorKind;
-use diesel_sqlite_session::{Changeset, ChangesetRef, Format, Patchset, PatchsetRef};
+use diesel_sqlite_session::Format;
+use diesel_sqlite_session::wire::{
+    BuildError, BuildErrorKind, ChangesetFormat, PatchsetFormat, Set, SetFormat, SetRef,
+};
 
 use crate::change::{Change, Owned};
 use crate::sqlite::{self, Code};
@@ -253,28 +255,11 @@ pub fn judge(first: &[u8], second: &[u8]) {
         Some(b'P') => Format::Patchset,
         _ => return,
     };
-    macro_rules! build {
-        ($Owned:ident, $Ref:ident, $add:ident) => {{
-            let (Ok(one), Ok(other)) = ($Ref::parse(first), $Ref::parse(second)) else { return };
-            let built = one.concat(other);
-            // in memory that has been written to
-            let mut target = $Owned::from(other);
-            let done = one.concat_into(other, &mut target);
-            assert_eq!(done.map(|()| target.clone()), built, "the same there");
-            assert!(built.is_ok() || target.is_empty(), "an error leaves nothing");
-            if let Ok(built) = &built {
-                assert!($Ref::parse(built.as_bytes()).is_ok(), "a concatenation is well-formed");
-                let mut written = Vec::new();
-                $Owned::builder().$add(one).$add(other).write_to(&mut written).unwrap();
-                assert_eq!(written, built.as_bytes(), "what is written is what is built");
-            }
-            built.map($Owned::into_bytes)
-        }};
-    }
     let built = match format {
-        Format::Changeset => build!(Changeset, ChangesetRef, changeset),
-        Format::Patchset => build!(Patchset, PatchsetRef, patchset),
+        Format::Changeset => concatenate::<ChangesetFormat>(first, second),
+        Format::Patchset => concatenate::<PatchsetFormat>(first, second),
     };
+    let Some(built) = built else { return };
     let built = match (built, referee([first, second], format)) {
         (Ok(built), Ok((expected, _))) => (built, expected),
         (Err(error), Err(code)) => {
@@ -288,6 +273,23 @@ pub fn judge(first: &[u8], second: &[u8]) {
     assert_eq!(built, expected, "the same changes");
     let rows: BTreeSet<_> = in_order_of_rows(&built, format);
     assert_eq!(rows.len(), built.len(), "one change for each row");
+}
+
+/// Concatenates two inputs in every way that the wire has. `None` if one is not well-formed.
+fn concatenate<F: SetFormat>(first: &[u8], second: &[u8]) -> Option<Result<Vec<u8>, BuildError>> {
+    let (first, second) = (SetRef::<F>::parse(first).ok()?, SetRef::parse(second).ok()?);
+    let built = first.concat(second);
+    let mut target = second.into_owned();
+    let done = first.concat_into(second, &mut target);
+    assert_eq!(done.map(|()| target.clone()), built, "the same in memory that was written to before");
+    assert!(built.is_ok() || target.is_empty(), "an error leaves nothing");
+    if let Ok(built) = &built {
+        assert!(SetRef::<F>::parse(built.as_bytes()).is_ok(), "a concatenation is well-formed");
+        let mut written = Vec::new();
+        Set::builder().add(first).add(second).write_to(&mut written).unwrap();
+        assert_eq!(written, built.as_bytes(), "a stream has the same bytes");
+    }
+    Some(built.map(Set::into_bytes))
 }
 
 /// Each change encoded by itself without an UPDATE's new key, as the referee has it, with the table's name in lower case: of a

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use diesel_sqlite_session::wire::{BuildError, ParseErrorKind, RebaseData, Rebaser};
+use diesel_sqlite_session::wire::{BuildErrorKind, ParseErrorKind, RebaseData, Rebaser};
 use diesel_sqlite_session::{Changeset, ChangesetReader, ChangesetRef, Operation};
 
 use crate::change::Change;
@@ -57,7 +57,7 @@ pub fn judge(all: &[&[u8]], changes: &[u8]) -> Option<Vec<u8>> {
         Ok(rebased) => rebased,
         Err(error) => {
             assert!(streamed.is_err(), "a stream is refused too");
-            if let BuildError::NullKey { .. } = error {
+            if error.kind() == BuildErrorKind::NullKey {
                 let theirs = rebase(changes).expect("SQLite takes it");
                 let error = ChangesetRef::parse(&theirs).expect_err("SQLite's result has NULL in a key");
                 assert_eq!(error.kind(), ParseErrorKind::NullKey);

@@ -13,7 +13,7 @@ pub use super::set::{FromChanges, FromPatches, TrackedSet};
 pub use super::table::{ColumnList, KeyList, OneColumn, TableName};
 pub use super::{Change, CowValue, DecodeError, Field, FromSqlValue, Patch, RustType, ToSqlValue, Tracked, ValueError};
 pub use crate::__when_serde as when_serde;
-pub use crate::wire::{Operation, TableInfo, Value};
+pub use crate::wire::{Operation, Value};
 pub use core;
 pub use core::option::Option;
 pub use core::primitive::{str, u8, usize};
@@ -21,6 +21,9 @@ pub use core::result::Result;
 pub use diesel;
 pub use std::string::String;
 pub use std::vec::Vec;
+
+/// The description of a table that a `table!` declares.
+pub type TableInfo = crate::wire::TableInfo<'static>;
 
 /// Code that is there with the feature `serde` of this crate, whatever the features of the user's.
 #[cfg(feature = "serde")]
@@ -45,7 +48,7 @@ pub const fn table_info(
     key_ordinals: &'static [u8],
     optional: usize,
     hidden: &'static [&'static str],
-) -> TableInfo<'static> {
+) -> TableInfo {
     TableInfo::new(table, key_ordinals).with_columns(columns).with_hidden(hidden).with_optional(optional)
 }
 
@@ -257,7 +260,7 @@ pub const fn check_key(said: &[&str], key: &[&str], fields: &[&str], columns: &[
 
 /// Refuses a set that has a table twice.
 #[track_caller]
-pub const fn check_table(tables: &[&[&TableInfo<'static>]], variants: &[&str], at: usize) {
+pub const fn check_table(tables: &[&[&TableInfo]], variants: &[&str], at: usize) {
     let mut i = 0;
     while i < at {
         if same(tables[i][0].table(), tables[at][0].table(), true) {
@@ -287,8 +290,8 @@ pub const fn unwritable(fields: &[(bool, &'static str)]) -> Option<&'static str>
 
 /// The tables of sets of one table each.
 pub const fn tables<const N: usize>(
-    sets: [&'static [&'static TableInfo<'static>]; N],
-) -> [&'static TableInfo<'static>; N] {
+    sets: [&'static [&'static TableInfo]; N],
+) -> [&'static TableInfo; N] {
     let mut tables = [sets[0][0]; N];
     let mut i = 0;
     while i < N {

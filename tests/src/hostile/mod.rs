@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use diesel::SqliteConnection;
 use diesel_sqlite_session::apply::{Apply, Decision, TypedChange, TypedFormat};
+use diesel_sqlite_session::wire::{ChangesetFormat, PatchsetFormat};
 use diesel_sqlite_session::{
     ApplyError, ApplyReport, Change, Changeset, ChangesetReader, ChangesetRef, Conflict, ConflictAction, ConflictType,
     ParseError, Patch, Patchset, PatchsetReader, PatchsetRef, Record, SqliteSessionExt, Value,
@@ -229,7 +230,7 @@ trait Tenancy: TypedFormat {
     fn stays_mine(change: &Self::Change<notes::table>) -> bool;
 }
 
-impl Tenancy for Changeset {
+impl Tenancy for ChangesetFormat {
     fn stays_mine(change: &Change<notes::table>) -> bool {
         match change {
             Change::Insert(note) => note.tenant == MINE,
@@ -239,7 +240,7 @@ impl Tenancy for Changeset {
     }
 }
 
-impl Tenancy for Patchset {
+impl Tenancy for PatchsetFormat {
     fn stays_mine(change: &Patch<notes::table>) -> bool {
         match change {
             Patch::Insert(note) => note.tenant == MINE,
