@@ -9,6 +9,7 @@ use super::header::Header;
 use super::kind::{Format, Operation};
 use super::record::RawRecord;
 use super::value::{BadValue, Presence};
+use super::walk::Layout;
 
 /// What is wrong, and how much of the input was left there. Boxed, so that a result without one is a single word.
 pub(in crate::wire) type Fault = Box<FaultAt>;
@@ -82,34 +83,28 @@ impl FaultAt {
 
 /// Checks a whole input.
 pub(in crate::wire) fn input(bytes: &[u8], format: Format) -> Result<(), ParseError> {
-    let mut cursor = Cursor::new(bytes);
-    let mut table: Option<Header<'_>> = None;
-    let error = |fault: Fault, table: Option<Header<'_>>| fault.into_error(bytes.len() as u64, table.map(|t| t.name));
-    while let Some(first) = cursor.peek() {
-        match (Format::from_byte(first), table) {
-            (Some(_), _) => {
-                table = Some(section(&mut cursor, format).map_err(|fault| error(fault, None))?);
-            }
-            (None, Some(header)) => {
-                record(&mut cursor, header, format).map_err(|fault| error(fault, table))?;
-            }
-            (None, None) => return Err(error(FaultAt::new(ParseErrorKind::MissingHeader, cursor), None)),
-        }
-    }
-    Ok(())
+    sections(bytes, format, |cursor, table| record(cursor, table, format).map(|_| ()))
 }
 
-/// Checks rebase data: sections of a changeset, whose changes are other than a changeset's.
+/// Checks rebase data: sections of a changeset with records of their own.
 pub(in crate::wire) fn rebase_data(bytes: &[u8]) -> Result<(), ParseError> {
+    sections(bytes, Format::Changeset, resolution)
+}
+
+/// Checks sections whose records `check` reads.
+#[inline(always)]
+fn sections<'a>(
+    bytes: &'a [u8],
+    format: Format,
+    check: impl Fn(&mut Cursor<'a>, Header<'a>) -> Result<(), Fault>,
+) -> Result<(), ParseError> {
     let mut cursor = Cursor::new(bytes);
     let mut table: Option<Header<'_>> = None;
     let error = |fault: Fault, table: Option<Header<'_>>| fault.into_error(bytes.len() as u64, table.map(|t| t.name));
     while let Some(first) = cursor.peek() {
         match (Format::from_byte(first), table) {
-            (Some(_), _) => {
-                table = Some(section(&mut cursor, Format::Changeset).map_err(|fault| error(fault, None))?);
-            }
-            (None, Some(header)) => resolution(&mut cursor, header).map_err(|fault| error(fault, table))?,
+            (Some(_), _) => table = Some(section(&mut cursor, format).map_err(|fault| error(fault, None))?),
+            (None, Some(header)) => check(&mut cursor, header).map_err(|fault| error(fault, table))?,
             (None, None) => return Err(error(FaultAt::new(ParseErrorKind::MissingHeader, cursor), None)),
         }
     }
@@ -160,17 +155,17 @@ pub(in crate::wire) fn record<'a>(
     let body = *cursor;
     let mut middle = body;
     let (key, all) = (table.key, |_| true);
-    match (operation, format) {
-        (Operation::Insert, _) | (Operation::Delete, Format::Changeset) => {
+    match Layout::of(operation, format) {
+        Layout::Row => {
             whole_row(cursor, key).map_err(|fault| fault.and_later(key, all, 0))?;
         }
-        (Operation::Delete, Format::Patchset) => {
+        Layout::Key => {
             key_only(cursor, key).map_err(|fault| fault.and_later(key, |place| place != 0, 0))?;
         }
-        (Operation::Update, Format::Patchset) => {
+        Layout::KeyAndNew => {
             key_and_any(cursor, key).map_err(|fault| fault.and_later(key, all, 0))?;
         }
-        (Operation::Update, Format::Changeset) => {
+        Layout::OldAndNew => {
             key_and_any(cursor, key).map_err(|fault| fault.and_later(key, all, key.len()))?;
             middle = *cursor;
             any_row(cursor, key).map_err(|fault| fault.and_later(key, all, 0))?;
@@ -245,7 +240,7 @@ fn key_value(cursor: &mut Cursor<'_>, column: usize) -> Result<(), Fault> {
 /// Finds the extent of a change in bytes that [`record`] has accepted before; `None`, which ends an iterator, where it has
 /// not.
 #[inline]
-pub(in crate::wire) fn extent<'a>(cursor: &mut Cursor<'a>, table: Header<'a>, format: Format) -> Option<RawRecord<'a>> {
+pub(in crate::wire) fn extent<'a>(cursor: &mut Cursor<'a>, table: Header<'_>, format: Format) -> Option<RawRecord<'a>> {
     extent_here(cursor, table, format)
 }
 
@@ -254,7 +249,7 @@ pub(in crate::wire) fn extent<'a>(cursor: &mut Cursor<'a>, table: Header<'a>, fo
 #[inline(always)]
 pub(in crate::wire) fn extent_here<'a>(
     cursor: &mut Cursor<'a>,
-    table: Header<'a>,
+    table: Header<'_>,
     format: Format,
 ) -> Option<RawRecord<'a>> {
     let operation = Operation::from_byte(cursor.byte()?)?;
@@ -262,16 +257,16 @@ pub(in crate::wire) fn extent_here<'a>(
     let body = *cursor;
     let mut middle = body;
     let columns = table.key.len();
-    match (operation, format) {
-        (Operation::Delete, Format::Patchset) => {
+    match Layout::of(operation, format) {
+        Layout::Key => {
             cursor.pass_values(table.key.iter().filter(|place| **place != 0).count())?;
         }
-        (Operation::Update, Format::Changeset) => {
+        Layout::OldAndNew => {
             cursor.pass_values(columns)?;
             middle = *cursor;
             cursor.pass_values(columns)?;
         }
-        _ => cursor.pass_values(columns)?,
+        Layout::Row | Layout::KeyAndNew => cursor.pass_values(columns)?,
     }
     Some(RawRecord { operation, indirect, before: middle.since(body), after: cursor.since(middle) })
 }

@@ -53,7 +53,7 @@ impl<'a> Cursor<'a> {
         Some(*taken)
     }
 
-    /// A [varint](super#integers-of-variable-length): 1 to 9 bytes, 64 bits.
+    /// A [varint](crate::_documentation::format#varints): 1 to 9 bytes, 64 bits.
     #[inline(always)]
     pub(in crate::wire) fn varint(&mut self) -> Option<u64> {
         let (&first, rest) = self.rest.split_first()?;

@@ -139,7 +139,7 @@ impl core::error::Error for ParseError {
 
 /// The kind of a [`ParseError`].
 ///
-/// [The module's documentation](super#what-is-refused) explains why bytes that SQLite's own iterator
+/// [The module's documentation](crate::_documentation::format#what-is-refused) explains why bytes that SQLite's own iterator
 /// reads can be rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

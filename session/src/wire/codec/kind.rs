@@ -8,7 +8,7 @@ pub enum Operation {
     /// The row was inserted.
     Insert,
     /// Columns of the row were updated. A changed key is a DELETE and an INSERT, as long as the new key is not
-    /// [equal](super#changes) to the old one.
+    /// [equal](crate::_documentation::format#keys) to the old one.
     Update,
     /// The row was deleted.
     Delete,

@@ -19,3 +19,4 @@ pub(in crate::wire) mod table_info;
 #[cfg(test)]
 mod tests;
 pub(in crate::wire) mod value;
+pub(in crate::wire) mod walk;

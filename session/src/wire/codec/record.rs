@@ -11,6 +11,7 @@ use super::section::Section;
 #[cfg(feature = "sqlite")]
 use super::section::SectionId;
 use super::value::Value;
+use super::walk::Layout;
 
 /// A change as [`check::record`] found it.
 #[derive(Clone, Copy)]
@@ -45,7 +46,7 @@ impl<'a> RawRecord<'a> {
 /// | UPDATE, patchset | the key | the columns that changed |
 ///
 /// A value that is not recorded is `None`; NULL is a value, `Some(Value::Null)`. In a changeset that SQLite has rebased, or
-/// where a key changed to an [equal one](crate::wire#changes), an UPDATE can have a new value for its key, and the same value
+/// where a key changed to an [equal one](crate::_documentation::format#keys), an UPDATE can have a new value for its key, and the same value
 /// twice for a column that did not change: compare the values to be sure that they differ.
 ///
 /// `Display` shows the change with a column's place as its only name, `_` for what is not recorded, and an arrow for what
@@ -147,7 +148,7 @@ impl<'a> Record<'a> {
     /// The byte of the input at which this value of a column stands.
     #[cfg(feature = "typed")]
     pub(crate) fn offset_of(&self, column: usize, value: Value<'a>) -> Option<usize> {
-        let key_alone = self.raw.operation == Operation::Delete && self.format == Format::Patchset;
+        let key_alone = Layout::of(self.raw.operation, self.format) == Layout::Key;
         let before = self.offset.saturating_add(2);
         let after = before.saturating_add(self.raw.before.len());
         for (start, bytes) in [(before, self.raw.before), (after, self.raw.after)] {
@@ -179,25 +180,27 @@ impl<'a> Record<'a> {
     /// What each column held before the change, where that is recorded; one item for each column.
     #[inline]
     pub fn old_values(&self) -> Values<'a> {
-        let (layout, bytes) = match (self.raw.operation, self.format) {
-            (Operation::Insert, _) => (Layout::Nothing, self.raw.after),
-            (Operation::Delete, Format::Changeset) => (Layout::Row, self.raw.after),
-            (Operation::Delete, Format::Patchset) => (Layout::Key, self.raw.after),
-            (Operation::Update, Format::Changeset) => (Layout::Changed(Cursor::new(self.raw.after)), self.raw.before),
-            (Operation::Update, Format::Patchset) => (Layout::KeyOfRow, self.raw.after),
+        let is_insert = self.raw.operation == Operation::Insert;
+        let (columns, bytes) = match Layout::of(self.raw.operation, self.format) {
+            Layout::Row if is_insert => (Columns::Nothing, self.raw.after),
+            Layout::Row => (Columns::Row, self.raw.after),
+            Layout::Key => (Columns::Key, self.raw.after),
+            Layout::OldAndNew => (Columns::Changed(Cursor::new(self.raw.after)), self.raw.before),
+            Layout::KeyAndNew => (Columns::KeyOfRow, self.raw.after),
         };
-        Values { bytes: Cursor::new(bytes), key: self.table.key.iter(), layout }
+        Values { bytes: Cursor::new(bytes), key: self.table.key.iter(), columns }
     }
 
     /// What each column held after the change, where that is recorded; one item for each column.
     #[inline]
     pub fn new_values(&self) -> Values<'a> {
-        let layout = match (self.raw.operation, self.format) {
-            (Operation::Insert, _) | (Operation::Update, Format::Changeset) => Layout::Row,
-            (Operation::Update, Format::Patchset) => Layout::RestOfRow,
-            (Operation::Delete, _) => Layout::Nothing,
+        let is_delete = self.raw.operation == Operation::Delete;
+        let columns = match Layout::of(self.raw.operation, self.format) {
+            Layout::Row | Layout::Key if is_delete => Columns::Nothing,
+            Layout::KeyAndNew => Columns::RestOfRow,
+            Layout::Row | Layout::Key | Layout::OldAndNew => Columns::Row,
         };
-        Values { bytes: Cursor::new(self.raw.after), key: self.table.key.iter(), layout }
+        Values { bytes: Cursor::new(self.raw.after), key: self.table.key.iter(), columns }
     }
 
     /// The values of the primary key, in the order of the table's columns. Every change records them, and none is NULL.
@@ -265,7 +268,7 @@ impl Record<'_> {
 
 /// Which columns have a value in the bytes, and which of those are wanted.
 #[derive(Clone, Copy)]
-enum Layout<'a> {
+enum Columns<'a> {
     /// No column is wanted.
     Nothing,
     /// All columns, all wanted.
@@ -286,7 +289,7 @@ enum Layout<'a> {
 pub struct Values<'a> {
     bytes: Cursor<'a>,
     key: core::slice::Iter<'a, u8>,
-    layout: Layout<'a>,
+    columns: Columns<'a>,
 }
 
 impl<'a> Iterator for Values<'a> {
@@ -295,14 +298,14 @@ impl<'a> Iterator for Values<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let is_key = *self.key.next()? != 0;
-        Some(match &mut self.layout {
-            Layout::Row => self.bytes.value(),
-            Layout::Nothing => None,
-            Layout::Key if is_key => self.bytes.value(),
-            Layout::Key => None,
-            Layout::KeyOfRow => self.bytes.value().filter(|_| is_key),
-            Layout::RestOfRow => self.bytes.value().filter(|_| !is_key),
-            Layout::Changed(new) => {
+        Some(match &mut self.columns {
+            Columns::Row => self.bytes.value(),
+            Columns::Nothing => None,
+            Columns::Key if is_key => self.bytes.value(),
+            Columns::Key => None,
+            Columns::KeyOfRow => self.bytes.value().filter(|_| is_key),
+            Columns::RestOfRow => self.bytes.value().filter(|_| !is_key),
+            Columns::Changed(new) => {
                 let changed = new.value().is_some();
                 self.bytes.value().filter(|_| is_key || changed)
             }
@@ -318,7 +321,7 @@ impl<'a> Iterator for Values<'a> {
     #[inline]
     fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, first: B, mut f: F) -> B {
         let mut folded = first;
-        if matches!(self.layout, Layout::Row) {
+        if matches!(self.columns, Columns::Row) {
             let mut bytes = self.bytes;
             for _ in self.key {
                 folded = f(folded, bytes.value());

@@ -2,12 +2,12 @@
 
 use core::fmt;
 
-use super::check;
 use super::cursor::Cursor;
 use super::header::{Header, key_columns};
-use super::kind::{Format, Operation};
+use super::kind::Format;
 use super::record::Records;
 use super::table_info::TableInfo;
+use super::walk::Walker;
 
 /// The section that a change belongs to, for comparison with the section of another change of the same input.
 #[cfg(feature = "sqlite")]
@@ -102,15 +102,15 @@ impl fmt::Debug for Section<'_> {
 #[derive(Clone)]
 #[must_use = "iterators are lazy"]
 pub struct Sections<'a> {
+    walk: Walker<'a>,
     format: Format,
-    rest: Cursor<'a>,
     total: usize,
     last: Option<Header<'a>>,
 }
 
 impl<'a> Sections<'a> {
     pub(super) fn new(bytes: &'a [u8], format: Format) -> Self {
-        Self { format, rest: Cursor::new(bytes), total: bytes.len(), last: None }
+        Self { walk: Walker::new(bytes, format), format, total: bytes.len(), last: None }
     }
 }
 
@@ -119,14 +119,11 @@ impl<'a> Iterator for Sections<'a> {
 
     fn next(&mut self) -> Option<Section<'a>> {
         if let Some(header) = self.last {
-            while self.rest.peek().is_some_and(|byte| Operation::from_byte(byte).is_some()) {
-                check::extent(&mut self.rest, header, self.format)?;
-            }
+            self.walk.skip_records(header)?;
         }
-        Format::from_byte(self.rest.byte()?)?;
-        let header = Header::read(&mut self.rest).ok()?;
+        let header = self.walk.header()?;
         self.last = Some(header);
-        Some(Section { header, format: self.format, rest: self.rest, total: self.total })
+        Some(Section { header, format: self.format, rest: self.walk.position(), total: self.total })
     }
 }
 

@@ -219,7 +219,7 @@ pub type PatchsetBuilder = Builder<PatchsetFormat>;
 /// The builder differs from SQLite's changegroup in two cases:
 ///
 /// - It drops an UPDATE that sets no column to another value. The changegroup keeps such an UPDATE,
-///   which SQLite records when a key changes to an [equal key](crate::wire#changes), and which a DELETE and
+///   which SQLite records when a key changes to an [equal key](crate::_documentation::format#keys), and which a DELETE and
 ///   an INSERT make in a patchset of a table without columns beside its key.
 /// - It ignores the new key that an UPDATE can contain, as an apply does. The changegroup copies it
 ///   into an existing INSERT.

@@ -132,7 +132,7 @@ fn records_of_other_sets_are_taken_as_they_stand() {
     let set = Changeset::try_from(bytes).unwrap();
     let built = set.records().fold(Changeset::builder(), |builder, record| builder.record(&record)).build().unwrap();
     assert_eq!(built.as_bytes(), b"T\x02\x01\0t\0\x12\x01\x01\0\0\0\0\0\0\0\x01\x03\x80\x01a");
-    let table = set.tables().next().unwrap();
+    let table = set.sections().next().unwrap();
     assert_eq!(TableInfo::from(table), TableInfo::new("t", &[1, 0]));
 }
 

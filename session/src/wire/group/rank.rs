@@ -13,10 +13,10 @@ use core::cmp::Ordering;
 
 use super::fold::{KeyFields, lead_of};
 use super::merge::sets_anything;
-use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::walk::Walker;
 use crate::wire::codec::record::RawRecord;
 use crate::wire::codec::value::{BLOB, INTEGER, REAL, TEXT};
 
@@ -155,15 +155,14 @@ pub(in crate::wire) fn orders_of(table: Keyed<'_>, changes: Cursor<'_>) -> Order
     const FIRST: usize = 1024;
     /// A table with fewer buckets is not worth it.
     const FEWEST_BITS: u32 = 8;
-    let mut cursor = Cursor::new(changes.rest());
+    let mut walk = Walker::at(changes, table.format);
     let (mut orders, mut last) = (BY_INTEGER, None);
     for bits in FEWEST_BITS..=32 {
         orders |= 1 << bits;
     }
     for _ in 0..FIRST {
-        let start = cursor;
-        let is_change = cursor.peek().and_then(Operation::from_byte).is_some();
-        if !is_change || check::extent(&mut cursor, table.header, table.format).is_none() {
+        let start = walk.position();
+        if !walk.is_at_record() || walk.record(table.header).is_none() {
             return Orders(orders);
         }
         let integer = table.integer(start);
@@ -284,17 +283,18 @@ pub(in crate::wire) struct Sorted<'a> {
 impl<'a> Sorted<'a> {
     /// Begins with the first change in the order. For errors see [`advance`](InOrder::advance); sections of 4 GiB have none.
     pub(in crate::wire) fn new(table: Keyed<'a>, order: Order, changes: Cursor<'a>) -> Result<Self, Unordered> {
-        let (mut index, mut end) = (Vec::new(), changes);
+        let (mut index, mut walk) = (Vec::new(), Walker::at(changes, table.format));
         for number in 0u32.. {
-            let start = end;
-            if start.peek().and_then(Operation::from_byte).is_none() {
+            let start = walk.position();
+            if !walk.is_at_record() {
                 break;
             }
-            check::extent_here(&mut end, table.header, table.format).ok_or(Unordered)?;
+            walk.record(table.header).ok_or(Unordered)?;
             let offset = u32::try_from(start.after(changes)).map_err(|_| Unordered)?;
             index.push((order.rank(start, table)?, u64::from(number) << 32 | u64::from(offset)));
         }
         index.sort_unstable();
+        let end = walk.position();
         let mut sorted = Self { reader: Reader::new(table, order), changes, end, index, next: 0 };
         sorted.advance()?;
         Ok(sorted)

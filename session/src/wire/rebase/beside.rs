@@ -10,6 +10,7 @@ use super::resolutions::fits;
 use super::{Matcher, Piece, pass_over};
 use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::walk::Walker;
 use crate::wire::codec::error::BuildError;
 use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
@@ -52,20 +53,18 @@ impl<'a> Beside<'a> {
     /// `None` if the data are not such.
     pub(super) fn new(data: &'a RebaseData) -> Option<Self> {
         let mut tables: Vec<Table<'a>> = Vec::new();
-        let mut cursor = Cursor::new(data.as_bytes());
-        while cursor.peek().is_some() {
-            let header = check::section(&mut cursor, Format::Changeset).ok()?;
-            if cursor.peek().and_then(Operation::from_byte).is_none() {
-                continue;
-            }
+        let mut walk = Walker::new(data.as_bytes(), Format::Changeset);
+        while !walk.is_at_end() {
+            let Some(header) = walk.header_with_records() else { break };
             let is_named = |table: &Table<'_>| table.keyed.header.name.eq_ignore_ascii_case(header.name);
             if tables.len() >= MOST_TABLES || tables.iter().any(is_named) {
                 return None;
             }
             let keyed = Keyed::new(header, Format::Changeset);
-            let (orders, resolutions) = (orders_of(keyed, cursor), cursor);
+            let resolutions = walk.position();
+            let orders = orders_of(keyed, resolutions);
             let known = orders.common(orders)?;
-            cursor = end_of(keyed, known, resolutions).ok()?;
+            walk = Walker::at(end_of(keyed, known, resolutions).ok()?, Format::Changeset);
             tables.push(Table { keyed, resolutions, orders, known: Some(known), is_used: false });
         }
         Some(Self { tables, table: None, pass: None })

@@ -26,7 +26,7 @@ use crate::wire::codec::record::{Record, Records};
 ///
 /// # The format
 ///
-/// Rebase data are [sections](crate::wire#the-format) with the headers of a changeset, `T`. A section has the conflicts of one table, in
+/// Rebase data are [sections](crate::_documentation::format) with the headers of a changeset, `T`. A section has the conflicts of one table, in
 /// the order in which they were resolved; those of one row can be several.
 ///
 /// ```text
@@ -53,7 +53,7 @@ use crate::wire::codec::record::{Record, Records};
 /// | a value that is not recorded in a DELETE or in a key ([`MissingValue`](crate::wire::ParseErrorKind::MissingValue)) | makes INSERTs that lack it; finds no row |
 /// | NULL or a NaN in a key ([`NullKey`](crate::wire::ParseErrorKind::NullKey)) | finds no row |
 /// | a table without a key ([`NoPrimaryKey`](crate::wire::ParseErrorKind::NoPrimaryKey)) | takes all rows for the same |
-/// | a value above [`MAX_VALUE_LENGTH`](crate::wire::MAX_VALUE_LENGTH), a table name that is not UTF-8 | takes them; in changesets they [are refused](crate::wire#what-is-refused) too |
+/// | a value above [`MAX_VALUE_LENGTH`](crate::wire::MAX_VALUE_LENGTH), a table name that is not UTF-8 | takes them; in changesets they [are refused](crate::_documentation::format#what-is-refused) too |
 ///
 /// As in a changeset, an answer of any byte but 0 counts as 1. Whether all sections of a table have the same columns is seen when
 /// the data are [added](super::Rebaser::add) to a rebaser.

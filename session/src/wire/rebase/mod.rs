@@ -28,6 +28,7 @@ use self::place::{Fresh, Room, Same};
 use self::resolutions::{BLOCK, Pending, Place, Resolutions, fits};
 use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::walk::Walker;
 use crate::wire::codec::error::BuildError;
 use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
@@ -386,13 +387,9 @@ fn rebase_by(
 /// Changes that stay as they are, as nothing is known of their table.
 fn pass_over(all: Cursor<'_>, header: Header<'_>, limit: usize) -> Piece {
     let least = all.remaining().saturating_sub(limit);
-    let mut cursor = all;
-    while cursor.remaining() > least && cursor.peek().and_then(Operation::from_byte).is_some() {
-        if check::extent(&mut cursor, header, Format::Changeset).is_none() {
-            break; // checked bytes do not come here
-        }
-    }
-    Piece { same: 0, read: cursor.after(all), is_disordered: false }
+    let mut walk = Walker::at(all, Format::Changeset);
+    while walk.position().remaining() > least && walk.is_at_record() && walk.record(header).is_some() {}
+    Piece { same: 0, read: walk.position().after(all), is_disordered: false }
 }
 
 /// Finds resolutions by the index of a rebaser.

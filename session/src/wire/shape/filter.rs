@@ -7,13 +7,12 @@ use alloc::vec::Vec;
 use core::iter::Peekable;
 
 use super::sort;
-use crate::wire::codec::check;
-use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::error::{BuildError, BuildErrorKind};
 use crate::wire::codec::header::Header;
-use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::kind::Format;
 use crate::wire::codec::record::Record;
 use crate::wire::codec::set::{Set, SetFormat, SetRef};
+use crate::wire::codec::walk::Walker;
 
 /// A section with a change, as bytes.
 struct Section<'a> {
@@ -24,8 +23,7 @@ struct Section<'a> {
 
 /// The sections of checked bytes, those without a change left out.
 struct Sections<'a> {
-    rest: Cursor<'a>,
-    format: Format,
+    walk: Walker<'a>,
 }
 
 impl<'a> Iterator for Sections<'a> {
@@ -33,14 +31,11 @@ impl<'a> Iterator for Sections<'a> {
 
     fn next(&mut self) -> Option<Section<'a>> {
         loop {
-            let start = self.rest;
-            start.peek()?;
-            let header = check::section(&mut self.rest, self.format).ok()?;
-            let changes = self.rest;
-            while self.rest.peek().is_some_and(|byte| Operation::from_byte(byte).is_some()) {
-                check::extent(&mut self.rest, header, self.format)?;
-            }
-            let (head, changes) = (changes.since(start), self.rest.since(changes));
+            let start = self.walk.position();
+            let header = self.walk.header()?;
+            let changes = self.walk.position();
+            self.walk.skip_records(header)?;
+            let (head, changes) = (changes.since(start), self.walk.position().since(changes));
             if !changes.is_empty() {
                 return Some(Section { header, head, changes });
             }
@@ -49,7 +44,7 @@ impl<'a> Iterator for Sections<'a> {
 }
 
 fn sections(bytes: &[u8], format: Format) -> Sections<'_> {
-    Sections { rest: Cursor::new(bytes), format }
+    Sections { walk: Walker::new(bytes, format) }
 }
 
 /// A change, as bytes.
@@ -64,7 +59,7 @@ struct Change<'a> {
 
 /// The changes of checked bytes.
 struct Changes<'a> {
-    rest: Cursor<'a>,
+    walk: Walker<'a>,
     format: Format,
     table: Option<(Header<'a>, &'a [u8])>,
     total: usize,
@@ -77,23 +72,23 @@ impl<'a> Iterator for Changes<'a> {
     fn next(&mut self) -> Option<Change<'a>> {
         let mut is_first = false;
         loop {
-            let start = self.rest;
-            if Format::from_byte(start.peek()?).is_some() {
-                let header = check::section(&mut self.rest, self.format).ok()?;
-                self.table = Some((header, self.rest.since(start)));
+            let start = self.walk.position();
+            if !self.walk.is_at_record() {
+                let header = self.walk.header()?;
+                self.table = Some((header, self.walk.position().since(start)));
                 is_first = true;
                 continue;
             }
             let (header, head) = self.table?;
-            let raw = check::extent(&mut self.rest, header, self.format)?;
+            let raw = self.walk.record(header)?;
             let record = Record::new(header, self.format, raw, self.total.saturating_sub(start.remaining()));
-            return Some(Change { record, bytes: self.rest.since(start), head, is_first });
+            return Some(Change { record, bytes: self.walk.position().since(start), head, is_first });
         }
     }
 }
 
 fn changes(bytes: &[u8], format: Format) -> Changes<'_> {
-    Changes { rest: Cursor::new(bytes), format, table: None, total: bytes.len() }
+    Changes { walk: Walker::new(bytes, format), format, table: None, total: bytes.len() }
 }
 
 fn filter_tables(bytes: &[u8], format: Format, keep: &mut dyn FnMut(&str) -> bool) -> Vec<u8> {

@@ -13,30 +13,25 @@ use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::record::RawRecord;
 use crate::wire::codec::set::{Changeset, ChangesetFormat, Set, SetRef};
 use crate::wire::codec::value::write_field;
+use crate::wire::codec::walk::Walker;
 
 /// Appends the inverse of a checked changeset.
 pub(in crate::wire) fn invert(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(bytes.len());
-    let mut cursor = Cursor::new(bytes);
-    let mut table: Option<Header<'_>> = None;
-    while let Some(first) = cursor.peek() {
-        let start = cursor;
-        if Format::from_byte(first).is_some() {
-            table = check::section(&mut cursor, Format::Changeset).ok();
-            out.extend_from_slice(cursor.since(start));
-            continue;
-        }
-        let Some((header, record)) = table.and_then(|t| Some((t, check::extent(&mut cursor, t, Format::Changeset)?)))
-        else {
-            break; // checked bytes do not come here
-        };
-        out.push(record.operation.inverse().to_byte());
-        let mut flag = start;
-        flag.byte();
-        out.extend(flag.byte());
-        match record.operation {
-            Operation::Insert | Operation::Delete => out.extend_from_slice(record.after),
-            Operation::Update => write_update(header.key, record, out),
+    let mut walk = Walker::new(bytes, Format::Changeset);
+    loop {
+        let start = walk.position();
+        let Some(header) = walk.header() else { break };
+        out.extend_from_slice(walk.position().since(start));
+        while walk.is_at_record() {
+            let flag = walk.position().rest().get(1).copied();
+            let Some(record) = walk.record(header) else { break };
+            out.push(record.operation.inverse().to_byte());
+            out.extend(flag);
+            match record.operation {
+                Operation::Insert | Operation::Delete => out.extend_from_slice(record.after),
+                Operation::Update => write_update(header.key, record, out),
+            }
         }
     }
 }
@@ -132,7 +127,7 @@ impl Set<ChangesetFormat> {
     /// cannot be inverted, because it has no old values.
     ///
     /// The inverse of the inverse is the changeset itself, unless it changes a key to an
-    /// [equal key](crate::wire#changes): the inverse of an UPDATE has no new key. It also has the shortest
+    /// [equal key](crate::_documentation::format#keys): the inverse of an UPDATE has no new key. It also has the shortest
     /// varints, and NULL for NaN.
     ///
     /// ```

@@ -7,8 +7,8 @@
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::walk::Walker;
 use crate::wire::codec::header::{Header, key_columns};
 use crate::wire::codec::kind::{Format, Operation};
 #[cfg(feature = "sqlite")]
@@ -156,7 +156,7 @@ impl<'a> SortedSection<'a> {
     pub(crate) fn record(&self, at: usize) -> Option<Record<'a>> {
         let Section { header, format, .. } = self.section;
         let (_, place) = self.index.get(at)?;
-        let raw = check::extent(&mut self.section.change(*place), header, format)?;
+        let raw = Walker::at(self.section.change(*place), format).record(header)?;
         Some(Record::new(header, format, raw, self.offset.saturating_add(Place::start(*place))))
     }
 
@@ -212,18 +212,16 @@ impl<'a> Section<'a> {
     /// Reads a section, and where its changes are. Gives the length of its header too.
     fn read(rest: &mut Cursor<'a>, format: Format, index: &mut Vec<Entry>) -> Option<(Self, usize)> {
         index.clear();
-        rest.peek()?;
-        let start = *rest;
-        let header = check::section(rest, format).ok()?; // checked bytes do not fail here
-        let head = rest.since(start).len();
-        let changes = *rest;
-        let mut end = changes;
-        while end.peek().is_some_and(|byte| Operation::from_byte(byte).is_some()) {
-            let change = end;
-            check::extent_here(&mut end, header, format)?; // nor here
-            index.push((0, Place::of(change.since(changes).len(), end.since(change).len())));
+        let mut walk = Walker::at(*rest, format);
+        let header = walk.header()?;
+        let head = walk.position().since(*rest).len();
+        let changes = walk.position();
+        while walk.is_at_record() {
+            let change = walk.position();
+            walk.record(header)?;
+            index.push((0, Place::of(change.since(changes).len(), walk.position().since(change).len())));
         }
-        *rest = end;
+        *rest = walk.position();
         Some((Self { header, format, changes: rest.since(changes) }, head))
     }
 
@@ -268,9 +266,9 @@ impl<'a> Section<'a> {
         match Place::length(place) {
             Some(length) => change.rest().get(..length).unwrap_or_default(),
             None => {
-                let mut end = change;
-                let _ = check::extent(&mut end, self.header, self.format);
-                end.since(change)
+                let mut walk = Walker::at(change, self.format);
+                walk.record(self.header);
+                walk.position().since(change)
             }
         }
     }

@@ -82,11 +82,11 @@ fn tables_that_become_one_must_have_the_same_columns_and_key() {
         let row = |schema: TableInfo<'_>| vec![Value::Integer(1); schema.column_count()];
         let (a, b) = (TableInfo::new("a", first), TableInfo::new("b", second));
         let both = Changeset::builder().insert_values(a, &row(a)).insert_values(b, &row(b)).build().unwrap();
-        both.rename_tables(|name| (name == "b").then_some("A")).map(|one| one.tables().count())
+        both.rename_tables(|name| (name == "b").then_some("A")).map(|one| one.sections().count())
     };
     assert_eq!(renamed(&[1, 0], &[1, 0]), Ok(2));
     let error = renamed(&[1, 0], &[1, 0, 0]).unwrap_err();
-    assert_eq!((error.kind(), error.table()), (BuildErrorKind::OtherColumns { before: 2, now: 3 }, "A"));
+    assert_eq!((error.kind(), error.table()), (BuildErrorKind::OtherColumns { before: 2, now: 3 }, Some("A")));
     assert_eq!(renamed(&[1, 0], &[0, 1]).unwrap_err().kind(), BuildErrorKind::OtherKey);
 }
 
@@ -94,7 +94,7 @@ fn tables_that_become_one_must_have_the_same_columns_and_key() {
 fn a_table_that_had_other_columns_before_keeps_its_sections() {
     let bytes = b"T\x01\x01t\0\x12\0\x04\x01kT\x02\x01\0t\0\x12\0\x04\x01l\x05T\x01\x01u\0\x12\0\x04\x01k";
     let changeset = Changeset::try_from(bytes.to_vec()).unwrap();
-    assert_eq!(changeset.rename_tables(|name| (name == "t").then_some("s")).unwrap().tables().count(), 3);
+    assert_eq!(changeset.rename_tables(|name| (name == "t").then_some("s")).unwrap().sections().count(), 3);
     // whichever section of it is of another shape than the one that joins it
     let error = changeset.rename_tables(|name| (name == "u").then_some("t")).unwrap_err();
     assert_eq!(error.kind(), BuildErrorKind::OtherColumns { before: 1, now: 2 });
@@ -147,6 +147,6 @@ fn an_update_of_the_key_alone_sets_the_key_to_itself() {
         changeset.records().next().unwrap().to_sql(tables).unwrap_err().kind()
     };
     assert_eq!(kind(&[]), BuildErrorKind::NoColumnNames);
-    assert_eq!(kind(&["k"]), BuildErrorKind::ColumnCount { names: 1, columns: 2 });
+    assert_eq!(kind(&["k"]), BuildErrorKind::ColumnNameCount { names: 1, columns: 2 });
     assert_eq!(kind(&["k", "a\0"]), BuildErrorKind::ColumnName);
 }

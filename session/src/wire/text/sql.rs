@@ -61,7 +61,7 @@ impl<'a> Record<'a> {
     /// - The statement finds its row by the primary key alone. It does not compare old values, and finding
     ///   no row is not an error.
     /// - Columns of the key are never set. An UPDATE that sets no other column, which SQLite records when a
-    ///   key changes to an [equal key](crate::wire#changes), sets the key to itself. This changes nothing
+    ///   key changes to an [equal key](crate::_documentation::format#keys), sets the key to itself. This changes nothing
     ///   but fires triggers.
     /// - SQLite reads back the same values, infinities as `9.0e+999`. Text that contains a NUL or is not
     ///   UTF-8 is written as a `CAST` of its bytes, which requires a database encoded in UTF-8.

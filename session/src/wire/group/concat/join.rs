@@ -14,6 +14,7 @@ use core::cmp::Ordering;
 use super::bits::Bits;
 use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::walk::Walker;
 use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::record::RawRecord;
@@ -98,18 +99,15 @@ impl<'a> Join<'a> {
         let mut idle = Vec::new();
         for (base, bytes) in &self.inputs {
             let at = |cursor: Cursor<'_>| base.saturating_add(bytes.len()).saturating_sub(cursor.remaining());
-            let mut cursor = Cursor::new(bytes);
-            while cursor.peek().is_some() {
-                let header = check::section(&mut cursor, self.format).ok()?;
-                if cursor.peek().and_then(Operation::from_byte).is_none() {
-                    continue;
-                }
+            let mut walk = Walker::new(bytes, self.format);
+            while !walk.is_at_end() {
+                let Some(header) = walk.header_with_records() else { break };
                 let table = names.number(header)?;
                 let (first, lead) = (self.starts.len(), lead_of(header.key));
                 let start_hash = seed.add(seed.start(), &table.to_le_bytes());
-                while cursor.peek().and_then(Operation::from_byte).is_some() {
-                    let start = cursor;
-                    let record = check::extent_here(&mut cursor, header, self.format)?;
+                while walk.is_at_record() {
+                    let start = walk.position();
+                    let record = walk.record(header)?;
                     if start.rest().get(1).is_none_or(|flag| *flag > 1) {
                         return None;
                     }
@@ -123,7 +121,7 @@ impl<'a> Join<'a> {
                     let hash = key.whole_hash(seed, start_hash);
                     self.parts.get_mut(part_of(hash))?.push(Item { hash, number });
                 }
-                self.sections.push(Section { table, header, first, end: self.starts.len(), end_at: at(cursor) });
+                self.sections.push(Section { table, header, first, end: self.starts.len(), end_at: at(walk.position()) });
             }
         }
         self.dropped = Bits::new(self.starts.len());
@@ -356,7 +354,7 @@ mod tests {
         for rows in if cfg!(miri) { [3, 100] } else { [3, 20_000] } {
             let inputs = inputs(rows);
             let all = joined(&inputs.each_ref().map(|input| input.as_bytes())).unwrap();
-            let built = inputs.iter().fold(Changeset::builder(), |builder, input| builder.changeset(input));
+            let built = inputs.iter().fold(Changeset::builder(), |builder, input| builder.add(input));
             assert!(all == built.build().unwrap().into_bytes());
             let alone = joined(&[inputs[0].as_bytes()]).unwrap();
             assert!(alone == inputs[0].as_bytes());

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use super::bits::Bits;
-use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::walk::Walker;
 use crate::wire::group::rank::{Keyed, Ranked, Unordered};
 
 /// Which changes of the second input are to be written behind the first: those of rows that it has not.
@@ -53,13 +53,13 @@ impl<'a> Keep<'a> for Gone {
     }
 
     fn write(self, changes: Cursor<'a>, end: Cursor<'a>, table: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered> {
-        let (mut rest, mut number, mut same) = (changes, 0, changes);
-        while rest.remaining() > end.remaining() {
-            let start = rest;
-            check::extent_here(&mut rest, table.header, table.format).ok_or(Unordered)?;
+        let (mut walk, mut number, mut same) = (Walker::at(changes, table.format), 0, changes);
+        while walk.position().remaining() > end.remaining() {
+            let start = walk.position();
+            walk.record(table.header).ok_or(Unordered)?;
             if self.0.get(number) {
                 out.extend_from_slice(start.since(same));
-                same = rest;
+                same = walk.position();
             }
             number = number.saturating_add(1);
         }

@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::header::Header;
-use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::kind::Format;
+use crate::wire::codec::walk::Walker;
 use crate::wire::group::rank::{Keyed, Unordered};
 
 /// With more tables, what would be found by their names is left to others.
@@ -27,11 +27,8 @@ impl Section<'_> {
 
     /// How many changes it has, if they are not more than so many.
     pub(super) fn count_to(self, most: usize) -> usize {
-        let Self { table, changes: mut rest, .. } = self;
-        let is_change = |rest: &mut Cursor<'_>| rest.peek().and_then(Operation::from_byte).is_some();
-        (0..most)
-            .take_while(|_| is_change(&mut rest) && check::extent(&mut rest, table.header, table.format).is_some())
-            .count()
+        let mut walk = Walker::at(self.changes, self.table.format);
+        (0..most).take_while(|_| walk.is_at_record() && walk.record(self.table.header).is_some()).count()
     }
 }
 
@@ -52,20 +49,19 @@ impl<'a> Sections<'a> {
 
     /// The next section in the order of the bytes. The one before it must have been passed over.
     pub(super) fn next_section(&mut self) -> Result<Option<Section<'a>>, Unordered> {
-        while self.rest.peek().is_some() {
-            let header = check::section(&mut self.rest, self.format).map_err(|_| Unordered)?;
-            if self.rest.peek().and_then(Operation::from_byte).is_none() {
-                continue;
-            }
-            let number = self.found.len();
-            if number >= MOST_TABLES || self.found.iter().any(|found| is_same(found.table.header, header)) {
-                return Err(Unordered);
-            }
-            let section = Section { table: Keyed::new(header, self.format), changes: self.rest, number };
-            self.found.push(section);
-            return Ok(Some(section));
+        let mut walk = Walker::at(self.rest, self.format);
+        let header = walk.header_with_records();
+        self.rest = walk.position();
+        let Some(header) = header else {
+            return if walk.is_at_end() { Ok(None) } else { Err(Unordered) };
+        };
+        let number = self.found.len();
+        if number >= MOST_TABLES || self.found.iter().any(|found| is_same(found.table.header, header)) {
+            return Err(Unordered);
         }
-        Ok(None)
+        let section = Section { table: Keyed::new(header, self.format), changes: self.rest, number };
+        self.found.push(section);
+        Ok(Some(section))
     }
 
     /// The section of a table, which must have the same columns and key.
@@ -103,9 +99,9 @@ impl<'a> Sections<'a> {
     }
 
     fn pass_over(&mut self, section: Section<'a>) -> Result<(), Unordered> {
-        while self.rest.peek().and_then(Operation::from_byte).is_some() {
-            check::extent(&mut self.rest, section.table.header, self.format).ok_or(Unordered)?;
-        }
+        let mut walk = Walker::at(self.rest, self.format);
+        walk.skip_records(section.table.header).ok_or(Unordered)?;
+        self.rest = walk.position();
         Ok(())
     }
 

@@ -220,8 +220,10 @@ fn put_together<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::order::bucket_of;
-    use crate::wire::{Changeset, Patchset, Record, TableInfo, Value, check};
+    use crate::wire::codec::header::Header;
+    use crate::wire::codec::walk::Walker;
+    use crate::wire::group::rank::bucket_of;
+    use crate::wire::{Changeset, Patchset, Record, TableInfo, Value};
 
     fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
         let mut last = seed;
@@ -265,17 +267,18 @@ mod tests {
     /// As SQLite would write it, if each table had so many buckets; idle UPDATEs and all.
     fn in_buckets(changeset: &Changeset, bits: u32) -> Changeset {
         let mut out = Vec::new();
-        for table in changeset.tables() {
-            let keyed = Keyed::new(table.header, Format::Changeset);
-            table.header.write(Format::Changeset, &mut out);
+        for section in changeset.sections() {
+            let header = Header { name: section.table(), key: section.key_ordinals() };
+            let keyed = Keyed::new(header, Format::Changeset);
+            header.write(Format::Changeset, &mut out);
             let bytes = changeset.as_bytes();
             let at = |record: &Record<'_>| Cursor::new(&bytes[record.offset()..]);
-            let mut records: Vec<Record<'_>> = table.records().collect();
+            let mut records: Vec<Record<'_>> = section.records().collect();
             records.sort_by_key(|record| bucket_of(keyed, at(record), bits));
             for record in records {
-                let mut end = at(&record);
-                check::extent(&mut end, table.header, Format::Changeset).unwrap();
-                out.extend_from_slice(end.since(at(&record)));
+                let mut walk = Walker::at(at(&record), Format::Changeset);
+                walk.record(header).unwrap();
+                out.extend_from_slice(walk.position().since(at(&record)));
             }
         }
         Changeset::try_from(out).unwrap()
@@ -291,7 +294,7 @@ mod tests {
     }
 
     fn built(one: &Changeset, other: &Changeset) -> Changeset {
-        Changeset::builder().changeset(one).changeset(other).build().unwrap()
+        Changeset::builder().add(one).add(other).build().unwrap()
     }
 
     #[test]
@@ -427,7 +430,7 @@ mod tests {
             (all(&[("b", 1), ("a", 1), ("c", 1)]), all(&[("d", 1), ("C", 2), ("B", 1), ("e", 1), ("A", 0)]));
         let both = zipped(&one, &other).unwrap();
         assert_eq!(both, built(&one, &other));
-        assert_eq!(both.tables().map(|table| table.name()).collect::<Vec<_>>(), ["b", "a", "c", "d", "e"]);
+        assert_eq!(both.sections().map(|section| section.table()).collect::<Vec<_>>(), ["b", "a", "c", "d", "e"]);
         let gone = zipped(&one, &one.invert()).unwrap();
         assert!(gone.as_bytes().is_empty());
         assert!(zipped(&Changeset::new(), &Changeset::new()).unwrap().as_bytes().is_empty());
@@ -445,7 +448,7 @@ mod tests {
             .unwrap()
         };
         let (one, other) = (patch(0..100, false), patch(50..200, true));
-        let expected = Patchset::builder().patchset(&one).patchset(&other).build().unwrap();
+        let expected = Patchset::builder().add(&one).add(&other).build().unwrap();
         assert_eq!(one.concat(&other).unwrap(), expected);
     }
 

@@ -46,7 +46,7 @@
 //! | `indirect` | whether a trigger or a foreign key action made it | ✓ | ✓ | ✓ | |
 //!
 //! A patchset's changes have no `before`. What is not recorded is absent; NULL is `null`. An UPDATE has a column of the key in `after`
-//! where the key changed to an [equal one](crate::wire#changes), and an unchanged column on both sides where SQLite has rebased it:
+//! where the key changed to an [equal one](crate::_documentation::format#keys), and an unchanged column on both sides where SQLite has rebased it:
 //! `changed` does not list that.
 //!
 //! A column is called by its name where the names are known: in typed changes, and with [`Record::json`] or
@@ -112,7 +112,7 @@
 //!
 //! # Reading
 //!
-//! What is read passes the [same checks](crate::wire#what-is-refused) as bytes do, and must not contradict itself: `format` is that of the
+//! What is read passes the [same checks](crate::_documentation::format#what-is-refused) as bytes do, and must not contradict itself: `format` is that of the
 //! type, `key` and `changed` are what the rows say, each column is there once. Where an INSERT or a changeset's DELETE has the row, `key`
 //! need not be there, nor `changed` and `indirect` anywhere; `null` stands for an absent object, and members that are not in the table
 //! above are passed over. Values may be written plainly where that says the same (`9007199254740993`, `1.0`), as far as the reader
