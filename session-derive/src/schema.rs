@@ -380,7 +380,7 @@ impl Schema<'_> {
             }
             Some(ty) => ty,
             None => syn::parse_quote! {
-                <<#table::#name as #krate::__private::diesel::Expression>::SqlType as #krate::RustType>::Type
+                <<#table::#name as #krate::__private::diesel::Expression>::SqlType as #krate::typed::RustType>::Type
             },
         }
     }

@@ -23,7 +23,8 @@ pub fn judge(bytes: &[u8]) {
         assert_eq!(end, Ok(()), "SQLite reads to the end what we accept");
         let ours: Vec<Change> = changeset.records().map(Change::from).collect();
         assert_eq!(ours, theirs, "the same changes");
-        let by_section: Vec<Change> = changeset.sections().flat_map(|section| section.records()).map(Change::from).collect();
+        let by_section: Vec<Change> =
+            changeset.sections().flat_map(|section| section.records()).map(Change::from).collect();
         assert_eq!(ours, by_section, "the same changes, section by section");
         let inverse = changeset.invert();
         assert_eq!(sqlite::invert(bytes).as_deref(), Ok(inverse.as_bytes()), "the same inverse");

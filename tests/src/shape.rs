@@ -84,11 +84,7 @@ fn keeps_its_changes<F: SetFormat>(set: SetRef<'_, F>) {
 
     // filters
     let everything = set.filter_records(|_| true);
-    assert_eq!(
-        everything,
-        owned.filter_tables(|_| true),
-        "a filter that keeps all is the same by record and table"
-    );
+    assert_eq!(everything, owned.filter_tables(|_| true), "a filter that keeps all is the same by record and table");
     assert_eq!(parse(everything.as_bytes()), all, "a filter that keeps all");
     assert!(everything.sections().all(|section| section.records().next().is_some()), "no empty section");
     let has_empty = set.sections().any(|section| section.records().next().is_none());
@@ -97,8 +93,7 @@ fn keeps_its_changes<F: SetFormat>(set: SetRef<'_, F>) {
     assert!(set.filter_tables(|_| false).as_bytes().is_empty());
     let some = set.filter_records(|record| record.offset() % 2 == 0);
     let others = owned.filter_records(|record| record.offset() % 2 != 0);
-    let expected =
-        set.records().filter(|record| record.offset() % 2 == 0).map(Change::from).collect::<Vec<_>>();
+    let expected = set.records().filter(|record| record.offset() % 2 == 0).map(Change::from).collect::<Vec<_>>();
     assert_eq!(parse(some.as_bytes()), expected);
     assert_eq!(parse(others.as_bytes()).len() + expected.len(), all.len());
     let first = set.sections().next().map(|table| table.table().to_string()).unwrap_or_default();

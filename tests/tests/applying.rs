@@ -225,7 +225,7 @@ fn a_key_that_changed_to_an_equal_one_arrives() {
 fn statistics_arrive_where_there_are_any() {
     let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE INDEX i ON t (v); INSERT INTO t VALUES (1, 2)";
     let changeset = record(schema, "ANALYZE");
-    assert_eq!(changeset.tables().next().unwrap().name(), "sqlite_stat1");
+    assert_eq!(changeset.sections().next().unwrap().table(), "sqlite_stat1");
     open(schema).apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
     let mut analyzed = open(schema);
     exec(&mut analyzed, "ANALYZE; DELETE FROM sqlite_stat1");

@@ -50,7 +50,7 @@ fn the_key_flags_are_places_in_the_key() {
     let key_of = |create: &str, insert: &str| {
         let (changeset, _) = record(&[create], &[insert]);
         let changeset = ChangesetRef::parse(&changeset).unwrap();
-        let table = changeset.tables().next().unwrap();
+        let table = changeset.sections().next().unwrap();
         (table.key_ordinals().to_vec(), table.key_columns().collect::<Vec<_>>())
     };
     assert_eq!(
@@ -135,7 +135,7 @@ fn sqlite_stat1_is_recorded_with_a_key_that_it_does_not_declare() {
         record(&["CREATE TABLE t (id INTEGER PRIMARY KEY, v)", "INSERT INTO t VALUES (1, 2), (3, 4)"], &["ANALYZE"]);
     assert_eq!(shown(&changeset), ["INSERT sqlite_stat1('t', x'', '2')"]);
     let changeset = ChangesetRef::parse(&changeset).unwrap();
-    assert_eq!(changeset.tables().next().unwrap().key_columns().collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(changeset.sections().next().unwrap().key_columns().collect::<Vec<_>>(), [0, 1]);
 }
 
 /// A change that SQLite's iterator reads to the end and we refuse; and what `sqlite3changeset_apply` does with it.
@@ -245,7 +245,7 @@ fn sections_are_in_the_order_in_which_the_tables_first_changed() {
         ],
     );
     let changeset = ChangesetRef::parse(&changeset).unwrap();
-    let names: Vec<&str> = changeset.tables().map(|table| table.name()).collect();
+    let names: Vec<&str> = changeset.sections().map(|section| section.table()).collect();
     assert_eq!(names, ["c", "a", "b"]);
 }
 
@@ -257,7 +257,7 @@ fn tables_without_a_key_can_be_tracked_by_rowid() {
     assert!(without.changeset().is_empty());
     assert_eq!(shown(&with.changeset()), ["INSERT t(7, 'x', NULL)"]);
     let changeset = with.changeset();
-    assert_eq!(ChangesetRef::parse(&changeset).unwrap().tables().next().unwrap().key_ordinals(), [1, 0, 0]);
+    assert_eq!(ChangesetRef::parse(&changeset).unwrap().sections().next().unwrap().key_ordinals(), [1, 0, 0]);
 }
 
 #[test]

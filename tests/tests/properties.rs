@@ -16,7 +16,7 @@ fn histories_have_changes_of_every_kind() {
     for _ in 0..100 {
         let (changeset, _) = history().new_tree(&mut runner).unwrap().current().record();
         let changeset = Changeset::try_from(changeset).unwrap();
-        sections += changeset.tables().count();
+        sections += changeset.sections().count();
         for record in &changeset {
             seen[record.operation() as usize] += 1;
             indirect += usize::from(record.indirect());

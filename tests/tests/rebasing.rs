@@ -2,7 +2,7 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel_sqlite_session::wire::{BuildError, ParseErrorKind, RebaseData, Rebaser, TableInfo};
+use diesel_sqlite_session::wire::{BuildErrorKind, ParseErrorKind, RebaseData, Rebaser, TableInfo};
 use diesel_sqlite_session::{
     ApplyError, Changeset, ConflictAction, ConflictType, Operation, Session, SqliteSessionExt,
 };
@@ -444,16 +444,16 @@ fn many_changes(rows: usize, seed: usize) -> Changeset {
 /// What an apply says of some of the rows that these changes are of, in the same order: a section for each table.
 fn said_of(changes: &Changeset, text: &str, what: impl Fn(usize) -> Option<(Operation, bool)>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for table in changes.tables() {
+    for section in changes.sections() {
         bytes.extend_from_slice(b"T\x03");
-        bytes.extend_from_slice(table.key_ordinals());
-        bytes.extend_from_slice(table.name().as_bytes());
+        bytes.extend_from_slice(section.key_ordinals());
+        bytes.extend_from_slice(section.table().as_bytes());
         bytes.push(0);
-        for (at, record) in table.records().enumerate() {
+        for (at, record) in section.records().enumerate() {
             let Some((operation, replaced)) = what(at) else { continue };
             bytes.extend_from_slice(&[operation.to_byte(), u8::from(replaced)]);
             let mut key = record.key_values();
-            for place in table.key_ordinals() {
+            for place in section.key_ordinals() {
                 let value = if *place == 0 { text.into() } else { key.next().unwrap() };
                 Owned::from(value).write(&mut bytes);
             }
@@ -511,9 +511,11 @@ fn tables_that_differ_from_those_of_the_data_are_refused() {
         let values = vec![diesel_sqlite_session::Value::from(1); key.len()];
         Changeset::builder().insert_values(TableInfo::new("T", key), &values).build().unwrap()
     };
-    let other = BuildError::OtherColumns { table: "T".into(), columns: 2, rebased_on: 3 };
-    assert_eq!(changes(&[1, 0]).rebase(&data), Err(other));
-    assert_eq!(changes(&[0, 1, 0]).rebase(&data), Err(BuildError::OtherKey { table: "T".into() }));
+    let error = changes(&[1, 0]).rebase(&data).unwrap_err();
+    assert_eq!(error.kind(), BuildErrorKind::RebaseColumns { columns: 2, rebased_on: 3 });
+    assert_eq!(error.to_string(), "table T: 2 columns, but 3 in the rebase data");
+    let error = changes(&[0, 1, 0]).rebase(&data).unwrap_err();
+    assert_eq!((error.kind(), error.table()), (BuildErrorKind::RebaseKey, Some("T")));
     assert!(changes(&[3, 0, 0]).rebase(&data).is_ok(), "which columns are the key is what counts");
     // a table without a change is not looked at
     let empty = Changeset::try_from(b"T\x01\x01t\0".to_vec()).unwrap();
@@ -523,7 +525,8 @@ fn tables_that_differ_from_those_of_the_data_are_refused() {
     let mut rebaser = Rebaser::new();
     rebaser.add(&data).unwrap();
     let ordinals = RebaseData::try_from(b"T\x03\x02\0\0t\0\x09\0\x03\x01k\x05\x05".to_vec()).unwrap();
-    assert_eq!(rebaser.add(&ordinals), Err(BuildError::OtherKey { table: "t".into() }), "SQLITE_SCHEMA in SQLite");
+    let error = rebaser.add(&ordinals).unwrap_err();
+    assert_eq!((error.kind(), error.table()), (BuildErrorKind::RebaseKey, Some("t")), "SQLITE_SCHEMA in SQLite");
     assert!(judge(&[data.as_bytes(), ordinals.as_bytes()], &[]).is_none());
 }
 
@@ -537,7 +540,8 @@ fn patchsets_and_null_keys_are_not_rebased() {
 
     let update = Changeset::try_from(b"T\x02\x01\0t\0\x17\0\x03\x01k\x05\x05\x03\x01v".to_vec()).unwrap();
     let data = RebaseData::try_from(&data[..]).unwrap();
-    assert_eq!(update.rebase(&data), Err(BuildError::NullKey { table: "t".into(), column: 0 }));
+    let error = update.rebase(&data).unwrap_err();
+    assert_eq!((error.kind(), error.table(), error.column()), (BuildErrorKind::NullKey, Some("t"), Some(0)));
     assert!(judge(&[data.as_bytes()], update.as_bytes()).is_none());
 }
 

@@ -225,8 +225,11 @@ proptest! {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let changeset = Changeset::try_from(changeset).unwrap();
         let patchset = Patchset::try_from(patchset).unwrap();
-        let tables: Vec<TableInfo<'_>> = (changeset.tables())
-            .map(|table| if table.name() == "log" { TableInfo::from_columns("LOG", &["id", "line"]) } else { TableInfo::from_columns(table.name(), &names) })
+        let tables: Vec<TableInfo<'_>> = (changeset.sections())
+            .map(|section| match section.table() {
+                "log" => TableInfo::from_columns("LOG", &["id", "line"]),
+                table => TableInfo::from_columns(table, &names),
+            })
             .collect();
         let scripts = [
             (changeset.as_bytes(), changeset.to_sql(&tables).unwrap().to_string()),

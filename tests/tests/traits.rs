@@ -56,7 +56,10 @@ fn sets_are_copied_and_kept_in_maps() {
 #[test]
 fn what_was_captured_is_compared() {
     let capture = |x: i64| -> Captured<Points, usize> {
-        open(TABLE).capture(|conn| diesel::insert_into(points::table).values(Point { id: 1, x }).execute(conn)).unwrap()
+        let mut conn = open(TABLE);
+        let captured =
+            conn.capture().run(|conn| diesel::insert_into(points::table).values(Point { id: 1, x }).execute(conn));
+        captured.unwrap()
     };
     assert_eq!(capture(1), capture(1));
     assert_ne!(capture(1), capture(2));
@@ -104,7 +107,7 @@ fn a_row_s_table_is_one_to_build_for() {
     let short = Changeset::builder().insert_values(TableInfo::new("points", &[1]), &[1.into()]).build().unwrap();
     let built = Changeset::builder()
         .declare(Point::TABLE, &[Value::Null, 10.into()])
-        .changeset(&short)
+        .add(&short)
         .update_values(Point::TABLE, &one, &two)
         .build()
         .unwrap();

@@ -171,7 +171,8 @@ fn what_a_closure_changes_is_captured_and_committed() {
     let mut conn = open(TABLES);
     diesel::insert_into(users::table).values(ada()).execute(&mut conn).unwrap();
     let captured = conn
-        .capture::<Blog, _, _, _>(|conn| {
+        .capture::<Blog>()
+        .run(|conn| {
             diesel::update(users::table.find(1)).set(users::email.eq("ada@example.org")).execute(conn)?;
             diesel::insert_into(posts::table).values(Post { id: 1, user_id: 1, body: vec![1] }).execute(conn)
         })
@@ -188,21 +189,18 @@ fn what_a_closure_changes_is_captured_and_committed() {
 #[test]
 fn what_fails_in_a_captured_closure_is_rolled_back() {
     let mut conn = open(TABLES);
-    let failed = conn.capture::<Blog, (), _, _>(|conn| {
+    let failed = conn.capture::<Blog>().run::<()>(|conn| {
         diesel::insert_into(users::table).values(ada()).execute(conn)?;
         Err(diesel::result::Error::NotFound)
     });
     assert!(matches!(failed, Err(CaptureError::Closure(diesel::result::Error::NotFound))));
     // a change that the set cannot read, too
-    let failed = conn.capture::<Blog, _, diesel::result::Error, _>(|conn| {
-        diesel::sql_query("INSERT INTO users VALUES (1, x'00', NULL)").execute(conn)
-    });
+    let failed =
+        conn.capture::<Blog>().run(|conn| diesel::sql_query("INSERT INTO users VALUES (1, x'00', NULL)").execute(conn));
     assert!(matches!(failed, Err(CaptureError::Decode(_))), "{failed:?}");
     // and a set that does not agree with the database
     exec(&mut conn, "DROP TABLE posts");
-    let failed = conn.capture::<Blog, _, diesel::result::Error, _>(|conn| {
-        diesel::insert_into(users::table).values(ada()).execute(conn)
-    });
+    let failed = conn.capture::<Blog>().run(|conn| diesel::insert_into(users::table).values(ada()).execute(conn));
     assert!(matches!(failed, Err(CaptureError::Session(_))), "{failed:?}");
     assert_eq!(users::table.count().get_result::<i64>(&mut conn).unwrap(), 0);
 }
@@ -210,7 +208,7 @@ fn what_fails_in_a_captured_closure_is_rolled_back() {
 #[test]
 fn a_closure_may_fail_with_any_error_and_nothing_skipped_is_printed() {
     fn work(conn: &mut SqliteConnection, fails: bool) -> Result<usize, Box<dyn std::error::Error>> {
-        let captured = conn.capture::<Change<users::table>, _, _, _>(|conn| {
+        let captured = conn.capture::<Change<users::table>>().try_run(|conn| {
             let rows = diesel::insert_into(users::table).values(ada()).execute(conn)?;
             if fails { Err("not this time".into()) } else { Ok::<_, Box<dyn std::error::Error>>(rows) }
         })?;
@@ -229,18 +227,19 @@ fn a_closure_may_fail_with_any_error_and_nothing_skipped_is_printed() {
 fn captures_nest() {
     let mut conn = open(TABLES);
     let outer = conn
-        .capture::<Blog, _, CaptureError<diesel::result::Error>, _>(|conn| {
+        .capture::<Blog>()
+        .try_run(|conn| {
             diesel::insert_into(users::table).values(ada()).execute(conn)?;
-            let inner = conn.capture::<Change<users::table>, _, _, _>(|conn| {
-                diesel::update(users::table.find(1)).set(users::name.eq("Eve")).execute(conn)
-            })?;
+            let inner = conn
+                .capture::<Change<users::table>>()
+                .run(|conn| diesel::update(users::table.find(1)).set(users::name.eq("Eve")).execute(conn))?;
             assert!(matches!(&inner.changes[..], [Change::Update(_)]));
-            let failed = conn.capture::<Blog, (), _, _>(|conn| {
+            let failed = conn.capture::<Blog>().run::<()>(|conn| {
                 diesel::delete(users::table).execute(conn)?;
                 Err(diesel::result::Error::RollbackTransaction)
             });
             assert!(failed.is_err());
-            Ok(inner.value)
+            Ok::<_, CaptureError<diesel::result::Error>>(inner.value)
         })
         .unwrap();
     let eve = User { name: "Eve".into(), ..ada() };

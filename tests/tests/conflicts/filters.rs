@@ -93,9 +93,9 @@ fn a_filter_is_given_patches_of_a_patchset() {
 #[test]
 fn only_leaves_out_what_it_is_told_to() {
     let changeset = Changeset::builder()
-        .insert_values(TableSchema::new("admins", &[1]), &[1.into()])
+        .insert_values(TableInfo::new("admins", &[1]), &[1.into()])
         .insert(&item(1, "apple", 1))
-        .insert_values(TableSchema::new("absent", &[1]), &[1.into()])
+        .insert_values(TableInfo::new("absent", &[1]), &[1.into()])
         .build()
         .unwrap();
     let mut conn = shop(&[]);
@@ -125,7 +125,7 @@ fn only_leaves_out_what_it_is_told_to() {
 fn a_set_that_is_met_too_late_in_a_stream_leaves_nothing() {
     let bytes = Changeset::builder()
         .insert(&item(1, "apple", 1))
-        .insert_values(TableSchema::new("admins", &[1]), &[1.into()])
+        .insert_values(TableInfo::new("admins", &[1]), &[1.into()])
         .build()
         .unwrap()
         .into_bytes();

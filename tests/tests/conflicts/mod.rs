@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use diesel::prelude::*;
 use diesel_sqlite_session::apply::{Decision, UntypedConflict};
-use diesel_sqlite_session::wire::{Limit, TableInfo};
+use diesel_sqlite_session::wire::{ChangesetFormat, Limit, TableInfo};
 use diesel_sqlite_session::{
     ApplyError, Change, Changeset, ChangesetReader, Conflict, ConflictAction, ConflictType, Patch, Patchset,
     PatchsetReader, SqliteSessionExt, Tracked, Value,

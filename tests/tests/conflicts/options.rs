@@ -11,7 +11,7 @@ use super::*;
 fn a_changeset_is_applied_inverted() {
     let before = [item(1, "apple", 1), item(2, "pear", 2)];
     let mut conn = shop(&before);
-    let captured = conn.capture::<Shop, _, _, _>(|conn| {
+    let captured = conn.capture::<Shop>().run(|conn| {
         diesel::update(items::table.find(1)).set(items::n.eq(5)).execute(conn)?;
         diesel::delete(items::table.find(2)).execute(conn)?;
         diesel::insert_into(items::table).values(item(3, "fig", 3)).execute(conn)
@@ -332,7 +332,7 @@ fn limits_hold_in_memory_and_in_streams() {
     for (limit, max, enough) in
         [(Limit::Bytes, length - 1, length), (Limit::Changes, 1, 2), (Limit::ValueBytes, 99, 100)]
     {
-        let with = |apply: diesel_sqlite_session::apply::Apply<'_, Changeset>, max| {
+        let with = |apply: diesel_sqlite_session::apply::Apply<'_, ChangesetFormat>, max| {
             match limit {
                 Limit::Bytes => apply.max_bytes(max),
                 Limit::Changes => apply.max_changes(max),

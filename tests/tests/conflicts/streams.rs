@@ -82,7 +82,7 @@ fn a_patchset_streams_too_and_typed_handlers_see_it() {
 fn a_header_is_no_value_however_wide() {
     let mut key = [0; 100];
     key[0] = 1;
-    let changeset = Changeset::builder().insert_values(TableSchema::new("t", &key), &[Value::Integer(1); 100]);
+    let changeset = Changeset::builder().insert_values(TableInfo::new("t", &key), &[Value::Integer(1); 100]);
     let changeset = changeset.build().unwrap();
     let mut reader = ChangesetReader::new(Counted(changeset.as_bytes(), 1, 0)).max_value_bytes(16);
     assert!(reader.next_record().unwrap().is_some());

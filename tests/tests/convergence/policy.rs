@@ -6,8 +6,8 @@ use std::error::Error;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_sqlite_session::apply::{Apply, Decision, RowConflict};
-use diesel_sqlite_session::wire::RebaseData;
-use diesel_sqlite_session::{ApplyError, Change, Changeset, Conflict, SqliteSessionExt};
+use diesel_sqlite_session::wire::{ChangesetFormat, RebaseData};
+use diesel_sqlite_session::{Change, Changeset, Conflict, SqliteSessionExt};
 
 use super::board::{Board, Card, Cell, Label, Shared, delete_orphans, forget_orphans};
 use super::protocol::{ForeignKeys, Rules};
@@ -241,7 +241,7 @@ pub(super) struct Met {
 /// Makes changes on top of what is there. In a transaction of the caller's.
 pub(super) fn merge(conn: &mut SqliteConnection, changes: &Changeset, rules: Rules) -> Result<Merged, Box<dyn Error>> {
     let (mut cards, mut labels) = (Conflicts::<Card>::new(rules), Conflicts::<Label>::new(rules));
-    let applied = conn.capture::<Board, _, ApplyError, _>(|conn| {
+    let applied = conn.capture::<Board>().try_run(|conn| {
         to_apply(conn, changes, rules)
             .only::<Board>()
             .on_conflict::<Card>(|conflict| cards.decide(conflict))
@@ -250,7 +250,7 @@ pub(super) fn merge(conn: &mut SqliteConnection, changes: &Changeset, rules: Rul
             .on_foreign_keys(|broken| broken.accept())
             .run()
     })?;
-    let written = conn.capture::<Board, _, diesel::result::Error, _>(|conn| {
+    let written = conn.capture::<Board>().run(|conn| {
         // what is written may refer to what is gone, until it is mended
         conn.batch_execute("PRAGMA defer_foreign_keys = ON")?;
         cards.write(conn)?;
@@ -281,7 +281,7 @@ pub(super) fn to_apply<'a>(
     conn: &'a mut SqliteConnection,
     changes: &'a Changeset,
     rules: Rules,
-) -> Apply<'a, Changeset> {
+) -> Apply<'a, ChangesetFormat> {
     let apply = conn.apply(changes);
     if rules.foreign_keys == ForeignKeys::Act { apply } else { apply.without_foreign_key_actions() }
 }

@@ -158,7 +158,7 @@ pub(super) fn edit(
     work: impl FnOnce(&mut SqliteConnection) -> QueryResult<()>,
 ) -> Result<()> {
     conn.transaction(|conn| {
-        let edited = conn.capture::<Board, _, _, _>(work)?;
+        let edited = conn.capture::<Board>().run(work)?;
         remember(conn, &edited.changeset)
     })
 }

@@ -81,7 +81,7 @@ macro_rules! keys {
             .skip_unknown_tables()
             .map(|change| {
                 let change = change.unwrap();
-                (change.key(), change.operation(), change.table().name())
+                (change.key(), change.operation(), change.table().table())
             })
             .collect();
         keys.sort_by_key(|(key, ..)| format!("{key:?}"));

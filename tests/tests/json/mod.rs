@@ -167,8 +167,9 @@ fn columns_are_hidden_by_name() {
     const NAMES: [&str; 3] = ["sensor", "value", "at"];
     let insert =
         Changeset::builder().insert_values(READINGS, &[7.into(), "secret".into(), "a".into()]).build().unwrap();
-    let hide =
-        |hidden: &[&str]| serde_json::to_string(&insert.json([TableInfo::with_hidden("readings", &NAMES, hidden)]));
+    let hide = |hidden: &[&str]| {
+        serde_json::to_string(&insert.json([TableInfo::from_columns("readings", &NAMES).with_hidden(hidden)]))
+    };
     // SQLite does not tell these letters apart
     assert!(!hide(&["VALUE"]).unwrap().contains("secret"));
     assert_eq!(hide(&["vaule"]).unwrap_err().to_string(), r#"table readings: no column "vaule" to hide"#);
@@ -179,7 +180,8 @@ fn columns_are_hidden_by_name() {
     // a change that is older than what is hidden
     let older = Changeset::builder().insert_values(TableInfo::new("readings", &[1, 0]), &[7.into(), 8.into()]).build();
     let older =
-        serde_json::to_value(older.unwrap().json([TableInfo::with_hidden("readings", &NAMES, &["at"])])).unwrap();
+        serde_json::to_value(older.unwrap().json([TableInfo::from_columns("readings", &NAMES).with_hidden(&["at"])]))
+            .unwrap();
     assert_eq!(older["changes"][0]["columns"], json!(["sensor", "value"]));
     assert_eq!(serde_json::from_value::<Changeset>(older).unwrap().records().count(), 1);
 }
@@ -212,12 +214,12 @@ fn round_trip(bytes: &[u8]) -> bool {
             // by way of a tree, whose members are sorted, and with names
             let tree: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(serde_json::from_value::<$Owned>(tree).unwrap(), back);
-            let widest = set.tables().map(|table| table.column_count()).max().unwrap_or(0);
+            let widest = set.sections().map(|section| section.column_count()).max().unwrap_or(0);
             let names: Vec<String> = (0..widest).map(|place| format!("column {place}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let counts: BTreeMap<&str, usize> =
-                set.tables().map(|table| (table.name(), table.column_count())).collect();
-            if set.tables().all(|table| counts[table.name()] == table.column_count()) {
+                set.sections().map(|section| (section.table(), section.column_count())).collect();
+            if set.sections().all(|section| counts[section.table()] == section.column_count()) {
                 let tables = counts.iter().map(|(table, count)| TableInfo::from_columns(table, &names[..*count]));
                 let named = serde_json::to_string(&set.json(tables)).unwrap();
                 assert_eq!(serde_json::from_str::<$Owned>(&named).unwrap(), back);

@@ -325,7 +325,7 @@ fn a_change_can_be_part_of_a_line_with_more() {
             "{text}"
         );
         let line: Line<Blog> = serde_json::from_str(&text).unwrap();
-        assert_eq!((line.actor.as_str(), line.change.table().name()), ("root", "users"));
+        assert_eq!((line.actor.as_str(), line.change.table().table()), ("root", "users"));
     }
 }
 
