@@ -1,25 +1,25 @@
-//! What a session keeps in memory: [`Session::memory_used`] against the rows that were changed.
+//! Prints the memory use of a session ([`Session::memory_used`]) and the sizes of its changeset and patchset, in bytes per
+//! changed row.
 //!
 //! ```text
-//! cargo run --release --example memory              100,000 rows in each line
-//! cargo run --release --example memory -- 1000000   so many
+//! cargo run --release --example memory              100,000 rows
+//! cargo run --release --example memory -- 1000000   1,000,000 rows
 //! ```
-
-use std::error::Error;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_sqlite_session::{Session, SqliteSessionExt};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+mod setup;
+use setup::{Result, open};
 
-/// What is done to a table, and what of it is recorded.
+/// A table, and the changes that a session records in it.
 struct Case {
     name: &'static str,
     columns: &'static str,
-    /// The values of row `i`, as SQL.
+    /// The values of row `i`, in SQL.
     values: &'static str,
-    /// Before the session, not recorded.
+    /// The steps before the session starts.
     before: &'static [Step],
     recorded: &'static [Step],
 }
@@ -27,10 +27,10 @@ struct Case {
 #[derive(Clone, Copy)]
 enum Step {
     Insert,
-    /// An UPDATE of every row, `SET` to this.
+    /// An UPDATE of every row with this `SET` clause.
     Update(&'static str),
     Delete,
-    /// Steps that are undone.
+    /// Steps that are rolled back.
     RollBack(&'static [Step]),
 }
 
@@ -55,18 +55,18 @@ const WIDE_ROW: &str = "i, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i,
 
 const CASES: &[Case] = &[
     case("INSERT, integer key", INTEGER, ROW, &[], &[Insert]),
-    case("INSERT, key of 16 bytes", BLOB, BLOB_ROW, &[], &[Insert]),
-    case("INSERT, key of 36 bytes of text", TEXT, TEXT_ROW, &[], &[Insert]),
-    case("INSERT, values of 1,000 bytes", LARGE, LARGE_ROW, &[], &[Insert]),
+    case("INSERT, 16-byte blob key", BLOB, BLOB_ROW, &[], &[Insert]),
+    case("INSERT, 36-byte text key", TEXT, TEXT_ROW, &[], &[Insert]),
+    case("INSERT, 1,000-byte values", LARGE, LARGE_ROW, &[], &[Insert]),
     case("INSERT, 40 columns", WIDE, WIDE_ROW, &[], &[Insert]),
     case("UPDATE of n, small rows", INTEGER, ROW, &[Insert], &[Update("n = n + 1")]),
-    case("the same, ten times", INTEGER, ROW, &[Insert], &[Update("n = n + 1"); 10]),
-    case("UPDATE of n beside 1,000 bytes", LARGE, LARGE_ROW, &[Insert], &[Update("n = n + 1")]),
-    case("UPDATE of the 1,000 bytes", LARGE, LARGE_ROW, &[Insert], &[Update("body = body || body")]),
-    case("UPDATE of one of 40 columns", WIDE, WIDE_ROW, &[Insert], &[Update("c7 = 0")]),
+    case("UPDATE of n, ten times", INTEGER, ROW, &[Insert], &[Update("n = n + 1"); 10]),
+    case("UPDATE of n, 1,000-byte rows", LARGE, LARGE_ROW, &[Insert], &[Update("n = n + 1")]),
+    case("UPDATE of the 1,000-byte value", LARGE, LARGE_ROW, &[Insert], &[Update("body = body || body")]),
+    case("UPDATE of 1 of 40 columns", WIDE, WIDE_ROW, &[Insert], &[Update("c7 = 0")]),
     case("UPDATE of the key", INTEGER, ROW, &[Insert], &[Update("k = -k")]),
     case("DELETE, small rows", INTEGER, ROW, &[Insert], &[Delete]),
-    case("DELETE beside 1,000 bytes", LARGE, LARGE_ROW, &[Insert], &[Delete]),
+    case("DELETE, 1,000-byte rows", LARGE, LARGE_ROW, &[Insert], &[Delete]),
     case("INSERT, then UPDATE", INTEGER, ROW, &[], &[Insert, Update("n = n + 1")]),
     case("INSERT, then DELETE", INTEGER, ROW, &[], &[Insert, Delete]),
     case("DELETE, rolled back", INTEGER, ROW, &[Insert], &[RollBack(&[Delete])]),
@@ -84,7 +84,7 @@ const fn case(
 
 fn main() -> Result<()> {
     let rows = std::env::args().nth(1).map_or(Ok(100_000), |rows| rows.parse())?;
-    println!("{rows} rows each; bytes for each row\n");
+    println!("bytes per row, {rows} rows\n");
     println!("{:32} {:>12} {:>12} {:>12}", "", "memory_used", "changeset", "patchset");
     for case in CASES {
         let (_connection, mut session) = record(case, rows)?;
@@ -98,8 +98,7 @@ fn main() -> Result<()> {
 }
 
 fn record(case: &Case, rows: u32) -> Result<(SqliteConnection, Session)> {
-    let mut connection = SqliteConnection::establish(":memory:")?;
-    connection.batch_execute(&format!("CREATE TABLE t ({})", case.columns))?;
+    let mut connection = open(&format!("CREATE TABLE t ({})", case.columns))?;
     run(&mut connection, case, rows, case.before)?;
     let mut session = connection.create_session()?;
     session.attach_by_name("t")?;

@@ -1,5 +1,5 @@
-//! Two databases with the same cards are edited apart from each other. The client's changes come to the server, which decides
-//! field by field where they meet its own; then the client takes over what came of it, and both are the same again.
+//! A three-way merge. A client and a server edit the same cards offline. The server merges the client's changes column by
+//! column, and the client applies the result: both databases contain the same rows again.
 //!
 //! ```text
 //! cargo run --example merge
@@ -8,13 +8,15 @@
 #![allow(missing_docs)]
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt::Debug;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_sqlite_session::typed::Against;
 use diesel_sqlite_session::{Change, Conflict, Field, SqliteSessionExt, Tracked};
+
+mod setup;
+use setup::{Result, open};
 
 diesel::table! {
     cards (id) {
@@ -63,42 +65,43 @@ const SERVER: &str = "
     INSERT INTO cards VALUES (7, 'cake', 'for Bob', 0, '10:30');
 ";
 
-/// Decides the fields of a card one by one.
+/// Merges the columns of a card one by one.
 #[derive(Default)]
 struct Merge {
     log: Vec<String>,
-    /// Whether a field that the client changed stays the server's.
-    keeps_servers: bool,
+    /// Whether the server's value won in a column that the client changed.
+    keeps_server: bool,
 }
 
 impl Merge {
-    /// If both sides changed the field, `is_clients` says whether it is to be the client's.
+    /// Returns the merged value of a column. If both sides changed the column, `client_wins` decides.
     fn field<T: Clone + Debug + PartialEq>(
         &mut self,
         name: &str,
         client: &Field<T>,
         server: &T,
-        is_clients: impl FnOnce(&T, &T) -> bool,
+        client_wins: impl FnOnce(&T, &T) -> bool,
     ) -> T {
         let (value, why) = match client.against(server) {
-            Against::Current(server) => (server, "the client did not change it".into()),
-            Against::Same(server) => (server, "both changed it to this".into()),
-            Against::New(client) => (client, format!("only the client changed it, from {server:?}")),
-            Against::Both { new, current, .. } if is_clients(new, current) => {
-                (new, format!("the client's, not the server's {current:?}"))
+            Against::Current(server) => (server, "unchanged by the client".into()),
+            Against::Same(server) => (server, "both changed to the same value".into()),
+            Against::New(client) => (client, format!("only the client changed {server:?}")),
+            Against::Both { new, current, .. } if client_wins(new, current) => {
+                (new, format!("client wins over {current:?}"))
             }
             Against::Both { new, current, .. } => {
-                self.keeps_servers = true;
-                (current, format!("the server's, not the client's {new:?}"))
+                self.keeps_server = true;
+                (current, format!("server wins over {new:?}"))
             }
         };
-        self.log.push(format!("{name:<10} {value:?}: {why}"));
+        self.log.push(format!("{name:<9} = {value:?} ({why})"));
         value.clone()
     }
 
-    /// The newer edit wins, but of two texts the longer one.
+    /// Merges two edits of a card: the newer edit wins, but of two texts the longer text wins.
     ///
-    /// SQLite compares the columns alone that an UPDATE changes. As every edit sets `edited_at`, two of one card always meet here.
+    /// SQLite compares only the columns that an UPDATE changes. Every edit sets `edited_at`, so two edits of a card always
+    /// conflict.
     fn card(&mut self, client: &CardUpdate, server: &Card) -> Card {
         let is_newer = client.edited_at.new_value() > Some(&server.edited_at);
         Card {
@@ -115,23 +118,21 @@ fn cards(conn: &mut SqliteConnection) -> QueryResult<Vec<Card>> {
     cards::table.order(cards::id).load(conn)
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let (mut client, mut server) = (SqliteConnection::establish(":memory:")?, SqliteConnection::establish(":memory:")?);
-    client.batch_execute(SCHEMA)?;
-    server.batch_execute(SCHEMA)?;
+fn main() -> Result<()> {
+    let (mut client, mut server) = (open(SCHEMA)?, open(SCHEMA)?);
 
-    // 1. Both are edited; what the client does is sent.
-    let sent = client.capture::<Change<cards::table>, _, _, _>(|conn| conn.batch_execute(CLIENT))?.changeset;
+    // 1. Edit both databases, and send the changes of the client.
+    let sent = client.capture::<Change<cards::table>>().run(|conn| conn.batch_execute(CLIENT))?.changeset;
     let mut session = server.create_session()?;
     session.attach::<cards::table>()?;
     server.batch_execute(SERVER)?;
     println!("The client sends {} changes, {} bytes.", sent.records().count(), sent.as_bytes().len());
 
-    // 2. The server applies it. What was merged is written by Diesel, in the same transaction.
-    //    Maps by key, as changes come in any order, and a handler can be asked about one more than once.
+    // 2. Apply them on the server, and write the merged cards with Diesel in the same transaction. The maps are ordered by
+    //    key, since changes come in any order and SQLite can ask a handler about one change more than once.
     let mut log = BTreeMap::new();
     let (mut merged, mut renumbered) = (BTreeMap::new(), BTreeMap::new());
-    let report = server.transaction::<_, Box<dyn Error>, _>(|conn| {
+    let report = server.transaction(|conn| {
         let report = conn
             .apply(&sent)
             .on_conflict::<cards::table>(|conflict| match (&conflict, conflict.change()) {
@@ -139,22 +140,22 @@ fn main() -> Result<(), Box<dyn Error>> {
                     let mut merge = Merge::default();
                     let card = merge.card(client, c.current());
                     log.insert(client.id, merge.log);
-                    if !merge.keeps_servers {
-                        return c.replace(); // which leaves the fields alone that the client did not change
+                    if !merge.keeps_server {
+                        return c.replace(); // sets only the columns that the client changed
                     }
                     merged.insert(card.id, card);
                     c.omit()
                 }
                 (Conflict::Data(c), Change::Delete(card)) => {
-                    log.insert(card.id, vec!["the client deleted it, the server edited it: it stays".into()]);
+                    log.insert(card.id, vec!["deleted by the client, edited by the server: kept".into()]);
                     c.omit()
                 }
                 (Conflict::NotFound(c), Change::Update(card)) => {
-                    log.insert(card.id, vec!["the client edited it, the server deleted it: it is gone".into()]);
+                    log.insert(card.id, vec!["edited by the client, deleted by the server: stays deleted".into()]);
                     c.omit()
                 }
                 (Conflict::Conflict(c), Change::Insert(card)) => {
-                    log.insert(card.id, vec!["new on both sides: the client's gets another key".into()]);
+                    log.insert(card.id, vec!["inserted on both sides: the client's card gets a new key".into()]);
                     renumbered.insert(card.id, card.clone());
                     c.omit()
                 }
@@ -169,27 +170,25 @@ fn main() -> Result<(), Box<dyn Error>> {
                 (cards::title.eq(title), cards::text.eq(text), cards::done.eq(done), cards::edited_at.eq(edited_at));
             diesel::insert_into(cards::table).values(card).execute(conn)?;
         }
-        Ok(report)
+        Result::Ok(report)
     })?;
-    println!("\nWhere they met the server's:");
+    println!("\nThe conflicts on the server:");
     for (id, lines) in &log {
         println!("  card {id}\n    {}", lines.join("\n    "));
     }
-    println!("\nThe report: {report}");
+    println!("\nThe report of the server: {report}");
 
-    // 3. The client goes back to where both were the same, and from there takes what the server did and made of it.
+    // 3. The client undoes its own changes, which restores the common start, and applies all changes of the server.
     let result = session.changeset()?;
-    let taken = client.transaction::<_, Box<dyn Error>, _>(|conn| {
+    let taken = client.transaction(|conn| {
         conn.apply(&sent).inverted().run()?;
-        Ok(conn.apply(&result).run()?)
+        conn.apply(&result).run()
     })?;
-    println!("\nThe client takes over the server's: {taken}");
-    let (clients, servers) = (cards(&mut client)?, cards(&mut server)?);
-    for (whose, cards) in [("client", &clients), ("server", &servers)] {
-        println!("\nThe {whose} has:");
-        for Card { id, title, text, done, edited_at } in cards {
-            println!("  {id}  {title:<14} {text:<22} {:<5} {edited_at}", if *done { "done" } else { "" });
-        }
+    println!("\nThe report of the client: {taken}");
+    let (on_client, on_server) = (cards(&mut client)?, cards(&mut server)?);
+    println!("\nThe cards in both databases:");
+    for Card { id, title, text, done, edited_at } in &on_server {
+        println!("  {id}  {title:<14} {text:<22} {:<5} {edited_at}", if *done { "done" } else { "" });
     }
 
     let card = |id, title: &str, text: &str, done, edited_at: &str| Card {
@@ -208,8 +207,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         card(7, "cake", "for Bob", false, "10:30"),
         card(8, "tickets", "for two", false, "10:25"),
     ];
-    assert_eq!(servers, expected);
-    assert_eq!(clients, servers);
+    assert_eq!(on_server, expected);
+    assert_eq!(on_client, on_server);
     assert_eq!((report.applied(), report.replaced(), report.omitted()), (1, 1, 5));
     assert_eq!((taken.omitted(), taken.replaced()), (0, 0));
     assert_eq!(log.keys().collect::<Vec<_>>(), [&1, &2, &3, &4, &5, &7]);

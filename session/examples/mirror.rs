@@ -1,15 +1,16 @@
-//! Mirrors the changes of any SQLite file: tracks them on one copy, applies them to another, and compares.
+//! Mirrors changes between two copies of any SQLite file: records them on one copy, applies them to the other, and compares
+//! the copies. The table! macro is not needed.
 //!
 //! ```text
 //! cargo run --example mirror -- FILE [SCRIPT.sql]
 //! ```
 //!
-//! The file itself is only read. The script, or where there is none edits of this program's own in every table, runs on one
-//! copy; the changes go to the other as a changeset. Tables that cannot be tracked are named, with the reason, and so are rows
-//! with NULL in their key. If the copies differ afterwards in anything else, that is a failure.
+//! The program only reads the file itself. The script runs on one copy; without a script, the program edits some rows of
+//! every table. It lists the tables and rows that cannot be tracked: tables without a primary key, rows with NULL in the
+//! key. It fails if the copies differ in any other row.
 //!
-//! The second copy has no triggers, and foreign keys are off there: what triggers and foreign key actions did on the first
-//! arrives as changes, and would be done twice.
+//! The second copy has no triggers, and foreign keys are off. The changes of triggers and foreign key actions are already
+//! in the changeset.
 
 use std::error::Error;
 use std::path::Path;
@@ -37,7 +38,7 @@ fn main() -> Result<ExitCode> {
     mirror(&source, &replica, script.as_deref())
 }
 
-/// Copies a database, with what may be in its write-ahead log, without writing to it.
+/// Copies a database file and its write-ahead log.
 fn copy(file: &Path, to: &Path) -> Result<()> {
     std::fs::copy(file, to)?;
     let log =
@@ -95,7 +96,7 @@ fn mirror(source: &Path, replica: &Path, script: Option<&str>) -> Result<ExitCod
         if conflict.takes_replace() { ConflictAction::Replace } else { ConflictAction::Abort }
     })?;
     if !conflicts.is_empty() {
-        println!("{} conflicts, decided for the source", conflicts.len());
+        println!("{} conflicts, replaced by the source", conflicts.len());
     }
 
     for table in &untracked {
@@ -108,7 +109,7 @@ fn mirror(source: &Path, replica: &Path, script: Option<&str>) -> Result<ExitCod
         }
         let keyless = count(&mut source, table, "NOT")?;
         if keyless > 0 {
-            println!("not tracked: {keyless} rows of {}, with NULL in their key", table.name);
+            println!("not tracked: {keyless} rows of {}, NULL in the primary key", table.name);
         }
         if !same(&mut source, &mut replica, table)? {
             println!("DIFFERENT: {}", table.name);
@@ -118,20 +119,20 @@ fn mirror(source: &Path, replica: &Path, script: Option<&str>) -> Result<ExitCod
     println!(
         "{} tables compared: {}",
         tables.len() - untracked.len(),
-        if failed { "they differ" } else { "all the same" }
+        if failed { "different" } else { "all equal" }
     );
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 struct Table {
     name: String,
-    /// Those that can be written: not the generated ones.
+    /// Without generated columns.
     columns: Vec<String>,
     key: Vec<String>,
 }
 
 impl Table {
-    /// The condition that no column of the key is NULL: SQLite records no other rows.
+    /// Returns the SQL condition that no key column is NULL. SQLite does not record other rows.
     fn has_key(&self) -> String {
         let column = |column: &String| format!("{} IS NOT NULL", quoted(column));
         self.key.iter().map(column).collect::<Vec<_>>().join(" AND ")
@@ -153,7 +154,7 @@ fn tables(conn: &mut SqliteConnection) -> Result<Vec<Table>> {
     Ok(tables)
 }
 
-/// Deletes, updates and inserts some rows, as far as the table's constraints and triggers let it; says how it went.
+/// Deletes, updates and inserts some rows, and returns a summary. Skips statements that constraints or triggers reject.
 fn edit(conn: &mut SqliteConnection, table: &Table) -> Result<String> {
     const ROWS: usize = 10;
     let name = quoted(&table.name);
@@ -166,7 +167,7 @@ fn edit(conn: &mut SqliteConnection, table: &Table) -> Result<String> {
         statements.push(("updates", format!("UPDATE {name} SET {column} = {column} || '!' WHERE {}", some(20))));
         statements.push(("updates", format!("UPDATE {name} SET {column} = NULL WHERE {}", some(40))));
     }
-    // new rows are old ones under new keys
+    // new rows are copies of old rows with new keys
     let values = |change: &str| -> String {
         let value = |column: &String| {
             let quoted = quoted(column);
@@ -194,10 +195,10 @@ fn edit(conn: &mut SqliteConnection, table: &Table) -> Result<String> {
         }
     }
     let [deletes, updates, inserts] = done.map(|(kind, count)| format!("{count:>4} {kind}"));
-    Ok(format!("{deletes}, {updates}, {inserts}; {refused} statements refused by constraints"))
+    Ok(format!("{deletes}, {updates}, {inserts}; {refused} statements failed on constraints"))
 }
 
-/// Whether both have the same rows, in number and in every value, as far as their keys have no NULL.
+/// Returns whether the table contains the same rows in both databases. Ignores rows with NULL in the key.
 fn same(source: &mut SqliteConnection, replica: &mut SqliteConnection, table: &Table) -> Result<bool> {
     let value = |column: &String| {
         let column = quoted(column);
@@ -210,7 +211,7 @@ fn same(source: &mut SqliteConnection, replica: &mut SqliteConnection, table: &T
     Ok(count(source, table, "")? == count(replica, table, "")? && texts(source, &query)? == texts(replica, &query)?)
 }
 
-/// How many rows have a key, or with "NOT" have none.
+/// Returns the number of rows without NULL in the key or, if `not` is "NOT", the number of rows with NULL.
 fn count(conn: &mut SqliteConnection, table: &Table, not: &str) -> Result<i64> {
     #[derive(QueryableByName)]
     struct Count {

@@ -1,5 +1,5 @@
-//! A shop and its branch: what changes in one database file is tracked, logged as typed values, shipped as a changeset, and
-//! applied to another, where somebody has been at work too.
+//! A shop and its branch exchange changesets. Both print an audit log of typed changes. Both sold the same product
+//! meanwhile: a typed conflict handler merges the two sales.
 //!
 //! ```text
 //! cargo run --example shop
@@ -7,11 +7,13 @@
 
 #![allow(missing_docs)]
 
-use std::error::Error;
+use std::collections::BTreeMap;
 
-use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel_sqlite_session::{Change, ConflictAction, ConflictType, SqliteSessionExt, Tracked};
+use diesel_sqlite_session::{Change, Changeset, Conflict, Field, Session, SqliteSessionExt, Tracked};
+
+mod setup;
+use setup::{Result, open};
 
 diesel::table! {
     products (id) {
@@ -45,28 +47,59 @@ pub struct Order {
     customer: String,
 }
 
-/// Every table that is tracked.
+/// The tracked tables.
 #[derive(Tracked)]
 enum Shop {
     Products(Change<products::table>),
     Orders(Change<orders::table>),
 }
 
-/// The audit log. Should the set get another table, this does not compile until it has its arm.
-fn log(change: &Shop) -> String {
+/// Returns one line of the audit log. The compiler rejects this `match` when `Shop` gets another table.
+fn audit(change: &Shop) -> String {
     match change {
-        Shop::Products(Change::Insert(product)) => format!("{}: new, {} in stock", product.name, product.stock),
+        Shop::Products(Change::Insert(product)) => format!("new product: {}, {} in stock", product.name, product.stock),
         Shop::Products(Change::Update(product)) => match product.stock.changed() {
-            Some((old, new)) => format!("product {}: the stock went from {old} to {new}", product.id),
-            None => format!("product {} has another name", product.id),
+            Some((old, new)) => format!("product {}: stock {old} -> {new}", product.id),
+            None => format!("product {} was renamed", product.id),
         },
-        Shop::Products(Change::Delete(product)) => format!("{}: given up", product.name),
+        Shop::Products(Change::Delete(product)) => format!("product removed: {}", product.name),
         Shop::Orders(Change::Insert(order)) => {
-            format!("order {}: product {} for {}", order.id, order.product_id, order.customer)
+            format!("order {}: {} bought product {}", order.id, order.customer, order.product_id)
         }
-        Shop::Orders(Change::Update(order)) => format!("order {} was changed", order.id),
+        Shop::Orders(Change::Update(order)) => format!("order {} was edited", order.id),
         Shop::Orders(Change::Delete(order)) => format!("order {} of {} was cancelled", order.id, order.customer),
     }
+}
+
+/// Applies the changes of the other database. If both sides changed the stock of a product, both changes count.
+fn merge(conn: &mut SqliteConnection, changeset: &Changeset) -> Result<()> {
+    conn.transaction(|conn| {
+        let mut differences = BTreeMap::new();
+        let report = conn
+            .apply(changeset)
+            .on_conflict::<products::table>(|conflict| match (&conflict, conflict.change()) {
+                (Conflict::Data(c), Change::Update(update)) => match (&update.name, &update.stock) {
+                    (Field::Unchanged, Field::Changed { old, new }) => {
+                        let (here, difference) = (c.current().stock, new - old);
+                        println!("  conflict: product {} went {old} -> {new} there and is {here} here", update.id);
+                        println!("  merged:   {here} {difference:+} = {}", here + difference);
+                        differences.insert(update.id, difference);
+                        c.omit()
+                    }
+                    _ => c.abort(),
+                },
+                (other, _) => other.abort(),
+            })
+            .run()?;
+        for (id, difference) in differences {
+            let stock = products::stock.eq(products::stock + difference);
+            diesel::update(products::table.find(id)).set(stock).execute(conn)?;
+        }
+        for table in report.tables() {
+            println!("  {table}");
+        }
+        Ok(())
+    })
 }
 
 const SCHEMA: &str = "
@@ -75,79 +108,63 @@ const SCHEMA: &str = "
     INSERT INTO products VALUES (1, 'lamp', 12), (2, 'chair', 4), (3, 'pocket mirror', 0);
 ";
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let directory = std::env::temp_dir().join(format!("shop-{}", std::process::id()));
-    std::fs::create_dir_all(&directory)?;
-    let open = |name: &str| -> Result<SqliteConnection, Box<dyn Error>> {
-        let path = directory.join(name);
-        let mut conn = SqliteConnection::establish(&path.to_string_lossy())?;
-        conn.batch_execute(SCHEMA)?;
-        Ok(conn)
-    };
-    let result = trade(&mut open("shop.db")?, &mut open("branch.db")?);
-    std::fs::remove_dir_all(&directory)?;
-    result
+fn main() -> Result<()> {
+    // 1. Two databases start with the same rows. A session on each records the changes to the tracked tables.
+    let (mut shop, mut branch) = (open(SCHEMA)?, open(SCHEMA)?);
+    let (mut shop_session, mut branch_session) = (record(&mut shop)?, record(&mut branch)?);
+
+    // 2. Both sides work with plain Diesel, and both sell lamps.
+    sell(&mut shop, Order { id: 1001, product_id: 1, customer: "Ada".into() })?;
+    diesel::insert_into(products::table)
+        .values(Product { id: 4, name: "table".into(), stock: 2 })
+        .execute(&mut shop)?;
+    diesel::delete(products::table.find(3)).execute(&mut shop)?;
+    sell(&mut branch, Order { id: 2001, product_id: 1, customer: "Grace".into() })?;
+    sell(&mut branch, Order { id: 2002, product_id: 1, customer: "Linus".into() })?;
+    sell(&mut branch, Order { id: 2003, product_id: 2, customer: "Linus".into() })?;
+
+    // 3. A changeset is both: bytes to ship and typed changes to read.
+    let (from_shop, from_branch) = (shop_session.changeset()?, branch_session.changeset()?);
+    for (name, changeset) in [("shop", &from_shop), ("branch", &from_branch)] {
+        println!("Audit log of the {name}, shipped as {} bytes:", changeset.as_bytes().len());
+        for change in changeset.changes::<Shop>() {
+            println!("  {}", audit(&change?));
+        }
+    }
+
+    // 4. Each side applies the changes of the other.
+    println!("\nThe branch applies the changes of the shop:");
+    merge(&mut branch, &from_shop)?;
+    println!("The shop applies the changes of the branch:");
+    merge(&mut shop, &from_branch)?;
+
+    // 5. Both databases contain the same rows: of 12 lamps, three were sold.
+    let (in_shop, in_branch) = (stock(&mut shop)?, stock(&mut branch)?);
+    println!("\nFinal stock:     shop  branch");
+    for ((name, shop), (_, branch)) in in_shop.iter().zip(&in_branch) {
+        println!("  {name:<13} {shop:>5} {branch:>7}");
+    }
+    assert_eq!(in_shop, in_branch);
+    assert_eq!(in_shop, [("lamp".into(), 9), ("chair".into(), 3), ("table".into(), 2)]);
+    Ok(())
 }
 
-fn trade(shop: &mut SqliteConnection, branch: &mut SqliteConnection) -> Result<(), Box<dyn Error>> {
-    println!("The shop and its branch begin with the same products:");
-    print_products(shop)?;
-
-    // 1. From here on, what changes in the two tables is recorded.
-    let mut session = shop.create_session()?;
+/// Records the changes to the tracked tables from now on.
+fn record(conn: &mut SqliteConnection) -> Result<Session> {
+    let mut session = conn.create_session()?;
     session.attach_set::<Shop>()?;
-
-    // 2. The shop works as it always did, through Diesel.
-    shop.transaction::<_, diesel::result::Error, _>(|conn| {
-        diesel::insert_into(orders::table)
-            .values(Order { id: 1001, product_id: 1, customer: "Ada".into() })
-            .execute(conn)?;
-        diesel::update(products::table.find(1)).set(products::stock.eq(products::stock - 1)).execute(conn)
-    })?;
-    diesel::insert_into(products::table).values(Product { id: 4, name: "table".into(), stock: 2 }).execute(shop)?;
-    diesel::delete(products::table.find(3)).execute(shop)?;
-
-    // 3. What it did is a few bytes, and typed values.
-    let changeset = session.changeset()?;
-    println!("\nThe shop was at work. Its audit log, from {} bytes:", changeset.as_bytes().len());
-    for change in changeset.changes::<Shop>() {
-        println!("  {}", log(&change?));
-    }
-
-    // 4. Meanwhile the branch sold two lamps of its own.
-    diesel::update(products::table.find(1)).set(products::stock.eq(10)).execute(branch)?;
-    println!("\nMeanwhile the branch sold two lamps; it has:");
-    print_products(branch)?;
-
-    // 5. The branch takes the changes over, and decides where they do not fit.
-    println!("\nThe branch applies the changes:");
-    branch.apply_changeset(&changeset, |conflict| {
-        let action = match conflict {
-            ConflictType::Data | ConflictType::Conflict => ConflictAction::Replace,
-            ConflictType::NotFound => ConflictAction::Omit,
-            _ => ConflictAction::Abort,
-        };
-        println!("  a conflict, {conflict:?} (the lamps are not as many as the shop thought): {action:?}");
-        action
-    })?;
-    print_products(branch)?;
-    let customers: Vec<String> = orders::table.select(orders::customer).load(branch)?;
-    println!("  and the orders of {}", customers.join(", "));
-
-    let same = products::table.order(products::id).load::<(i32, String, i32)>(shop)?
-        == products::table.order(products::id).load::<(i32, String, i32)>(branch)?;
-    println!("\nThe products of both are {}.", if same { "the same now" } else { "different" });
-
-    // 6. And it could be undone.
-    branch.apply_changeset(&changeset.invert(), |_| ConflictAction::Abort)?;
-    println!("\nUndone again at the branch, with the inverse:");
-    print_products(branch)?;
-    Ok(())
+    Ok(session)
 }
 
-fn print_products(conn: &mut SqliteConnection) -> QueryResult<()> {
-    for (id, name, stock) in products::table.order(products::id).load::<(i32, String, i32)>(conn)? {
-        println!("  {id}  {name:<14} {stock:>3}");
-    }
-    Ok(())
+fn sell(conn: &mut SqliteConnection, order: Order) -> QueryResult<()> {
+    conn.transaction(|conn| {
+        let product = products::table.find(order.product_id);
+        diesel::update(product).set(products::stock.eq(products::stock - 1)).execute(conn)?;
+        diesel::insert_into(orders::table).values(order).execute(conn)?;
+        Ok(())
+    })
+}
+
+fn stock(conn: &mut SqliteConnection) -> QueryResult<Vec<(String, i32)>> {
+    products::table.order(products::id).select((products::name, products::stock)).load(conn)
 }

@@ -1,8 +1,8 @@
-//! Shows what is in a changeset or patchset, and how to undo it.
+//! Prints the changes of a changeset or patchset, and the inverse of a changeset. Needs neither Diesel nor SQLite.
 //!
 //! ```text
-//! cargo run --example show            a small changeset of a shop
-//! cargo run --example show -- FILE    a file, read change by change, however large it is
+//! cargo run --example show            prints a small built-in changeset
+//! cargo run --example show -- FILE    prints a file of any size, one change at a time
 //! ```
 
 use std::error::Error;
@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 
 use diesel_sqlite_session::{Changeset, ChangesetReader, Format, Operation, PatchsetReader, Record};
 
-/// What a session on a shop's database recorded: a sale, by a trigger the stock that it took, and a product given up.
+/// A changeset that a session recorded in a shop's database: an order, the stock that a trigger reduced, a deleted product.
 const SHOP: &[u8] = b"T\x04\x01\x00\x00\x00orders\0\
     \x12\x00\x01\0\0\0\0\0\0\x03\xe9\x03\x0fada@example.org\x01\0\0\0\0\0\0\0\x07\x02\x40\x33\xeb\x85\x1e\xb8\x51\xec\
     T\x04\x01\x00\x00\x00products\0\
@@ -28,15 +28,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn show_shop(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let changeset = Changeset::try_from(SHOP.to_vec())?;
-    writeln!(out, "{} bytes, {} tables:", SHOP.len(), changeset.tables().count())?;
-    for table in changeset.tables() {
-        let key: Vec<usize> = table.key_columns().collect();
-        writeln!(out, "\n{}: {} columns, key {key:?}", table.name(), table.column_count())?;
-        for record in table.records() {
+    writeln!(out, "{} bytes, {} tables:", SHOP.len(), changeset.sections().count())?;
+    for section in changeset.sections() {
+        let key: Vec<usize> = section.key_columns().collect();
+        writeln!(out, "\n{}: {} columns, primary key {key:?}", section.table(), section.column_count())?;
+        for record in section.records() {
             show(out, &record)?;
         }
     }
-    writeln!(out, "\nThe inverse undoes it:")?;
+    writeln!(out, "\nThe inverse changeset undoes these changes:")?;
     for record in &changeset.invert() {
         show(out, &record)?;
     }
@@ -44,7 +44,7 @@ fn show_shop(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
 }
 
 fn show_file(out: &mut impl Write, file: File) -> Result<(), Box<dyn Error>> {
-    // the first byte says which of the two it is
+    // the first byte is different in changesets and patchsets
     let mut first = Vec::new();
     (&file).take(1).read_to_end(&mut first)?;
     let format = first.first().and_then(|byte| Format::from_byte(*byte));

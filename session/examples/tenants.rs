@@ -1,5 +1,5 @@
-//! A server keeps the rows of several tenants. A client of one of them sends a changeset, and is not trusted: what it does with
-//! its own tenant's rows is taken, the rest is not.
+//! A server with the rows of several tenants applies a changeset of an untrusted client. Limits bound its size, and typed
+//! filters skip each change to a row of another tenant.
 //!
 //! ```text
 //! cargo run --example tenants
@@ -8,12 +8,13 @@
 #![allow(missing_docs)]
 
 use std::cell::RefCell;
-use std::error::Error;
 
-use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_sqlite_session::wire::BuildError;
 use diesel_sqlite_session::{ApplyError, Change, Changeset, ChangesetReader, SqliteSessionExt, Tracked};
+
+mod setup;
+use setup::{Result, open};
 
 diesel::table! {
     notes (id) {
@@ -78,7 +79,7 @@ const SCHEMA: &str = "
     INSERT INTO admins VALUES (1, 'root');
 ";
 
-/// What the client of tenant 2 sends. It can say whatever it likes, also of the rows as they were.
+/// Builds the changeset that a client of tenant 2 sends. A client can send anything, including false old values.
 fn hostile() -> Result<Changeset, BuildError> {
     let note = |id, tenant, text: &str| Note { id, tenant, text: text.into() };
     let project = |tenant, number, name: &str| Project { tenant, number, name: name.into() };
@@ -87,12 +88,12 @@ fn hostile() -> Result<Changeset, BuildError> {
         .insert(&note(8, 2, "eggs"))
         .update(&note(4, 2, "bread"), &note(4, 2, "brown bread"))
         .delete(&note(5, 2, "soap"))
-        .update(&note(7, 2, "rice"), &note(7, 2, "brown rice")) // the server's text is another by now
-        .insert(&note(9, 1, "pay Mallory")) // for another tenant
-        .update(&note(6, 2, "salt"), &note(6, 1, "salt")) // to another tenant
-        .update(&note(1, 2, "rent"), &note(1, 2, "no rent")) // another tenant's, called its own
+        .update(&note(7, 2, "rice"), &note(7, 2, "brown rice")) // the server has another text
+        .insert(&note(9, 1, "pay Mallory")) // a row of tenant 1
+        .update(&note(6, 2, "salt"), &note(6, 1, "salt")) // moves a row to tenant 1
+        .update(&note(1, 2, "rent"), &note(1, 2, "no rent")) // a row of tenant 1, with a false old value
         .delete(&note(2, 1, "taxes"))
-        .insert(&note(3, 2, "mine now")) // where another tenant has a row
+        .insert(&note(3, 2, "mine now")) // the key of a row of tenant 1
         .insert(&project(2, 2, "garden"))
         .update(&project(1, 1, "tower"), &project(1, 1, "ruin"))
         .insert(&admin(2, "Mallory"))
@@ -100,34 +101,36 @@ fn hostile() -> Result<Changeset, BuildError> {
         .build()
 }
 
-/// Decides for one tenant, and remembers why. Several filters and handlers write into the same log.
+/// Decides which changes a tenant may make, and logs why. All filters and handlers write to one log.
 struct Guard {
     tenant: i32,
     log: RefCell<Vec<String>>,
 }
 
 impl Guard {
-    /// `before` is whose row the database has, if it has one; `after` is whose the change would make it, if it says so.
-    fn takes(&self, change: &str, before: Option<i32>, after: Option<i32>) -> bool {
+    /// Returns whether the tenant may make a change.
+    ///
+    /// `before` is the tenant of the row in the database, if the row exists. `after` is the tenant that the change sets.
+    fn allows(&self, change: &str, before: Option<i32>, after: Option<i32>) -> bool {
         let of_others = |tenant: &i32| *tenant != self.tenant;
         let why_not = match (before.filter(of_others), after.filter(of_others)) {
-            (Some(tenant), _) => Some(format!("the row is tenant {tenant}'s")),
-            (None, Some(tenant)) => Some(format!("it would be tenant {tenant}'s")),
+            (Some(tenant), _) => Some(format!("the row belongs to tenant {tenant}")),
+            (None, Some(tenant)) => Some(format!("the row would belong to tenant {tenant}")),
             (None, None) => None,
         };
         match &why_not {
-            Some(why) => self.note("left out", change, why),
-            None => self.note("let through", change, ""),
+            Some(why) => self.note("skipped", change, why),
+            None => self.note("allowed", change, ""),
         }
         why_not.is_none()
     }
 
     fn note(&self, verdict: &str, change: &str, why: &str) {
-        self.log.borrow_mut().push(format!("{verdict:<12} {change:<22} {why}").trim_end().into());
+        self.log.borrow_mut().push(format!("{verdict:<8} {change:<19} {why}").trim_end().into());
     }
 }
 
-/// What a change does, and whose it says that the row will be.
+/// Returns a description of a change, and the tenant that the change sets.
 fn of_note(change: &Change<notes::table>) -> (String, Option<i32>) {
     match change {
         Change::Insert(note) => (format!("INSERT note {}", note.id), Some(note.tenant)),
@@ -145,7 +148,7 @@ fn of_project(change: &Change<projects::table>) -> (String, Option<i32>) {
     (format!("{what} project {tenant}/{number}"), Some(tenant))
 }
 
-/// What each tenant has, and who the admins are.
+/// Returns the rows of each tenant, and the admins.
 fn rows(conn: &mut SqliteConnection) -> QueryResult<[String; 3]> {
     let mut of_tenant = |tenant: i32| {
         let notes = notes::table.filter(notes::tenant.eq(tenant)).select((notes::id, notes::text)).order(notes::id);
@@ -160,11 +163,10 @@ fn rows(conn: &mut SqliteConnection) -> QueryResult<[String; 3]> {
     Ok([one, two, format!("admins: {admins}")])
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut server = SqliteConnection::establish(":memory:")?;
-    server.batch_execute(SCHEMA)?;
+fn main() -> Result<()> {
+    let mut server = open(SCHEMA)?;
     let before = rows(&mut server)?;
-    println!("The server's notes and projects:\n  {}", before.join("\n  "));
+    println!("The rows on the server:\n  {}", before.join("\n  "));
 
     let changeset = hostile()?;
     println!("\nA client of tenant 2 sends:");
@@ -174,51 +176,51 @@ fn main() -> Result<(), Box<dyn Error>> {
     let body = changeset.into_bytes();
     let sent = || ChangesetReader::new(&body[..]);
 
-    // 1. Of what a stranger sends, no more is read than is allowed; and tables that are not in the set are an error.
-    println!("\nRefused as a whole:");
+    // 1. Reject the whole changeset: limits bound the input, and `only` fails on tables outside of the set.
+    println!("\nThe whole changeset is rejected:");
     let many = server.apply(sent()).max_changes(10).run();
     let large = server.apply(sent()).max_bytes(256).run();
     let other = server.apply(sent()).only::<Shared>().run();
     assert!(matches!(&other, Err(ApplyError::UnexpectedTable { table, .. }) if table == "admins"));
-    for (what, refused) in [("max_changes(10)", many), ("max_bytes(256)", large), ("only::<Shared>()", other)] {
-        println!("  {what:<17} {}", refused.expect_err("it should be refused"));
+    for (what, result) in [("max_changes(10)", many), ("max_bytes(256)", large), ("only::<Shared>()", other)] {
+        println!("  {what:<17} {}", result.expect_err("rejected"));
     }
     assert_eq!(rows(&mut server)?, before);
 
-    // 2. Or other tables are skipped, and of the set's each change is looked at, with the row that is there.
+    // 2. Or decide change by change: skip other tables, and filter each change together with the current row.
     let guard = Guard { tenant: 2, log: RefCell::default() };
-    let captured = server.capture::<Shared, _, _, _>(|server| {
+    let captured = server.capture::<Shared>().try_run(|server| {
         let apply = server.apply(sent()).max_bytes(1 << 20).max_changes(1000).only::<Shared>().skip_other_tables();
         apply
             .filter::<notes::table>(|change, current| {
                 let (what, after) = of_note(change);
-                guard.takes(&what, current.map(|note| note.tenant), after)
+                guard.allows(&what, current.map(|note| note.tenant), after)
             })
             .filter::<projects::table>(|change, current| {
                 let (what, after) = of_project(change);
-                guard.takes(&what, current.map(|project| project.tenant), after)
+                guard.allows(&what, current.map(|project| project.tenant), after)
             })
             .on_conflict::<notes::table>(|conflict| {
-                let why = conflict.current().map_or("no row".into(), |note| format!("it says {:?}", note.text));
-                guard.note("but omitted", &of_note(conflict.change()).0, &why);
+                let why = conflict.current().map_or("no such row".into(), |note| format!("the text is {:?}", note.text));
+                guard.note("omitted", &of_note(conflict.change()).0, &format!("conflict: {why}"));
                 conflict.omit()
             })
             .run()
     })?;
-    println!("\nDecided change by change:\n  {}", guard.log.borrow().join("\n  "));
+    println!("\nOr each change is decided by itself:\n  {}", guard.log.borrow().join("\n  "));
     let report = captured.value;
     println!("\nThe report:");
     for table in report.tables() {
         println!("  {table}");
     }
     let after = rows(&mut server)?;
-    println!("\nThe server has now:\n  {}", after.join("\n  "));
+    println!("\nThe rows on the server afterwards:\n  {}", after.join("\n  "));
 
-    let counts = report.tables().iter().map(|table| (table.applied(), table.omitted(), table.left_out()));
+    let counts = report.tables().iter().map(|table| (table.applied(), table.omitted(), table.skipped()));
     assert_eq!(counts.collect::<Vec<_>>(), [(3, 1, 5), (1, 0, 1), (0, 0, 2)]);
     assert_eq!((&after[0], &after[2]), (&before[0], &before[2]));
     assert_eq!(after[1], "tenant 2: 4 brown bread, 6 salt, 7 wild rice, 8 eggs; shed, garden");
-    // 3. What was recorded while applying agrees.
+    // 3. The captured changes confirm that only rows of tenant 2 changed.
     assert_eq!(captured.changes.len() as u64, report.applied());
     assert!(captured.changes.iter().all(|change| match change {
         Shared::Notes(Change::Insert(note) | Change::Delete(note)) => note.tenant == 2,

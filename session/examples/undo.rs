@@ -1,4 +1,4 @@
-//! An editor's undo and redo: each thing that the user does is one changeset, which is applied inverted, and again.
+//! Undo and redo in an editor. Each action of the user is one changeset: undo applies its inverse, redo applies it again.
 //!
 //! ```text
 //! cargo run --example undo
@@ -6,11 +6,11 @@
 
 #![allow(missing_docs)]
 
-use std::error::Error;
-
-use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_sqlite_session::{ApplyError, Change, Changeset, SqliteSessionExt, Tracked};
+
+mod setup;
+use setup::{Result, open};
 
 diesel::table! {
     shapes (id) {
@@ -62,53 +62,54 @@ const SCHEMA: &str = "
     );
 ";
 
-/// What was done, and what was undone again, each with its name. Changesets are bytes: this could be a table, or a file.
+/// The changesets of the actions to undo and to redo, with their names. Changesets are bytes: a table or a file can store them.
 #[derive(Default)]
 struct History {
-    done: Vec<(&'static str, Changeset)>,
-    undone: Vec<(&'static str, Changeset)>,
+    to_undo: Vec<(&'static str, Changeset)>,
+    to_redo: Vec<(&'static str, Changeset)>,
 }
 
 impl History {
-    /// Does something that can be undone.
+    /// Runs an action and stores its changeset.
     fn act(
         &mut self,
         conn: &mut SqliteConnection,
         name: &'static str,
         work: impl FnOnce(&mut SqliteConnection) -> QueryResult<usize>,
-    ) -> Result<(), Box<dyn Error>> {
-        let captured = conn.capture::<Drawing, _, _, _>(work)?;
-        println!("{name}; rows changed: {}", captured.changes.len());
-        // what changed nothing is nothing to undo
+    ) -> Result<()> {
+        let captured = conn.capture::<Drawing>().run(work)?;
+        println!("{name}: {} rows changed", captured.changes.len());
+        // an action without changes needs no undo
         if !captured.changeset.is_empty() {
-            self.done.push((name, captured.changeset));
-            self.undone.clear();
+            self.to_undo.push((name, captured.changeset));
+            self.to_redo.clear();
         }
         Ok(())
     }
 
-    /// Undoes what was done last. Where it cannot, as something else has changed the rows since, nothing happens.
+    /// Undoes the last action. Fails and changes nothing if somebody else has changed the same rows since.
     fn undo(&mut self, conn: &mut SqliteConnection) -> Result<(), ApplyError> {
-        let Some((name, changeset)) = self.done.last() else { return Ok(()) };
+        let Some((name, changeset)) = self.to_undo.last() else { return Ok(()) };
         println!("undo {name}:");
         step(conn, &changeset.invert())?;
-        self.undone.extend(self.done.pop());
+        self.to_redo.extend(self.to_undo.pop());
         Ok(())
     }
 
+    /// Repeats the last undone action.
     fn redo(&mut self, conn: &mut SqliteConnection) -> Result<(), ApplyError> {
-        let Some((name, changeset)) = self.undone.last() else { return Ok(()) };
+        let Some((name, changeset)) = self.to_redo.last() else { return Ok(()) };
         println!("redo {name}:");
         step(conn, changeset)?;
-        self.done.extend(self.undone.pop());
+        self.to_undo.extend(self.to_redo.pop());
         Ok(())
     }
 }
 
-/// Makes changes that were made before, or their inverse.
+/// Applies the changeset of an action, or its inverse, and prints its changes.
 fn step(conn: &mut SqliteConnection, changeset: &Changeset) -> Result<(), ApplyError> {
     conn.apply(changeset)
-        // what a cascade did is among the changes, and is not to be done twice
+        // the changeset already contains the rows that a cascade deleted
         .without_foreign_key_actions()
         .try_otherwise(|conflict| Err(conflict.to_string()))
         .run()?;
@@ -116,7 +117,11 @@ fn step(conn: &mut SqliteConnection, changeset: &Changeset) -> Result<(), ApplyE
         match change? {
             Drawing::Shapes(change) => println!("  {change:?}"),
             Drawing::Points(Change::Update(point)) => {
-                println!("  point {} of shape {} moved to {:?}, {:?}", point.number, point.shape, point.x, point.y);
+                for (axis, field) in [("x", &point.x), ("y", &point.y)] {
+                    if let Some((old, new)) = field.changed() {
+                        println!("  point {} of shape {}: {axis} {old} -> {new}", point.number, point.shape);
+                    }
+                }
             }
             Drawing::Points(change) => println!("  {change:?}"),
         }
@@ -124,7 +129,7 @@ fn step(conn: &mut SqliteConnection, changeset: &Changeset) -> Result<(), ApplyE
     Ok(())
 }
 
-/// The drawing, as text.
+/// Returns the drawing as text.
 fn drawing(conn: &mut SqliteConnection) -> QueryResult<String> {
     let shapes: Vec<(i32, String)> = shapes::table.order(shapes::id).load(conn)?;
     let mut text = Vec::new();
@@ -139,9 +144,8 @@ fn drawing(conn: &mut SqliteConnection) -> QueryResult<String> {
     Ok(text.join("; "))
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut conn = SqliteConnection::establish(":memory:")?;
-    conn.batch_execute(SCHEMA)?;
+fn main() -> Result<()> {
+    let mut conn = open(SCHEMA)?;
     let mut history = History::default();
     let mut states = vec![drawing(&mut conn)?];
 
@@ -157,7 +161,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         diesel::update(points::table.find((1, 2))).set(points::x.eq(5.0)).execute(conn)
     })?;
     states.push(drawing(&mut conn)?);
-    history.act(&mut conn, "delete the triangle, and by a cascade its corners", |conn| {
+    history.act(&mut conn, "delete the triangle, which cascades to its corners", |conn| {
         diesel::delete(shapes::table.find(1)).execute(conn)
     })?;
     states.push(drawing(&mut conn)?);
@@ -172,11 +176,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     history.undo(&mut conn)?;
 
-    // somebody else, who is not in the history
+    // somebody else changes a row that the next undo would change
     diesel::update(points::table.find((1, 2))).set(points::x.eq(7.0)).execute(&mut conn)?;
     if let Err(ApplyError::Handler(why)) = history.undo(&mut conn) {
-        println!("  not undone: {why}");
+        println!("  failed, nothing changed: {why}");
     }
-    println!("the drawing: {}", drawing(&mut conn)?);
+    println!("the drawing is {}", drawing(&mut conn)?);
     Ok(())
 }

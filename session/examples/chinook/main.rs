@@ -1,5 +1,5 @@
-//! A whole schema, typed by one derive: the tables of the Chinook sample database, as `diesel print-schema` wrote them into
-//! `schema.rs`. Every table of a copy of it is edited, and what changed is printed.
+//! Typed changes of a whole schema with one derive. `schema.rs` is the output of `diesel print-schema` for the Chinook sample
+//! database. The program edits every table of a copy of the database and prints the changes.
 //!
 //! ```text
 //! cargo run --example chinook -- chinook.sqlite
@@ -16,13 +16,13 @@ use diesel_sqlite_session::{Change, SqliteSessionExt, Tracked};
 #[allow(non_snake_case)]
 mod schema;
 
-/// Of each table, such as `Album`, this makes the structs `AlbumRow`, `AlbumUpdate` and `AlbumPatch`, and of all of them the
-/// enums `ChinookChange` and `ChinookPatch`.
+/// The derive generates the structs `AlbumRow`, `AlbumUpdate` and `AlbumPatch` for the table `Album`, the same for every
+/// other table, and the enums `ChinookChange` and `ChinookPatch` for all tables.
 #[derive(Tracked)]
 #[tracked(schema = "examples/chinook/schema.rs", module = crate::schema)]
 pub struct Chinook;
 
-/// Edits of every table, as an application might make them.
+/// Edits of every table.
 const EDITS: &str = "
     INSERT INTO Artist VALUES (9001, 'Nina Simone');
     INSERT INTO Album VALUES (9001, 'Pastel Blues', 9001);
@@ -45,66 +45,56 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("usage: chinook FILE, where FILE is the Chinook sample database for SQLite");
         return Ok(());
     };
-    let directory = std::env::temp_dir().join(format!("chinook-{}", std::process::id()));
-    std::fs::create_dir_all(&directory)?;
-    let copy = directory.join("chinook.sqlite");
+    let directory = tempfile::tempdir()?;
+    let copy = directory.path().join("chinook.sqlite");
     std::fs::copy(&file, &copy)?;
-    let result = edit(&copy.to_string_lossy());
-    std::fs::remove_dir_all(&directory)?;
-    result
-}
-
-fn edit(path: &str) -> Result<(), Box<dyn Error>> {
-    let mut conn = SqliteConnection::establish(path)?;
-    let captured = conn.capture::<ChinookChange, _, _, _>(|conn| conn.batch_execute(EDITS))?;
+    let mut conn = SqliteConnection::establish(&copy.to_string_lossy())?;
+    let captured = conn.capture::<ChinookChange>().run(|conn| conn.batch_execute(EDITS))?;
     for change in &captured.changes {
-        println!("{}", tell(change));
+        println!("{}", describe(change));
     }
     println!("{} changes, {} bytes", captured.changes.len(), captured.changeset.as_bytes().len());
     Ok(())
 }
 
-/// One line for each change. Should the schema get another table, this does not compile until it has its arm.
-fn tell(change: &ChinookChange) -> String {
+/// Returns one line for a change. The compiler rejects this `match` when the schema gets another table.
+fn describe(change: &ChinookChange) -> String {
     match change {
         ChinookChange::Artist(Change::Insert(artist)) => {
-            format!("a new artist: {}", artist.Name.as_deref().unwrap_or("?"))
+            format!("new artist: {}", artist.Name.as_deref().unwrap_or("?"))
         }
-        ChinookChange::Album(Change::Insert(album)) => format!("a new album: {}", album.Title),
+        ChinookChange::Album(Change::Insert(album)) => format!("new album: {}", album.Title),
         ChinookChange::Genre(Change::Insert(genre)) => {
-            format!("a new genre: {}", genre.Name.as_deref().unwrap_or("?"))
+            format!("new genre: {}", genre.Name.as_deref().unwrap_or("?"))
         }
         ChinookChange::Track(Change::Insert(track)) => {
-            format!("a new track: {}, {} s, {:.2}", track.Name, track.Milliseconds / 1000, track.UnitPrice)
+            format!("new track: {}, {} s, price {:.2}", track.Name, track.Milliseconds / 1000, track.UnitPrice)
         }
         ChinookChange::Track(Change::Update(track)) => {
-            let price = track.UnitPrice.changed().map(|(old, new)| format!(", from {old:.2} to {new:.2}"));
+            let price = track.UnitPrice.changed().map(|(old, new)| format!(": price {old:.2} -> {new:.2}"));
             let composer = match track.Composer.changed() {
-                Some((Some(old), None)) => format!(", no longer by {old}"),
+                Some((Some(old), None)) => format!(", composer removed: {old}"),
                 _ => String::new(),
             };
             format!("track {}{}{composer}", track.TrackId, price.unwrap_or_default())
         }
         ChinookChange::PlaylistTrack(Change::Insert(entry)) => {
-            format!("track {} is on playlist {}", entry.TrackId, entry.PlaylistId)
+            format!("track {} added to playlist {}", entry.TrackId, entry.PlaylistId)
         }
         ChinookChange::PlaylistTrack(Change::Delete(entry)) => {
-            format!("track {} is off playlist {}", entry.TrackId, entry.PlaylistId)
+            format!("track {} removed from playlist {}", entry.TrackId, entry.PlaylistId)
         }
         ChinookChange::Customer(Change::Update(customer)) => {
-            let email = customer.Email.new_value().map_or("the same address", String::as_str);
-            let phone = if customer.Phone.is_changed() { "another phone" } else { "the same phone" };
-            format!("customer {} has {email} and {phone}", customer.CustomerId)
+            let email = customer.Email.new_value().map_or("unchanged", String::as_str);
+            let phone = if customer.Phone.is_changed() { "changed" } else { "unchanged" };
+            format!("customer {}: email {email}, phone {phone}", customer.CustomerId)
         }
         ChinookChange::Employee(Change::Update(employee)) => {
-            format!(
-                "employee {} has a new title: {:?}",
-                employee.EmployeeId,
-                employee.Title.new_value().and_then(Option::as_deref)
-            )
+            let title = employee.Title.new_value().and_then(Option::as_deref);
+            format!("employee {}: new title {}", employee.EmployeeId, title.unwrap_or("?"))
         }
         ChinookChange::Invoice(Change::Insert(invoice)) => {
-            format!("an invoice of {:.2} on {} for customer {}", invoice.Total, invoice.InvoiceDate, invoice.CustomerId)
+            format!("new invoice: {:.2} on {} for customer {}", invoice.Total, invoice.InvoiceDate, invoice.CustomerId)
         }
         ChinookChange::Artist(other) => format!("artists: {other:?}"),
         ChinookChange::Album(other) => format!("albums: {other:?}"),
