@@ -1,4 +1,4 @@
-//! The algebra of changes: ours, and SQLite's functions on the same bytes.
+//! Operations on whole changesets: this crate and SQLite's functions, on the same bytes.
 
 #[path = "algebra/concat.rs"]
 mod concat;

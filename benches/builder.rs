@@ -1,9 +1,8 @@
-//! Making changesets: ours of values and of typed rows, SQLite's session of prepared INSERTs, and with the feature `peers` rusqlite and
-//! sqlite-diff-rs; and putting records together: ours and SQLite's changegroup.
+//! Building changesets: this crate from values and from typed rows, SQLite's session around prepared INSERTs, and with the
+//! feature `peers` rusqlite and sqlite-diff-rs. Building from records: this crate and SQLite's changegroup.
 //!
-//! Before anything is timed, all must have made the same set of changes. What is made, and what it was made with, is dropped
-//! within what is timed: a program has to give it back too. If it were kept until later, each round would get memory that has
-//! never been touched, and the pages that the kernel hands out for it would be much of what is measured.
+//! The benchmark first checks that all outputs contain the same changes. The timed part includes dropping the output and the
+//! builder, as in a program. If they were kept, each iteration would get fresh memory, and the page faults would dominate.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -42,7 +41,7 @@ mod typed {
         }
     }
 
-    /// A row as a program has it.
+    /// A row of the table.
     #[derive(Tracked)]
     #[diesel(table_name = events)]
     pub struct Row {
@@ -69,7 +68,7 @@ fn ours_of_records(changeset: ChangesetRef<'_>) -> Changeset {
     changeset.records().fold(Changeset::builder(), |builder, record| builder.record(&record)).build().unwrap()
 }
 
-/// In a transaction, as anybody would who inserts many rows.
+/// Inserts the rows in one transaction.
 fn raw_session(rows: &[Event]) -> (raw::Buffer, raw::Connection) {
     let connection = raw::Connection::open();
     connection.execute(SCHEMA);
@@ -124,7 +123,7 @@ mod peers {
         record(rows, |session| session.changeset().unwrap())
     }
 
-    /// rusqlite's `Changeset` does not show its bytes; only a stream does.
+    /// Streams the bytes: rusqlite's `Changeset` does not expose them.
     pub(super) fn rusqlite_bytes(rows: &[Event]) -> Vec<u8> {
         let mut bytes = Vec::new();
         record(rows, |session| session.changeset_strm(&mut bytes).unwrap());
@@ -132,7 +131,7 @@ mod peers {
     }
 }
 
-/// Fails if the changes are not the same, in whatever order.
+/// Panics if the two changesets do not contain the same changes, in any order.
 fn assert_same_set(name: &str, found: &[u8], expected: &[u8]) {
     fn changes(bytes: &[u8]) -> (&[u8], Vec<&[u8]>) {
         let changeset = ChangesetRef::parse(bytes).unwrap();
@@ -142,7 +141,7 @@ fn assert_same_set(name: &str, found: &[u8], expected: &[u8]) {
         changes.sort_unstable();
         (header, changes)
     }
-    assert!(changes(found) == changes(expected), "{name} has made other changes than SQLite");
+    assert!(changes(found) == changes(expected), "{name} and SQLite produce different changes");
 }
 
 fn inserts(group: &mut BenchmarkGroup<'_, WallTime>, order: &str, rows: &[Event]) {
@@ -169,7 +168,7 @@ fn inserts(group: &mut BenchmarkGroup<'_, WallTime>, order: &str, rows: &[Event]
     }
 }
 
-/// Records as a session gives them, in the order of its hash table.
+/// Measures building from records in the order that a session writes.
 fn records(group: &mut BenchmarkGroup<'_, WallTime>, rows: &[Event]) {
     let recorded = raw_session(rows).0;
     let changeset = ChangesetRef::parse(&recorded).unwrap();
@@ -180,7 +179,7 @@ fn records(group: &mut BenchmarkGroup<'_, WallTime>, rows: &[Event]) {
 }
 
 fn builder(criterion: &mut Criterion) {
-    // `cargo bench -- --test` runs each once: small inputs do
+    // `cargo bench -- --test` runs each benchmark once: use small inputs
     let sizes: &[i64] =
         if std::env::args().any(|argument| argument == "--test") { &[1_000] } else { &[1_000, 1_000_000] };
     for &size in sizes {
@@ -193,7 +192,7 @@ fn builder(criterion: &mut Criterion) {
         configure(&mut group);
         inserts(&mut group, "ascending", &rows);
         shuffle(&mut rows);
-        // so that the texts are read from one end of the memory to the other, as before
+        // new texts, so that they are in memory in the order of the rows again
         rows = rows.to_vec();
         inserts(&mut group, "shuffled", &rows);
         group.finish();

@@ -1,7 +1,7 @@
-//! Sessions and applying: ours on Diesel's connection, SQLite's C functions, and with the feature `peers` rusqlite.
+//! Sessions and applying: this crate on Diesel's connection, SQLite's C functions, and with the feature `peers` rusqlite.
 //!
-//! All are the same SQLite, and have run the same SQL text. Before anything is timed, all must have recorded the same bytes,
-//! and applying them must have made the same tables. Connections are opened, and tables filled, outside of what is timed.
+//! All contestants link the same SQLite and run the same SQL text. The benchmark first checks that all record the same bytes
+//! and that applying them results in the same tables. The timed part includes neither opening connections nor filling tables.
 
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
@@ -15,13 +15,13 @@ use diesel_sqlite_session::{Changeset, ConflictAction, Patchset, SqliteSessionEx
 use diesel_sqlite_session_benches::raw;
 use diesel_sqlite_session_benches::statements::{self, items};
 
-/// A connection in memory, and what is measured on it.
+/// An in-memory connection, and the operations that are measured on it.
 trait Contestant {
     const NAME: &str;
     type Session<'a>
     where
         Self: 'a;
-    /// Changes as the contestant gives them and takes them.
+    /// The contestant's own type of a changeset.
     type Changes;
     type Patches;
 
@@ -32,7 +32,7 @@ trait Contestant {
     fn track(&self) -> Self::Session<'_>;
     fn changeset(session: &mut Self::Session<'_>) -> Self::Changes;
     fn patchset(session: &mut Self::Session<'_>) -> Self::Patches;
-    /// The bytes of the changeset and of the patchset.
+    /// Returns the bytes of the changeset and of the patchset.
     fn bytes(session: &mut Self::Session<'_>) -> (Vec<u8>, Vec<u8>);
     fn apply(&self, changes: &Self::Changes);
 
@@ -152,7 +152,7 @@ mod peers {
         type Patches = Changeset;
 
         fn open() -> Self {
-            // with the connection's mutex, as Diesel opens it
+            // with the mutex of the connection, as in Diesel
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
                 | OpenFlags::SQLITE_OPEN_CREATE
                 | OpenFlags::SQLITE_OPEN_URI
@@ -182,7 +182,7 @@ mod peers {
             session.patchset().unwrap()
         }
 
-        /// rusqlite's `Changeset` does not show its bytes; only a stream does.
+        /// Streams the bytes: rusqlite's `Changeset` does not expose them.
         fn bytes(session: &mut Session<'_>) -> (Vec<u8>, Vec<u8>) {
             let (mut changeset, mut patchset) = (Vec::new(), Vec::new());
             session.changeset_strm(&mut changeset).unwrap();
@@ -197,12 +197,12 @@ mod peers {
     }
 }
 
-/// What SQL is run before a session is there, and what is recorded.
+/// The SQL that runs before the session starts, and the SQL that the session records.
 struct Script {
     rows: i32,
     before: String,
     recorded: String,
-    /// Whether the contestants have been found to agree.
+    /// Whether the results of the contestants have been compared.
     checked: Cell<bool>,
 }
 
@@ -216,7 +216,7 @@ impl Script {
         Self { rows, before, recorded, checked: Cell::new(false) }
     }
 
-    /// A connection that has made the changes, and its session.
+    /// Makes the changes on a new connection and calls `work` with its session.
     fn recorded<R, C: Contestant>(&self, work: impl FnOnce(&mut C::Session<'_>) -> R) -> R {
         self.check();
         let connection = self.seeded::<C>();
@@ -225,14 +225,14 @@ impl Script {
         work(&mut session)
     }
 
-    /// A connection as it is before the changes.
+    /// Returns a connection in the state before the changes.
     fn seeded<C: Contestant>(&self) -> C {
         let connection = C::with_table();
         connection.execute(&self.before);
         connection
     }
 
-    /// The bytes that a contestant records, and the table that it has at the end; its replica must have the same.
+    /// Returns the bytes that a contestant records and the final contents of its table. Panics if its replica differs.
     fn outcome<C: Contestant>(&self) -> (Vec<u8>, Vec<u8>, String) {
         let (source, replica) = (self.seeded::<C>(), self.seeded::<C>());
         let mut session = source.track();
@@ -240,22 +240,22 @@ impl Script {
         let (changeset, patchset) = C::bytes(&mut session);
         replica.apply(&C::changeset(&mut session));
         let contents = source.contents();
-        assert!(replica.contents() == contents, "{}: another table on the replica", C::NAME);
+        assert!(replica.contents() == contents, "{}: the replica differs", C::NAME);
         (changeset, patchset, contents)
     }
 
-    /// Makes sure, once, that all contestants do the same: where a benchmark runs, and not where one is only named.
+    /// Checks once that all contestants have the same results. Benchmarks that do not run skip this check.
     fn check(&self) {
         if self.checked.replace(true) {
             return;
         }
         let expected = self.outcome::<Raw>();
         assert!(!expected.0.is_empty() && !expected.1.is_empty() && !expected.2.is_empty());
-        assert!(self.outcome::<Ours>() == expected, "ours has other bytes, or another table, than SQLite");
+        assert!(self.outcome::<Ours>() == expected, "this crate and SQLite differ");
         #[cfg(feature = "peers")]
         assert!(
             self.outcome::<peers::Rusqlite>() == expected,
-            "rusqlite has other bytes, or another table, than SQLite"
+            "rusqlite and SQLite differ"
         );
     }
 }
@@ -272,7 +272,7 @@ macro_rules! each {
     };
 }
 
-/// The first session on a connection. A session may borrow its connection, which `iter_batched` does not take.
+/// Measures the first session on a connection. `iter_batched` does not allow a session that borrows its connection.
 fn track_first<C: Contestant>(group: &mut Group<'_>) {
     group.bench_function(C::NAME, |b| {
         b.iter_custom(|iterations| {
@@ -289,7 +289,7 @@ fn track_first<C: Contestant>(group: &mut Group<'_>) {
     });
 }
 
-/// A session on a connection that had one before.
+/// Measures another session on a connection.
 fn track_again<C: Contestant>(group: &mut Group<'_>) {
     let connection = C::with_table();
     drop(connection.track());
@@ -308,7 +308,7 @@ fn generate_patchset<C: Contestant>(group: &mut Group<'_>, script: &Script) {
     });
 }
 
-/// The first apply on a connection.
+/// Measures the first apply on a connection.
 fn apply<C: Contestant>(group: &mut Group<'_>, script: &Script) {
     group.bench_function(BenchmarkId::new(C::NAME, script.rows), |b| {
         let changes = script.recorded::<_, C>(C::changeset);
@@ -320,7 +320,7 @@ fn apply<C: Contestant>(group: &mut Group<'_>, script: &Script) {
     });
 }
 
-/// An apply on a connection that had one before, as a replica that is kept up to date.
+/// Measures another apply on a connection, as on a replica that is kept up to date.
 fn apply_again<C: Contestant>(group: &mut Group<'_>, script: &Script) {
     group.bench_function(BenchmarkId::new(C::NAME, script.rows), |b| {
         let changes = script.recorded::<_, C>(C::changeset);
@@ -337,7 +337,7 @@ fn apply_again<C: Contestant>(group: &mut Group<'_>, script: &Script) {
     });
 }
 
-/// The first apply of bytes that come from elsewhere, which ours checks before; the others take them as they are.
+/// Measures the first apply of untrusted bytes. This crate checks them first; the other contestants do not.
 fn apply_bytes(group: &mut Group<'_>, script: &Script) {
     group.bench_function(BenchmarkId::new("ours_from_bytes", script.rows), |b| {
         script.check();
@@ -350,7 +350,7 @@ fn apply_bytes(group: &mut Group<'_>, script: &Script) {
     });
 }
 
-/// Everything from the first session to its changeset: statements are run by the contestants' own means.
+/// Measures a session from its creation to its changeset, including the recorded statements.
 fn record<C: Contestant>(group: &mut Group<'_>, script: &Script) {
     group.bench_function(BenchmarkId::new(C::NAME, script.rows), |b| {
         script.check();
@@ -366,7 +366,7 @@ fn record<C: Contestant>(group: &mut Group<'_>, script: &Script) {
     });
 }
 
-/// From a table that is tracked to a replica that has its rows.
+/// Measures a whole replication: recording the rows, and applying them to a replica.
 fn replicate<C: Contestant>(group: &mut Group<'_>, script: &Script) {
     group.bench_function(BenchmarkId::new(C::NAME, script.rows), |b| {
         script.check();
@@ -389,7 +389,7 @@ fn configure(group: &mut Group<'_>, rows: i32) {
 }
 
 fn comparison(criterion: &mut Criterion) {
-    // `cargo bench -- --test` runs each once: small inputs do
+    // `cargo bench -- --test` runs each benchmark once: use small inputs
     let small = std::env::args().any(|argument| argument == "--test");
     let sizes: &[i32] = if small { &[100] } else { &[10, 100, 500, 10_000, 100_000] };
 
@@ -433,7 +433,7 @@ fn comparison(criterion: &mut Criterion) {
     each!(replicate(&mut group, &script));
     group.finish();
 
-    // at 100,000 rows, recording takes SQLite seconds
+    // recording 100,000 rows takes seconds in SQLite
     for &rows in sizes.iter().filter(|rows| **rows <= 10_000) {
         let script = Script::mixed(rows);
         let mut group = criterion.benchmark_group("mixed_record_and_changeset");

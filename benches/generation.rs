@@ -1,15 +1,15 @@
-//! Taking a changeset out of a session on a database file: SQLite looks each changed row up, in the order of its hash table.
+//! Generating the changeset of a session on a database file. SQLite looks up each changed row in the order of its hash table.
 //!
 //! ```sh
 //! cargo bench -p diesel-sqlite-session-benches --bench generation                 # 1,000, 100,000 and 1,000,000 rows
-//! cargo bench -p diesel-sqlite-session-benches --bench generation -- '/100000$'   # 100,000 alone
+//! cargo bench -p diesel-sqlite-session-benches --bench generation -- '/100000$'   # only 100,000 rows
 //! ```
 //!
-//! `ours` makes room in the page cache for the whole file for the time of the call, where that pays
-//! (`Session::set_cache_limit`), `ours_cache_alone` does not, and `sqlite_c` is SQLite's call. All give the same bytes.
+//! `ours` enlarges the page cache to the size of the file during the call if that is faster (`Session::set_cache_limit`).
+//! `ours_cache_alone` does not, and `sqlite_c` is SQLite's own call. All return the same bytes.
 //!
-//! Each is the only connection of the process. In `beside_another`, another connection has read a table to its end before:
-//! libsqlite3-sys compiles SQLite so that the connections share the room in their caches.
+//! Each connection is the only connection of the process, except in `beside_another`: there, another connection has read a
+//! whole table before. libsqlite3-sys compiles SQLite such that all connections share the memory of their page caches.
 
 use std::cell::{LazyCell, RefCell};
 use std::time::Duration;
@@ -21,13 +21,13 @@ use diesel::prelude::*;
 use diesel_sqlite_session::{Session, SqliteSessionExt};
 use diesel_sqlite_session_benches::raw;
 
-/// A kind of table, and what is recorded of it.
+/// A table, and the changes that are recorded.
 struct Case {
     name: &'static str,
     table: &'static str,
     /// The key of row `i`.
     key: &'static str,
-    /// Whether each row is updated, instead of inserted.
+    /// Whether the session records UPDATEs instead of INSERTs.
     is_update: bool,
 }
 
@@ -73,23 +73,23 @@ impl Case {
         )
     }
 
-    /// What is done before the session, and what it records.
+    /// Returns the SQL that runs before the session starts, and the SQL that the session records.
     fn statements(&self, rows: u64) -> [String; 2] {
         let (create, insert) = (self.create(), self.insert(rows));
         if self.is_update { [create + ";" + &insert, "UPDATE t SET n = n + 1".into()] } else { [create, insert] }
     }
 }
 
-/// The default.
+/// The default limit.
 const LIMIT: u64 = 128 << 20;
 
 fn sizes() -> &'static [u64] {
-    // `cargo bench -- --test` runs each once: small inputs do. The larger is one for which a larger cache pays.
+    // `cargo bench -- --test` runs each benchmark once: use small inputs. The second size is large enough for a larger cache.
     let small = std::env::args().any(|argument| argument == "--test");
     if small { &[1_000, 60_000] } else { &[1_000, 100_000, 1_000_000] }
 }
 
-/// A connection to a file, and what its session has recorded.
+/// A connection to a file, and its session with recorded changes.
 struct Ours {
     _connection: SqliteConnection,
     session: RefCell<Session>,
@@ -125,7 +125,7 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, rows: u64, case: &Case) {
         connection.execute(&statements[1]);
         session.changeset().to_vec()
     };
-    // files are filled only if a benchmark of them is run
+    // lazy, so that files are filled only for benchmarks that run
     let ours = LazyCell::new(|| Ours::open(&file("ours.sqlite"), &statements, &in_c_bytes()));
     let contestants = [("ours", LIMIT), ("ours_cache_alone", 0)];
     for (name, limit) in contestants {

@@ -1,11 +1,12 @@
-//! Applying what a session has recorded to a file in WAL mode: ours, which chooses the order, ours in the order of the session's
-//! hash table, and `sqlite3changeset_apply` on the same bytes.
+//! Applying the changes of a session to a file in WAL mode: this crate with its own order (`ours`), this crate in the order of
+//! the session's hash table (`ours_in_given_order`), and `sqlite3changeset_apply`, on the same bytes.
 //!
 //! ```text
 //! cargo bench -p diesel-sqlite-session-benches --bench key_order
 //! ```
 //!
-//! Opening and closing the file are not timed, and the connection has been in use. After each first apply the file must hold the same as that of SQLite.
+//! The timed part does not include opening and closing the file, and the connection has been used before. The benchmark checks
+//! that the first apply results in the same file contents as SQLite.
 
 use std::cell::Cell;
 use std::fs;
@@ -18,24 +19,24 @@ use diesel::{Connection, SqliteConnection};
 use diesel_sqlite_session::{Changeset, SqliteSessionExt};
 use diesel_sqlite_session_benches::raw;
 
-/// A replica, and what it is to be given.
+/// A replica, and the changes to apply.
 struct Case {
     name: &'static str,
     rows: usize,
     schema: &'static str,
-    /// What is there already, if anything.
+    /// SQL that fills the database before the changes.
     before: String,
     recorded: String,
-    /// What a replica holds afterwards, as one text.
+    /// A query that returns the final contents as one text.
     contents: &'static str,
 }
 
-/// Numbers from 1 on, as a table.
+/// Returns a common table expression `n` of the numbers from 1 to `rows`.
 fn count(rows: usize) -> String {
     format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})")
 }
 
-/// Bytes that look random, and are the same each time.
+/// A pseudo-random blob, the same in every run.
 const HASH: &str = "CAST(printf('%08x%08x', i * 2654435761 % 4294967296, i * 2246822519 % 4294967296) AS BLOB)";
 
 fn inserts(rows: usize, name: &'static str, schema: &'static str, key: &str) -> Case {
@@ -55,7 +56,7 @@ fn unique(rows: usize) -> Case {
         rows,
         schema: "CREATE TABLE t (id INTEGER PRIMARY KEY, place INTEGER NOT NULL UNIQUE)",
         before: format!("{} INSERT INTO t SELECT i, i FROM n", count(rows)),
-        // UPDATE alone would meet the next row's value
+        // two steps, since one UPDATE would violate the UNIQUE constraint
         recorded: "UPDATE t SET place = -place; UPDATE t SET place = 1 - place".to_string(),
         contents: "SELECT count(*) || ' ' || sum(id * place) FROM t",
     }
@@ -99,7 +100,7 @@ fn mixed(rows: usize) -> Case {
 }
 
 impl Case {
-    /// The changes, and a file as it is before them.
+    /// Returns the changes, and the path of a file in the state before them.
     fn prepare(&self, directory: &Path) -> (Changeset, PathBuf) {
         let before = directory.join("before.db");
         let _ = fs::remove_file(&before);
@@ -120,10 +121,10 @@ impl Case {
 
 const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON";
 
-/// The connection has been in use: it has the schema, and has written.
+/// Makes the connection read the schema and write once.
 const USE: &str = "CREATE TABLE used (id INTEGER); INSERT INTO used VALUES (1); SELECT count(*) FROM t";
 
-/// A copy of the file, open for the one that is to apply.
+/// Copies of the file, opened by the contestants.
 struct Copies<'a> {
     before: &'a Path,
     directory: &'a Path,
@@ -145,7 +146,7 @@ impl Copies<'_> {
         let mut conn = SqliteConnection::establish(self.next().to_str().unwrap()).unwrap();
         conn.batch_execute(PRAGMAS).unwrap();
         conn.batch_execute(USE).unwrap();
-        // finds out the connection's address
+        // looks up the handle of the connection
         conn.apply(&Changeset::default()).run().unwrap();
         conn
     }

@@ -1,6 +1,6 @@
-//! Sessions and applying on Diesel's connection, from a handful of rows to 100,000.
+//! Sessions and applying on Diesel's connection, from 10 to 100,000 rows.
 //!
-//! Connections are opened, and tables filled, outside of what is timed.
+//! The timed part includes neither opening connections nor filling tables.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn track(connection: &mut SqliteConnection) -> Session {
     session
 }
 
-/// A connection with `rows` INSERTs, and the session that has recorded them.
+/// Returns a connection after `rows` INSERTs, and the session that recorded them.
 fn recorded(rows: i32) -> (SqliteConnection, Session) {
     let mut connection = open();
     let session = track(&mut connection);
@@ -38,7 +38,7 @@ fn insert(connection: &mut SqliteConnection, id: i32) {
         .unwrap();
 }
 
-/// To a table of 100 rows: an INSERT of another, an UPDATE and a DELETE by turns, as `statements::mixed`.
+/// Makes the changes of `statements::mixed` to a table of 100 rows: INSERTs, UPDATEs and DELETEs in turn.
 fn mix(connection: &mut SqliteConnection) {
     for id in 1..=100 {
         match id % 3 {
@@ -54,14 +54,14 @@ fn mix(connection: &mut SqliteConnection) {
 }
 
 fn sizes() -> &'static [i32] {
-    // `cargo bench -- --test` runs each once: small inputs do
+    // `cargo bench -- --test` runs each benchmark once: use small inputs
     let small = std::env::args().any(|argument| argument == "--test");
     if small { &[10, 100] } else { &[10, 100, 500, 100_000] }
 }
 
 fn creation(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("session");
-    // The first call on a connection learns its handle and leaves a way to have it again.
+    // the first call on a connection looks up its handle and registers a faster way to find it again
     group.bench_function("create_first", |b| {
         b.iter_batched_ref(open, |connection| connection.create_session().unwrap(), BatchSize::PerIteration);
     });
@@ -132,7 +132,7 @@ fn mixed(criterion: &mut Criterion) {
     };
     let mut group = criterion.benchmark_group("mixed_100");
     group.sample_size(50);
-    // The first tells what Diesel and SQLite take without a session.
+    // `unrecorded` is the time of Diesel and SQLite without a session
     group.bench_function("unrecorded", |b| b.iter_batched_ref(seeded, mix, BatchSize::PerIteration));
     group.bench_function("record", |b| {
         b.iter_batched_ref(tracked, |(connection, _)| mix(connection), BatchSize::PerIteration);

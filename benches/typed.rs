@@ -1,7 +1,7 @@
-//! Changes as typed rows: owned and borrowed, beside SQLite's C iterator, and with the feature `peers` sqlite-diff-rs.
+//! Reading typed rows, owned and borrowed, compared with SQLite's C iterator, and with the feature `peers` sqlite-diff-rs.
 //!
-//! Every contestant reads every value; before anything is timed, all must have read the same. The C iterator takes part twice:
-//! with the texts where they are, as borrowed rows have them, and with a `String` made of each, as owned rows have them.
+//! Every contestant reads every value. The benchmark first checks that all read the same values. `sqlite_c_iterator` reads
+//! texts in place, as borrowed rows do; `sqlite_c_iterator_owned` makes a `String` of each, as owned rows do.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use diesel_sqlite_session_tests::sqlite;
 diesel::table! {
     /// The table of `data::narrow_inserts`.
     events (id) {
-        /// The key.
+        /// The primary key.
         id -> BigInt,
         /// Some text.
         name -> Text,
@@ -23,7 +23,7 @@ diesel::table! {
     }
 }
 
-/// A row that owns its text.
+/// A row with an owned text.
 #[derive(Tracked)]
 #[diesel(table_name = events)]
 pub struct Event {
@@ -32,7 +32,7 @@ pub struct Event {
     value: i64,
 }
 
-/// A row that borrows it.
+/// A row with a borrowed text.
 #[derive(Tracked)]
 #[diesel(table_name = events)]
 pub struct EventRef<'a> {
@@ -41,7 +41,7 @@ pub struct EventRef<'a> {
     value: i64,
 }
 
-/// What the wire benchmark makes of the values, so that all read the same.
+/// Returns the same sum of the values as the benchmark `wire`.
 fn weigh(id: i64, name: &str, value: i64) -> u64 {
     let text = name.len() as u64 + u64::from(name.as_bytes().first().copied().unwrap_or(0));
     (id as u64).wrapping_add(text).wrapping_add(value as u64)
@@ -50,19 +50,19 @@ fn weigh(id: i64, name: &str, value: i64) -> u64 {
 fn owned(changeset: ChangesetRef<'_>) -> u64 {
     changeset.changes::<Change<events::table>>().fold(0, |sum, change| match change.unwrap() {
         Change::Insert(Event { id, name, value }) => sum.wrapping_add(weigh(id, &name, value)),
-        Change::Update(_) | Change::Delete(_) => panic!("there are INSERTs alone"),
+        Change::Update(_) | Change::Delete(_) => panic!("all changes are INSERTs"),
     })
 }
 
 fn borrowed(changeset: ChangesetRef<'_>) -> u64 {
     changeset.changes::<Change<EventRef<'_>>>().fold(0, |sum, change| match change.unwrap() {
         Change::Insert(EventRef { id, name, value }) => sum.wrapping_add(weigh(id, name, value)),
-        Change::Update(_) | Change::Delete(_) => panic!("there are INSERTs alone"),
+        Change::Update(_) | Change::Delete(_) => panic!("all changes are INSERTs"),
     })
 }
 
 fn typed(criterion: &mut Criterion) {
-    // `cargo bench -- --test` runs each once: small inputs do
+    // `cargo bench -- --test` runs each benchmark once: use small inputs
     let small = std::env::args().any(|argument| argument == "--test");
     let rows = if small { 1_000 } else { 1_000_000 };
     let bytes = Changeset::try_from(data::narrow_inserts(rows)).unwrap().into_bytes();

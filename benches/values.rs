@@ -1,6 +1,6 @@
-//! One value: by this crate's traits, and by Diesel's, by way of SQLite.
+//! Reading and writing one value: with the traits of this crate, and with Diesel's traits by way of SQLite.
 //!
-//! Both ways give the same before anything is timed.
+//! The benchmark first checks that both ways have the same result.
 
 use std::fmt::Debug;
 use std::hint::black_box;

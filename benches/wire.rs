@@ -1,6 +1,6 @@
-//! Reading changesets: ours, SQLite's C iterator, and with the feature `peers` rusqlite and sqlite-diff-rs.
+//! Reading changesets: this crate, SQLite's C iterator, and with the feature `peers` rusqlite and sqlite-diff-rs.
 //!
-//! Every contestant reads every value; before anything is timed, all must have read the same.
+//! Every contestant reads every value. The benchmark first checks that all read the same values.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn weigh(value: Option<Value<'_>>) -> u64 {
     }
 }
 
-/// A sum that depends on every value that is recorded.
+/// Returns a sum that depends on every recorded value.
 fn sum_of_values(changeset: ChangesetRef<'_>) -> u64 {
     let mut sum = 0u64;
     for record in changeset.records() {
@@ -62,8 +62,7 @@ mod peers {
         }
     }
 
-    /// rusqlite can iterate over bytes only as a stream. It has no way to tell a value that is not recorded, other than by
-    /// what it makes of SQLite's null pointer, so this reads INSERTs alone.
+    /// Reads only INSERTs: rusqlite does not distinguish a value that is not recorded. It iterates over bytes only as a stream.
     pub(super) fn rusqlite_sum(mut bytes: &[u8]) -> u64 {
         let input: &mut dyn std::io::Read = &mut bytes;
         let mut iterator = ChangesetIter::start_strm(&input).unwrap();
@@ -77,7 +76,7 @@ mod peers {
         sum
     }
 
-    /// sqlite-diff-rs copies everything as it parses; that alone is measured.
+    /// Only parses, without reading: sqlite-diff-rs copies all values as it parses.
     pub(super) fn sqlite_diff_rs(bytes: &[u8]) -> bool {
         sqlite_diff_rs::ParsedDiffSet::parse(bytes).is_ok()
     }
@@ -102,7 +101,7 @@ fn group(criterion: &mut Criterion, name: &str, bytes: &[u8], narrow: bool) {
     group.bench_function("sqlite_c_iterator", |b| b.iter(|| sqlite::sum_of_values(black_box(bytes)).unwrap()));
     group.bench_function("invert", |b| b.iter(|| black_box(changeset).invert()));
     group.bench_function("invert_in_place", |b| {
-        // the copy is not timed: a program that does so has no further use for what it inverts
+        // the copy is not timed, since a program that inverts in place does not need the input afterwards
         let in_place = |changeset: Changeset| drop(black_box(changeset.into_inverted()));
         b.iter_batched(|| changeset.into_owned(), in_place, BatchSize::PerIteration);
     });
@@ -121,7 +120,7 @@ fn group(criterion: &mut Criterion, name: &str, bytes: &[u8], narrow: bool) {
 }
 
 fn wire(criterion: &mut Criterion) {
-    // `cargo bench -- --test` runs each once: small inputs do
+    // `cargo bench -- --test` runs each benchmark once: use small inputs
     let small = std::env::args().any(|argument| argument == "--test");
     let rows = if small { 1_000 } else { 1_000_000 };
     let narrow = Changeset::try_from(data::narrow_inserts(rows)).unwrap().into_bytes();

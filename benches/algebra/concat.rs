@@ -1,7 +1,7 @@
-//! Changes put together: ours, and SQLite's changegroup and concatenation.
+//! Concatenating changesets: this crate, SQLite's changegroup and `sqlite3changeset_concat`.
 //!
-//! Before anything is timed, all must have made the same set of changes. What is made is dropped outside of what is timed, and not
-//! copied: SQLite's output stays in SQLite's memory. `ours_into` writes to memory that was written to before.
+//! The benchmark first checks that all outputs contain the same changes. The timed part neither drops nor copies the output:
+//! SQLite's output stays in SQLite's memory. `ours_into` reuses the memory of the previous iteration.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use diesel_sqlite_session_tests::sqlite;
 
 const EVENTS: TableInfo<'_> = TableInfo::new("events", &[1, 0, 0]);
 
-/// `cargo bench -- --test` runs each once: small inputs do.
+/// `cargo bench -- --test` runs each benchmark once: use small inputs.
 pub(crate) fn rows() -> i64 {
     if std::env::args().any(|argument| argument == "--test") { 1_000 } else { 1_000_000 }
 }
@@ -27,9 +27,9 @@ pub(crate) fn configure(group: &mut BenchmarkGroup<'_, WallTime>, rows: i64) {
     group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
 }
 
-/// Fails if the changes are not the same, in whatever order.
+/// Panics if the two changesets do not contain the same changes, in any order.
 fn assert_same_set(name: &str, found: &[u8], expected: &[u8]) {
-    assert!(changes(found) == changes(expected), "{name} has made other changes than SQLite");
+    assert!(changes(found) == changes(expected), "{name} and SQLite produce different changes");
 }
 
 fn values((id, name, at): &Event) -> [Value<'_>; 3] {
@@ -41,7 +41,7 @@ pub(crate) fn inserts(rows: &[Event]) -> Changeset {
     builder.build().unwrap()
 }
 
-/// Of three rows one is deleted, and two get another name.
+/// Deletes every third row, and changes the name of the others.
 pub(crate) fn edits(rows: &[Event]) -> Changeset {
     let mut builder = Changeset::builder();
     for row in rows {
@@ -55,7 +55,7 @@ pub(crate) fn edits(rows: &[Event]) -> Changeset {
     builder.build().unwrap()
 }
 
-/// In the order of SQLite's hash table, as a session writes them.
+/// Returns the changeset in the order of SQLite's hash table, the order that a session writes.
 pub(crate) fn recorded(changeset: &Changeset) -> Changeset {
     Changeset::try_from(sqlite::group([changeset.as_bytes()]).unwrap()).unwrap()
 }
@@ -64,9 +64,11 @@ pub(crate) fn concat(criterion: &mut Criterion) {
     let count = rows();
     let rows = events(count);
     let (half, other_half) = rows.split_at(rows.len() / 2);
-    // what is inserted, then edited; the same where the second one is in no order, for which there is an index; a few of many rows
-    // edited, which SQLite keeps in fewer buckets, and inserted before; rows of which each has one change; the same in ascending
-    // order; what comes to nothing
+    // - insert_then_edit: INSERTs, then edits of the same rows
+    // - insert_then_edit_unordered: the edits are in random order, so that this crate needs an index
+    // - few_edits, few_inserts_first: one side has 1 % of the rows, and SQLite's hash table has fewer buckets
+    // - other_rows, other_rows_ascending: no row has two changes
+    // - inverse: the changes cancel out
     let (inserted, edited) = (inserts(&rows), edits(&rows));
     let mut order = rows.clone();
     shuffle(&mut order);

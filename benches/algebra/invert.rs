@@ -1,7 +1,8 @@
-//! Inverses: ours, ours in memory that was written to before, ours in the memory of the changeset, and SQLite's.
+//! Inverting changesets: this crate into new memory (`ours`), into reused memory (`ours_into`) and in place
+//! (`ours_in_place`), and SQLite.
 //!
-//! All are the same bytes. What is made is dropped within what is timed. What is inverted in its own memory is a copy, which is made
-//! outside of what is timed: a program that does so has no further use for what it inverts.
+//! All outputs are the same bytes. The timed part includes dropping the output. `ours_in_place` inverts a copy that is made
+//! outside of the timed part, since a program that inverts in place does not need the input afterwards.
 
 use std::hint::black_box;
 

@@ -1,7 +1,8 @@
-//! Changes rebased: by ours, by ours in the memory of the changes, and by SQLite's rebaser, from the same bytes to the same bytes.
+//! Rebasing changesets: this crate into new memory, this crate in place, and SQLite's rebaser. Inputs and outputs are the
+//! same bytes.
 //!
-//! What is made is dropped within what is timed. What is rebased in its own memory is a copy, which is made outside of what is timed:
-//! a program that does so has no further use for what it rebases.
+//! The timed part includes dropping the output. `ours_in_place` rebases a copy that is made outside of the timed part, since a
+//! program that rebases in place does not need the input afterwards.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use diesel_sqlite_session_tests::sqlite;
 
 const EVENTS: TableInfo<'_> = TableInfo::new("events", &[1, 0, 0]);
 
-/// As many changes, an INSERT, an UPDATE and a DELETE in turn, in the order of SQLite's hash table, as a session writes them.
+/// Returns `rows` changes, one third each of INSERTs, UPDATEs and DELETEs, in the order that a session writes.
 fn local(rows: i64) -> Changeset {
     let mut builder = Changeset::builder();
     for id in 0..rows {
@@ -31,7 +32,8 @@ fn local(rows: i64) -> Changeset {
     Changeset::try_from(recorded).unwrap()
 }
 
-/// What an apply would say of one in so many of the rows: half of the remote changes have replaced, one in five was a DELETE.
+/// Returns rebase data with conflicts in one of `one_in` rows. Half of the remote changes replaced the row, one fifth are
+/// DELETEs.
 fn data(local: &Changeset, one_in: usize) -> RebaseData {
     let key = |record: Record<'_>| match record.key_values().next() {
         Some(Value::Integer(id)) => id,
@@ -53,7 +55,7 @@ fn data(local: &Changeset, one_in: usize) -> RebaseData {
 }
 
 pub(super) fn rebase(criterion: &mut Criterion) {
-    // `cargo bench -- --test` runs each once: small inputs do
+    // `cargo bench -- --test` runs each benchmark once: use small inputs
     let small = std::env::args().any(|argument| argument == "--test");
     let rows = if small { 1_000 } else { 1_000_000 };
     let local = local(rows);
@@ -61,8 +63,8 @@ pub(super) fn rebase(criterion: &mut Criterion) {
         let data = data(&local, one_in);
         let (changes, on) = (local.as_bytes(), data.as_bytes());
         let rebased = local.rebase(&data).unwrap();
-        assert!(*raw::rebase(changes, on) == *rebased.as_bytes(), "ours has rebased to other bytes than SQLite");
-        assert!(local.clone().into_rebased(&data).unwrap() == rebased, "in its own memory it becomes something else");
+        assert!(*raw::rebase(changes, on) == *rebased.as_bytes(), "this crate and SQLite rebase to different bytes");
+        assert!(local.clone().into_rebased(&data).unwrap() == rebased, "in place and into new memory produce different bytes");
         drop(rebased);
         let mut group = criterion.benchmark_group(format!("rebase_{rows}_rows_one_in_{one_in}_in_conflict"));
         group.throughput(Throughput::Elements(rows.unsigned_abs()));
@@ -72,7 +74,7 @@ pub(super) fn rebase(criterion: &mut Criterion) {
             let in_place = |local: Changeset| drop(black_box(local.into_rebased(black_box(&data)).unwrap()));
             b.iter_batched(|| local.clone(), in_place, BatchSize::PerIteration);
         });
-        // as it is where several data are known, or all have an index: the data can be in any order
+        // a `Rebaser` indexes the rebase data, which can then be in any order
         group.bench_function("ours_by_a_rebaser", |b| {
             b.iter(|| {
                 let mut rebaser = Rebaser::new();

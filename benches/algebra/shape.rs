@@ -1,4 +1,4 @@
-//! What is done with whole changesets: taking a part of them, putting them in another order, cutting them in pieces.
+//! Filtering, sorting, splitting and renaming whole changesets, and writing them as SQL.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use diesel_sqlite_session::wire::TableInfo;
 use diesel_sqlite_session::{Changeset, Operation, Value};
 use diesel_sqlite_session_benches::data::shuffle;
 
-/// `cargo bench -- --test` runs each once: small inputs do.
+/// `cargo bench -- --test` runs each benchmark once: use small inputs.
 fn rows() -> i64 {
     if std::env::args().any(|argument| argument == "--test") { 1_000 } else { 1_000_000 }
 }
 
-/// INSERTs of (key, text, integer) in an order like that of a session, with such keys.
+/// Returns INSERTs of (key, text, integer) in an order like that of a session, with keys from `key`.
 fn unsorted(rows: i64, key: impl Fn(u64) -> Key) -> Changeset {
     const EVENTS: TableInfo<'_> = TableInfo::new("events", &[1, 0, 0]);
     let mut order: Vec<i64> = (0..rows).collect();
@@ -37,7 +37,7 @@ enum Key {
     Blob([u8; 16]),
 }
 
-/// Bits that look random and belong to one number alone.
+/// Returns pseudo-random bits, different for each number.
 fn scatter(number: u64) -> u64 {
     let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -51,7 +51,7 @@ fn blob(row: u64) -> Key {
     Key::Blob(blob)
 }
 
-/// Whether the keys ascend, as the values have no two types.
+/// Returns whether the keys ascend. All keys have one type.
 fn is_sorted(changeset: &Changeset) -> bool {
     let key = |record: diesel_sqlite_session::Record<'_>| match record.new_value(0) {
         Some(Value::Integer(integer)) => ((integer as u64) ^ (1 << 63)).to_be_bytes().to_vec(),

@@ -1,4 +1,4 @@
-//! Changesets of known content and any size, the same in every run.
+//! Changesets of any size, the same in every run.
 
 /// A changeset under construction.
 struct Writer {
@@ -33,7 +33,7 @@ impl Writer {
         self.bytes.extend_from_slice(&value.to_be_bytes());
     }
 
-    /// Text (3) or a blob (4) of up to 16,383 bytes.
+    /// Writes a text (3) or blob (4) of up to 16,383 bytes.
     fn bytes(&mut self, class: u8, value: &[u8]) {
         self.bytes.push(class);
         let length = u16::try_from(value.len()).expect("a short value");
@@ -49,7 +49,7 @@ impl Writer {
     }
 }
 
-/// `rows` INSERTs of (integer, text, integer): 41 bytes each for a million.
+/// Returns `rows` INSERTs of (integer, text, integer), 41 bytes each for a million rows.
 pub fn narrow_inserts(rows: i64) -> Vec<u8> {
     let mut out = Writer::new("events", &[1, 0, 0]);
     for row in 0..rows {
@@ -64,12 +64,12 @@ pub fn narrow_inserts(rows: i64) -> Vec<u8> {
 /// A row of the table that [`narrow_inserts`] inserts into.
 pub type Event = (i64, String, i64);
 
-/// The rows that [`narrow_inserts`] inserts, by their values.
+/// Returns the values of the rows that [`narrow_inserts`] inserts.
 pub fn events(rows: i64) -> Vec<Event> {
     (0..rows).map(|row| (row, format!("event number {row}"), row * 1000)).collect()
 }
 
-/// Puts rows in an order that looks random and is the same in every run.
+/// Shuffles rows into a pseudo-random order, the same in every run.
 pub fn shuffle<T>(rows: &mut [T]) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for last in (1..rows.len()).rev() {
@@ -79,10 +79,10 @@ pub fn shuffle<T>(rows: &mut [T]) {
     }
 }
 
-/// How many columns the wide table has.
+/// The number of columns of the wide table.
 pub const WIDE_COLUMNS: usize = 24;
 
-/// `changes` changes of rows of 24 columns of every type: an INSERT, an UPDATE of three columns and a DELETE by turns.
+/// Returns `changes` changes of rows of 24 columns of every type: INSERTs, UPDATEs of three columns and DELETEs in turn.
 pub fn wide_mixed(changes: i64) -> Vec<u8> {
     let mut key = vec![0; WIDE_COLUMNS];
     key[..2].copy_from_slice(&[2, 1]);

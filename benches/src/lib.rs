@@ -1,4 +1,4 @@
-//! What the benchmarks measure with.
+//! Data, SQL statements and C calls that the benchmarks share.
 
 pub mod data;
 pub mod raw;

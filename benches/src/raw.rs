@@ -1,4 +1,4 @@
-//! SQLite's C functions with as little around them as will do: what a program in C would call.
+//! Thin wrappers around SQLite's C functions: the calls of a program in C.
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::marker::PhantomData;
@@ -15,20 +15,20 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Opens a new one in memory, as Diesel does.
+    /// Opens an in-memory database with Diesel's flags.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot.
+    /// Panics if SQLite returns an error.
     pub fn open() -> Self {
         Self::open_file(":memory:")
     }
 
-    /// Opens a file, as Diesel does.
+    /// Opens a file with Diesel's flags.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot.
+    /// Panics if SQLite returns an error.
     pub fn open_file(name: &str) -> Self {
         let name = CString::new(name).unwrap();
         let flags = ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_CREATE | ffi::SQLITE_OPEN_URI;
@@ -43,7 +43,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// When one fails.
+    /// Panics if a statement fails.
     pub fn execute(&self, sql: &str) {
         let sql = CString::new(sql).unwrap();
         // SAFETY: the handle is open, `sql` is a C string, and no callback is given.
@@ -51,11 +51,11 @@ impl Connection {
         assert_eq!(code, ffi::SQLITE_OK);
     }
 
-    /// The text that a query gives.
+    /// Returns the text that a query returns.
     ///
     /// # Panics
     ///
-    /// When the query gives none.
+    /// Panics if the query fails or returns no row.
     pub fn text(&self, query: &str) -> String {
         let query = CString::new(query).unwrap();
         let mut statement = ptr::null_mut();
@@ -71,11 +71,11 @@ impl Connection {
         }
     }
 
-    /// Runs a prepared statement for each row, with its values as the parameters 1 to 3.
+    /// Runs a prepared statement for each row, with the values of the row as parameters 1 to 3.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot.
+    /// Panics if SQLite returns an error.
     pub fn insert_each(&self, sql: &str, rows: &[Event]) {
         let sql = CString::new(sql).unwrap();
         let mut statement = ptr::null_mut();
@@ -99,11 +99,11 @@ impl Connection {
         unsafe { ffi::sqlite3_finalize(statement) };
     }
 
-    /// A session on one table.
+    /// Creates a session on one table.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot.
+    /// Panics if SQLite returns an error.
     pub fn track(&self, table: &CStr) -> Session<'_> {
         let mut handle = ptr::null_mut();
         // SAFETY: the handle is open, the names are C strings, and `handle` may be written to.
@@ -114,11 +114,11 @@ impl Connection {
         Session { handle, _connection: PhantomData }
     }
 
-    /// Applies a changeset or patchset; every conflict aborts.
+    /// Applies a changeset or patchset. Every conflict aborts.
     ///
     /// # Panics
     ///
-    /// When it does not apply.
+    /// Panics if the apply fails.
     pub fn apply(&self, bytes: &[u8]) {
         unsafe extern "C" fn abort(_: *mut c_void, _: c_int, _: *mut ffi::sqlite3_changeset_iter) -> c_int {
             ffi::SQLITE_CHANGESET_ABORT
@@ -139,30 +139,30 @@ impl Drop for Connection {
     }
 }
 
-/// A session of SQLite's.
+/// A session of SQLite.
 pub struct Session<'a> {
     handle: *mut ffi::sqlite3_session,
     _connection: PhantomData<&'a Connection>,
 }
 
 impl Session<'_> {
-    /// What was recorded, as a changeset.
+    /// Returns the recorded changes as a changeset.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot.
+    /// Panics if SQLite returns an error.
     pub fn changeset(&self) -> Buffer {
-        // SAFETY: the session is open; the pointers are those that `output` gives.
+        // SAFETY: the session is open; `output` passes valid pointers.
         output(|size, bytes| unsafe { ffi::sqlite3session_changeset(self.handle, size, bytes) })
     }
 
-    /// What was recorded, as a patchset.
+    /// Returns the recorded changes as a patchset.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot.
+    /// Panics if SQLite returns an error.
     pub fn patchset(&self) -> Buffer {
-        // SAFETY: the session is open; the pointers are those that `output` gives.
+        // SAFETY: the session is open; `output` passes valid pointers.
         output(|size, bytes| unsafe { ffi::sqlite3session_patchset(self.handle, size, bytes) })
     }
 }
@@ -182,33 +182,33 @@ fn start(bytes: &[u8]) -> *mut c_void {
     bytes.as_ptr().cast_mut().cast()
 }
 
-/// `sqlite3changeset_invert`.
+/// Calls `sqlite3changeset_invert`.
 ///
 /// # Panics
 ///
-/// When SQLite cannot.
+/// Panics if SQLite returns an error.
 pub fn invert(bytes: &[u8]) -> Buffer {
-    // SAFETY: the length is that of `bytes`, which SQLite only reads; the pointers are those that `output` gives.
+    // SAFETY: the length is that of `bytes`, which SQLite only reads; `output` passes valid pointers.
     output(|size, out| unsafe { ffi::sqlite3changeset_invert(length(bytes), start(bytes), size, out) })
 }
 
-/// `sqlite3changeset_concat`.
+/// Calls `sqlite3changeset_concat`.
 ///
 /// # Panics
 ///
-/// When SQLite cannot.
+/// Panics if SQLite returns an error.
 pub fn concat(one: &[u8], other: &[u8]) -> Buffer {
-    // SAFETY: the lengths are those of the slices, which SQLite only reads; the pointers are those that `output` gives.
+    // SAFETY: the lengths are those of the slices, which SQLite only reads; `output` passes valid pointers.
     output(|size, out| unsafe {
         ffi::sqlite3changeset_concat(length(one), start(one), length(other), start(other), size, out)
     })
 }
 
-/// `sqlite3changegroup_add` of each, one after another, and `sqlite3changegroup_output`.
+/// Calls `sqlite3changegroup_add` for each part, then `sqlite3changegroup_output`.
 ///
 /// # Panics
 ///
-/// When SQLite cannot.
+/// Panics if SQLite returns an error.
 pub fn group<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Buffer {
     let mut group = ptr::null_mut();
     // SAFETY: `group` may be written to.
@@ -217,26 +217,26 @@ pub fn group<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Buffer {
         // SAFETY: the group has been made; the length is that of `part`, which SQLite only reads.
         assert_eq!(unsafe { ffi::sqlite3changegroup_add(group, length(part), start(part)) }, ffi::SQLITE_OK);
     }
-    // SAFETY: the group has not been deleted; the pointers are those that `output` gives.
+    // SAFETY: the group has not been deleted; `output` passes valid pointers.
     let grouped = output(|size, out| unsafe { ffi::sqlite3changegroup_output(group, size, out) });
     // SAFETY: made above and not used after this.
     unsafe { ffi::sqlite3changegroup_delete(group) };
     grouped
 }
 
-/// `sqlite3rebaser_rebase`, by a rebaser that is configured with these data.
+/// Calls `sqlite3rebaser_rebase` with a rebaser that is configured with `on`.
 ///
 /// # Panics
 ///
-/// When SQLite cannot.
+/// Panics if SQLite returns an error.
 pub fn rebase(changeset: &[u8], on: &[u8]) -> Buffer {
     let mut rebaser = ptr::null_mut();
     // SAFETY: `rebaser` may be written to.
     assert_eq!(unsafe { ffi::sqlite3rebaser_create(&raw mut rebaser) }, ffi::SQLITE_OK);
     // SAFETY: the rebaser has been made; the length is that of `on`, which SQLite only reads.
     assert_eq!(unsafe { ffi::sqlite3rebaser_configure(rebaser, length(on), start(on)) }, ffi::SQLITE_OK);
-    // SAFETY: the rebaser has not been deleted; the length is that of `changeset`, which SQLite only reads; the pointers are
-    // those that `output` gives.
+    // SAFETY: the rebaser has not been deleted; the length is that of `changeset`, which SQLite only reads; `output`
+    // passes valid pointers.
     let rebased = output(|size, out| unsafe {
         ffi::sqlite3rebaser_rebase(rebaser, length(changeset), start(changeset), size, out)
     });
@@ -245,7 +245,7 @@ pub fn rebase(changeset: &[u8], on: &[u8]) -> Buffer {
     rebased
 }
 
-/// Bytes that SQLite has allocated: not copied.
+/// Bytes that SQLite allocated, without a copy.
 pub struct Buffer {
     start: *mut c_void,
     size: usize,
@@ -264,14 +264,14 @@ impl Deref for Buffer {
         if self.start.is_null() {
             return &[];
         }
-        // SAFETY: SQLite says that so many bytes begin there; they are freed only when the buffer is dropped.
+        // SAFETY: SQLite returned a pointer to `size` bytes, which are freed only when the buffer is dropped.
         unsafe { std::slice::from_raw_parts(self.start.cast(), self.size) }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // SAFETY: null, or allocated by SQLite and left to the caller.
+        // SAFETY: null, or allocated by SQLite and owned by this buffer.
         unsafe { ffi::sqlite3_free(self.start) };
     }
 }

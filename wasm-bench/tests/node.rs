@@ -1,4 +1,4 @@
-//! Sessions and applying on wasm32-unknown-unknown, with the SQLite that Diesel has there. `scripts/wasm` runs this in Node.
+//! Sessions and applying on wasm32-unknown-unknown, with sqlite-wasm-rs. `scripts/wasm` runs these tests in Node.
 #![cfg(all(target_family = "wasm", target_os = "unknown"))]
 
 use std::cell::Cell;
@@ -70,7 +70,7 @@ fn tracking(connection: &mut SqliteConnection) -> Session {
     session
 }
 
-/// What `work` changes on a connection that `prepare` has prepared.
+/// Returns the changes that `work` makes on a connection after `prepare`.
 fn changes(prepare: impl FnOnce(&mut SqliteConnection), work: impl FnOnce(&mut SqliteConnection)) -> Changeset {
     let mut connection = open();
     prepare(&mut connection);
@@ -79,7 +79,7 @@ fn changes(prepare: impl FnOnce(&mut SqliteConnection), work: impl FnOnce(&mut S
     session.changeset().unwrap()
 }
 
-/// Applies, and gives the kinds of conflict that were asked about.
+/// Applies a changeset, answers every conflict with `action`, and returns the kinds of the conflicts.
 fn apply(
     replica: &mut SqliteConnection,
     changeset: &Changeset,
@@ -163,7 +163,7 @@ fn a_patchset_makes_a_replica_equal() {
 }
 
 #[wasm_bindgen_test]
-fn a_conflict_of_data() {
+fn a_row_with_other_values_is_a_data_conflict() {
     let changeset = changes(|c| insert_user(c, 1, "Ada", None), |c| rename_user(c, 1, "Ada L."));
     for (action, name) in [(ConflictAction::Omit, "Eve"), (ConflictAction::Replace, "Ada L.")] {
         let mut replica = open();
@@ -176,7 +176,7 @@ fn a_conflict_of_data() {
 }
 
 #[wasm_bindgen_test]
-fn a_conflict_of_a_row_that_is_not_found() {
+fn a_missing_row_is_a_not_found_conflict() {
     let changeset = changes(|c| insert_user(c, 1, "Ada", None), |c| rename_user(c, 1, "Ada L."));
     let mut replica = open();
     let (result, conflicts) = apply(&mut replica, &changeset, ConflictAction::Omit);
@@ -189,7 +189,7 @@ fn a_conflict_of_a_row_that_is_not_found() {
 }
 
 #[wasm_bindgen_test]
-fn a_conflict_of_a_row_that_is_there() {
+fn an_existing_row_is_a_conflict_of_an_insert() {
     let changeset = changes(|_| {}, |c| insert_user(c, 1, "Ada", None));
     for (action, name) in [(ConflictAction::Omit, "Eve"), (ConflictAction::Replace, "Ada")] {
         let mut replica = open();
@@ -202,7 +202,7 @@ fn a_conflict_of_a_row_that_is_there() {
 }
 
 #[wasm_bindgen_test]
-fn a_conflict_of_a_constraint() {
+fn a_violated_constraint_is_a_conflict() {
     let changeset = changes(|_| {}, |c| insert_user(c, 1, "Ada", Some("a@example.org")));
     let mut replica = open();
     insert_user(&mut replica, 2, "Eve", Some("a@example.org"));
@@ -213,7 +213,7 @@ fn a_conflict_of_a_constraint() {
 }
 
 #[wasm_bindgen_test]
-fn a_conflict_of_foreign_keys() {
+fn violated_foreign_keys_are_a_conflict() {
     let changeset = changes(
         |c| insert_user(c, 1, "Ada", None),
         |c| {
@@ -229,7 +229,7 @@ fn a_conflict_of_foreign_keys() {
 }
 
 #[wasm_bindgen_test]
-fn abort_leaves_nothing_of_the_changeset() {
+fn abort_rolls_back_the_whole_changeset() {
     let changeset = changes(|_| {}, |c| (1..=9).for_each(|id| insert_user(c, id, "Ada", None)));
     let mut replica = open();
     insert_user(&mut replica, 5, "Eve", None);
@@ -258,14 +258,14 @@ fn the_handle_is_found_in_a_transaction_and_again() {
     let mut connection = open();
     let mut first = connection
         .transaction(|connection| {
-            // looked up for the first time, in a transaction that has begun to write
+            // the first look-up of the handle, in a transaction that has begun to write
             insert_user(connection, 1, "Ada", None);
             let session = tracking(connection);
             insert_user(connection, 2, "Bob", None);
             diesel::QueryResult::Ok(session)
         })
         .unwrap();
-    // the second time is another way
+    // the second look-up uses another way
     let mut second = tracking(&mut connection);
     let mut third = connection.transaction(|connection| diesel::QueryResult::Ok(tracking(connection))).unwrap();
     insert_user(&mut connection, 3, "Cleo", None);
@@ -280,7 +280,7 @@ fn the_handle_is_found_in_a_transaction_and_again() {
 }
 
 #[wasm_bindgen_test]
-fn what_is_rolled_back_is_not_in_the_changes() {
+fn rolled_back_changes_are_not_recorded() {
     let mut connection = open();
     let mut session = tracking(&mut connection);
     let result: QueryResult<()> = connection.transaction(|connection| {
@@ -313,7 +313,7 @@ fn a_schema_that_does_not_match_is_an_error() {
 }
 
 #[wasm_bindgen_test]
-fn streaming_writes_what_changeset_and_patchset_give() {
+fn streaming_writes_the_bytes_of_the_changeset_and_patchset() {
     let mut connection = open();
     let mut session = tracking(&mut connection);
     (1..=500).for_each(|id| insert_user(&mut connection, id, "a name that fills the pages", None));
@@ -354,7 +354,7 @@ fn a_writer_that_fails_is_an_error() {
 }
 
 #[wasm_bindgen_test]
-fn a_filter_chooses_tables() {
+fn a_filter_selects_tables() {
     let mut connection = open();
     let mut session = connection.create_session().unwrap();
     session.set_table_filter(|table| table == "posts").unwrap();
@@ -384,7 +384,7 @@ fn a_session_is_busy_inside_a_callback_of_its_connection() {
 }
 
 #[wasm_bindgen_test]
-fn a_difference_of_two_schemas() {
+fn diff_returns_the_difference_of_two_schemas() {
     let mut connection = open();
     connection.batch_execute("ATTACH ':memory:' AS older").unwrap();
     connection
@@ -400,7 +400,7 @@ fn a_difference_of_two_schemas() {
 }
 
 #[wasm_bindgen_test]
-fn bytes_that_are_no_changeset_are_an_error() {
+fn invalid_bytes_are_an_error() {
     let mut replica = open();
     let result = replica.apply_changeset(b"no changeset", no_conflict);
     assert!(matches!(result, Err(ApplyError::Parse(_))), "{result:?}");

@@ -1,4 +1,4 @@
-//! Typed changes on wasm32-unknown-unknown. `scripts/wasm` runs this in Node.
+//! Typed changes on wasm32-unknown-unknown. `scripts/wasm` runs these tests in Node.
 #![cfg(all(target_family = "wasm", target_os = "unknown"))]
 #![allow(missing_docs)]
 
@@ -32,7 +32,7 @@ diesel::table! {
     }
 }
 
-/// A type that has Diesel's traits alone.
+/// A type that implements only Diesel's traits.
 #[derive(Debug, Clone, Copy, PartialEq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub enum Role {
@@ -138,7 +138,7 @@ fn patches_hold_keys_and_new_values() {
 }
 
 #[wasm_bindgen_test]
-fn what_is_built_is_what_sqlite_records_and_applies() {
+fn built_changesets_equal_those_of_sqlite_and_apply() {
     let mut connection = open();
     let mut session = connection.create_session().unwrap();
     session.attach::<users::table>().unwrap();
@@ -152,16 +152,17 @@ fn what_is_built_is_what_sqlite_records_and_applies() {
 }
 
 #[wasm_bindgen_test]
-fn a_closures_changes_are_captured() {
+fn capture_returns_the_changes_of_a_closure() {
     let mut connection = open();
     let captured = connection
-        .capture::<Club, _, _, _>(|connection| diesel::insert_into(users::table).values(ada()).execute(connection))
+        .capture::<Club>()
+        .run(|connection| diesel::insert_into(users::table).values(ada()).execute(connection))
         .unwrap();
     assert_eq!(captured.changes, [Club::Users(Change::Insert(ada()))]);
 }
 
 #[wasm_bindgen_test]
-fn between_the_rows_of_a_statement_a_session_is_busy_at_once() {
+fn a_session_is_busy_between_the_rows_of_a_statement() {
     let mut connection = open();
     diesel::insert_into(users::table).values(vec![ada(), User { id: 2, ..ada() }]).execute(&mut connection).unwrap();
     let mut session = connection.create_session().unwrap();
@@ -170,7 +171,7 @@ fn between_the_rows_of_a_statement_a_session_is_busy_at_once() {
     assert!(rows.next().is_some());
     assert!(matches!(session.changeset(), Err(SessionError::Busy)));
     drop(rows);
-    // nor does an error hinder, where there is nobody else to read it
+    // the error of an earlier statement does not make the session busy
     assert!(diesel::insert_into(users::table).values(ada()).execute(&mut connection).is_err());
     assert!(session.changeset().is_ok());
 }
@@ -197,9 +198,9 @@ fn conflicts_are_typed_and_changes_filtered() {
         })
         .run()
         .unwrap();
-    assert_eq!((asked, report.replaced(), report.left_out()), (1, 1, 1));
+    assert_eq!((asked, report.replaced(), report.skipped()), (1, 1, 1));
     assert_eq!(users::table.load::<User>(&mut connection).unwrap(), [theirs]);
-    // as a stream
+    // a reader as input
     let report = connection.apply(ChangesetReader::new(changeset.as_bytes())).ignore_noops().run().unwrap();
     assert_eq!(report.applied(), 2);
 }
