@@ -98,12 +98,12 @@ fn values_are_made_of_what_says_its_class() {
 }
 
 #[test]
-fn a_row_s_table_is_one_to_build_for() {
+fn builders_accept_the_table_of_a_row() {
     let (one, two) = ([1.into(), 10.into()], [1.into(), 20.into()]);
     let points = TableInfo::new("points", &[1, 0]);
     assert_eq!(TableInfo::from(Point::TABLE), points);
     assert_eq!(TableInfo::from(&Point::TABLE), points);
-    assert_eq!(TableInfo::from(Point::TABLE), TableInfo::from_columns("points", &["id", "x"]));
+    assert_eq!(Point::TABLE.columns(), ["id", "x"]);
     let short = Changeset::builder().insert_values(TableInfo::new("points", &[1]), &[1.into()]).build().unwrap();
     let built = Changeset::builder()
         .declare(Point::TABLE, &[Value::Null, 10.into()])

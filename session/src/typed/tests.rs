@@ -4,7 +4,8 @@
 use std::vec::Vec;
 
 use crate::typed::encode::EncodeRow;
-use crate::{Change, Changeset, DecodeErrorKind, Field, Patch, Patchset, Tracked, ValueError};
+use crate::typed::{DecodeErrorKind, ValueError};
+use crate::{Change, Changeset, Field, Patch, Patchset, Tracked};
 
 diesel::table! {
     users (id) {
