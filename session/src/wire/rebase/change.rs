@@ -1,4 +1,4 @@
-//! What becomes of one change on top of another one.
+//! The rules for one local change and the remote resolution of its row.
 
 use alloc::vec::Vec;
 
@@ -11,46 +11,47 @@ use crate::wire::codec::record::RawRecord;
 use crate::wire::codec::value::{Presence, UNDEFINED};
 use crate::wire::group::merge::put;
 
-/// What was made of a change.
+/// The result of rebasing a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rebased {
-    /// It stays as it is; nothing has been appended.
-    AsItStands,
-    /// What has been appended, if anything.
-    Otherwise,
+pub(super) enum Outcome {
+    /// The change stays unchanged. Nothing has been appended.
+    Unchanged,
+    /// The change is replaced by the bytes that were appended, or dropped if there are none.
+    Rewritten,
 }
 
-/// What a change is rebased on.
+/// The remote resolution that a local change is rebased onto.
 #[derive(Clone, Copy)]
-pub(super) struct Remote<'a> {
-    /// Its flag says whether any resolution of the row replaced.
+pub(super) struct RemoteChange<'a> {
+    /// The indirect flag is set if any resolution of the row replaced it.
     record: RawRecord<'a>,
-    /// Whether there was one resolution alone, which stands in the record as it came. If it replaced, then with every value.
-    is_alone: bool,
+    /// Whether the row has a single resolution, which the record contains as it was read. If it replaced the row, it
+    /// replaced every column that it has a value for.
+    is_single: bool,
 }
 
-impl<'a> Remote<'a> {
-    /// A row's only resolution.
-    pub(super) fn alone(record: RawRecord<'a>) -> Self {
-        Self { record, is_alone: true }
+impl<'a> RemoteChange<'a> {
+    /// Creates the remote change of a row with a single resolution.
+    pub(super) fn single(record: RawRecord<'a>) -> Self {
+        Self { record, is_single: true }
     }
 
-    /// What all resolutions of a row come to, with `REPLACED` for what was replaced.
-    pub(super) fn of_all(record: RawRecord<'a>) -> Self {
-        Self { record, is_alone: false }
+    /// Creates the remote change of a row from its merged resolutions. Replaced columns contain [`REPLACED`].
+    pub(super) fn merged(record: RawRecord<'a>) -> Self {
+        Self { record, is_single: false }
     }
 }
 
-/// A change that is to be rebased.
+/// A local change to rebase.
 #[derive(Clone, Copy)]
-pub(super) struct Local<'a> {
+pub(super) struct LocalChange<'a> {
     pub(super) header: Header<'a>,
-    /// The flag's byte.
+    /// The byte of the indirect flag.
     pub(super) indirect: u8,
     pub(super) record: RawRecord<'a>,
 }
 
-impl Local<'_> {
+impl LocalChange<'_> {
     fn begin(self, operation: Operation, out: &mut Vec<u8>) {
         out.extend_from_slice(&[operation.to_byte(), self.indirect]);
     }
@@ -62,18 +63,18 @@ impl Local<'_> {
         out.extend_from_slice(self.record.after);
     }
 
-    /// Appends what becomes of the change on top of a remote one.
+    /// Appends the change rebased onto `remote`.
     #[inline]
-    pub(super) fn rebase(self, remote: Remote<'_>, out: &mut Vec<u8>) -> Result<Rebased, BuildError> {
+    pub(super) fn rebase(self, remote: RemoteChange<'_>, out: &mut Vec<u8>) -> Result<Outcome, BuildError> {
         use Operation::{Delete, Insert, Update};
-        let Remote { record: remote, is_alone } = remote;
-        let all_replaced = is_alone && remote.indirect;
+        let RemoteChange { record: remote, is_single } = remote;
+        let all_replaced = is_single && remote.indirect;
         let Self { header: Header { key, .. }, record: local, .. } = self;
         match (local.operation, remote.operation) {
-            (Insert, Delete) => return Ok(Rebased::AsItStands),
+            (Insert, Delete) => return Ok(Outcome::Unchanged),
             (Delete, Delete) => {}
             (Insert, _) => {
-                // an UPDATE of nothing but a key could not be applied
+                // an UPDATE of the key alone cannot be applied
                 if !remote.indirect && key.contains(&0) {
                     self.begin(Update, out);
                     out.extend_from_slice(remote.after);
@@ -89,16 +90,17 @@ impl Local<'_> {
                 }
             }
             (Update, _) => self.update(remote, all_replaced, out),
-            (Delete, _) if all_replaced => return Ok(Rebased::AsItStands),
+            (Delete, _) if all_replaced => return Ok(Outcome::Unchanged),
             (Delete, _) => {
                 self.begin(Delete, out);
                 overlay(key, remote.after, local.after, out);
             }
         }
-        Ok(Rebased::Otherwise)
+        Ok(Outcome::Rewritten)
     }
 
-    /// Appends an UPDATE from the remote's values, without the columns that it has replaced, if it still sets any.
+    /// Appends an UPDATE whose old values are those of `remote`, without the columns that `remote` replaced. Appends
+    /// nothing if no column is left.
     fn update(self, remote: RawRecord<'_>, all_replaced: bool, out: &mut Vec<u8>) {
         let Self { header: Header { key, .. }, record: local, .. } = self;
         let start = out.len();
@@ -106,16 +108,16 @@ impl Local<'_> {
         let is_replaced = |theirs: &[u8]| theirs == [REPLACED] || all_replaced && theirs != [UNDEFINED];
         let mut sets = false;
         let (mut mine, mut theirs) = (Cursor::new(local.before), Cursor::new(remote.after));
-        for place in key {
+        for ordinal in key {
             let (mine, theirs) = (mine.field().unwrap_or(&[UNDEFINED]), theirs.field().unwrap_or(&[UNDEFINED]));
-            let is_there = mine != [UNDEFINED];
+            let has_old = mine != [UNDEFINED];
             let old = match theirs {
-                _ if *place != 0 => mine,
+                _ if *ordinal != 0 => mine,
                 [UNDEFINED] => mine,
-                _ if is_there && !is_replaced(theirs) => theirs,
+                _ if has_old && !is_replaced(theirs) => theirs,
                 _ => &[UNDEFINED],
             };
-            sets |= *place == 0 && old != [UNDEFINED];
+            sets |= *ordinal == 0 && old != [UNDEFINED];
             put(old, out);
         }
         if !sets {
@@ -123,17 +125,17 @@ impl Local<'_> {
             return;
         }
         let (mut mine, mut theirs) = (Cursor::new(local.after), Cursor::new(remote.after));
-        for place in key {
+        for ordinal in key {
             let (mine, theirs) = (mine.field().unwrap_or(&[UNDEFINED]), theirs.field().unwrap_or(&[UNDEFINED]));
-            put(if *place == 0 && is_replaced(theirs) { &[UNDEFINED] } else { mine }, out);
+            put(if *ordinal == 0 && is_replaced(theirs) { &[UNDEFINED] } else { mine }, out);
         }
     }
 
-    /// Refuses a row whose key is NULL: an UPDATE may record such a new key, an INSERT not.
+    /// Rejects a row with NULL in its key. An UPDATE may contain such a new key, an INSERT may not.
     fn check_key(self, row: &[u8]) -> Result<(), BuildError> {
         let mut row = Cursor::new(row);
-        for (column, place) in self.header.key.iter().enumerate() {
-            if row.skip_value() != Ok(Presence::Value) && *place != 0 {
+        for (column, ordinal) in self.header.key.iter().enumerate() {
+            if row.skip_value() != Ok(Presence::Value) && *ordinal != 0 {
                 return Err(BuildError::new(BuildErrorKind::NullKey, self.header.name, Some(column)));
             }
         }
@@ -141,7 +143,7 @@ impl Local<'_> {
     }
 }
 
-/// Appends a record of the values of `over` where it has any, else of `under`.
+/// Appends a record with the values of `over`, and of `under` where `over` has none.
 fn overlay(key: &[u8], over: &[u8], under: &[u8], out: &mut Vec<u8>) {
     let (mut over, mut under) = (Cursor::new(over), Cursor::new(under));
     for _ in key {

@@ -1,4 +1,4 @@
-//! How conflicts were resolved, as SQLite says it: bytes that look like a changeset's, and are checked by rules of their own.
+//! The decisions of an apply, in SQLite's rebase format. The format resembles a changeset, and has its own checks.
 
 #[cfg(feature = "sqlite")]
 use alloc::collections::BTreeMap;
@@ -10,10 +10,13 @@ use crate::wire::codec::error::ParseError;
 use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::record::{Record, Records};
 
-/// How the conflicts were resolved when a changeset was applied: what a [`Rebaser`](super::Rebaser) takes to rebase other
-/// changes on it. `report.rebase_data()` after an apply has it; its bytes can be kept, or sent to where the changes are.
+/// Rebase data: the decisions that resolved the conflicts of an apply.
 ///
-/// `Debug` shows what it says:
+/// A [`Rebaser`](super::Rebaser) uses rebase data to rebase local changes onto the changeset that was
+/// applied. `report.rebase_data()` returns it after an apply. The bytes can be stored, or sent to the
+/// database that has the local changes.
+///
+/// `Debug` shows the decisions:
 ///
 /// ```
 /// use diesel_sqlite_session::wire::RebaseData;
@@ -26,51 +29,62 @@ use crate::wire::codec::record::{Record, Records};
 ///
 /// # The format
 ///
-/// Rebase data are [sections](crate::_documentation::format) with the headers of a changeset, `T`. A section has the conflicts of one table, in
-/// the order in which they were resolved; those of one row can be several.
+/// Rebase data consists of [sections](crate::_documentation::format) with the header of a changeset, `T`.
+/// A section contains the conflicts of one table in the order in which they were resolved. A row can have
+/// several conflicts.
 ///
 /// ```text
-/// resolution = operation answer record
+/// resolution = operation decision record
 /// operation  = 0x12                           the change in conflict was an INSERT or an UPDATE
-///            | 0x09                           it was a DELETE
-/// answer     = 0x00                           it was omitted
-///            | 0x01                           it replaced what was in its way
+///            | 0x09                           the change in conflict was a DELETE
+/// decision   = 0x00                           the change was omitted
+///            | 0x01                           the change replaced the row
 /// ```
 ///
-/// The record has a value for each column: of an INSERT the new row, of a DELETE the old one, and of an UPDATE the key and the new
-/// values of the columns that it changed, all others *not recorded*. Whether it was an INSERT or an UPDATE is not said. The columns
-/// and key ordinals are those of the changeset that was applied, not of the table.
+/// The record has a field for each column:
+///
+/// - INSERT: the new row
+/// - DELETE: the old row
+/// - UPDATE: the key and the new values of the changed columns; all other columns are *not recorded*
+///
+/// The format does not distinguish an INSERT from an UPDATE. The columns and key ordinals are those of the
+/// changeset that was applied, not of the table.
 ///
 /// # What is refused
 ///
-/// What [`sqlite3rebaser_configure`](https://www.sqlite.org/session/sqlite3rebaser_configure.html) refuses for its form, and what it
-/// takes though SQLite never writes it:
+/// `try_from` rejects malformed bytes, as
+/// [`sqlite3rebaser_configure`](https://www.sqlite.org/session/sqlite3rebaser_configure.html) does. It also
+/// rejects these bytes, which SQLite accepts but never writes:
 ///
-/// | refused | what SQLite does with it |
+/// | rejected | what SQLite does with it |
 /// |---|---|
-/// | an UPDATE ([`RebaseOperation`](crate::wire::ParseErrorKind::RebaseOperation)) | takes the values before it for those after it |
-/// | a patchset ([`WrongFormat`](crate::wire::ParseErrorKind::WrongFormat)) | reads beyond the ends of its DELETEs |
-/// | a value that is not recorded in a DELETE or in a key ([`MissingValue`](crate::wire::ParseErrorKind::MissingValue)) | makes INSERTs that lack it; finds no row |
+/// | an UPDATE ([`RebaseOperation`](crate::wire::ParseErrorKind::RebaseOperation)) | reads its old values as new values |
+/// | a patchset ([`WrongFormat`](crate::wire::ParseErrorKind::WrongFormat)) | reads beyond the end of each DELETE |
+/// | a value that is not recorded in a DELETE or in a key ([`MissingValue`](crate::wire::ParseErrorKind::MissingValue)) | writes INSERTs without the value; finds no row |
 /// | NULL or a NaN in a key ([`NullKey`](crate::wire::ParseErrorKind::NullKey)) | finds no row |
-/// | a table without a key ([`NoPrimaryKey`](crate::wire::ParseErrorKind::NoPrimaryKey)) | takes all rows for the same |
-/// | a value above [`MAX_VALUE_LENGTH`](crate::wire::MAX_VALUE_LENGTH), a table name that is not UTF-8 | takes them; in changesets they [are refused](crate::_documentation::format#what-is-refused) too |
+/// | a table without a key ([`NoPrimaryKey`](crate::wire::ParseErrorKind::NoPrimaryKey)) | considers all rows the same row |
+/// | a value above [`MAX_VALUE_LENGTH`](crate::wire::MAX_VALUE_LENGTH), a table name that is not UTF-8 | accepts it; changesets [are checked](crate::_documentation::format#what-is-refused) in the same way |
 ///
-/// As in a changeset, an answer of any byte but 0 counts as 1. Whether all sections of a table have the same columns is seen when
-/// the data are [added](super::Rebaser::add) to a rebaser.
+/// Any decision byte except 0 counts as 1. [`Rebaser::add`](super::Rebaser::add) checks that all sections of
+/// a table have the same columns.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct RebaseData {
     bytes: Vec<u8>,
 }
 
 impl RebaseData {
-    /// From bytes that SQLite has just written. `took_back` says that answers were given of which only the last one of a row holds.
+    /// Creates rebase data from bytes that SQLite has just written.
+    ///
+    /// If `last_decision_only` is set, earlier decisions of a row were revoked. Only the last decision of each row is
+    /// kept.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn from_sqlite(bytes: Vec<u8>, took_back: bool) -> Self {
+    pub(crate) fn from_sqlite(bytes: Vec<u8>, last_decision_only: bool) -> Self {
         debug_assert_eq!(check::rebase_data(&bytes), Ok(()));
         let data = Self { bytes };
-        if took_back { data.last_of_each_row() } else { data }
+        if last_decision_only { data.last_of_each_row() } else { data }
     }
 
+    /// Returns the last resolution of each row.
     #[cfg(feature = "sqlite")]
     fn last_of_each_row(&self) -> Self {
         use crate::wire::codec::raw::{write_header, write_value};
@@ -92,22 +106,23 @@ impl RebaseData {
         Self { bytes }
     }
 
-    /// The bytes, as [`sqlite3rebaser_configure`](https://www.sqlite.org/session/sqlite3rebaser_configure.html) takes them.
+    /// Returns the bytes, in the format of
+    /// [`sqlite3rebaser_configure`](https://www.sqlite.org/session/sqlite3rebaser_configure.html).
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The bytes.
+    /// Consumes the rebase data and returns its bytes.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// Whether there was no conflict that was resolved, so that there is nothing to rebase on.
+    /// Returns whether no conflict was resolved. Rebasing leaves all changes unchanged then.
     pub fn is_empty(&self) -> bool {
         self.records().next().is_none()
     }
 
-    /// The resolutions: as records, of which the indirect flag says whether it replaced.
+    /// Returns the resolutions as records. The indirect flag of a record is its decision: set if it replaced the row.
     pub(super) fn records(&self) -> Records<'_> {
         Records::new(&self.bytes, Format::Changeset)
     }
@@ -116,7 +131,7 @@ impl RebaseData {
 impl TryFrom<Vec<u8>> for RebaseData {
     type Error = ParseError;
 
-    /// Checks the bytes, all of them, in one pass; they are not copied.
+    /// Checks all bytes in one pass. Does not copy them.
     fn try_from(bytes: Vec<u8>) -> Result<Self, ParseError> {
         check::rebase_data(&bytes)?;
         Ok(Self { bytes })
@@ -126,7 +141,7 @@ impl TryFrom<Vec<u8>> for RebaseData {
 impl TryFrom<&[u8]> for RebaseData {
     type Error = ParseError;
 
-    /// Checks the bytes, all of them, in one pass, and copies them.
+    /// Checks all bytes in one pass, and copies them.
     fn try_from(bytes: &[u8]) -> Result<Self, ParseError> {
         check::rebase_data(bytes)?;
         Ok(Self { bytes: bytes.to_vec() })
@@ -145,10 +160,10 @@ impl AsRef<[u8]> for RebaseData {
     }
 }
 
-/// The resolutions, the first 100 of them.
+/// Shows the first 100 resolutions.
 impl fmt::Debug for RebaseData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// More than anybody reads.
+        /// The number of resolutions to show.
         const SHOWN: usize = 100;
         f.write_str("RebaseData ")?;
         let mut list = f.debug_list();
@@ -161,6 +176,7 @@ impl fmt::Debug for RebaseData {
     }
 }
 
+/// A resolution with the `Debug` of [`RebaseData`].
 struct Resolution<'a>(Record<'a>);
 
 impl fmt::Debug for Resolution<'_> {

@@ -1,4 +1,4 @@
-//! What is known of the rows of one table: one resolution for each, made of all that were added, and an index of them.
+//! The resolutions of one table: one for each row, merged from all that were added, with an index.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -13,51 +13,51 @@ use crate::wire::codec::value::UNDEFINED;
 use crate::wire::group::fold::{KeyFields, lead_of};
 use crate::wire::group::index::{Filter, Index, MOST_ROWS, Seed};
 
-/// How many changes are looked up at once.
+/// The number of changes that are looked up together.
 pub(super) const BLOCK: usize = 32;
 
-/// A change that is looked up.
-pub(super) struct Pending<'a> {
+/// The lookup of a change's resolution.
+pub(super) struct Lookup<'a> {
     pub(super) start: Cursor<'a>,
     pub(super) end: Cursor<'a>,
     pub(super) hash: u32,
-    pub(super) place: Place,
+    pub(super) found: Match,
 }
 
-/// What is known of where the resolution for a change is.
+/// What a lookup has found so far.
 #[derive(Clone, Copy)]
-pub(super) enum Place {
-    /// It is that of this row.
+pub(super) enum Match {
+    /// The resolution is that of this row.
     Row(usize),
-    /// If there is one, it is to be searched.
+    /// The resolution is likely that of this row, which has the same hash.
+    Likely(usize),
+    /// The index has to be searched.
     Unknown,
-    /// It may be that of this row, as the hash is the same.
-    Maybe(usize),
-    /// There is none.
-    Nowhere,
+    /// There is no resolution.
+    None,
 }
 
-/// In the place of a column's value: it was replaced. No value begins so.
+/// The code of a replaced column, which takes the place of its value. No value starts with this byte.
 pub(super) const REPLACED: u8 = 0xff;
 
-/// Where this much of a table's bytes is no longer in use, and half of them, they are put together.
-const LITTLE_WASTE: usize = 64 * 1024;
+/// The number of unused bytes above which a table's bytes are compacted, if they are also more than half of all bytes.
+const MIN_WASTE: usize = 64 * 1024;
 
 /// The resolutions of one table, at most one for each row.
 #[derive(Clone)]
 pub(super) struct Resolutions {
     pub(super) name: Box<str>,
     pub(super) key: Box<[u8]>,
-    /// How many columns there are up to the last one of the key.
+    /// The number of columns up to the last column of the key.
     lead: usize,
-    /// Of each row the operation, whether it replaced, and a value for each column, nothing or `REPLACED`.
+    /// For each row the operation, whether it replaced the row, and for each column a value, `UNDEFINED` or `REPLACED`.
     bytes: Vec<u8>,
-    /// Where each row's begin.
+    /// The start of each row's resolution in `bytes`.
     pub(super) rows: Vec<usize>,
     index: Index,
-    /// Of which rows there may be a resolution.
+    /// A filter of the rows that may have a resolution.
     pub(super) filter: Filter,
-    /// Bytes that are no longer in use.
+    /// The number of unused bytes.
     waste: usize,
 }
 
@@ -79,7 +79,7 @@ impl Resolutions {
         Header { name: &self.name, key: &self.key }
     }
 
-    /// The resolution of a row.
+    /// Returns the resolution of a row.
     pub(super) fn of_row(&self, row: usize) -> Option<RawRecord<'_>> {
         self.at(self.start_of(row)?)
     }
@@ -88,25 +88,25 @@ impl Resolutions {
         check::extent(&mut Cursor::new(self.bytes.get(start..)?), self.header(), Format::Changeset)
     }
 
-    /// The key of a record with a value for each column.
+    /// Returns the key of a record that has a field for each column.
     #[cfg(feature = "std")]
     pub(super) fn key_of<'a>(&self, record: &'a [u8], key: &'a [u8]) -> KeyFields<'a> {
         KeyFields::of_record(record, key, self.lead)
     }
 
-    /// The key of a changeset's change.
+    /// Returns the key of a change, from its encoding in a changeset.
     #[inline]
     pub(super) fn key_at<'a>(&self, change: &'a [u8], key: &'a [u8]) -> KeyFields<'a> {
         KeyFields::of_record(change.get(2..).unwrap_or_default(), key, self.lead)
     }
 
-    /// Where a row's resolution begins.
+    /// Returns the start of a row's resolution.
     #[inline]
     pub(super) fn start_of(&self, row: usize) -> Option<usize> {
         self.rows.get(row).copied()
     }
 
-    /// The row with a key.
+    /// Returns the row with a key.
     #[inline]
     pub(super) fn find(&self, wanted: KeyFields<'_>, hash: u32) -> Option<usize> {
         self.index.find(hash, |row| self.has_key(row, wanted))
@@ -119,32 +119,33 @@ impl Resolutions {
         })
     }
 
-    /// Finds where the resolutions of some changes may begin. Each step reads memory for all of them: the processor waits for many
-    /// places at once then, and not for one after another.
-    pub(super) fn look_ahead(&self, block: &mut [Pending<'_>]) {
-        for change in block.iter_mut() {
-            if let Place::Unknown = change.place {
-                change.place = match self.index.guess(change.hash) {
-                    Some(Some(row)) => Place::Maybe(row),
-                    Some(None) => Place::Unknown,
-                    None => Place::Nowhere,
+    /// Finds likely rows for all lookups with an unknown result, and loads their resolutions into the cache.
+    ///
+    /// Each step reads memory for all lookups, so that the processor waits for many cache misses at once.
+    pub(super) fn look_ahead(&self, block: &mut [Lookup<'_>]) {
+        for lookup in block.iter_mut() {
+            if let Match::Unknown = lookup.found {
+                lookup.found = match self.index.guess(lookup.hash) {
+                    Some(Some(row)) => Match::Likely(row),
+                    Some(None) => Match::Unknown,
+                    None => Match::None,
                 };
             }
         }
-        let bytes = block.iter().filter_map(|change| match change.place {
-            Place::Maybe(row) => self.bytes.get(self.start_of(row)?),
+        let bytes = block.iter().filter_map(|lookup| match lookup.found {
+            Match::Likely(row) => self.bytes.get(self.start_of(row)?),
             _ => None,
         });
         core::hint::black_box(bytes.fold(0, |sum: u8, byte| sum ^ byte));
     }
 
-    /// Adds some resolutions; `None` if there are too many. `merged` is memory to work in.
+    /// Adds resolutions. Returns `None` if the table has too many rows. `merged` is scratch memory.
     pub(super) fn add(&mut self, block: &[RawRecord<'_>], seed: Seed, merged: &mut Vec<u8>) -> Option<()> {
         let mut hashes = [0; BLOCK];
         for (hash, record) in hashes.iter_mut().zip(block) {
             *hash = KeyFields::of_record(record.after, &self.key, self.lead).hash(seed);
         }
-        // as in `look_ahead`
+        // loads the index into the cache, as `look_ahead` does
         let guesses = hashes.iter().zip(block).filter_map(|(hash, _)| self.index.guess(*hash)?);
         core::hint::black_box(guesses.fold(0, |sum, row| sum ^ row));
         hashes.iter().zip(block).try_for_each(|(hash, record)| self.add_one(*record, *hash, merged))
@@ -157,12 +158,12 @@ impl Resolutions {
         }
         let (rows, bytes) = (&self.rows, &self.bytes);
         let wanted = KeyFields::of_record(second.after, &self.key, self.lead);
-        let is_it = |row: usize| {
+        let has_key = |row: usize| {
             rows.get(row).is_some_and(|at| {
                 KeyFields::new(bytes, *at, &self.key, self.lead, Format::Changeset).compare(wanted) == Ordering::Equal
             })
         };
-        let Some((_, row)) = self.index.find_or_insert(hash, new, is_it) else {
+        let Some((_, row)) = self.index.find_or_insert(hash, new, has_key) else {
             append(&self.key, None, second, &mut self.bytes);
             self.rows.push(start);
             self.index.add_to(&mut self.filter, hash);
@@ -179,18 +180,19 @@ impl Resolutions {
             Some(old) if old.len() == merged.len() => old.copy_from_slice(merged),
             _ => {
                 self.waste = self.waste.saturating_add(length);
-                if let Some(place) = self.rows.get_mut(row) {
-                    *place = start;
+                if let Some(row_start) = self.rows.get_mut(row) {
+                    *row_start = start;
                 }
                 self.bytes.extend_from_slice(merged);
             }
         }
-        if self.waste > LITTLE_WASTE && self.waste > self.bytes.len() / 2 {
+        if self.waste > MIN_WASTE && self.waste > self.bytes.len() / 2 {
             self.compact();
         }
         Some(())
     }
 
+    /// Removes unused bytes.
     #[cold]
     fn compact(&mut self) {
         let mut out = Vec::with_capacity(self.bytes.len().saturating_sub(self.waste));
@@ -206,13 +208,13 @@ impl Resolutions {
     }
 }
 
-/// Whether a table has as many columns as in rebase data with this key, and the same in its key.
-pub(super) fn fits(key: &[u8], header: Header<'_>) -> bool {
-    let is_key = |place: &u8| *place != 0;
+/// Returns whether a table has the same columns and key columns as rebase data with the key ordinals `key`.
+pub(super) fn has_same_columns(key: &[u8], header: Header<'_>) -> bool {
+    let is_key = |ordinal: &u8| *ordinal != 0;
     key.iter().map(is_key).eq(header.key.iter().map(is_key))
 }
 
-/// Appends a resolution as it is kept: the second of a row over the first, if there is one.
+/// Appends a row's merged resolution: `second` over `first`, if the row has one.
 fn append(key: &[u8], first: Option<RawRecord<'_>>, second: RawRecord<'_>, out: &mut Vec<u8>) {
     let was_replaced = first.is_some_and(|first| first.indirect);
     out.extend_from_slice(&[second.operation.to_byte(), u8::from(second.indirect || was_replaced)]);
@@ -221,12 +223,12 @@ fn append(key: &[u8], first: Option<RawRecord<'_>>, second: RawRecord<'_>, out: 
         return;
     }
     let (mut under, mut over) = (Cursor::new(first.map_or(&[][..], |first| first.after)), Cursor::new(second.after));
-    for place in key {
+    for ordinal in key {
         let (under, over) = (under.field(), over.field().unwrap_or(&[UNDEFINED]));
         let is_set = under.is_some() || over != [UNDEFINED];
         out.extend_from_slice(match under {
             Some(under) if under == [REPLACED] => under,
-            _ if *place == 0 && second.indirect && is_set => &[REPLACED],
+            _ if *ordinal == 0 && second.indirect && is_set => &[REPLACED],
             Some(under) if over == [UNDEFINED] => under,
             _ => over,
         });
