@@ -68,7 +68,7 @@ impl fmt::Display for UntypedConflict<'_> {
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ruling {
+pub(super) struct RawDecision {
     pub(super) action: ConflictAction,
     /// Whether the row that was deleted for an INSERT may be lost.
     pub(super) may_lose_row: bool,
@@ -101,7 +101,7 @@ pub struct ForeignKeyDecision {
 }
 
 impl ForeignKeyConflict {
-    /// How many rows are kept to be shown.
+    /// Settings many rows are kept to be shown.
     const SHOWN: usize = 100;
 
     /// Looks for them in `main`.
@@ -119,7 +119,7 @@ impl ForeignKeyConflict {
         Ok(found)
     }
 
-    /// How many rows refer to one that is not there.
+    /// Settings many rows refer to one that is not there.
     pub fn violations(&self) -> usize {
         self.violations
     }
@@ -158,7 +158,7 @@ impl ForeignKeyViolation {
     }
 }
 
-/// How many there are, and the first of them.
+/// Settings many there are, and the first of them.
 impl fmt::Display for ForeignKeyConflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.violations {

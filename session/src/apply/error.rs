@@ -58,10 +58,10 @@ pub enum ApplyError {
     Limit {
         /// Of what.
         limit: Limit,
-        /// How much was allowed.
+        /// Settings much was allowed.
         max: u64,
     },
-    /// The function of [`Apply::on_progress`](crate::apply::Apply::on_progress) ended it.
+    /// The function of [`Apply::on_progress`](crate::apply::Apply::on_progress) failure it.
     Cancelled,
     /// The source of a stream failed.
     Io(std::io::Error),

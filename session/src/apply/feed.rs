@@ -4,25 +4,25 @@ use std::boxed::Box;
 use std::ops::ControlFlow;
 use std::vec::Vec;
 
+use super::check::{SchemaCheck, UpdateSummary};
+use super::counts::ChangeCounts;
 use super::error::ApplyError;
-use super::fit::{Fitting, Update};
 use super::input::Stream;
-use super::tally::Tally;
-use crate::wire::codec::raw::write_header;
+use crate::wire::codec::append::write_header;
 use crate::wire::{Format, Operation, Records, SectionId};
 
-/// How much is made ready at once, at least.
+/// Settings much is made ready at once, at least.
 const CHUNK: usize = 16 * 1024;
 
-/// How far an apply has come, for [`Apply::on_progress`](super::Apply::on_progress).
+/// Settings far an apply has come, for [`Apply::on_progress`](super::Apply::on_progress).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// How many changes SQLite has been given.
+    /// Settings many changes SQLite has been given.
     pub changes: u64,
-    /// How many bytes they take.
+    /// Settings many bytes they take.
     pub bytes: u64,
-    /// How many bytes there are, if that is known: a stream's end is not.
+    /// Settings many bytes there are, if that is known: a stream's end is not.
     pub total_bytes: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ pub struct Progress {
 pub(super) type OnProgress<'a> = Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>;
 
 /// Changes that are given to SQLite piece by piece.
-pub(super) struct Feed<'a> {
+pub(super) struct InputFeed<'a> {
     source: Source<'a>,
     /// What is ready, and how much of it has been given.
     ready: Vec<u8>,
@@ -39,41 +39,41 @@ pub(super) struct Feed<'a> {
 }
 
 enum Source<'a> {
-    Pieces(Box<dyn Pieces + 'a>),
-    Unread(Box<Unread<'a>>),
+    ChangeSource(Box<dyn ChangeSource + 'a>),
+    UncheckedStream(Box<UncheckedStream<'a>>),
 }
 
 /// Changes in memory that fit.
-pub(super) trait Pieces {
+pub(super) trait ChangeSource {
     /// Appends the next change, behind the header of its section where that begins. Says whether there was one.
     fn add_change(&mut self, out: &mut Vec<u8>) -> bool;
 }
 
 /// Changes that are yet to be read, checked and made to fit.
-struct Unread<'a> {
+struct UncheckedStream<'a> {
     stream: Box<dyn Stream + 'a>,
-    fitting: Fitting<'a>,
+    check: SchemaCheck<'a>,
     format: Format,
     is_inverted: bool,
     section: u64,
-    is_left_out: bool,
+    is_skipped: bool,
 }
 
-impl<'a> Feed<'a> {
+impl<'a> InputFeed<'a> {
     /// Of changes that are yet to be read and checked.
     pub(super) fn of_stream(
         stream: Box<dyn Stream + 'a>,
-        fitting: Fitting<'a>,
+        check: SchemaCheck<'a>,
         format: Format,
         is_inverted: bool,
     ) -> Self {
-        let unread = Unread { stream, fitting, format, is_inverted, section: 0, is_left_out: false };
-        Self::new(Source::Unread(Box::new(unread)), None)
+        let unread = UncheckedStream { stream, check, format, is_inverted, section: 0, is_skipped: false };
+        Self::new(Source::UncheckedStream(Box::new(unread)), None)
     }
 
     /// Of changes that fit, and take so many bytes.
-    pub(super) fn of_bytes(bytes: usize, source: impl Pieces + 'a) -> Self {
-        Self::new(Source::Pieces(Box::new(source)), Some(bytes as u64))
+    pub(super) fn of_bytes(bytes: usize, source: impl ChangeSource + 'a) -> Self {
+        Self::new(Source::ChangeSource(Box::new(source)), Some(bytes as u64))
     }
 
     fn new(source: Source<'a>, total_bytes: Option<u64>) -> Self {
@@ -85,7 +85,7 @@ impl<'a> Feed<'a> {
     pub(super) fn read(
         &mut self,
         most: usize,
-        tally: &mut Tally,
+        counts: &mut ChangeCounts,
         on_progress: Option<&mut OnProgress<'_>>,
     ) -> Result<&[u8], ApplyError> {
         if self.given == self.ready.len() {
@@ -96,7 +96,7 @@ impl<'a> Feed<'a> {
                     return Err(ApplyError::Cancelled);
                 }
             }
-            while self.ready.len() < CHUNK && self.add_change(tally)? {}
+            while self.ready.len() < CHUNK && self.add_change(counts)? {}
         }
         let rest = self.ready.get(self.given..).unwrap_or_default();
         let piece = rest.get(..most).unwrap_or(rest);
@@ -105,11 +105,11 @@ impl<'a> Feed<'a> {
     }
 
     /// Makes the next change ready. Says whether there was one.
-    fn add_change(&mut self, tally: &mut Tally) -> Result<bool, ApplyError> {
+    fn add_change(&mut self, counts: &mut ChangeCounts) -> Result<bool, ApplyError> {
         let before = self.ready.len();
         let read = match &mut self.source {
-            Source::Pieces(changes) => changes.add_change(&mut self.ready).then_some(0),
-            Source::Unread(unread) => unread.add_change(&mut self.ready, tally)?,
+            Source::ChangeSource(changes) => changes.add_change(&mut self.ready).then_some(0),
+            Source::UncheckedStream(unread) => unread.add_change(&mut self.ready, counts)?,
         };
         let Some(read) = read else { return Ok(false) };
         self.progress.changes = self.progress.changes.saturating_add(1);
@@ -119,29 +119,29 @@ impl<'a> Feed<'a> {
     }
 }
 
-impl Unread<'_> {
+impl UncheckedStream<'_> {
     /// Appends the next change, if it is for SQLite. Gives its length as it was read, if there was one.
-    fn add_change(&mut self, ready: &mut Vec<u8>, tally: &mut Tally) -> Result<Option<usize>, ApplyError> {
+    fn add_change(&mut self, ready: &mut Vec<u8>, counts: &mut ChangeCounts) -> Result<Option<usize>, ApplyError> {
         let Some((record, section)) = self.stream.next().map_err(ApplyError::from)? else {
             return Ok(None);
         };
         if section != self.section {
             self.section = section;
-            let fitted = self.fitting.begin_section(&record)?;
-            self.is_left_out = fitted.is_left_out;
-            if !self.is_left_out {
+            let fitted = self.check.begin_section(&record)?;
+            self.is_skipped = fitted.is_skipped;
+            if !self.is_skipped {
                 let ordinals = fitted.ordinals.as_deref().unwrap_or(record.key_ordinals());
                 write_header(self.format, record.table(), ordinals, ready);
             }
-            tally.begin_section(record.table());
+            counts.begin_section(record.table());
         }
-        let update = (record.operation() == Operation::Update).then(|| Update::of(&record, self.is_inverted));
-        let is_left_out = self.is_left_out || update.as_ref().is_some_and(|update| update.sets_nothing);
-        tally.count(is_left_out);
-        if is_left_out {
+        let update = (record.operation() == Operation::Update).then(|| UpdateSummary::of(&record, self.is_inverted));
+        let is_skipped = self.is_skipped || update.as_ref().is_some_and(|update| update.sets_nothing);
+        counts.count(is_skipped);
+        if is_skipped {
             // not for SQLite
-        } else if update.is_some_and(|update| update.says_more) {
-            record.write_what_it_sets(ready);
+        } else if update.is_some_and(|update| update.has_unset_values) {
+            record.write_set_columns(ready);
         } else {
             record.write(ready);
         }
@@ -150,19 +150,19 @@ impl Unread<'_> {
 }
 
 /// Changes in their order.
-pub(super) struct InMemory<'a> {
+pub(super) struct OriginalOrder<'a> {
     records: Records<'a>,
     format: Format,
     section: Option<SectionId<'a>>,
 }
 
-impl<'a> InMemory<'a> {
+impl<'a> OriginalOrder<'a> {
     pub(super) fn new(records: Records<'a>, format: Format) -> Self {
         Self { records, format, section: None }
     }
 }
 
-impl Pieces for InMemory<'_> {
+impl ChangeSource for OriginalOrder<'_> {
     fn add_change(&mut self, out: &mut Vec<u8>) -> bool {
         let Some(record) = self.records.next() else { return false };
         if self.section != Some(record.section_id()) {

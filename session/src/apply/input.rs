@@ -4,7 +4,7 @@ use std::boxed::Box;
 use std::io::Read;
 use std::vec::Vec;
 
-use crate::wire::codec::raw::Limits;
+use crate::wire::codec::reader::Limits;
 use crate::wire::{ParseError, Reader, Record, Records, Set, SetFormat, SetRef};
 
 pub(super) mod sealed {

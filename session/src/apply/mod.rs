@@ -2,21 +2,21 @@
 //!
 //! - [`Apply`]: what is to be applied and how; [`input`]: what can be
 //! - [`conflict`]: conflicts by their kind; [`typed`]: with the change as a value
-//! - [`fit`](mod@fit): what must hold before SQLite sees a change, with [`clauses`]; [`feed`]: the same for streams
+//! - [`fit`](mod@fit): what must hold before SQLite sees a change, with [`features`]; [`feed`]: the same for streams
 //! - [`order`]: in which order they are made
-//! - [`run`](mod@run): what SQLite asks meanwhile; [`current`]: the rows in the way; [`tally`] and [`report`]: what came of it
+//! - [`run`](mod@run): what SQLite asks meanwhile; [`current`]: the rows in the way; [`counts`] and [`report`]: what came of it
 
-mod clauses;
+mod callbacks;
+mod check;
 mod conflict;
-mod current;
+mod counts;
+mod current_rows;
 mod error;
 mod feed;
-mod fit;
 mod input;
 mod order;
 mod report;
-mod run;
-mod tally;
+mod schema_features;
 mod typed;
 
 use std::boxed::Box;
@@ -41,23 +41,23 @@ pub use crate::ffi::error::{HandleError, SqliteError};
 pub use crate::schema::SchemaMismatch;
 pub use crate::wire::Limit;
 
-use self::current::CurrentRows;
-use self::feed::{Feed, InMemory};
-use self::fit::{Demands, Fitted, Fitting, ForeignKeysAct, Scope, fit};
+use self::callbacks::{FallbackHandler, Rules, RunningApply};
+use self::check::{CheckOptions, CheckedChanges, ForeignKeysAct, SchemaCheck, TableScope, fit};
+use self::counts::ChangeCounts;
+use self::current_rows::CurrentRows;
+use self::feed::{InputFeed, OriginalOrder};
 use self::input::{Input, Source};
-use self::order::Ordered;
-use self::run::{Otherwise, Rules, Run};
-use self::tally::Tally;
+use self::order::OrderedChanges;
 use self::typed::TableRules;
 
-use crate::ffi::apply::{CAN_FILTER, Ended, Input as RawInput, Options, apply};
+use crate::ffi::apply::{ApplyFailure, CAN_FILTER, Input as RawInput, Options, apply};
 use crate::ffi::handle::{Handle, with_handle};
 use crate::ffi::statement::Connection;
-use crate::ffi::transaction::{NotBegun, Transaction};
+use crate::ffi::transaction::{BeginError, Transaction};
 use crate::typed::{TableInfo, Tracked, TrackedSet};
 #[cfg(doc)]
 use crate::wire::Changeset;
-use crate::wire::codec::raw::Limits;
+use crate::wire::codec::reader::Limits;
 use crate::wire::{ChangesetFormat, ChangesetRef, Format, PatchsetRef, RebaseData, Records, SetFormat};
 
 /// Changes that are about to be applied to the `main` database, and how: from
@@ -153,7 +153,7 @@ use crate::wire::{ChangesetFormat, ChangesetRef, Format, PatchsetRef, RebaseData
 /// - Triggers of the database fire, and its foreign key actions act, also where what they did on the source is among the
 ///   changes: [`ignore_noops`](Self::ignore_noops) passes over what has been done already,
 ///   [`without_foreign_key_actions`](Self::without_foreign_key_actions) keeps foreign keys from acting.
-/// - An UPDATE that does nothing but replace the key by an [equal one](crate::wire#changes), 1 by 1.0, is left out, as SQLite cannot
+/// - An UPDATE that does nothing but replace the key by an [equal one](crate::_documentation::format#keys), 1 by 1.0, is left out, as SQLite cannot
 ///   apply it; the INSERT that SQLite records beside it is a [`ConflictType::Conflict`].
 /// - A column that an UPDATE has with the same value before and after, as a rebased one does, is not compared and not set, as
 ///   [`Field::Unchanged`](crate::Field::Unchanged) says.
@@ -166,13 +166,13 @@ use crate::wire::{ChangesetFormat, ChangesetRef, Format, PatchsetRef, RebaseData
 ///   with one.
 /// - While applying, SQLite sets [`defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys); in a transaction,
 ///   it is then as it was.
-/// - FTS5 keeps what it has read of its shadow tables. Applied to these on a connection that has used the FTS5 table, changes are not seen
+/// - FTS5 keeps what it has read of its shadow tables. PendingChange to these on a connection that has used the FTS5 table, changes are not stats
 ///   by it, and the next INSERT spoils it. Track the tables that the text comes from instead.
 #[must_use = "nothing is applied until `run` is called"]
 pub struct Apply<'a, F: SetFormat> {
     connection: &'a mut SqliteConnection,
     input: Input<'a>,
-    scope: Scope,
+    scope: TableScope,
     rules: Rules<'a>,
     limits: Limits,
     options: Options,
@@ -189,7 +189,7 @@ impl<F: SetFormat> std::fmt::Debug for Apply<'_, F> {
 impl<'a, F: SetFormat> Apply<'a, F> {
     pub(crate) fn new(connection: &'a mut SqliteConnection, input: Input<'a>) -> Self {
         let options = Options { rebase: true, ..Options::default() };
-        let (scope, rules, limits) = (Scope::default(), Rules::default(), Limits::default());
+        let (scope, rules, limits) = (TableScope::default(), Rules::default(), Limits::default());
         Self { connection, input, scope, rules, limits, options, keeps_order: false, format: PhantomData }
     }
 
@@ -211,7 +211,7 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     }
 
     /// Leaves out the changes of tables that [`only`](Apply::only) does not name, and does nothing without it. The report counts them as
-    /// [left out](ApplyReport::left_out).
+    /// [left out](ApplyReport::skipped).
     pub fn skip_other_tables(mut self) -> Self {
         self.scope.skips_others = true;
         self
@@ -234,7 +234,7 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     /// # }
     /// ```
     pub fn otherwise(mut self, handler: impl FnMut(ConflictType) -> ConflictAction + 'a) -> Self {
-        self.rules.otherwise = Some(Otherwise::ByKind(Box::new(handler)));
+        self.rules.otherwise = Some(FallbackHandler::ByKind(Box::new(handler)));
         self
     }
 
@@ -279,7 +279,7 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     ) -> Self {
         let handler =
             move |conflict: &UntypedConflict<'_>| handler(conflict).map_err(|error| ApplyError::Handler(error.into()));
-        self.rules.otherwise = Some(Otherwise::ByChange(Box::new(handler)));
+        self.rules.otherwise = Some(FallbackHandler::ByChange(Box::new(handler)));
         self
     }
 
@@ -390,8 +390,8 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     /// See [`ApplyError`].
     pub fn run(self) -> Result<ApplyReport, ApplyError> {
         let Self { connection, input, scope, mut rules, limits, options, keeps_order, .. } = self;
-        let how = How { scope, limits, options, format: F::FORMAT, counts: true, keeps_order };
-        with_handle(connection, |handle| run(handle, input.0, how, &mut rules))?
+        let settings = Settings { scope, limits, options, format: F::FORMAT, is_reported: true, keeps_order };
+        with_handle(connection, |handle| run(handle, input.0, settings, &mut rules))?
     }
 }
 
@@ -459,7 +459,7 @@ impl<'a, F: TypedFormat> Apply<'a, F> {
     ///
     /// The filter is given each change, and the row of the database with its key, if there is one, as it is just before the
     /// change would be made: an UPDATE leaves out the columns that it does not change, and a patchset's DELETE holds the key
-    /// alone. What it refuses the report counts as [left out](ApplyReport::left_out). What a trigger of the database does is not
+    /// alone. What it refuses the report counts as [left out](ApplyReport::skipped). What a trigger of the database does is not
     /// asked about.
     ///
     /// This takes SQLite 3.51 or later; [`run`](Self::run) answers [`ApplyError::CannotFilter`] where the library is older.
@@ -519,13 +519,13 @@ impl<'a, F: TypedFormat> Apply<'a, F> {
     }
 }
 
-/// How changes are applied.
-struct How {
-    scope: Scope,
+/// Settings changes are applied.
+struct Settings {
+    scope: TableScope,
     limits: Limits,
     options: Options,
     format: Format,
-    counts: bool,
+    is_reported: bool,
     keeps_order: bool,
 }
 
@@ -537,14 +537,19 @@ pub(crate) fn run_by_kind(
     format: Format,
     handler: &mut dyn FnMut(ConflictType) -> ConflictAction,
 ) -> Result<(), ApplyError> {
-    let mut rules = Rules { otherwise: Some(Otherwise::ByKind(Box::new(handler))), ..Rules::default() };
-    let (scope, limits, options) = (Scope::default(), Limits::default(), Options::default());
-    let how = How { scope, limits, options, format, counts: false, keeps_order: false };
-    with_handle(connection, |handle| run(handle, Source::Bytes(bytes, records), how, &mut rules))?.map(|_| ())
+    let mut rules = Rules { otherwise: Some(FallbackHandler::ByKind(Box::new(handler))), ..Rules::default() };
+    let (scope, limits, options) = (TableScope::default(), Limits::default(), Options::default());
+    let settings = Settings { scope, limits, options, format, is_reported: false, keeps_order: false };
+    with_handle(connection, |handle| run(handle, Source::Bytes(bytes, records), settings, &mut rules))?.map(|_| ())
 }
 
-fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) -> Result<ApplyReport, ApplyError> {
-    let How { scope, limits, mut options, format, counts, keeps_order } = how;
+fn run(
+    handle: Handle<'_>,
+    source: Source<'_>,
+    settings: Settings,
+    rules: &mut Rules<'_>,
+) -> Result<ApplyReport, ApplyError> {
+    let Settings { scope, limits, mut options, format, is_reported, keeps_order } = settings;
     if options.filter && !CAN_FILTER {
         return Err(ApplyError::CannotFilter);
     }
@@ -554,34 +559,35 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
     // what comes from afar shall not keep others from writing
     let writes = matches!(&source, Source::Bytes(bytes, _) if !bytes.is_empty());
     let begun = match options.no_savepoint {
-        true => Transaction::of_the_user(handle).map(Some),
-        false => Transaction::begin_still(handle, writes),
+        true => Transaction::join(handle).map(Some),
+        false => Transaction::begin_exclusive(handle, writes),
     };
-    let begun = begun.map_err(not_begun)?;
+    let begun = begun.map_err(begin_failed)?;
     let connection = Connection::from(handle);
     // if another connection can change the schema, it is looked at again before the commit
-    let schema_version = if begun.is_none() { Some(run::schema_version(connection)?) } else { None };
-    let mut tally = Tally::default();
-    let mut fitting = Fitting::new(connection, scope);
+    let schema_version = if begun.is_none() { Some(callbacks::schema_version(connection)?) } else { None };
+    let mut counts = ChangeCounts::default();
+    let mut check = SchemaCheck::new(connection, scope);
     let fitted;
     let (input, feed) = match source {
         Source::Bytes(bytes, records) => {
             let order = (!keeps_order).then_some(ForeignKeysAct(!options.no_foreign_key_actions));
-            let demands = Demands { format, limits, is_inverted: options.invert, order };
-            let Fitted { bytes, no_update_loop, plans } = fit(&mut fitting, bytes, records, demands, &mut tally)?;
+            let check_options = CheckOptions { format, limits, is_inverted: options.invert, order };
+            let CheckedChanges { bytes, no_update_loop, plans } =
+                fit(&mut check, bytes, records, check_options, &mut counts)?;
             fitted = bytes;
             options.no_update_loop |= no_update_loop;
             // a C `int` counts no more
             let is_large = i32::try_from(fitted.len()).is_err();
             if !plans.is_empty() {
-                let ordered = Ordered::new(&fitted, format, plans, options.invert);
-                (RawInput::Stream, Some(Feed::of_bytes(fitted.len(), ordered)))
+                let ordered = OrderedChanges::new(&fitted, format, plans, options.invert);
+                (RawInput::Stream, Some(InputFeed::of_bytes(fitted.len(), ordered)))
             } else if is_large || rules.on_progress.is_some() {
                 let records = match format {
                     Format::Changeset => ChangesetRef::parse(&fitted)?.records(),
                     Format::Patchset => PatchsetRef::parse(&fitted)?.records(),
                 };
-                (RawInput::Stream, Some(Feed::of_bytes(fitted.len(), InMemory::new(records, format))))
+                (RawInput::Stream, Some(InputFeed::of_bytes(fitted.len(), OriginalOrder::new(records, format))))
             } else {
                 (RawInput::Bytes(&fitted), None)
             }
@@ -590,35 +596,46 @@ fn run(handle: Handle<'_>, source: Source<'_>, how: How, rules: &mut Rules<'_>) 
             source.limit(limits);
             // which tables will come is not known
             options.no_update_loop = true;
-            (RawInput::Stream, Some(Feed::of_stream(source, fitting, format, options.invert)))
+            (RawInput::Stream, Some(InputFeed::of_stream(source, check, format, options.invert)))
         }
     };
     let rows = CurrentRows::new(connection);
     let (change, row) = (Vec::new(), Vec::new());
-    let mut run =
-        Run { clauses: None, schema_version, connection, rules, format, counts, tally, rows, feed, change, row };
+    let mut run = RunningApply {
+        features: None,
+        schema_version,
+        connection,
+        rules,
+        format,
+        is_reported,
+        counts,
+        rows,
+        feed,
+        change,
+        row,
+    };
     let transaction = match begun {
         Some(transaction) => transaction,
-        None => Transaction::begin(handle).map_err(not_begun)?,
+        None => Transaction::begin(handle).map_err(begin_failed)?,
     };
-    let rebase_data = apply(handle, &transaction, input, options, &mut run).map_err(|ended| match ended {
-        Ended::Stopped(error) => error,
-        Ended::Panicked => ApplyError::ConflictHandlerPanicked,
-        Ended::RolledBack { table, failure } => ApplyError::RolledBack { table, error: failure },
-        Ended::Sqlite { failure, table } => ApplyError::Sqlite { operation: "applying", table, error: failure },
+    let rebase_data = apply(handle, &transaction, input, options, &mut run).map_err(|failure| match failure {
+        ApplyFailure::Handler(error) => error,
+        ApplyFailure::HandlerPanicked => ApplyError::ConflictHandlerPanicked,
+        ApplyFailure::RolledBack { table, failure } => ApplyError::RolledBack { table, error: failure },
+        ApplyFailure::Sqlite { failure, table } => ApplyError::Sqlite { operation: "applying", table, error: failure },
     })?;
     transaction.commit().map_err(failed)?;
-    let rebase_data = RebaseData::from_sqlite(rebase_data, run.tally.took_back());
-    Ok(ApplyReport::new(run.tally.into_reports(), rebase_data))
+    let rebase_data = RebaseData::from_sqlite(rebase_data, run.counts.has_revoked_replace());
+    Ok(ApplyReport::new(run.counts.into_reports(), rebase_data))
 }
 
 fn failed(failure: SqliteError) -> ApplyError {
     ApplyError::Sqlite { operation: "applying", table: None, error: failure }
 }
 
-fn not_begun(not_begun: NotBegun) -> ApplyError {
-    match not_begun {
-        NotBegun::Busy => ApplyError::Busy,
-        NotBegun::Failed(failure) => failed(failure),
+fn begin_failed(begin_failed: BeginError) -> ApplyError {
+    match begin_failed {
+        BeginError::Busy => ApplyError::Busy,
+        BeginError::Failed(failure) => failed(failure),
     }
 }

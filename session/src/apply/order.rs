@@ -2,7 +2,7 @@
 //!
 //! A session writes the changes of a table in the order of its hash table. In the order of their keys they are far kinder to a
 //! b-tree that does not fit into the cache, and nobody can rely on another: SQLite says that there is none. But where a change has
-//! effects beyond its row the order can show, and so [`Clauses`] and the schema are asked.
+//! effects beyond its row the order can show, and so [`SchemaFeatures`] and the schema are asked.
 //!
 //! Where rows exchange the values of a UNIQUE column, key order would be as bad as any other: SQLite tries what is in each other's
 //! way again and again. There, a change comes after the one that gives up the value that it needs.
@@ -14,21 +14,21 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use super::clauses::Clauses;
-use super::feed::Pieces;
+use super::feed::ChangeSource;
+use super::schema_features::SchemaFeatures;
 use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
 use crate::schema::{Affinity, LiveTable};
 use crate::wire::{Format, KeyClasses, Operation, Record, SortableSections, SortedSection, TOGETHER, Value};
 
 /// So many changes are worth key order: fewer are in the cache. Fuzzing is to try it on small inputs.
-const MANY: u64 = if cfg!(fuzzing) { 4 } else { 1000 };
+const MIN_FOR_KEY_ORDER: u64 = if cfg!(fuzzing) { 4 } else { 1000 };
 
 /// So many changes are worth it to find out which gives up a value that another needs.
-const SOME: u64 = if cfg!(fuzzing) { 2 } else { 32 };
+const MIN_FOR_UNIQUE_ORDER: u64 = if cfg!(fuzzing) { 2 } else { 32 };
 
-/// What has been seen of a section.
-pub(super) struct Seen<'a> {
+/// What has been stats of a section.
+pub(super) struct SectionStats<'a> {
     table: &'a str,
     changes: u64,
     last: Option<Record<'a>>,
@@ -39,7 +39,7 @@ pub(super) struct Seen<'a> {
     set: Vec<bool>,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> SectionStats<'a> {
     pub(super) fn new(first: &Record<'a>) -> Self {
         let (table, set) = (first.table(), vec![false; first.column_count()]);
         Self { table, changes: 0, last: None, is_ascending: true, has_inserts: false, has_deletes: false, set }
@@ -72,13 +72,14 @@ impl<'a> Seen<'a> {
     }
 
     /// Whether another order can be better at all.
-    pub(super) fn is_worth_it(&self) -> bool {
-        (self.changes >= MANY && !self.is_ascending) || (self.changes >= SOME && self.is_mixed())
+    pub(super) fn may_benefit(&self) -> bool {
+        (self.changes >= MIN_FOR_KEY_ORDER && !self.is_ascending)
+            || (self.changes >= MIN_FOR_UNIQUE_ORDER && self.is_mixed())
     }
 }
 
-/// How to order the changes of a table, in sections that are worth it.
-struct Plan {
+/// Settings to order the changes of a table, in sections that are worth it.
+struct OrderPlan {
     /// The table, in lower case.
     table: String,
     /// The UNIQUE indexes whose values some changes give up and others need, by their columns.
@@ -87,10 +88,10 @@ struct Plan {
     key: Vec<Affinity>,
 }
 
-impl Plan {
+impl OrderPlan {
     /// Whether keys of other bytes are other rows in the database too: else a DELETE and an INSERT of one row could change places.
     /// A column can take the text '1' for the number, and 1.0 for the integer; and a real keeps no large integer.
-    fn tells_keys_apart(&self, section: &SortedSection<'_>) -> bool {
+    fn distinguishes_keys(&self, section: &SortedSection<'_>) -> bool {
         let classes = section.key_classes();
         classes.len() == self.key.len()
             && classes.iter().zip(&self.key).all(|(classes, affinity)| match *classes {
@@ -101,16 +102,16 @@ impl Plan {
     }
 }
 
-/// How to order the changes of all tables that can be ordered.
+/// Settings to order the changes of all tables that can be ordered.
 #[derive(Default)]
-pub(super) struct Plans(Vec<Plan>);
+pub(super) struct OrderPlans(Vec<OrderPlan>);
 
-impl Plans {
+impl OrderPlans {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn get(&self, table: &str) -> Option<&Plan> {
+    fn get(&self, table: &str) -> Option<&OrderPlan> {
         self.0.iter().find(|plan| plan.table.eq_ignore_ascii_case(table))
     }
 
@@ -118,23 +119,23 @@ impl Plans {
     pub(super) fn add(
         &mut self,
         connection: Connection<'_>,
-        clauses: &Clauses,
-        seen: &Seen<'_>,
+        features: &SchemaFeatures,
+        stats: &SectionStats<'_>,
         format: Format,
         foreign_keys_act: bool,
     ) -> Result<(), SqliteError> {
-        let table = seen.table;
+        let table = stats.table;
         let lower = table.to_ascii_lowercase();
-        if clauses.shows_order(connection, &lower, foreign_keys_act)? {
+        if features.shows_order(connection, &lower, foreign_keys_act)? {
             return Ok(());
         }
         let mut unique = Vec::new();
-        if seen.is_mixed() {
+        if stats.is_mixed() {
             for columns in LiveTable::unique_indexes(connection, table)? {
-                let is_set = |column: &Option<usize>| column.is_none_or(|column| seen.set.get(column) == Some(&true));
-                let updates = seen.set.contains(&true) && columns.iter().any(is_set);
-                let (gives_up, needs) = (seen.has_deletes || updates, seen.has_inserts || updates);
-                if !(gives_up && needs) {
+                let is_set = |column: &Option<usize>| column.is_none_or(|column| stats.set.get(column) == Some(&true));
+                let updates = stats.set.contains(&true) && columns.iter().any(is_set);
+                let (releases, needs) = (stats.has_deletes || updates, stats.has_inserts || updates);
+                if !(releases && needs) {
                     continue;
                 }
                 // which values a patchset gives up is not known, and which an expression has neither
@@ -144,22 +145,22 @@ impl Plans {
                 }
             }
         }
-        if unique.is_empty() && (seen.is_ascending || seen.changes < MANY) {
+        if unique.is_empty() && (stats.is_ascending || stats.changes < MIN_FOR_KEY_ORDER) {
             return Ok(());
         }
         if let Some(plan) = self.0.iter_mut().find(|plan| plan.table == lower) {
             plan.unique.extend(unique);
-        } else if let Some(key) = LiveTable::key_affinities(connection, table, clauses.has_collations(&lower))? {
-            self.0.push(Plan { table: lower, unique, key });
+        } else if let Some(key) = LiveTable::key_affinities(connection, table, features.has_collations(&lower))? {
+            self.0.push(OrderPlan { table: lower, unique, key });
         }
         Ok(())
     }
 }
 
 /// The changes of checked bytes, those of some tables in a better order.
-pub(super) struct Ordered<'a> {
+pub(super) struct OrderedChanges<'a> {
     sections: SortableSections<'a>,
-    plans: Plans,
+    plans: OrderPlans,
     is_inverted: bool,
     section: Option<SortedSection<'a>>,
     /// The places of the section's changes, where their order is not that of the section.
@@ -167,8 +168,8 @@ pub(super) struct Ordered<'a> {
     next: usize,
 }
 
-impl<'a> Ordered<'a> {
-    pub(super) fn new(bytes: &'a [u8], format: Format, plans: Plans, is_inverted: bool) -> Self {
+impl<'a> OrderedChanges<'a> {
+    pub(super) fn new(bytes: &'a [u8], format: Format, plans: OrderPlans, is_inverted: bool) -> Self {
         let sections = SortableSections::new(bytes, format);
         Self { sections, plans, is_inverted, section: None, order: None, next: 0 }
     }
@@ -189,7 +190,7 @@ impl<'a> Ordered<'a> {
     }
 }
 
-impl Pieces for Ordered<'_> {
+impl ChangeSource for OrderedChanges<'_> {
     fn add_change(&mut self, out: &mut Vec<u8>) -> bool {
         loop {
             if let Some(change) = self.change() {
@@ -198,11 +199,13 @@ impl Pieces for Ordered<'_> {
             }
             let Some(mut section) = self.sections.advance(self.section.take()) else { return false };
             (self.order, self.next) = (None, 0);
-            let is_worth_it = |plan: &&Plan| section.len() as u64 >= if plan.unique.is_empty() { MANY } else { SOME };
-            let plan = self.plans.get(section.table()).filter(is_worth_it);
-            if let Some(plan) = plan.filter(|plan| plan.tells_keys_apart(&section)) {
+            let may_benefit = |plan: &&OrderPlan| {
+                section.len() as u64 >= if plan.unique.is_empty() { MIN_FOR_KEY_ORDER } else { MIN_FOR_UNIQUE_ORDER }
+            };
+            let plan = self.plans.get(section.table()).filter(may_benefit);
+            if let Some(plan) = plan.filter(|plan| plan.distinguishes_keys(&section)) {
                 section.sort();
-                self.order = Release::order(&section, &plan.unique, self.is_inverted);
+                self.order = UniqueOrder::order(&section, &plan.unique, self.is_inverted);
             }
             if section.len() > 0 {
                 section.write_header(out);
@@ -213,12 +216,12 @@ impl Pieces for Ordered<'_> {
 }
 
 /// What a change does to the rows of a table.
-struct Effect<'a> {
+struct ChangeEffect<'a> {
     record: Record<'a>,
     is_inverted: bool,
 }
 
-impl<'a> Effect<'a> {
+impl<'a> ChangeEffect<'a> {
     fn values(&self, column: usize) -> (Option<Value<'a>>, Option<Value<'a>>) {
         let (old, new) = (self.record.old_value(column), self.record.new_value(column));
         if self.is_inverted { (new, old) } else { (old, new) }
@@ -268,22 +271,22 @@ fn add<H: Hasher>(mut hasher: H, value: Option<Value<'_>>) -> Option<H> {
 }
 
 /// Puts what gives up a value before what needs it. Where that goes round in a circle, SQLite is left to find out.
-struct Release<'s, 'a> {
+struct UniqueOrder<'s, 'a> {
     section: &'s SortedSection<'a>,
     /// For each index, the columns by which its values are told from each other.
     unique: Vec<Vec<usize>>,
     is_inverted: bool,
     with: RandomState,
     /// The changes that give up a value, by its hash.
-    gives_up: Vec<(u64, u32)>,
-    /// From a value's hash to the next of `gives_up` that is to come before those that need the value.
+    releases: Vec<(u64, u32)>,
+    /// From a value's hash to the next of `releases` that is to come before those that need the value.
     next: HashMap<u64, usize>,
     /// Which changes are in the order, or about to be.
     begun: Vec<bool>,
     order: Vec<u32>,
 }
 
-impl<'s, 'a> Release<'s, 'a> {
+impl<'s, 'a> UniqueOrder<'s, 'a> {
     /// The order, if it is not that of the section.
     fn order(section: &'s SortedSection<'a>, unique: &[Vec<usize>], is_inverted: bool) -> Option<Vec<u32>> {
         let count = u32::try_from(section.len()).ok().filter(|_| !unique.is_empty())?;
@@ -292,7 +295,7 @@ impl<'s, 'a> Release<'s, 'a> {
             unique: Vec::new(),
             is_inverted,
             with: RandomState::new(),
-            gives_up: Vec::new(),
+            releases: Vec::new(),
             next: HashMap::new(),
             begun: vec![false; section.len()],
             order: Vec::with_capacity(section.len()),
@@ -300,19 +303,19 @@ impl<'s, 'a> Release<'s, 'a> {
         release.unique = unique.iter().map(|columns| release.known(columns)).collect();
         for at in 0..count {
             for (before, _) in release.values(at) {
-                release.gives_up.extend(before.map(|before| (before, at)));
+                release.releases.extend(before.map(|before| (before, at)));
             }
         }
-        release.gives_up.sort_unstable();
-        for (place, (hash, _)) in release.gives_up.iter().enumerate() {
+        release.releases.sort_unstable();
+        for (place, (hash, _)) in release.releases.iter().enumerate() {
             release.next.entry(*hash).or_insert(place);
         }
         (0..count).for_each(|at| release.put(at));
         Some(release.order)
     }
 
-    fn effect(&self, at: u32) -> Option<Effect<'a>> {
-        Some(Effect { record: self.section.record(at as usize)?, is_inverted: self.is_inverted })
+    fn effect(&self, at: u32) -> Option<ChangeEffect<'a>> {
+        Some(ChangeEffect { record: self.section.record(at as usize)?, is_inverted: self.is_inverted })
     }
 
     /// Those of an index's columns of which all UPDATEs of it know what they hold; or else the one that is set most often.
@@ -346,7 +349,7 @@ impl<'s, 'a> Release<'s, 'a> {
     /// The next change that gives up a value.
     fn next_giver(&mut self, value: u64) -> Option<u32> {
         let place = self.next.get_mut(&value)?;
-        let (hash, at) = *self.gives_up.get(*place)?;
+        let (hash, at) = *self.releases.get(*place)?;
         *place = place.saturating_add(1);
         (hash == value).then_some(at)
     }

@@ -24,7 +24,7 @@ pub struct TableReport {
     applied: u64,
     replaced: u64,
     omitted: u64,
-    left_out: u64,
+    skipped: u64,
 }
 
 impl ApplyReport {
@@ -32,26 +32,26 @@ impl ApplyReport {
         Self { tables, rebase_data }
     }
 
-    /// How many changes were made without a conflict, or had been made already and were
+    /// Settings many changes were made without a conflict, or had been made already and were
     /// [ignored](super::Apply::ignore_noops).
     pub fn applied(&self) -> u64 {
         self.tables.iter().map(TableReport::applied).sum()
     }
 
-    /// How many changes were made over a row that was in the way.
+    /// Settings many changes were made over a row that was in the way.
     pub fn replaced(&self) -> u64 {
         self.tables.iter().map(TableReport::replaced).sum()
     }
 
-    /// How many changes were in a conflict and were not made.
+    /// Settings many changes were in a conflict and were not made.
     pub fn omitted(&self) -> u64 {
         self.tables.iter().map(TableReport::omitted).sum()
     }
 
-    /// How many changes were left out: by a filter, because their table was not to be changed, because they set nothing, or because
+    /// Settings many changes were left out: by a filter, because their table was not to be changed, because they set nothing, or because
     /// they are of `sqlite_stat1` and the database has no such table.
-    pub fn left_out(&self) -> u64 {
-        self.tables.iter().map(TableReport::left_out).sum()
+    pub fn skipped(&self) -> u64 {
+        self.tables.iter().map(TableReport::skipped).sum()
     }
 
     /// The tables that had changes, in the order of the changes.
@@ -69,7 +69,7 @@ impl ApplyReport {
         self.table(T::TABLE.table())
     }
 
-    /// How the conflicts were resolved, to rebase other changes by it: see [`Rebaser`](crate::wire::Rebaser). Empty without any, and for
+    /// Settings the conflicts were resolved, to rebase other changes by it: see [`Rebaser`](crate::wire::Rebaser). Empty without any, and for
     /// patchsets, of which SQLite says nothing.
     ///
     /// SQLite notes each answer. Where a change was answered with `Replace`, then broke a constraint and was omitted, the last
@@ -78,15 +78,15 @@ impl ApplyReport {
         &self.rebase_data
     }
 
-    /// How the conflicts were resolved.
+    /// Settings the conflicts were resolved.
     pub fn into_rebase_data(self) -> RebaseData {
         self.rebase_data
     }
 }
 
 impl TableReport {
-    pub(super) fn new(table: String, applied: u64, replaced: u64, omitted: u64, left_out: u64) -> Self {
-        Self { table, applied, replaced, omitted, left_out }
+    pub(super) fn new(table: String, applied: u64, replaced: u64, omitted: u64, skipped: u64) -> Self {
+        Self { table, applied, replaced, omitted, skipped }
     }
 
     /// The table's name, as the changes have it.
@@ -109,17 +109,17 @@ impl TableReport {
         self.omitted
     }
 
-    /// See [`ApplyReport::left_out`].
-    pub fn left_out(&self) -> u64 {
-        self.left_out
+    /// See [`ApplyReport::skipped`].
+    pub fn skipped(&self) -> u64 {
+        self.skipped
     }
 }
 
 impl fmt::Display for TableReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, applied, replaced, omitted, left_out } = self;
+        let Self { table, applied, replaced, omitted, skipped } = self;
         write!(f, "{}: {applied} applied", table.escape_debug())?;
-        for (count, what) in [(replaced, "replaced"), (omitted, "omitted"), (left_out, "left out")] {
+        for (count, what) in [(replaced, "replaced"), (omitted, "omitted"), (skipped, "skipped")] {
             if *count > 0 {
                 write!(f, ", {count} {what}")?;
             }

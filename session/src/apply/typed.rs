@@ -4,12 +4,12 @@ use std::boxed::Box;
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::conflict::{ConflictAction, ConflictType, Ruling};
+use super::conflict::{ConflictAction, ConflictType, RawDecision};
 use super::error::ApplyError;
 use super::input::sealed;
 use crate::typed::private::{DecodeRow, Reader};
 use crate::typed::{Change, DecodeError, FromChanges, FromPatches, Patch, TableInfo, Tracked};
-use crate::wire::codec::source::Source;
+use crate::wire::codec::unread::UnreadRecord;
 use crate::wire::{ChangesetFormat, PatchsetFormat, Records, SetFormat};
 
 /// A conflict, with the change as a typed value: what a handler of
@@ -130,13 +130,13 @@ pub trait TypedFormat: SetFormat {
     type Change<T: Tracked>: TypedChange<Row = T::Row>;
 
     #[doc(hidden)]
-    fn read<T: AppliedTable>(source: &Source<'_, '_>) -> Result<Self::Change<T>, DecodeError>;
+    fn read<T: AppliedTable>(source: &UnreadRecord<'_, '_>) -> Result<Self::Change<T>, DecodeError>;
 }
 
 impl TypedFormat for ChangesetFormat {
     type Change<T: Tracked> = Change<T>;
 
-    fn read<T: AppliedTable>(source: &Source<'_, '_>) -> Result<Change<T>, DecodeError> {
+    fn read<T: AppliedTable>(source: &UnreadRecord<'_, '_>) -> Result<Change<T>, DecodeError> {
         T::read_change(source)
     }
 }
@@ -144,7 +144,7 @@ impl TypedFormat for ChangesetFormat {
 impl TypedFormat for PatchsetFormat {
     type Change<T: Tracked> = Patch<T>;
 
-    fn read<T: AppliedTable>(source: &Source<'_, '_>) -> Result<Patch<T>, DecodeError> {
+    fn read<T: AppliedTable>(source: &UnreadRecord<'_, '_>) -> Result<Patch<T>, DecodeError> {
         T::read_patch(source)
     }
 }
@@ -157,30 +157,30 @@ impl TypedFormat for PatchsetFormat {
 )]
 pub trait AppliedTable: Tracked {
     #[doc(hidden)]
-    fn read_change(source: &Source<'_, '_>) -> Result<Change<Self>, DecodeError>
+    fn read_change(source: &UnreadRecord<'_, '_>) -> Result<Change<Self>, DecodeError>
     where
         Self: Sized;
     #[doc(hidden)]
-    fn read_patch(source: &Source<'_, '_>) -> Result<Patch<Self>, DecodeError>
+    fn read_patch(source: &UnreadRecord<'_, '_>) -> Result<Patch<Self>, DecodeError>
     where
         Self: Sized;
     #[doc(hidden)]
-    fn read_row(source: &Source<'_, '_>) -> Result<Self::Row, DecodeError>;
+    fn read_row(source: &UnreadRecord<'_, '_>) -> Result<Self::Row, DecodeError>;
 }
 
 impl<T: Tracked> AppliedTable for T
 where
     T::Row: for<'de> DecodeRow<'de, Update = T::Update, Patch = T::Patch, Key = T::Key>,
 {
-    fn read_change(source: &Source<'_, '_>) -> Result<Change<T>, DecodeError> {
+    fn read_change(source: &UnreadRecord<'_, '_>) -> Result<Change<T>, DecodeError> {
         <Change<T> as FromChanges<'_>>::read(0, source, |change| change)
     }
 
-    fn read_patch(source: &Source<'_, '_>) -> Result<Patch<T>, DecodeError> {
+    fn read_patch(source: &UnreadRecord<'_, '_>) -> Result<Patch<T>, DecodeError> {
         <Patch<T> as FromPatches<'_>>::read(0, source, |patch| patch)
     }
 
-    fn read_row(source: &Source<'_, '_>) -> Result<T::Row, DecodeError> {
+    fn read_row(source: &UnreadRecord<'_, '_>) -> Result<T::Row, DecodeError> {
         T::Row::inserted(&Reader::new(source, &T::TABLE))
     }
 }
@@ -218,16 +218,16 @@ where
 #[derive(Debug)]
 #[must_use = "a handler's decision is what it returns"]
 pub struct Decision<'a> {
-    ruling: Ruling,
-    _conflict: Brand<'a>,
+    decision: RawDecision,
+    _conflict: InvariantLifetime<'a>,
 }
 
 /// Ties a decision to its conflict: the lifetime can be neither longer nor shorter.
-type Brand<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
+type InvariantLifetime<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
 
 impl Decision<'_> {
     fn of(action: ConflictAction) -> Self {
-        Self { ruling: Ruling { action, may_lose_row: false }, _conflict: PhantomData }
+        Self { decision: RawDecision { action, may_lose_row: false }, _conflict: PhantomData }
     }
 }
 
@@ -237,7 +237,7 @@ macro_rules! conflict {
         pub struct $Name<'a, C: TypedChange> {
             change: C,
             $($field: $type,)*
-            _conflict: Brand<'a>,
+            _conflict: InvariantLifetime<'a>,
         }
 
         impl<'a, C: TypedChange> $Name<'a, C> {
@@ -312,7 +312,7 @@ impl<'a, C: TypedChange> ConstraintConflict<'a, C> {
 
     /// Leaves this change out and goes on, even if a row has been deleted for it, which is then lost.
     pub fn omit_and_lose_row(&self) -> Decision<'a> {
-        Decision { ruling: Ruling { action: ConflictAction::Omit, may_lose_row: true }, _conflict: PhantomData }
+        Decision { decision: RawDecision { action: ConflictAction::Omit, may_lose_row: true }, _conflict: PhantomData }
     }
 }
 
@@ -324,14 +324,14 @@ pub(super) struct TableRules<'a> {
 }
 
 /// A conflict that is yet to be read.
-pub(super) struct Question<'q> {
+pub(super) struct UndecodedConflict<'q> {
     pub(super) conflict: ConflictType,
     pub(super) change: Records<'q>,
     pub(super) current: Option<Records<'q>>,
     pub(super) after_replace: bool,
 }
 
-type OnConflict<'a> = Box<dyn FnMut(Question<'_>) -> Result<Ruling, ApplyError> + 'a>;
+type OnConflict<'a> = Box<dyn FnMut(UndecodedConflict<'_>) -> Result<RawDecision, ApplyError> + 'a>;
 type Filter<'a> = Box<dyn FnMut(Records<'_>, Option<Records<'_>>) -> Result<bool, ApplyError> + 'a>;
 
 /// A handler that reads what it is asked.
@@ -354,7 +354,7 @@ pub(super) fn on_conflict<'a, F: TypedFormat, T: AppliedTable>(
             }
             _ => Conflict::NotFound(NotFoundConflict { change, _conflict: PhantomData }),
         };
-        handler(conflict).map(|decision| decision.ruling)
+        handler(conflict).map(|decision| decision.decision)
     })
 }
 
@@ -380,9 +380,9 @@ fn read_row<T: AppliedTable>(row: Records<'_>) -> Result<T::Row, ApplyError> {
 /// Reads the first change, which is all that there is.
 fn read_first<R>(
     mut records: Records<'_>,
-    read: impl FnOnce(&Source<'_, '_>) -> Result<R, DecodeError>,
+    read: impl FnOnce(&UnreadRecord<'_, '_>) -> Result<R, DecodeError>,
 ) -> Result<R, DecodeError> {
-    match records.next_source(|| {}) {
+    match records.next_unread(|| {}) {
         Some(source) => read(&source),
         None => Err(DecodeError::of_nothing("")),
     }

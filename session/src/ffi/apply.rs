@@ -1,9 +1,10 @@
-//! `sqlite3changeset_apply` in its variants, with a [`Judge`] in Rust to decide.
+//! `sqlite3changeset_apply` in its variants, with the callbacks as methods of an [`ApplyHandler`].
+//!
+//! Invariant: a callback never unwinds into C, and after an error or a panic no further method of the handler is called.
+//! Called by `apply::driver`.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
-use core::marker::PhantomData;
-use std::borrow::Cow;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::string::String;
 use std::vec::Vec;
 
@@ -11,72 +12,76 @@ use super::callback;
 use super::conflict::{ConflictAction, ConflictType};
 use super::error::SqliteError;
 use super::handle::Handle;
-use super::statement::{RowValues, Statement};
-use super::sys::{self, sqlite3, sqlite3_changeset_iter, sqlite3_value};
+use super::pending_change::PendingChange;
+use super::sys::{self, sqlite3, sqlite3_changeset_iter};
 use super::transaction::Transaction;
-use super::value::{Held, NoMemory, held_bytes};
-use crate::wire::codec::raw::{write_change, write_header, write_value};
-use crate::wire::{Format, Operation};
+use super::value::bytes_from_raw;
 
-/// Decides, while SQLite applies. An error ends the apply, which leaves nothing behind; a panic does so too.
-pub(crate) trait Judge {
-    /// Why it ends the apply.
-    type Stop;
+/// The decisions that SQLite asks for while it applies changes.
+///
+/// An error or a panic of any method ends the apply.
+pub(crate) trait ApplyHandler {
+    /// The reason for ending the apply.
+    type Error;
 
-    /// The changes that follow are of this table.
+    /// Starts the changes of another table.
     fn begin_table(&mut self, table: &str);
 
-    /// What is to become of a change that cannot be made as it is.
-    fn conflict(&mut self, conflict: ConflictType, change: &Applied<'_>) -> Result<ConflictAction, Self::Stop>;
+    /// Decides what to do about a change that cannot be applied as it is.
+    fn on_conflict(
+        &mut self,
+        conflict: ConflictType,
+        change: &PendingChange<'_>,
+    ) -> Result<ConflictAction, Self::Error>;
 
-    /// Whether broken foreign keys may stay so. SQLite says that there are some, but not how many.
-    fn foreign_keys(&mut self) -> Result<(), Self::Stop>;
+    /// Accepts foreign key violations, or fails. SQLite reports that some exist, but not how many.
+    fn on_foreign_keys(&mut self) -> Result<(), Self::Error>;
 
-    /// Whether a change is to be made at all. Asked only if [`Options::filter`] is set.
-    fn takes(&mut self, change: &Applied<'_>) -> Result<bool, Self::Stop>;
+    /// Returns whether to apply a change at all. Called only if [`Options::filter`] is set.
+    fn accepts(&mut self, change: &PendingChange<'_>) -> Result<bool, Self::Error>;
 
-    /// Everything has been applied, and is about to be released.
-    fn finish(&mut self) -> Result<(), Self::Stop>;
+    /// Runs when everything has been applied and nothing is committed yet.
+    fn before_commit(&mut self) -> Result<(), Self::Error>;
 
-    /// The next bytes of a streamed input, at most so many; none at its end.
-    fn read(&mut self, most: usize) -> Result<&[u8], Self::Stop>;
+    /// Returns the next bytes of a streamed input, at most `max`. Returns no bytes at the end of the input.
+    fn read_input(&mut self, max: usize) -> Result<&[u8], Self::Error>;
 }
 
-/// Why an apply came to nothing.
-pub(crate) enum Ended<S> {
-    /// The judge ended it.
-    Stopped(S),
-    /// The judge panicked.
-    Panicked,
-    /// A constraint or trigger rolled the transaction back in the midst, or SQLite did, which then has failed.
+/// The reason why an apply failed.
+pub(crate) enum ApplyFailure<E> {
+    /// The handler returned an error.
+    Handler(E),
+    /// The handler panicked.
+    HandlerPanicked,
+    /// The transaction was rolled back during the apply: by a constraint or trigger, or by SQLite after `failure`.
     RolledBack { table: Option<String>, failure: Option<SqliteError> },
     /// SQLite failed.
     Sqlite { failure: SqliteError, table: Option<String> },
 }
 
-/// What is to be applied. It has been checked by `wire`, or will be before it is given.
+/// The changes to apply. `wire` checks them before SQLite reads them.
 #[derive(Clone, Copy)]
 pub(crate) enum Input<'a> {
     Bytes(&'a [u8]),
-    /// What the judge [reads](Judge::read).
+    /// The bytes that [`ApplyHandler::read_input`] returns.
     Stream,
 }
 
-/// SQLite's [options](https://www.sqlite.org/session/c_changesetapply_fknoaction.html) of applying, and what is asked besides.
+/// SQLite's [apply flags](https://www.sqlite.org/session/c_changesetapply_fknoaction.html), and further options.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Options {
-    /// The inverse is applied. For changesets alone.
+    /// Applies the inverse. For changesets only.
     pub(crate) invert: bool,
-    /// There is no savepoint, so that a failed apply is not undone.
+    /// Uses no savepoint: a failed apply is not rolled back.
     pub(crate) no_savepoint: bool,
-    /// Foreign keys are checked, but do nothing of themselves.
+    /// Checks foreign keys, but disables their actions.
     pub(crate) no_foreign_key_actions: bool,
-    /// UPDATEs that are in each other's way are conflicts, and not resolved by deleting a row and inserting it again. Older
-    /// libraries do not know that and do not resolve them.
+    /// Reports UPDATEs that block each other as conflicts, instead of replacing them by a DELETE and an INSERT. Older
+    /// libraries ignore the flag, and never replace them.
     pub(crate) no_update_loop: bool,
-    /// The judge is asked about each change.
+    /// Calls the handler for each change.
     pub(crate) filter: bool,
-    /// Rebase data are wanted.
+    /// Requests rebase data.
     pub(crate) rebase: bool,
 }
 
@@ -92,43 +97,45 @@ impl Options {
     }
 }
 
-/// Whether the library can ask about each change.
+/// Whether the library can call a filter for each change.
 pub(crate) const CAN_FILTER: bool = cfg!(apply_v3);
 
-struct Context<'a, J: Judge> {
+/// The state that the C callbacks of one apply share.
+struct Context<'a, H: ApplyHandler> {
     db: *mut sqlite3,
-    judge: &'a mut J,
+    handler: &'a mut H,
     /// The table whose changes are being applied.
     table: Option<String>,
-    /// Why it is to end.
-    end: Option<End<J::Stop>>,
+    /// The reason for ending the apply, once there is one.
+    abort_reason: Option<AbortReason<H::Error>>,
 }
 
-enum End<S> {
-    Stopped(S),
-    Panicked,
+/// The reason for which a callback asks SQLite to end the apply.
+enum AbortReason<E> {
+    Handler(E),
+    HandlerPanicked,
     RolledBack,
-    /// SQLite asks what it never should.
-    Unknown,
+    /// SQLite made a call that its documentation rules out.
+    UnexpectedCall,
 }
 
-impl<J: Judge> Context<'_, J> {
-    /// Calls the judge, unless the apply is to end. Without an answer it is.
-    fn ask<R>(&mut self, question: impl FnOnce(&mut J) -> Result<R, J::Stop>) -> Option<R> {
-        // SAFETY: the connection is open: SQLite is applying to it.
-        if unsafe { sys::sqlite3_get_autocommit(self.db) } != 0 && self.end.is_none() {
-            // the savepoint is gone, and with it the transaction
-            self.end = Some(End::RolledBack);
+impl<H: ApplyHandler> Context<'_, H> {
+    /// Calls the handler, unless the apply is already being ended. `None` means that the apply must end.
+    fn call_handler<R>(&mut self, call: impl FnOnce(&mut H) -> Result<R, H::Error>) -> Option<R> {
+        // SAFETY: `db` is the connection that SQLite is applying to in a call below us on the stack, so it is open.
+        if unsafe { sys::sqlite3_get_autocommit(self.db) } != 0 && self.abort_reason.is_none() {
+            // the savepoint is gone, and the transaction with it
+            self.abort_reason = Some(AbortReason::RolledBack);
         }
-        if self.end.is_some() {
+        if self.abort_reason.is_some() {
             return None;
         }
-        match callback::run(self.db, || question(self.judge)) {
-            Ok(Ok(answer)) => return Some(answer),
-            Ok(Err(stop)) => self.end = Some(End::Stopped(stop)),
+        match callback::run(self.db, || call(self.handler)) {
+            Ok(Ok(result)) => return Some(result),
+            Ok(Err(error)) => self.abort_reason = Some(AbortReason::Handler(error)),
             Err(payload) => {
                 callback::discard(payload);
-                self.end = Some(End::Panicked);
+                self.abort_reason = Some(AbortReason::HandlerPanicked);
             }
         }
         None
@@ -136,99 +143,105 @@ impl<J: Judge> Context<'_, J> {
 
     fn begin_table(&mut self, table: &str) {
         self.table = Some(table.into());
-        self.ask(|judge| {
-            judge.begin_table(table);
+        self.call_handler(|handler| {
+            handler.begin_table(table);
             Ok(())
         });
     }
 }
 
-/// Applies changes to the `main` database, in a transaction of the same connection. Gives the rebase data, if there are any and they
-/// are wanted.
-pub(crate) fn apply<J: Judge>(
+/// Applies changes to the `main` database, in `transaction`. Returns the rebase data, which is empty if it was not
+/// requested or there is none.
+pub(crate) fn apply<H: ApplyHandler>(
     handle: Handle<'_>,
     transaction: &Transaction<'_>,
     input: Input<'_>,
     options: Options,
-    judge: &mut J,
-) -> Result<Vec<u8>, Ended<J::Stop>> {
+    handler: &mut H,
+) -> Result<Vec<u8>, ApplyFailure<H::Error>> {
     let db = handle.as_ptr();
-    let mut context = Context { db, judge, table: None, end: None };
+    let mut context = Context { db, handler, table: None, abort_reason: None };
     let (mut rebase, mut rebase_size) = (ptr::null_mut(), 0);
-    // SAFETY: the connection is open and borrowed. Nothing else refers to `context` until the call is over.
-    let code = unsafe { call(db, input, options, &raw mut context, &raw mut rebase, &raw mut rebase_size) };
-    let Context { table, end, judge, .. } = context;
-    // SAFETY: the connection is open.
+    // SAFETY: `handle` proves that the connection is open and borrowed. The three pointers point to local variables that
+    // outlive the call, and nothing else refers to `context` until it returns.
+    let code = unsafe { apply_variant(db, input, options, &raw mut context, &raw mut rebase, &raw mut rebase_size) };
+    let Context { table, abort_reason, handler, .. } = context;
+    // SAFETY: `handle` proves that the connection is open. No call on it came in between.
     let failure = (code != sys::SQLITE_OK).then(|| unsafe { SqliteError::of(db, code) });
     let is_gone = transaction.is_inside() && !handle.is_in_transaction();
     let mut rebase_data = Vec::new();
     if !rebase.is_null() {
-        // SAFETY: SQLite has just given so many bytes.
-        let bytes = unsafe { held_bytes(rebase.cast_const().cast(), rebase_size) };
+        // SAFETY: SQLite allocated `rebase_size` bytes at `rebase` for us. They are copied before they are freed below.
+        let bytes = unsafe { bytes_from_raw(rebase.cast_const().cast(), rebase_size) };
         rebase_data.extend_from_slice(bytes.unwrap_or_default());
-        // SAFETY: SQLite allocated it and leaves it to the caller.
+        // SAFETY: SQLite allocated `rebase` with `sqlite3_malloc` and hands it over to the caller. It is not used again.
         unsafe { sys::sqlite3_free(rebase) };
     }
-    let end = match (end, &failure) {
-        (None, None) => match callback::run(db, || judge.finish()) {
+    let abort_reason = match (abort_reason, &failure) {
+        (None, None) => match callback::run(db, || handler.before_commit()) {
             Ok(Ok(())) => None,
-            Ok(Err(stop)) => Some(End::Stopped(stop)),
+            Ok(Err(error)) => Some(AbortReason::Handler(error)),
             Err(payload) => {
                 callback::discard(payload);
-                Some(End::Panicked)
+                Some(AbortReason::HandlerPanicked)
             }
         },
-        (end, _) => end,
+        (abort_reason, _) => abort_reason,
     };
-    match (end, failure) {
-        (Some(End::Stopped(stop)), _) => Err(Ended::Stopped(stop)),
-        (Some(End::Panicked), _) => Err(Ended::Panicked),
-        (Some(End::RolledBack), _) => Err(Ended::RolledBack { table, failure: None }),
-        // out of memory or space: SQLite ends any transaction then
-        (_, Some(failure)) if is_gone => Err(Ended::RolledBack { table, failure: Some(failure) }),
-        (_, Some(failure)) => Err(Ended::Sqlite { failure, table }),
-        (Some(End::Unknown), None) => {
-            // SAFETY: the connection is open.
+    match (abort_reason, failure) {
+        (Some(AbortReason::Handler(error)), _) => Err(ApplyFailure::Handler(error)),
+        (Some(AbortReason::HandlerPanicked), _) => Err(ApplyFailure::HandlerPanicked),
+        (Some(AbortReason::RolledBack), _) => Err(ApplyFailure::RolledBack { table, failure: None }),
+        // out of memory or disk space: SQLite rolls back the whole transaction
+        (_, Some(failure)) if is_gone => Err(ApplyFailure::RolledBack { table, failure: Some(failure) }),
+        (_, Some(failure)) => Err(ApplyFailure::Sqlite { failure, table }),
+        (Some(AbortReason::UnexpectedCall), None) => {
+            // SAFETY: `handle` proves that the connection is open.
             let failure = unsafe { SqliteError::of(db, sys::SQLITE_MISUSE) };
-            Err(Ended::Sqlite { failure, table })
+            Err(ApplyFailure::Sqlite { failure, table })
         }
         (None, None) => Ok(rebase_data),
     }
 }
 
-/// The variant of the call that the input and the options need.
+/// Calls the variant of `sqlite3changeset_apply` that the input and the options require.
 ///
 /// # Safety
 ///
-/// `db` must be open and borrowed, and nothing else may refer to what `context` points to.
-unsafe fn call<J: Judge>(
+/// `db` must be open and borrowed. `context`, `rebase` and `rebase_size` must be valid for reads and writes, and nothing else
+/// may refer to what `context` points to.
+unsafe fn apply_variant<H: ApplyHandler>(
     db: *mut sqlite3,
     input: Input<'_>,
     options: Options,
-    context: *mut Context<'_, J>,
+    context: *mut Context<'_, H>,
     rebase: *mut *mut c_void,
     rebase_size: *mut c_int,
 ) -> c_int {
     let (rebase, rebase_size) = if options.rebase { (rebase, rebase_size) } else { (ptr::null_mut(), ptr::null_mut()) };
-    let (conflict, context, flags) = (Some(resolve::<J> as _), context.cast::<c_void>(), options.flags());
-    // more than a C `int` counts goes as a stream, which the judge can give too
+    let (conflict, context, flags) = (Some(on_conflict::<H> as _), context.cast::<c_void>(), options.flags());
+    // more bytes than a C `int` can count are passed as a stream: `read_input` returns them too
     let bytes = match input {
         Input::Bytes(bytes) => c_int::try_from(bytes.len()).ok().map(|size| (size, bytes.as_ptr().cast_mut().cast())),
         Input::Stream => None,
     };
     #[cfg(apply_v3)]
     if options.filter {
-        let filter = Some(filter::<J> as _);
+        let filter = Some(filter::<H> as _);
         return match bytes {
-            // SAFETY: as below.
+            // SAFETY: the caller guarantees that the connection is open and borrowed. `size` is the length of `bytes`, which
+            // SQLite only reads, although the parameter is mutable. The callbacks have the expected types and expect
+            // `context`, which is valid for the whole call. The rebase pointers are both null or both writable.
             Some((size, bytes)) => unsafe {
                 sys::sqlite3changeset_apply_v3(db, size, bytes, filter, conflict, context, rebase, rebase_size, flags)
             },
-            // SAFETY: as below.
+            // SAFETY: the caller guarantees that the connection is open and borrowed. The callbacks, among them the reader,
+            // have the expected types and expect `context`, which is valid for the whole call. The rebase pointers are both
+            // null or both writable.
             None => unsafe {
                 sys::sqlite3changeset_apply_v3_strm(
                     db,
-                    Some(read::<J>),
+                    Some(read_input::<H>),
                     context,
                     filter,
                     conflict,
@@ -240,19 +253,21 @@ unsafe fn call<J: Judge>(
             },
         };
     }
-    let table = Some(begin_table::<J> as _);
+    let table = Some(begin_table::<H> as _);
     match bytes {
-        // SAFETY: the connection is open and borrowed, says the caller. The size is that of the bytes, which SQLite only reads,
-        // though it asks for a mutable pointer. The functions have the types that SQLite calls, with a pointer to `context`.
-        // The rebase data are asked for by two pointers that may be written to, or by none.
+        // SAFETY: the caller guarantees that the connection is open and borrowed. `size` is the length of `bytes`, which
+        // SQLite only reads, although the parameter is mutable. The callbacks have the expected types and expect `context`,
+        // which is valid for the whole call. The rebase pointers are both null or both writable.
         Some((size, bytes)) => unsafe {
             sys::sqlite3changeset_apply_v2(db, size, bytes, table, conflict, context, rebase, rebase_size, flags)
         },
-        // SAFETY: as above.
+        // SAFETY: the caller guarantees that the connection is open and borrowed. The callbacks, among them the reader, have
+        // the expected types and expect `context`, which is valid for the whole call. The rebase pointers are both null or
+        // both writable.
         None => unsafe {
             sys::sqlite3changeset_apply_v2_strm(
                 db,
-                Some(read::<J>),
+                Some(read_input::<H>),
                 context,
                 table,
                 conflict,
@@ -265,197 +280,86 @@ unsafe fn call<J: Judge>(
     }
 }
 
-/// SQLite's call at the first change of each table: not to filter, but to know where it is.
-unsafe extern "C" fn begin_table<J: Judge>(context: *mut c_void, table: *const c_char) -> c_int {
-    // SAFETY: the context is that of the running `apply`.
-    let context = unsafe { &mut *context.cast::<Context<'_, J>>() };
-    // SAFETY: SQLite gives a C string.
+/// Receives the table filter call, which SQLite makes at the first change of each table. It only records the table.
+unsafe extern "C" fn begin_table<H: ApplyHandler>(context: *mut c_void, table: *const c_char) -> c_int {
+    // SAFETY: `context` is what `apply_variant` passed to SQLite: the `Context<H>` of the running `apply`, to which nothing
+    // else refers. SQLite runs the callbacks of an apply one after the other, on this thread.
+    let context = unsafe { &mut *context.cast::<Context<'_, H>>() };
+    // SAFETY: SQLite passes the table's name as a C string that is valid during the callback.
     let table = unsafe { CStr::from_ptr(table) };
     context.begin_table(&table.to_string_lossy());
-    context.end.is_none().into()
+    context.abort_reason.is_none().into()
 }
 
-/// SQLite's question whether to make a change at all.
+/// Receives SQLite's question whether to apply a change at all.
 #[cfg(apply_v3)]
-unsafe extern "C" fn filter<J: Judge>(context: *mut c_void, iter: *mut sqlite3_changeset_iter) -> c_int {
-    // SAFETY: the context is that of the running `apply`.
-    let context = unsafe { &mut *context.cast::<Context<'_, J>>() };
-    // SAFETY: SQLite gives an iterator that stands on a change until this returns.
-    let Some(change) = (unsafe { Applied::new(iter) }) else {
-        context.end.get_or_insert(End::Unknown);
+unsafe extern "C" fn filter<H: ApplyHandler>(context: *mut c_void, iter: *mut sqlite3_changeset_iter) -> c_int {
+    // SAFETY: `context` is what `apply_variant` passed to SQLite: the `Context<H>` of the running `apply`, to which nothing
+    // else refers. SQLite runs the callbacks of an apply one after the other, on this thread.
+    let context = unsafe { &mut *context.cast::<Context<'_, H>>() };
+    // SAFETY: SQLite passes a valid iterator, positioned at a change, and does not move it until this function returns.
+    let Some(change) = (unsafe { PendingChange::new(iter) }) else {
+        context.abort_reason.get_or_insert(AbortReason::UnexpectedCall);
         return 0;
     };
     if context.table.as_deref().is_none_or(|table| !table.eq_ignore_ascii_case(&change.table())) {
         context.begin_table(&change.table());
     }
-    context.ask(|judge| judge.takes(&change)).unwrap_or(false).into()
+    context.call_handler(|handler| handler.accepts(&change)).unwrap_or(false).into()
 }
 
-/// SQLite's question what to do about a conflict.
-unsafe extern "C" fn resolve<J: Judge>(
+/// Receives a conflict, and returns the handler's decision.
+unsafe extern "C" fn on_conflict<H: ApplyHandler>(
     context: *mut c_void,
     conflict: c_int,
     iter: *mut sqlite3_changeset_iter,
 ) -> c_int {
-    // SAFETY: the context is that of the running `apply`.
-    let context = unsafe { &mut *context.cast::<Context<'_, J>>() };
-    let answer = match ConflictType::from_raw(conflict) {
-        // the iterator stands on nothing
-        Some(ConflictType::ForeignKey) => context.ask(J::foreign_keys).map(|()| ConflictAction::Omit),
+    // SAFETY: `context` is what `apply_variant` passed to SQLite: the `Context<H>` of the running `apply`, to which nothing
+    // else refers. SQLite runs the callbacks of an apply one after the other, on this thread.
+    let context = unsafe { &mut *context.cast::<Context<'_, H>>() };
+    let action = match ConflictType::from_raw(conflict) {
+        // the iterator is at no change
+        Some(ConflictType::ForeignKey) => context.call_handler(H::on_foreign_keys).map(|()| ConflictAction::Omit),
         Some(conflict) => {
-            // SAFETY: for all others it stands on a change until this returns.
-            let change = unsafe { Applied::new(iter) };
-            change.and_then(|change| context.ask(|judge| judge.conflict(conflict, &change)))
+            // SAFETY: for all other conflicts SQLite passes a valid iterator, positioned at the change, and does not move it
+            // until this function returns.
+            let change = unsafe { PendingChange::new(iter) };
+            change.and_then(|change| context.call_handler(|handler| handler.on_conflict(conflict, &change)))
         }
         None => None,
     };
-    match answer {
+    match action {
         Some(ConflictAction::Omit) => sys::SQLITE_CHANGESET_OMIT,
         Some(ConflictAction::Replace) => sys::SQLITE_CHANGESET_REPLACE,
         Some(ConflictAction::Abort) => sys::SQLITE_CHANGESET_ABORT,
         None => {
-            context.end.get_or_insert(End::Unknown);
+            context.abort_reason.get_or_insert(AbortReason::UnexpectedCall);
             sys::SQLITE_CHANGESET_ABORT
         }
     }
 }
 
-/// SQLite's request for the next bytes of a stream.
-unsafe extern "C" fn read<J: Judge>(context: *mut c_void, space: *mut c_void, size: *mut c_int) -> c_int {
-    // SAFETY: the context is that of the running `apply`.
-    let context = unsafe { &mut *context.cast::<Context<'_, J>>() };
-    // SAFETY: SQLite says here how much space there is, and reads here how much was given.
+/// Receives SQLite's request for the next bytes of a stream.
+unsafe extern "C" fn read_input<H: ApplyHandler>(context: *mut c_void, buffer: *mut c_void, size: *mut c_int) -> c_int {
+    // SAFETY: `context` is what `apply_variant` passed to SQLite: the `Context<H>` of the running `apply`, to which nothing
+    // else refers. SQLite runs the callbacks of an apply one after the other, on this thread.
+    let context = unsafe { &mut *context.cast::<Context<'_, H>>() };
+    // SAFETY: SQLite passes a pointer to an initialized `int`, which holds the size of `buffer` and receives the number of
+    // bytes written. Nothing else refers to it during the callback.
     let size = unsafe { &mut *size };
-    let most = usize::try_from(*size).unwrap_or(0);
+    let max = usize::try_from(*size).unwrap_or(0);
     *size = 0;
-    let given = context.ask(|judge| {
-        let bytes = judge.read(most)?;
-        let length = bytes.len().min(most);
-        // SAFETY: there is space for `most` bytes, which nobody else knows of.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), space.cast(), length) };
+    let written = context.call_handler(|handler| {
+        let bytes = handler.read_input(max)?;
+        let length = bytes.len().min(max);
+        // SAFETY: `bytes` is valid for `length` bytes, `buffer` for `max`, which is not less. SQLite's buffer overlaps with no
+        // memory that Rust code can refer to.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.cast(), length) };
         Ok(length)
     });
-    let Some(given) = given.and_then(|given| c_int::try_from(given).ok()) else {
+    let Some(written) = written.and_then(|written| c_int::try_from(written).ok()) else {
         return sys::SQLITE_ABORT;
     };
-    *size = given;
+    *size = written;
     sys::SQLITE_OK
-}
-
-/// A change that SQLite is about to make, or cannot.
-pub(crate) struct Applied<'a> {
-    iter: *mut sqlite3_changeset_iter,
-    table: &'a CStr,
-    key_ordinals: &'a [u8],
-    operation: Operation,
-    indirect: bool,
-    _held: PhantomData<&'a ()>,
-}
-
-impl<'a> Applied<'a> {
-    /// # Safety
-    ///
-    /// `iter` must stand on a change, and stay there for the lifetime that the caller chooses.
-    unsafe fn new(iter: *mut sqlite3_changeset_iter) -> Option<Self> {
-        let (mut table, mut columns, mut operation, mut indirect) = (ptr::null(), 0, 0, 0);
-        // SAFETY: the iterator stands on a change, says the caller; all pointers may be written to.
-        let code = unsafe {
-            sys::sqlite3changeset_op(iter, &raw mut table, &raw mut columns, &raw mut operation, &raw mut indirect)
-        };
-        let mut ordinals = ptr::null_mut();
-        // SAFETY: as above.
-        let key_code = unsafe { sys::sqlite3changeset_pk(iter, &raw mut ordinals, ptr::null_mut()) };
-        if code != sys::SQLITE_OK || key_code != sys::SQLITE_OK || table.is_null() {
-            return None;
-        }
-        Some(Self {
-            iter,
-            // SAFETY: SQLite has just given a C string, which stays as long as the iterator stands.
-            table: unsafe { CStr::from_ptr(table) },
-            // SAFETY: SQLite gives a byte for each column, which stay as long.
-            key_ordinals: unsafe { held_bytes(ordinals, columns) }.ok()?,
-            operation: u8::try_from(operation).ok().and_then(Operation::from_byte)?,
-            indirect: indirect != 0,
-            _held: PhantomData,
-        })
-    }
-
-    pub(crate) fn table(&self) -> Cow<'a, str> {
-        self.table.to_string_lossy()
-    }
-
-    pub(crate) fn operation(&self) -> Operation {
-        self.operation
-    }
-
-    fn old_value(&self, column: usize) -> Option<Held<'a>> {
-        // SAFETY: the iterator stands on a change; SQLite refuses columns that are not there.
-        unsafe { self.value(column, sys::sqlite3changeset_old) }
-    }
-
-    fn new_value(&self, column: usize) -> Option<Held<'a>> {
-        // SAFETY: as above.
-        unsafe { self.value(column, sys::sqlite3changeset_new) }
-    }
-
-    /// # Safety
-    ///
-    /// `read` must be one of SQLite's functions that read a value of an iterator.
-    unsafe fn value(
-        &self,
-        column: usize,
-        read: unsafe extern "C" fn(*mut sqlite3_changeset_iter, c_int, *mut *mut sqlite3_value) -> c_int,
-    ) -> Option<Held<'a>> {
-        let mut value = ptr::null_mut();
-        // SAFETY: the iterator stands on a change; `value` may be written to.
-        let code = unsafe { read(self.iter, c_int::try_from(column).ok()?, &raw mut value) };
-        let value = NonNull::new(value).filter(|_| code == sys::SQLITE_OK)?;
-        // SAFETY: SQLite gives a protected value, which is the iterator's as long as it stands.
-        Some(unsafe { Held::new(value) })
-    }
-
-    /// The values of the key, in the order of the columns.
-    fn key(&self) -> impl Iterator<Item = Held<'a>> {
-        let is_insert = self.operation == Operation::Insert;
-        let columns = self.key_ordinals.iter().enumerate().filter(|(_, place)| **place != 0);
-        columns.filter_map(move |(column, _)| if is_insert { self.new_value(column) } else { self.old_value(column) })
-    }
-
-    /// Appends the change, behind a header of its section. Gives where it begins.
-    pub(crate) fn write(&self, format: Format, out: &mut Vec<u8>) -> Result<usize, NoMemory> {
-        write_header(format, &self.table(), self.key_ordinals, out);
-        let start = out.len();
-        write_change(self.operation, self.indirect, out);
-        let mut write = |value: Option<Held<'_>>| {
-            write_value(value.map(Held::read).transpose()?, out);
-            Ok(())
-        };
-        let columns = || self.key_ordinals.iter().map(|place| *place != 0).enumerate();
-        match (self.operation, format) {
-            (Operation::Insert, _) => columns().try_for_each(|(column, _)| write(self.new_value(column)))?,
-            (Operation::Delete, Format::Changeset) => {
-                columns().try_for_each(|(column, _)| write(self.old_value(column)))?;
-            }
-            (Operation::Delete, Format::Patchset) => {
-                columns().filter(|(_, is_key)| *is_key).try_for_each(|(column, _)| write(self.old_value(column)))?;
-            }
-            (Operation::Update, Format::Changeset) => {
-                columns().try_for_each(|(column, _)| write(self.old_value(column)))?;
-                columns().try_for_each(|(column, _)| write(self.new_value(column)))?;
-            }
-            (Operation::Update, Format::Patchset) => columns().try_for_each(|(column, is_key)| {
-                write(if is_key { self.old_value(column) } else { self.new_value(column) })
-            })?,
-        }
-        Ok(start)
-    }
-
-    /// Reads the row that has the key of this change, by a statement with a parameter for each column of the key.
-    pub(crate) fn row<R>(
-        &self,
-        statement: &mut Statement<'_>,
-        read: impl FnOnce(&RowValues<'_>) -> R,
-    ) -> Result<Option<R>, SqliteError> {
-        statement.first_row(self.key(), read)
-    }
 }

@@ -1,7 +1,8 @@
-//! What every function that C calls has in common.
+//! The rules for every Rust function that C calls.
 //!
-//! While SQLite's session code runs, and with it perhaps a closure of the user's, the connection's address is on this thread's
-//! list: calls that would re-enter that code see it there and answer *busy*. A panic is caught and carried past C.
+//! - While SQLite's session code runs, and possibly a closure of the application with it, the address of the connection is on
+//!   a list of this thread. Calls that would re-enter that code find the address there and return *busy*.
+//! - A panic is caught before it reaches C.
 
 use core::mem::ManuallyDrop;
 use std::any::Any;
@@ -12,18 +13,19 @@ use std::vec::Vec;
 use super::sys::sqlite3;
 
 std::thread_local! {
-    /// The connections inside which this thread runs a user's closure, innermost last. Without a destructor, it is there for
-    /// those of a user's own thread-local values too, which may call us; when nothing is in it, it has no memory either.
+    /// The connections inside which this thread runs a closure of the application, innermost last. The list has no destructor,
+    /// so that it is still usable in destructors of the application's own thread-local values, which may call this crate. An
+    /// empty list owns no memory.
     static INSIDE: RefCell<ManuallyDrop<Vec<*mut sqlite3>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
-/// What a panic carried.
-pub(super) type Payload = std::boxed::Box<dyn Any + Send>;
+/// The payload of a panic.
+pub(super) type PanicPayload = std::boxed::Box<dyn Any + Send>;
 
-/// The connection is on the list for as long as this lives, also when a closure panics.
-pub(super) struct Inside(());
+/// Keeps a connection on the list until dropped, also during a panic.
+pub(super) struct CallbackGuard(());
 
-impl Drop for Inside {
+impl Drop for CallbackGuard {
     fn drop(&mut self) {
         INSIDE.with_borrow_mut(|inside| {
             inside.pop();
@@ -34,31 +36,31 @@ impl Drop for Inside {
     }
 }
 
-/// Notes that this thread goes into SQLite's session code on `db`, where functions of the user's may be called.
-pub(super) fn enter(db: *mut sqlite3) -> Inside {
+/// Marks that this thread enters SQLite's session code on `db`, where functions of the application may be called.
+pub(super) fn enter(db: *mut sqlite3) -> CallbackGuard {
     INSIDE.with_borrow_mut(|inside| inside.push(db));
-    Inside(())
+    CallbackGuard(())
 }
 
-/// Runs a user's closure inside SQLite's code on `db`.
-pub(super) fn run<R>(db: *mut sqlite3, closure: impl FnOnce() -> R) -> Result<R, Payload> {
+/// Runs a closure of the application inside SQLite's code on `db`.
+pub(super) fn run<R>(db: *mut sqlite3, closure: impl FnOnce() -> R) -> Result<R, PanicPayload> {
     let _inside = enter(db);
     catch_unwind(AssertUnwindSafe(closure))
 }
 
-/// Drops what a panic carried, which could panic again, into C.
-pub(super) fn discard(payload: Payload) {
+/// Drops the payload of a panic. The drop could panic again, which must not reach C.
+pub(super) fn discard(payload: PanicPayload) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         core::mem::forget(again);
     }
 }
 
-/// Whether this thread runs a closure inside SQLite's code on `db`.
+/// Returns whether this thread runs a closure inside SQLite's code on `db`.
 pub(super) fn is_inside(db: *mut sqlite3) -> bool {
     INSIDE.with_borrow(|inside| inside.contains(&db))
 }
 
-/// Whether this thread runs a closure inside SQLite's code on any connection.
+/// Returns whether this thread runs a closure inside SQLite's code on any connection.
 pub(super) fn is_inside_any() -> bool {
     INSIDE.with_borrow(|inside| !inside.is_empty())
 }

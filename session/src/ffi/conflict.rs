@@ -1,23 +1,26 @@
-//! The kinds of conflicts that SQLite reports, and the answers that it takes.
+//! The kinds of conflict that SQLite reports, and the decisions that it accepts.
+//!
+//! `apply` re-exports both types.
 
-/// What kept a change from being applied, in
-/// [SQLite's terms](https://www.sqlite.org/session/c_changeset_conflict.html).
+/// A kind of conflict, in [SQLite's terms](https://www.sqlite.org/session/c_changeset_conflict.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConflictType {
-    /// An UPDATE or DELETE of a changeset finds the row, but with other data than was recorded. Takes `Replace`.
+    /// An UPDATE or DELETE of a changeset finds the row, but the row's values differ from the recorded old values. Accepts
+    /// [`ConflictAction::Replace`].
     Data,
-    /// An UPDATE or DELETE finds no row with that key.
+    /// An UPDATE or DELETE finds no row with its primary key.
     NotFound,
-    /// An INSERT finds a row with that key. Takes `Replace`.
+    /// An INSERT finds a row with its primary key. Accepts [`ConflictAction::Replace`].
     Conflict,
-    /// The change would break a constraint other than the key's: UNIQUE, NOT NULL, CHECK, or one of a trigger's.
+    /// The change violates a constraint other than the primary key: UNIQUE, NOT NULL, CHECK, or `RAISE` in a trigger.
     Constraint,
-    /// After everything has been applied, foreign keys are broken. Asked once; `Omit` keeps it so.
+    /// Foreign keys are violated after all changes have been applied. Reported once; [`ConflictAction::Omit`] accepts the
+    /// violations.
     ForeignKey,
 }
 
 impl ConflictType {
-    /// SQLite's number for it: `SQLITE_CHANGESET_DATA` is 1, and so on.
+    /// Returns SQLite's number of the kind, for example 1 for `SQLITE_CHANGESET_DATA`.
     pub const fn to_raw(self) -> i32 {
         match self {
             Self::Data => 1,
@@ -28,6 +31,7 @@ impl ConflictType {
         }
     }
 
+    /// Returns the kind with SQLite's number `raw`.
     pub(crate) const fn from_raw(raw: i32) -> Option<Self> {
         match raw {
             1 => Some(Self::Data),
@@ -39,25 +43,27 @@ impl ConflictType {
         }
     }
 
-    /// Whether [`ConflictAction::Replace`] is an answer to it.
+    /// Returns whether [`ConflictAction::Replace`] is a legal decision for this kind.
     pub const fn takes_replace(self) -> bool {
         matches!(self, Self::Data | Self::Conflict)
     }
 }
 
-/// What to do about a conflict.
+/// A decision about a conflict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConflictAction {
-    /// Leaves this change out and goes on. After `Replace` the row that was in the way is gone already: see there.
+    /// Skips this change and continues. If `Replace` has already deleted the conflicting row, the row is lost: see
+    /// [`Replace`](Self::Replace).
     Omit,
-    /// Makes the change all the same, over the row that is in the way. For [`ConflictType::Data`] and
-    /// [`ConflictType::Conflict`] alone.
+    /// Applies the change over the conflicting row. Legal only for [`ConflictType::Data`] and [`ConflictType::Conflict`].
     ///
-    /// For a [`Conflict`](ConflictType::Conflict) SQLite deletes that row and inserts the new one. So triggers fire and foreign
-    /// key actions act as on a DELETE, children under `ON DELETE CASCADE` are deleted, and columns that the changes lack get
-    /// their defaults. Should the new row break a constraint, the next question about it is a
-    /// [`Constraint`](ConflictType::Constraint); to answer that with `Omit` leaves neither row.
+    /// For [`ConflictType::Conflict`] SQLite deletes the row and inserts the new one:
+    ///
+    /// - Triggers fire and foreign key actions run as for a DELETE. For example, `ON DELETE CASCADE` deletes child rows.
+    /// - Columns that the changes do not contain get their default values.
+    /// - If the new row violates a constraint, a conflict of the kind [`ConflictType::Constraint`] follows. If the decision is
+    ///   then `Omit`, neither row remains.
     Replace,
-    /// Undoes everything that was applied and ends with [`ApplyError::ConflictAborted`](crate::ApplyError::ConflictAborted).
+    /// Rolls back everything that was applied, and fails with `ApplyError::ConflictAborted`.
     Abort,
 }

@@ -1,15 +1,13 @@
-//! The errors that the C API and the look for a connection's handle end in.
+//! SQLite's result codes as errors, and the errors of finding a connection's handle.
 
 use core::ffi::c_int;
 use std::fmt;
 use std::string::String;
 
 use super::sys::{self, sqlite3};
-use super::text;
-use super::value::NoMemory;
+use super::value::{OutOfMemory, text_from_raw};
 
-/// An error of SQLite's: its extended
-/// [result code](https://www.sqlite.org/rescode.html) and its message.
+/// An error of SQLite: its extended [result code](https://www.sqlite.org/rescode.html) and its message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteError {
     pub(crate) code: c_int,
@@ -17,12 +15,12 @@ pub struct SqliteError {
 }
 
 impl SqliteError {
-    /// The extended result code; its low eight bits are the primary one.
+    /// Returns the extended result code. Its low eight bits are the primary result code.
     pub fn code(&self) -> i32 {
         self.code
     }
 
-    /// SQLite's message.
+    /// Returns SQLite's message.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -37,44 +35,46 @@ impl fmt::Display for SqliteError {
 impl std::error::Error for SqliteError {}
 
 impl SqliteError {
-    /// What `code`, which a call on `db` has just returned, means. To be called before the next call on `db`.
+    /// Returns the error of `code`, the result of the latest call on `db`.
     ///
     /// # Safety
     ///
     /// `db` must be open.
     pub(super) unsafe fn of(db: *mut sqlite3, code: c_int) -> Self {
-        // SAFETY: `db` is open, says the caller.
+        // SAFETY: the caller guarantees that `db` is open.
         let current = unsafe { sys::sqlite3_errcode(db) };
-        let message = if current & 0xff == code & 0xff {
-            // SAFETY: as above.
-            let message = unsafe { sys::sqlite3_errmsg(db) };
-            // SAFETY: a C string that is valid until the next call on `db`; it is copied here.
-            unsafe { text(message) }
-        } else {
-            // SAFETY: any code may be asked for.
-            let message = unsafe { sys::sqlite3_errstr(code) };
-            // SAFETY: a static C string.
-            unsafe { text(message) }
-        };
+        if current & 0xff != code & 0xff {
+            return Self::of_code(code);
+        }
+        // SAFETY: the caller guarantees that `db` is open.
+        let message = unsafe { sys::sqlite3_errmsg(db) };
+        // SAFETY: SQLite returns a C string that is valid until the next call on `db`. It is copied before that.
+        let message = unsafe { text_from_raw(message) };
+        Self { code, message }
+    }
+
+    /// Returns the error of `code`, with SQLite's general message for the code.
+    pub(super) fn of_code(code: c_int) -> Self {
+        // SAFETY: the function has no preconditions: it accepts any number.
+        let message = unsafe { sys::sqlite3_errstr(code) };
+        // SAFETY: SQLite returns a C string with a static lifetime.
+        let message = unsafe { text_from_raw(message) };
         Self { code, message }
     }
 }
 
-impl From<NoMemory> for SqliteError {
-    fn from(_: NoMemory) -> Self {
-        // SAFETY: any code may be asked for.
-        let message = unsafe { sys::sqlite3_errstr(sys::SQLITE_NOMEM) };
-        // SAFETY: a static C string.
-        Self { code: sys::SQLITE_NOMEM, message: unsafe { text(message) } }
+impl From<OutOfMemory> for SqliteError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::of_code(sys::SQLITE_NOMEM)
     }
 }
 
-/// Why a `SqliteConnection` can be neither tracked nor applied to.
+/// The reason why the `sqlite3*` handle of a `SqliteConnection` is not available, or not usable for sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandleError {
-    /// Ten databases are attached already (or as many as this SQLite allows), so that one more, which the first look at a
-    /// connection takes for a moment, cannot be.
+    /// The connection already has as many attached databases as SQLite allows, ten by default. The first use of a connection
+    /// attaches one more for a moment.
     TooManyAttached,
     /// The library is older than SQLite 3.44.
     TooOld {
@@ -82,17 +82,17 @@ pub enum HandleError {
         version: i32,
     },
     /// The library or the connection has no mutex
-    /// ([`SQLITE_THREADSAFE`](https://www.sqlite.org/threadsafe.html) 0 or 2), so that a session could not be kept apart
-    /// from its connection on another thread.
+    /// ([`SQLITE_THREADSAFE`](https://www.sqlite.org/threadsafe.html) is 0 or 2). A session on another thread could not be
+    /// synchronized with its connection.
     NotSerialized,
-    /// Another connection has locked the database, so that nothing could be asked. Trying again later may do.
+    /// Another connection has locked the database. Retry later.
     Locked {
-        /// What SQLite said.
+        /// SQLite's message.
         message: String,
     },
-    /// SQLite or Diesel refused, for this reason.
+    /// SQLite or Diesel failed.
     Refused {
-        /// What they said.
+        /// The message of SQLite or Diesel.
         message: String,
     },
 }
@@ -101,14 +101,17 @@ impl fmt::Display for HandleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooManyAttached => f.write_str(
-                "the connection has as many attached databases as it may have; detach one, or use the connection once before",
+                "the connection already has the maximum number of attached databases: detach one, or create a session \
+                 before attaching them",
             ),
             Self::TooOld { version } => {
                 let (major, minor) = (version / 1_000_000, version / 1000 % 1000);
-                write!(f, "SQLite {major}.{minor} is too old: 3.44 is needed")
+                write!(f, "SQLite {major}.{minor} is too old: 3.44 or later is required")
             }
             Self::NotSerialized => f.write_str("this SQLite connection has no mutex (SQLITE_THREADSAFE is not 1)"),
-            Self::Locked { message } | Self::Refused { message } => write!(f, "the connection's handle cannot be had: {message}"),
+            Self::Locked { message } | Self::Refused { message } => {
+                write!(f, "the connection's sqlite3 handle is not available: {message}")
+            }
         }
     }
 }

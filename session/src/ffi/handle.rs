@@ -1,8 +1,7 @@
-//! The `sqlite3*` of a Diesel connection, which Diesel 2.3 does not give.
+//! The `sqlite3*` of a Diesel connection, which Diesel 2.3 does not expose.
 //!
-//! The first time it is learnt by attaching a database through the VFS of [`probe`], for about 7 µs; after that an SQL
-//! function that is then added tells it for about 1 µs. Where Diesel has `with_raw_connection`, [`with_handle`] can be five
-//! lines.
+//! The first look-up attaches a database through the VFS of [`probe`], which takes about 7 µs. It also adds an SQL function, by
+//! which later look-ups take about 1 µs. Once Diesel has `with_raw_connection`, [`with_handle`] needs only five lines.
 
 use core::marker::PhantomData;
 use std::format;
@@ -13,15 +12,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
 
-use super::error::HandleError;
+use super::error::{HandleError, SqliteError};
 use super::registry::{self, Registry};
 use super::sys::{self, sqlite3};
 use super::{mutex, probe};
 
-/// SQLite 3.44, which brought `sqlite3_set_clientdata`.
-const OLDEST: i32 = 3_044_000;
+/// SQLite 3.44, the first version with `sqlite3_set_clientdata`.
+const MIN_VERSION: i32 = 3_044_000;
 
-/// The open connection behind a `SqliteConnection` that is mutably borrowed, and that has a registry.
+/// The open connection behind a mutably borrowed `SqliteConnection`. It has a registry.
 #[derive(Clone, Copy)]
 pub(crate) struct Handle<'conn> {
     db: NonNull<sqlite3>,
@@ -29,7 +28,7 @@ pub(crate) struct Handle<'conn> {
 }
 
 impl<'conn> Handle<'conn> {
-    /// Open for as long as `self` lives.
+    /// Returns the connection, which is open during `'conn`.
     pub(super) fn as_ptr(self) -> *mut sqlite3 {
         self.db.as_ptr()
     }
@@ -39,12 +38,12 @@ impl<'conn> Handle<'conn> {
     }
 
     pub(crate) fn is_in_transaction(self) -> bool {
-        // SAFETY: the connection is open for as long as `self` lives.
+        // SAFETY: the connection is mutably borrowed for `'conn`, so nobody can close it.
         unsafe { sys::sqlite3_get_autocommit(self.as_ptr()) == 0 }
     }
 
     pub(super) fn registry(self) -> Option<&'conn Registry> {
-        // SAFETY: the connection is open for as long as it is borrowed.
+        // SAFETY: the connection is mutably borrowed for `'conn`, so nobody can close it while the reference exists.
         unsafe { Registry::of(self.db) }
     }
 }
@@ -55,43 +54,44 @@ pub(crate) fn with_handle<R>(
     work: impl FnOnce(Handle<'_>) -> R,
 ) -> Result<R, HandleError> {
     let handle = |db| Handle { db, _borrowed: PhantomData };
-    if let Some((db, _pinned)) = ask(connection) {
+    if let Some((db, _pinned)) = query_function(connection) {
         return Ok(work(handle(db)));
     }
-    let db = attach(connection)?;
-    // SAFETY: `attach` has just learnt the address from this very connection, which is borrowed.
+    let db = attach_probe(connection)?;
+    // SAFETY: SQLite has just reported `db` as the address of this connection, which is mutably borrowed: it is open, and no
+    // other thread uses it.
     unsafe { prepare(db) }?;
     let _pinned = registry::pin(db);
-    // SAFETY: the connection is open and, being borrowed, in nobody's use.
+    // SAFETY: the connection is mutably borrowed, so nobody can close it while the reference exists.
     if let Some(registry) = unsafe { Registry::of(db) } {
-        // SAFETY: as above.
-        unsafe { registry.note_rest() };
+        // SAFETY: the connection is open and `_pinned` holds its mutex. It is mutably borrowed, so nobody is inside SQLite's
+        // code on it.
+        unsafe { registry.note_idle() };
     }
     Ok(work(handle(db)))
 }
 
-/// Asks the SQL function of an earlier call.
+/// Returns the connection's address from the SQL function that an earlier call added.
 ///
-/// A user could have put another function in its place, and that could have called ours on another connection. Therefore only
-/// a connection that is open and has a registry is accepted, and it is pinned; whoever runs a user's code on it notes that, so
-/// that this code cannot close it.
-fn ask(connection: &mut SqliteConnection) -> Option<(NonNull<sqlite3>, registry::Pinned)> {
+/// The application could have replaced the function by one that calls ours on another connection. Therefore the address is
+/// accepted only if the connection is open and has a registry, and the connection is pinned. Code of the application that
+/// runs on a connection is marked by [`callback`](super::callback), so that it cannot close the connection.
+fn query_function(connection: &mut SqliteConnection) -> Option<(NonNull<sqlite3>, registry::PinnedConnection)> {
     let query = concat!("SELECT \"diesel_sqlite_session_", env!("CARGO_PKG_VERSION"), "\"()");
     let (result, db) = probe::capture(|| connection.batch_execute(query));
     let db = result.ok().and(db)?;
     Some((db, registry::pin(db)?))
 }
 
-/// Attaches an empty database whose VFS is told the address, and detaches it.
-fn attach(connection: &mut SqliteConnection) -> Result<NonNull<sqlite3>, HandleError> {
-    // SAFETY: this only reads a number.
+/// Attaches an empty database whose VFS receives the connection's address, and detaches it again.
+fn attach_probe(connection: &mut SqliteConnection) -> Result<NonNull<sqlite3>, HandleError> {
+    // SAFETY: the function has no preconditions: it only returns a number.
     let version = unsafe { sys::sqlite3_libversion_number() };
-    if version < OLDEST {
+    if version < MIN_VERSION {
         return Err(HandleError::TooOld { version });
     }
-    probe::register_vfs()
-        .map_err(|code| HandleError::Refused { message: format!("the VFS is refused: code {code}") })?;
-    // a name of its own, so that connections with a shared cache do not share the probe
+    probe::register_vfs().map_err(|code| refused("registering the VFS", code))?;
+    // a unique name, so that connections with a shared cache do not share the probe
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = env!("CARGO_PKG_VERSION");
@@ -102,7 +102,9 @@ fn attach(connection: &mut SqliteConnection) -> Result<NonNull<sqlite3>, HandleE
     let (result, db) = probe::capture(|| connection.batch_execute(&query));
     match (result, db) {
         (Ok(()), Some(db)) => Ok(db),
-        (Ok(()), None) => Err(HandleError::Refused { message: String::from("SQLite did not tell its address") }),
+        (Ok(()), None) => {
+            Err(HandleError::Refused { message: String::from("SQLite did not report the connection's address") })
+        }
         (Err(error), db) => {
             if db.is_some() {
                 // attached, but not detached
@@ -110,7 +112,7 @@ fn attach(connection: &mut SqliteConnection) -> Result<NonNull<sqlite3>, HandleE
             }
             Err(match error.to_string() {
                 message if message.contains("too many attached databases") => HandleError::TooManyAttached,
-                // Diesel has no code of it
+                // Diesel reports no result code
                 message if message.contains("is locked") => HandleError::Locked { message },
                 message => HandleError::Refused { message },
             })
@@ -118,24 +120,28 @@ fn attach(connection: &mut SqliteConnection) -> Result<NonNull<sqlite3>, HandleE
     }
 }
 
-/// Readies a connection for the fast look-up and for sessions.
+/// Returns the error of a failed call, with SQLite's general message for the code.
+fn refused(operation: &str, code: i32) -> HandleError {
+    HandleError::Refused { message: format!("{operation}: {}", SqliteError::of_code(code)) }
+}
+
+/// Prepares a connection for the fast look-up and for sessions.
 ///
 /// # Safety
 ///
-/// `db` must be open, and in no other thread's use.
+/// `db` must be open, and no other thread may use it.
 unsafe fn prepare(db: NonNull<sqlite3>) -> Result<(), HandleError> {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees that `db` is open.
     match unsafe { mutex::check(db.as_ptr()) } {
         Ok(()) => {}
-        Err(mutex::Unfit::Missing) => return Err(HandleError::NotSerialized),
-        Err(mutex::Unfit::NoTry) => {
-            return Err(HandleError::Refused { message: "this SQLite has no sqlite3_mutex_try".to_string() });
+        Err(mutex::MutexError::Missing) => return Err(HandleError::NotSerialized),
+        Err(mutex::MutexError::TryUnsupported) => {
+            return Err(HandleError::Refused { message: "this SQLite does not support sqlite3_mutex_try".to_string() });
         }
     }
-    let refused = |code: i32| HandleError::Refused { message: format!("out of memory: code {code}") };
-    // SAFETY: the caller's promise.
-    unsafe { Registry::ensure(db) }.map_err(refused)?;
-    // SAFETY: the caller's promise. Where the function cannot be added, the next look-up is a slow one again.
+    // SAFETY: the caller guarantees that `db` is open and that no other thread uses it.
+    unsafe { Registry::ensure(db) }.map_err(|code| refused("registering the connection", code))?;
+    // SAFETY: the caller guarantees that `db` is open. If the function cannot be added, the next look-up is a slow one again.
     unsafe { probe::add_function(db.as_ptr()) };
     Ok(())
 }

@@ -1,14 +1,16 @@
-//! The only `unsafe` code: SQLite's C API, each piece behind a safe face. (And `utf8.rs`, which has nothing to do with C and is a
-//! module of the crate by itself, so that it is there without SQLite.)
+//! SQLite's C API behind safe functions: the crate's only `unsafe` code, apart from `utf8.rs`.
 //!
-//! - [`handle`]: the `sqlite3*` of a `SqliteConnection`, by way of [`probe`]
-//! - [`registry`]: what hangs on a connection and is told when it closes
-//! - [`session`]: `sqlite3_session` objects that may outlive their connection; [`cache`]: the page cache while they read rows
-//! - [`apply`]: `sqlite3changeset_apply` with Rust closures to decide; [`value`]: the values that it shows them; [`transaction`]:
-//!   what holds it all together
-//! - [`statement`]: the few queries that need the handle
-//! - [`canary`]: whether a function of the connection's may just be being replaced
-//! - [`callback`]: what every function that C calls has in common: no unwinding into C, no way back into a busy object
+//! - [`handle`]: the `sqlite3*` of a `SqliteConnection`; [`probe`] finds it
+//! - [`registry`]: the sessions of a connection, which it closes with the connection
+//! - [`session`]: `sqlite3_session` objects that may outlive their connection; [`cache`]: a larger page cache for them
+//! - [`apply`]: `sqlite3changeset_apply` with Rust callbacks; [`pending_change`]: the change that a callback decides about;
+//!   [`transaction`]: the transaction around an apply; [`conflict`]: kinds of conflict and decisions
+//! - [`statement`], [`value`]: queries through the handle, and their values
+//! - [`mutex`], [`replacement`], [`callback`]: whether the connection may be used now; panics stay out of C
+//! - [`sys`]: the C functions; [`error`]: result codes as errors
+//!
+//! Of the modules above, only types and functions of `wire` are used here. `utf8.rs` is a module of the crate root, because
+//! typed changes need it without SQLite.
 
 #![allow(unsafe_code)]
 #![deny(clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block)]
@@ -16,32 +18,16 @@
 pub(crate) mod apply;
 pub(crate) mod cache;
 mod callback;
-mod canary;
 pub(crate) mod conflict;
 pub(crate) mod error;
 pub(crate) mod handle;
 mod mutex;
+pub(crate) mod pending_change;
 mod probe;
 mod registry;
+mod replacement;
 pub(crate) mod session;
 pub(crate) mod statement;
 mod sys;
 pub(crate) mod transaction;
 pub(crate) mod value;
-
-use core::ffi::{CStr, c_char};
-use std::string::String;
-
-/// A copy of a C string.
-///
-/// # Safety
-///
-/// `start` must be null or a C string.
-unsafe fn text(start: *const c_char) -> String {
-    if start.is_null() {
-        return String::new();
-    }
-    // SAFETY: not null, and so a C string, says the caller.
-    let text = unsafe { CStr::from_ptr(start) };
-    text.to_string_lossy().into_owned()
-}

@@ -1,6 +1,6 @@
 //! The mutex of a connection, [`sqlite3_db_mutex`](https://www.sqlite.org/c3ref/db_mutex.html).
 //!
-//! It is recursive. On a target without threads there is none, and none is needed.
+//! The mutex is recursive. A target without threads has no mutex and needs none.
 
 use std::ptr::NonNull;
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
@@ -8,86 +8,89 @@ use std::time::{Duration, Instant};
 
 use super::sys::{self, sqlite3, sqlite3_mutex};
 
-/// The mutex, held by this thread.
-pub(super) struct Held {
+/// Holds the mutex on this thread until dropped.
+pub(super) struct MutexGuard {
     mutex: Option<NonNull<sqlite3_mutex>>,
 }
 
-/// Takes the mutex if it is free, or held by this thread already.
+/// Takes the mutex if it is free or already held by this thread.
 ///
 /// # Safety
 ///
-/// `db` must be open, and must stay so until the answer has been given and dropped.
-pub(super) unsafe fn try_enter(db: *mut sqlite3) -> Option<Held> {
-    // SAFETY: `db` is open, says the caller.
+/// `db` must be open, and stay open until the returned guard is dropped.
+pub(super) unsafe fn try_enter(db: *mut sqlite3) -> Option<MutexGuard> {
+    // SAFETY: the caller guarantees that `db` is open.
     let mutex = unsafe { sys::sqlite3_db_mutex(db) };
     let Some(mutex) = NonNull::new(mutex) else {
-        return Some(Held { mutex: None });
+        return Some(MutexGuard { mutex: None });
     };
-    // SAFETY: the mutex of an open connection is valid.
+    // SAFETY: the connection owns the mutex and is open, so the mutex is valid.
     let code = unsafe { sys::sqlite3_mutex_try(mutex.as_ptr()) };
-    (code == sys::SQLITE_OK).then_some(Held { mutex: Some(mutex) })
+    (code == sys::SQLITE_OK).then_some(MutexGuard { mutex: Some(mutex) })
 }
 
-impl Drop for Held {
+impl Drop for MutexGuard {
     fn drop(&mut self) {
         if let Some(mutex) = self.mutex {
-            // SAFETY: this thread took it in `try_enter`; `Held` is not `Send`, and the connection is still open.
+            // SAFETY: this thread took the mutex in `try_enter`, since `MutexGuard` is not `Send`. The connection, and the mutex
+            // with it, is still there, as `try_enter` requires.
             unsafe { sys::sqlite3_mutex_leave(mutex.as_ptr()) };
         }
     }
 }
 
-/// Why the connection's mutex does not do.
-pub(super) enum Unfit {
-    /// There is none, though there are threads.
+/// The reason why a connection's mutex cannot protect sessions.
+pub(super) enum MutexError {
+    /// There is no mutex, although there are threads.
     Missing,
     /// `sqlite3_mutex_try` never succeeds, as in some builds for Windows.
-    NoTry,
+    TryUnsupported,
 }
 
-/// Whether sessions on other threads than the connection's can be kept apart by the mutex.
+/// Checks that the mutex can synchronize sessions on other threads with the connection.
 ///
 /// # Safety
 ///
 /// `db` must be open.
-pub(super) unsafe fn check(db: *mut sqlite3) -> Result<(), Unfit> {
+pub(super) unsafe fn check(db: *mut sqlite3) -> Result<(), MutexError> {
     if cfg!(all(target_family = "wasm", target_os = "unknown", not(target_feature = "atomics"))) {
         return Ok(());
     }
-    // SAFETY: `db` is open, says the caller.
+    // SAFETY: the caller guarantees that `db` is open.
     let mutex = unsafe { sys::sqlite3_db_mutex(db) };
     if mutex.is_null() {
-        return Err(Unfit::Missing);
+        return Err(MutexError::Missing);
     }
-    // SAFETY: the mutex of an open connection is valid; it is left again below.
+    // SAFETY: the connection owns the mutex and is open, so the mutex is valid. It is released below.
     unsafe { sys::sqlite3_mutex_enter(mutex) };
-    // SAFETY: as above. It is recursive and this thread holds it, so this must succeed.
+    // SAFETY: the mutex is valid. It is recursive and this thread holds it, so a working `try` succeeds.
     let tried = unsafe { sys::sqlite3_mutex_try(mutex) };
     if tried == sys::SQLITE_OK {
-        // SAFETY: this thread has taken it twice by now; here it leaves it the first time.
+        // SAFETY: this thread holds the mutex twice, and releases it once here.
         unsafe { sys::sqlite3_mutex_leave(mutex) };
     }
-    // SAFETY: this thread took it above.
+    // SAFETY: this thread has held the mutex since `sqlite3_mutex_enter`.
     unsafe { sys::sqlite3_mutex_leave(mutex) };
-    if tried == sys::SQLITE_OK { Ok(()) } else { Err(Unfit::NoTry) }
+    if tried == sys::SQLITE_OK { Ok(()) } else { Err(MutexError::TryUnsupported) }
 }
 
-/// Waiting for what another thread does to a connection, with pauses that grow, since SQLite's mutex is not fair: a tight loop
-/// here would starve the other. It ends after five seconds: two threads that wait for each other inside functions of
-/// their connections would otherwise wait for ever. Where there are no threads it ends at once.
+/// A wait loop with growing pauses, for as long as another thread uses the connection.
+///
+/// SQLite's mutex is not fair: a tight loop would starve the other thread. The loop ends after five seconds, because two
+/// threads that wait for each other inside functions of their connections would otherwise wait forever. On targets without
+/// threads it ends at once.
 #[derive(Default)]
-pub(super) struct Patience {
+pub(super) struct Backoff {
     turn: u32,
     #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
     since: Option<Instant>,
 }
 
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
-impl Patience {
-    const LONGEST: Duration = Duration::from_secs(5);
+impl Backoff {
+    const MAX_WAIT: Duration = Duration::from_secs(5);
 
-    /// Waits a little. `false` when it is at its end.
+    /// Waits a little. Returns `false` when the time is up.
     pub(super) fn wait(&mut self) -> bool {
         self.turn = self.turn.saturating_add(1);
         match self.turn {
@@ -95,67 +98,68 @@ impl Patience {
             20..100 => std::thread::yield_now(),
             _ => std::thread::sleep(Duration::from_micros(50)),
         }
-        self.turn < 100 || self.since.get_or_insert_with(Instant::now).elapsed() < Self::LONGEST
+        self.turn < 100 || self.since.get_or_insert_with(Instant::now).elapsed() < Self::MAX_WAIT
     }
 }
 
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
-impl Patience {
+impl Backoff {
     pub(super) fn wait(&mut self) -> bool {
         self.turn = self.turn.saturating_add(1);
         false
     }
 }
 
-/// Waiting until whoever met an error on the connection has surely read SQLite's message of it.
+/// Detects that the message of the connection's latest error may not have been read yet.
 ///
-/// Diesel reads the message after the call that failed has given the mutex back, and the next error on the connection frees
-/// it. It does so within a microsecond or so; after a while in which nothing else was done on the connection, what is to be seen
-/// is an error that was read long ago. That is a second where the connection is used on another thread, which the system may
-/// suspend; and ten milliseconds where it was last used on this one, which has come further since, and only a statement that
-/// did not even compile could have been another's.
+/// Diesel reads the message after the failed call has released the mutex, and the next error on the connection frees the
+/// message. Diesel takes about a microsecond. An error that has stayed the latest for a while has therefore been read:
+///
+/// - after a second, if the connection was last used on another thread, which the system may have suspended
+/// - after ten milliseconds, if the connection was last used on this thread, which has continued since. Only a statement that
+///   failed to compile could belong to another thread.
 #[derive(Default)]
-pub(super) struct ErrorRead {
+pub(super) struct ErrorMonitor {
     #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
-    seen: Option<(Trace, Instant)>,
+    latest: Option<(ErrorFingerprint, Instant)>,
 }
 
-/// What every failing statement leaves other than the one before: the error code, and how often the connection took memory.
+/// The error code and the connection's memory counters. Each failing statement changes this value.
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
-type Trace = (core::ffi::c_int, [core::ffi::c_int; 3]);
+type ErrorFingerprint = (core::ffi::c_int, [core::ffi::c_int; 3]);
 
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
-impl ErrorRead {
-    const LONG_AGO: Duration = Duration::from_secs(1);
-    const LONG_AGO_HERE: Duration = Duration::from_millis(10);
+impl ErrorMonitor {
+    const READ_AFTER: Duration = Duration::from_secs(1);
+    const READ_AFTER_HERE: Duration = Duration::from_millis(10);
 
-    /// Whether no error of the connection can be in the midst of being read. `used_here` says that the connection was last used
-    /// on this thread.
+    /// Returns whether the message of the latest error has surely been read. `used_here` tells whether the connection was last
+    /// used on this thread.
     ///
     /// # Safety
     ///
-    /// `db` must be open, and its mutex held.
-    pub(super) unsafe fn is_sure(&mut self, db: *mut sqlite3, used_here: bool) -> bool {
-        // SAFETY: `db` is open, says the caller.
+    /// `db` must be open, and its mutex must be held.
+    pub(super) unsafe fn is_read(&mut self, db: *mut sqlite3, used_here: bool) -> bool {
+        // SAFETY: the caller guarantees that `db` is open.
         let code = unsafe { sys::sqlite3_extended_errcode(db) };
         if matches!(code & 0xff, sys::SQLITE_OK | sys::SQLITE_ROW | sys::SQLITE_DONE) {
             return true;
         }
-        let trace = (
+        let fingerprint = (
             code,
             sys::DBSTATUS_LOOKASIDE.map(|counter| {
                 let (mut current, mut highest) = (0, 0);
-                // SAFETY: `db` is open; both numbers may be written to. These counters tell their number as the highest.
+                // SAFETY: `db` is open. Both numbers are local variables. For these counters the highest value is the count.
                 unsafe { sys::sqlite3_db_status(db, counter, &raw mut current, &raw mut highest, 0) };
                 highest
             }),
         );
-        match self.seen {
-            Some((before, since)) if before == trace => {
-                since.elapsed() >= if used_here { Self::LONG_AGO_HERE } else { Self::LONG_AGO }
+        match self.latest {
+            Some((before, since)) if before == fingerprint => {
+                since.elapsed() >= if used_here { Self::READ_AFTER_HERE } else { Self::READ_AFTER }
             }
             _ => {
-                self.seen = Some((trace, Instant::now()));
+                self.latest = Some((fingerprint, Instant::now()));
                 false
             }
         }
@@ -163,13 +167,13 @@ impl ErrorRead {
 }
 
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
-impl ErrorRead {
-    /// Where there are no threads, nobody else can be reading.
+impl ErrorMonitor {
+    /// Returns `true`: without threads nobody else can be reading.
     ///
     /// # Safety
     ///
-    /// None is needed here.
-    pub(super) unsafe fn is_sure(&mut self, _: *mut sqlite3, _: bool) -> bool {
+    /// Always safe to call. It is `unsafe` only to match the version for targets with threads.
+    pub(super) unsafe fn is_read(&mut self, _: *mut sqlite3, _: bool) -> bool {
         true
     }
 }

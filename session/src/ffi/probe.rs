@@ -1,9 +1,10 @@
-//! How the address of a connection is learnt from within SQLite: a VFS that SQLite tells it, and an SQL function that
-//! asks for it. Both put it where [`capture`] finds it.
+//! Finds the address of a connection from within SQLite: through a VFS to which SQLite passes the address, and through an
+//! SQL function. Both store the address where [`capture`] finds it. Called by [`handle`](super::handle).
 //!
-//! The VFS has nothing but empty files that cannot be written. Whenever SQLite opens a database file, it passes
-//! [`SQLITE_FCNTL_PDB`](https://www.sqlite.org/c3ref/c_fcntl_begin_atomic_write.html) with the connection's address to the
-//! file's `xFileControl`. No other code can stand in for that, as it could for an SQL function.
+//! The VFS contains only empty files that cannot be written. When SQLite opens a database file, it passes the connection's
+//! address to the file's `xFileControl` with
+//! [`SQLITE_FCNTL_PDB`](https://www.sqlite.org/c3ref/c_fcntl_begin_atomic_write.html). Unlike an SQL function, the
+//! application cannot replace this.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::MaybeUninit;
@@ -14,8 +15,8 @@ use std::sync::OnceLock;
 
 use super::sys::{self, sqlite3};
 
-/// The name of the VFS, of the SQL function and of the client data. The version keeps two releases of this crate in one
-/// program apart.
+/// The name of the VFS, of the SQL function and of the client data. The version separates two releases of this crate in one
+/// program.
 pub(super) const NAME: &CStr =
     match CStr::from_bytes_with_nul(concat!("diesel_sqlite_session_", env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
         Ok(name) => name,
@@ -35,9 +36,10 @@ std::thread_local! {
     static CAPTURED: Cell<Captured> = const { Cell::new(NOTHING) };
 }
 
-/// Runs `work`, and gives its result and the connection that made itself known meanwhile, if exactly one did, once.
+/// Runs `work`. Returns its result, and the connection that reported its address during the call, if exactly one did, once.
 pub(super) fn capture<R>(work: impl FnOnce() -> R) -> (R, Option<NonNull<sqlite3>>) {
-    /// Puts back what was there before, also when `work` panics: a user's instrumentation runs in it, and may come here too.
+    /// Restores the previous state, also when `work` panics. Instrumentation of the application runs in `work`, and may call
+    /// `capture` too.
     struct Restore(Captured);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -50,7 +52,7 @@ pub(super) fn capture<R>(work: impl FnOnce() -> R) -> (R, Option<NonNull<sqlite3
     (result, NonNull::new(captured.db).filter(|_| captured.armed && captured.count == 1))
 }
 
-fn found(db: *mut sqlite3) {
+fn report(db: *mut sqlite3) {
     let mut captured = CAPTURED.get();
     captured.count = captured.count.saturating_add(1);
     captured.db = db;
@@ -63,11 +65,16 @@ fn found(db: *mut sqlite3) {
 ///
 /// `db` must be open.
 pub(super) unsafe fn add_function(db: *mut sqlite3) -> c_int {
-    unsafe extern "C" fn tell(context: *mut sys::sqlite3_context, _: c_int, _: *mut *mut sys::sqlite3_value) {
-        // SAFETY: SQLite gives the context of the running function.
-        found(unsafe { sys::sqlite3_context_db_handle(context) });
+    unsafe extern "C" fn report_connection(
+        context: *mut sys::sqlite3_context,
+        _: c_int,
+        _: *mut *mut sys::sqlite3_value,
+    ) {
+        // SAFETY: SQLite passes the context of the running function.
+        report(unsafe { sys::sqlite3_context_db_handle(context) });
     }
-    // SAFETY: `db` is open, says the caller; the name is a C string; there is no data to be freed.
+    // SAFETY: the caller guarantees that `db` is open. The name is a C string with a static lifetime, `report_connection` has the expected
+    // type, and there is no user data and so no destructor.
     unsafe {
         sys::sqlite3_create_function_v2(
             db,
@@ -75,7 +82,7 @@ pub(super) unsafe fn add_function(db: *mut sqlite3) -> c_int {
             0,
             sys::SQLITE_UTF8 | sys::SQLITE_DIRECTONLY,
             ptr::null_mut(),
-            Some(tell),
+            Some(report_connection),
             None,
             None,
             None,
@@ -83,11 +90,11 @@ pub(super) unsafe fn add_function(db: *mut sqlite3) -> c_int {
     }
 }
 
-/// Registers the VFS, once in a process and not as the default.
+/// Registers the VFS, once per process and not as the default.
 pub(super) fn register_vfs() -> Result<(), c_int> {
     static REGISTERED: OnceLock<c_int> = OnceLock::new();
     let code = *REGISTERED.get_or_init(|| {
-        // SAFETY: `sqlite3_vfs` is a C struct of integers, pointers and optional functions: all zeros are valid.
+        // SAFETY: `sqlite3_vfs` is a C struct of integers, pointers and optional functions, for which zero is a valid value.
         let mut vfs: sys::sqlite3_vfs = unsafe { MaybeUninit::zeroed().assume_init() };
         vfs.iVersion = 1;
         vfs.szOsFile = size_of::<sys::sqlite3_file>() as c_int;
@@ -101,20 +108,20 @@ pub(super) fn register_vfs() -> Result<(), c_int> {
         vfs.xSleep = Some(sleep);
         vfs.xCurrentTime = Some(current_time);
         vfs.xGetLastError = Some(last_error);
-        // SAFETY: the struct lives to the end of the process, and every function that SQLite calls is set.
+        // SAFETY: the struct is leaked, so it is valid forever, and every function that SQLite calls is set.
         unsafe { sys::sqlite3_vfs_register(Box::into_raw(Box::new(vfs)), 0) }
     });
     if code == sys::SQLITE_OK { Ok(()) } else { Err(code) }
 }
 
-/// A struct of constants that SQLite only reads.
+/// The I/O methods, a struct of constants that SQLite only reads.
 struct Methods(sys::sqlite3_io_methods);
 
-// SAFETY: it holds integers and functions, and is never written to.
+// SAFETY: the struct contains integers and function pointers, and is never written to.
 unsafe impl Sync for Methods {}
 
 static METHODS: Methods = {
-    // SAFETY: `sqlite3_io_methods` is a C struct of integers and optional functions: all zeros are valid.
+    // SAFETY: `sqlite3_io_methods` is a C struct of integers and optional functions, for which zero is a valid value.
     let mut methods: sys::sqlite3_io_methods = unsafe { MaybeUninit::zeroed().assume_init() };
     methods.iVersion = 1;
     methods.xClose = Some(nothing);
@@ -139,10 +146,10 @@ unsafe extern "C" fn open(
     flags: c_int,
     flags_out: *mut c_int,
 ) -> c_int {
-    // SAFETY: SQLite gives `szOsFile` bytes at `file` for the VFS to fill.
+    // SAFETY: SQLite passes `szOsFile` writable bytes at `file`, which is the size of `sqlite3_file`.
     unsafe { (*file).pMethods = &raw const METHODS.0 };
     if !flags_out.is_null() {
-        // SAFETY: not null, and so a place for the flags.
+        // SAFETY: the pointer is not null, so SQLite passes a writable `int`.
         unsafe { *flags_out = flags };
     }
     sys::SQLITE_OK
@@ -153,7 +160,7 @@ unsafe extern "C" fn delete(_: *mut sys::sqlite3_vfs, _: *const c_char, _: c_int
 }
 
 unsafe extern "C" fn access(_: *mut sys::sqlite3_vfs, _: *const c_char, _: c_int, exists: *mut c_int) -> c_int {
-    // SAFETY: SQLite gives a place for the answer: there is no such file.
+    // SAFETY: SQLite passes a writable `int` for the result: the file does not exist.
     unsafe { *exists = 0 };
     sys::SQLITE_OK
 }
@@ -164,18 +171,19 @@ unsafe extern "C" fn full_pathname(
     size: c_int,
     out: *mut c_char,
 ) -> c_int {
-    // SAFETY: SQLite gives a C string.
+    // SAFETY: SQLite passes the name as a C string that is valid during the call.
     let name = unsafe { CStr::from_ptr(name) }.to_bytes_with_nul();
     if usize::try_from(size).map_or(true, |size| size < name.len()) {
         return sys::SQLITE_ERROR;
     }
-    // SAFETY: there are `size` bytes at `out`, which is enough, and SQLite's two buffers do not overlap.
+    // SAFETY: SQLite passes `size` writable bytes at `out`, which is at least the length of `name`, as checked above. SQLite's
+    // two buffers do not overlap.
     unsafe { ptr::copy_nonoverlapping(name.as_ptr().cast(), out, name.len()) };
     sys::SQLITE_OK
 }
 
 unsafe extern "C" fn randomness(_: *mut sys::sqlite3_vfs, size: c_int, out: *mut c_char) -> c_int {
-    // SAFETY: SQLite gives `size` bytes at `out`. The files are never written, so nothing depends on the bytes.
+    // SAFETY: SQLite passes `size` writable bytes at `out`. Nothing depends on their values, since the files are never written.
     unsafe { ptr::write_bytes(out, 0, usize::try_from(size).unwrap_or(0)) };
     size
 }
@@ -185,7 +193,7 @@ unsafe extern "C" fn sleep(_: *mut sys::sqlite3_vfs, _: c_int) -> c_int {
 }
 
 unsafe extern "C" fn current_time(_: *mut sys::sqlite3_vfs, time: *mut f64) -> c_int {
-    // SAFETY: SQLite gives a place for the answer.
+    // SAFETY: SQLite passes a writable `double` for the result.
     unsafe { *time = 0.0 };
     sys::SQLITE_OK
 }
@@ -203,7 +211,7 @@ unsafe extern "C" fn int_argument(_: *mut sys::sqlite3_file, _: c_int) -> c_int 
 }
 
 unsafe extern "C" fn read(_: *mut sys::sqlite3_file, out: *mut c_void, size: c_int, _: sys::sqlite3_int64) -> c_int {
-    // SAFETY: SQLite gives `size` bytes at `out`; a short read must leave zeros.
+    // SAFETY: SQLite passes `size` writable bytes at `out`. A short read must fill the buffer with zeros.
     unsafe { ptr::write_bytes(out.cast::<u8>(), 0, usize::try_from(size).unwrap_or(0)) };
     sys::SQLITE_IOERR_SHORT_READ
 }
@@ -217,13 +225,13 @@ unsafe extern "C" fn truncate(_: *mut sys::sqlite3_file, _: sys::sqlite3_int64) 
 }
 
 unsafe extern "C" fn file_size(_: *mut sys::sqlite3_file, size: *mut sys::sqlite3_int64) -> c_int {
-    // SAFETY: SQLite gives a place for the answer.
+    // SAFETY: SQLite passes a writable integer for the result.
     unsafe { *size = 0 };
     sys::SQLITE_OK
 }
 
 unsafe extern "C" fn check_reserved_lock(_: *mut sys::sqlite3_file, locked: *mut c_int) -> c_int {
-    // SAFETY: SQLite gives a place for the answer.
+    // SAFETY: SQLite passes a writable `int` for the result.
     unsafe { *locked = 0 };
     sys::SQLITE_OK
 }
@@ -232,7 +240,7 @@ unsafe extern "C" fn file_control(_: *mut sys::sqlite3_file, operation: c_int, a
     if operation != sys::SQLITE_FCNTL_PDB {
         return sys::SQLITE_NOTFOUND;
     }
-    // SAFETY: with this operation the argument is a `sqlite3**`.
-    found(unsafe { *argument.cast::<*mut sqlite3>() });
+    // SAFETY: for this operation SQLite passes a `sqlite3**` that points to the connection.
+    report(unsafe { *argument.cast::<*mut sqlite3>() });
     sys::SQLITE_OK
 }

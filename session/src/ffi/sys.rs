@@ -1,7 +1,8 @@
-//! The C functions, from whichever library the target has: libsqlite3-sys, or in browsers and the like sqlite-wasm-rs.
+//! The C functions, from the library of the target: libsqlite3-sys, or sqlite-wasm-rs in browsers.
 //!
-//! For native targets those of the session extension, and `sqlite3_set_clientdata`, are declared here: the bindings that
-//! libsqlite3-sys has for a system's library are of SQLite 3.34 and lack some. `build.rs` makes sure that they are there.
+//! On native targets the functions of the session extension and `sqlite3_set_clientdata` are declared here, because the bindings
+//! of libsqlite3-sys for a system library are for SQLite 3.34 and lack some of them. `build.rs` checks that the library has
+//! them.
 
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 mod native {
@@ -29,7 +30,7 @@ mod native {
         _opaque: [u8; 0],
     }
 
-    /// An iterator over a changeset, here always one that a conflict handler is given.
+    /// An iterator over a changeset, as passed to conflict handlers and filters.
     #[repr(C)]
     pub(crate) struct sqlite3_changeset_iter {
         _opaque: [u8; 0],
@@ -201,8 +202,8 @@ mod wasm {
         sqlite3session_table_filter,
     };
 
-    // That SQLite is compiled without mutexes. Their functions are declared all the same, but a module that uses one cannot
-    // be loaded. Without a connection's mutex there is nothing to enter or leave.
+    // sqlite-wasm-rs compiles SQLite without mutexes. It declares their functions anyway, but a module that uses them cannot be
+    // loaded. There is no mutex, so these functions have nothing to do.
 
     pub(crate) unsafe fn sqlite3_db_mutex(_: *mut sqlite3) -> *mut sqlite3_mutex {
         ptr::null_mut()
@@ -225,8 +226,8 @@ pub(crate) const OBJCONFIG_ROWID: core::ffi::c_int = 2;
 pub(crate) const TRACE_STMT: core::ffi::c_uint = 1;
 /// `SQLITE_TRACE_CLOSE`
 pub(crate) const TRACE_CLOSE: core::ffi::c_uint = 8;
-/// `SQLITE_DBSTATUS_LOOKASIDE_HIT`, `SQLITE_DBSTATUS_LOOKASIDE_MISS_SIZE`, `SQLITE_DBSTATUS_LOOKASIDE_MISS_FULL`: how often the
-/// connection took memory
+/// `SQLITE_DBSTATUS_LOOKASIDE_HIT`, `SQLITE_DBSTATUS_LOOKASIDE_MISS_SIZE`, `SQLITE_DBSTATUS_LOOKASIDE_MISS_FULL`: the number of
+/// memory allocations of the connection.
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 pub(crate) const DBSTATUS_LOOKASIDE: [core::ffi::c_int; 3] = [4, 5, 6];
 /// `SQLITE_CHANGESETAPPLY_NOSAVEPOINT`

@@ -1,19 +1,21 @@
-//! Text out of bytes. Not C, but `unsafe` too, and therefore in this folder.
+//! Text from bytes. It does not call C, but it is `unsafe`, and therefore in this folder.
 
 #![allow(unsafe_code)]
 
-/// The bytes as text, if they are UTF-8. Most of it is short and ASCII; that is seen without a call and without a loop, where std
-/// goes byte by byte, which took half of the time of reading typed rows.
+/// Returns the bytes as text, if they are UTF-8.
+///
+/// Most texts are short and ASCII. These are recognized without a call and without a loop. The standard library checks byte by
+/// byte, which took half of the time of reading typed rows.
 #[inline(always)]
 pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
     if is_short_ascii(bytes) {
-        // SAFETY: ASCII is UTF-8.
+        // SAFETY: `is_short_ascii` returned true, so the bytes are ASCII, which is UTF-8.
         return Some(unsafe { core::str::from_utf8_unchecked(bytes) });
     }
     any_text(bytes)
 }
 
-/// Whether these are at most 32 bytes of ASCII. The first and the last half of them may overlap.
+/// Returns whether the bytes are at most 32 bytes of ASCII. It reads a first and a last part, which may overlap.
 #[inline(always)]
 fn is_short_ascii(bytes: &[u8]) -> bool {
     const HIGH: u128 = 0x8080_8080_8080_8080_8080_8080_8080_8080;
@@ -42,7 +44,7 @@ mod tests {
     use super::text;
 
     #[test]
-    fn text_is_what_std_takes_for_it() {
+    fn text_agrees_with_the_standard_library() {
         for bytes in [&b""[..], b"a", b"plain text, longer than a word or two", "Zoë".as_bytes(), "日本語".as_bytes()]
         {
             assert_eq!(text(bytes), core::str::from_utf8(bytes).ok());

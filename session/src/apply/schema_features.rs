@@ -7,13 +7,13 @@ use std::vec::Vec;
 
 use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
-use crate::schema::Kind;
+use crate::schema::TableKind;
 
 /// What a database has, and what its SQL says.
 #[derive(Default)]
-pub(super) struct Clauses {
+pub(super) struct SchemaFeatures {
     /// The tables and views of `main`, by their names in lower case.
-    tables: BTreeMap<String, Kind>,
+    tables: BTreeMap<String, TableKind>,
     /// The tables whose constraints can roll the whole transaction back, in lower case. SQLite would go on applying without a
     /// transaction, and what it applies then would stay.
     rollback_tables: BTreeSet<String>,
@@ -35,11 +35,11 @@ pub(super) struct Clauses {
     references: bool,
 }
 
-impl Clauses {
+impl SchemaFeatures {
     pub(super) fn read(connection: Connection<'_>) -> Result<Self, SqliteError> {
-        let mut clauses = Self::default();
+        let mut features = Self::default();
         let mut read = |query: &str, temporary: bool| {
-            connection.rows(query, |row| clauses.add(&row.text(0), &row.text(1), &row.text(2), temporary))
+            connection.rows(query, |row| features.add(&row.text(0), &row.text(1), &row.text(2), temporary))
         };
         // an index has nothing of all this
         read("SELECT type, tbl_name, sql FROM main.sqlite_schema WHERE type <> 'index'", false)?;
@@ -50,12 +50,12 @@ impl Clauses {
             let schemas = if triggers.is_empty() { Vec::new() } else { Self::schemas(connection)? };
             for schema in schemas.iter().filter(|schema| !["main", "temp"].contains(&schema.as_str())) {
                 let query = format!("SELECT type, sql FROM \"{}\".sqlite_schema", schema.replace('"', "\"\""));
-                connection.rows(&query, |row| clauses.add_attached(&row.text(0), &row.text(1)))?;
+                connection.rows(&query, |row| features.add_attached(&row.text(0), &row.text(1)))?;
             }
         }
-        clauses.rollback_triggers |= !clauses.triggers.is_empty() && !clauses.rollback_tables.is_empty();
-        clauses.fail_triggers |= !clauses.triggers.is_empty() && clauses.fail_tables;
-        Ok(clauses)
+        features.rollback_triggers |= !features.triggers.is_empty() && !features.rollback_tables.is_empty();
+        features.fail_triggers |= !features.triggers.is_empty() && features.fail_tables;
+        Ok(features)
     }
 
     fn schemas(connection: Connection<'_>) -> Result<Vec<String>, SqliteError> {
@@ -97,13 +97,13 @@ impl Clauses {
         if kind == "table" && !temporary && sql.has(Word::Collate) {
             self.collated.insert(table.clone());
         }
-        if let (Some(kind), false) = (Kind::of(kind, text), temporary) {
+        if let (Some(kind), false) = (TableKind::of(kind, text), temporary) {
             self.tables.insert(table, kind);
         }
     }
 
     /// Of which kind the table is, if it is there. The name is in lower case.
-    pub(super) fn kind(&self, table: &str) -> Option<Kind> {
+    pub(super) fn kind(&self, table: &str) -> Option<TableKind> {
         self.tables.get(table).copied()
     }
 
@@ -171,7 +171,7 @@ impl Clauses {
     /// The tables that foreign keys change when a table is changed, and when those are. Names are in lower case.
     fn acted_on(&self, connection: Connection<'_>, table: &str) -> Result<BTreeSet<String>, SqliteError> {
         let mut actions: Vec<(String, &str)> = Vec::new();
-        for child in self.tables.iter().filter(|(_, kind)| **kind == Kind::Table).map(|(child, _)| child) {
+        for child in self.tables.iter().filter(|(_, kind)| **kind == TableKind::Table).map(|(child, _)| child) {
             let list = format!("PRAGMA main.foreign_key_list('{}')", child.replace('\'', "''"));
             let parents = connection.rows(&list, |row| {
                 let acts = [row.text(5), row.text(6)].iter().any(|action| !action.eq_ignore_ascii_case("NO ACTION"));

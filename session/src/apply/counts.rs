@@ -14,7 +14,7 @@ use crate::wire::Operation;
 
 /// Counts, by table.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct ChangeCounts {
     tables: Vec<Counts>,
     /// Where there a table is, by its name in lower case: strangers can name any number.
     places: HashMap<String, usize>,
@@ -25,50 +25,50 @@ pub(super) struct Tally {
     /// The last answer about each change of this table, by its bytes.
     answers: HashMap<Box<[u8]>, ConflictAction>,
     /// Whether a change was answered with `Replace` and was not made in the end.
-    took_back: bool,
+    has_revoked_replace: bool,
 }
 
 struct Counts {
     table: String,
     changes: u64,
-    left_out: u64,
+    skipped: u64,
     replaced: u64,
     omitted: u64,
 }
 
-impl Tally {
-    fn place_of(&mut self, table: &str) -> usize {
+impl ChangeCounts {
+    fn index_of(&mut self, table: &str) -> usize {
         *self.places.entry(table.to_ascii_lowercase()).or_insert_with(|| {
             let table = table.to_string();
-            self.tables.push(Counts { table, changes: 0, left_out: 0, replaced: 0, omitted: 0 });
+            self.tables.push(Counts { table, changes: 0, skipped: 0, replaced: 0, omitted: 0 });
             self.tables.len().saturating_sub(1)
         })
     }
 
     /// The changes that follow are of this table.
     pub(super) fn begin_section(&mut self, table: &str) {
-        self.section = self.place_of(table);
+        self.section = self.index_of(table);
     }
 
     /// There is one more change.
-    pub(super) fn count(&mut self, is_left_out: bool) {
+    pub(super) fn count(&mut self, is_skipped: bool) {
         if let Some(counts) = self.tables.get_mut(self.section) {
             counts.changes += 1;
-            counts.left_out += u64::from(is_left_out);
+            counts.skipped += u64::from(is_skipped);
         }
     }
 
     /// SQLite begins to apply the changes of this table, and is done with those of the last one.
     pub(super) fn begin_table(&mut self, table: &str) {
-        self.settle();
-        self.current = Some(self.place_of(table));
+        self.finish_table();
+        self.current = Some(self.index_of(table));
     }
 
     fn counts(&mut self) -> Option<&mut Counts> {
         self.current.and_then(|at| self.tables.get_mut(at))
     }
 
-    fn settle(&mut self) {
+    fn finish_table(&mut self) {
         let answers = core::mem::take(&mut self.answers);
         let Some(counts) = self.counts() else { return };
         for action in answers.into_values() {
@@ -80,9 +80,9 @@ impl Tally {
     }
 
     /// A filter has left a change out.
-    pub(super) fn leave_out(&mut self) {
+    pub(super) fn skip(&mut self) {
         if let Some(counts) = self.counts() {
-            counts.left_out += 1;
+            counts.skipped += 1;
         }
     }
 
@@ -96,7 +96,7 @@ impl Tally {
     pub(super) fn answer(&mut self, conflict: ConflictType, action: ConflictAction, change: &[u8]) {
         if conflict == ConflictType::Constraint {
             // it is the last question about a change, so that this counts also where two changes have the same bytes
-            self.took_back |= self.answers.remove(change) == Some(ConflictAction::Replace);
+            self.has_revoked_replace |= self.answers.remove(change) == Some(ConflictAction::Replace);
             if let Some(counts) = self.counts() {
                 counts.omitted += 1;
             }
@@ -106,17 +106,17 @@ impl Tally {
     }
 
     /// Whether a change was answered with `Replace` and was not made in the end.
-    pub(super) fn took_back(&self) -> bool {
-        self.took_back
+    pub(super) fn has_revoked_replace(&self) -> bool {
+        self.has_revoked_replace
     }
 
     /// The tables, in the order in which they came.
     pub(super) fn into_reports(mut self) -> Vec<TableReport> {
-        self.settle();
+        self.finish_table();
         let report = |counts: Counts| {
-            let others = counts.left_out.saturating_add(counts.replaced).saturating_add(counts.omitted);
+            let others = counts.skipped.saturating_add(counts.replaced).saturating_add(counts.omitted);
             let applied = counts.changes.saturating_sub(others);
-            TableReport::new(counts.table, applied, counts.replaced, counts.omitted, counts.left_out)
+            TableReport::new(counts.table, applied, counts.replaced, counts.omitted, counts.skipped)
         };
         self.tables.into_iter().map(report).collect()
     }

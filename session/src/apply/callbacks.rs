@@ -4,18 +4,21 @@ use std::boxed::Box;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use super::clauses::Clauses;
-use super::conflict::{ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, Ruling, UntypedConflict};
-use super::current::CurrentRows;
+use super::check::reading_failed;
+use super::conflict::{
+    ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, RawDecision, UntypedConflict,
+};
+use super::counts::ChangeCounts;
+use super::current_rows::CurrentRows;
 use super::error::ApplyError;
-use super::feed::{Feed, OnProgress};
-use super::fit::reading_failed;
-use super::tally::Tally;
-use super::typed::{Question, TableRules};
-use crate::ffi::apply::{Applied, Judge};
+use super::feed::{InputFeed, OnProgress};
+use super::schema_features::SchemaFeatures;
+use super::typed::{TableRules, UndecodedConflict};
+use crate::ffi::apply::ApplyHandler;
 use crate::ffi::error::SqliteError;
+use crate::ffi::pending_change::PendingChange;
 use crate::ffi::statement::Connection;
-use crate::wire::codec::raw::records;
+use crate::wire::codec::append::records;
 use crate::wire::{Format, Operation, Record, Value};
 
 /// A user's function that decides about broken foreign keys.
@@ -25,7 +28,7 @@ pub(super) type OnForeignKeys<'a> = Box<dyn FnMut(&ForeignKeyConflict) -> Foreig
 type OnUntyped<'a> = Box<dyn FnMut(&UntypedConflict<'_>) -> Result<ConflictAction, ApplyError> + 'a>;
 
 /// A user's function that decides about the conflicts of all tables.
-pub(super) enum Otherwise<'a> {
+pub(super) enum FallbackHandler<'a> {
     ByKind(Box<dyn FnMut(ConflictType) -> ConflictAction + 'a>),
     ByChange(OnUntyped<'a>),
 }
@@ -36,7 +39,7 @@ pub(super) struct Rules<'a> {
     /// By table.
     pub(super) tables: Vec<TableRules<'a>>,
     /// For the tables of which nothing was said.
-    pub(super) otherwise: Option<Otherwise<'a>>,
+    pub(super) otherwise: Option<FallbackHandler<'a>>,
     /// What has been done already is no conflict.
     pub(super) ignores_noops: bool,
     pub(super) on_foreign_keys: Option<OnForeignKeys<'a>>,
@@ -49,17 +52,17 @@ impl<'a> Rules<'a> {
     }
 }
 
-pub(super) struct Run<'r, 'a> {
+pub(super) struct RunningApply<'r, 'a> {
     pub(super) connection: Connection<'r>,
     pub(super) rules: &'r mut Rules<'a>,
     pub(super) format: Format,
     /// Whether answers are counted: a report is wanted.
-    pub(super) counts: bool,
-    pub(super) tally: Tally,
+    pub(super) is_reported: bool,
+    pub(super) counts: ChangeCounts,
     pub(super) rows: CurrentRows<'r>,
-    pub(super) feed: Option<Feed<'r>>,
+    pub(super) feed: Option<InputFeed<'r>>,
     /// What the database's SQL says, once that matters.
-    pub(super) clauses: Option<Clauses>,
+    pub(super) features: Option<SchemaFeatures>,
     /// The version of the schema that the changes were compared with, where another connection could change it.
     pub(super) schema_version: Option<i64>,
     /// A change, and a row, as SQLite shows them.
@@ -67,14 +70,14 @@ pub(super) struct Run<'r, 'a> {
     pub(super) row: Vec<u8>,
 }
 
-impl Run<'_, '_> {
+impl RunningApply<'_, '_> {
     /// Asks the handler of the change's table, if it has one.
-    fn ask_table(
+    fn ask_table_handler(
         &mut self,
         conflict: ConflictType,
-        change: &Applied<'_>,
+        change: &PendingChange<'_>,
         after_replace: bool,
-    ) -> Result<Option<Ruling>, ApplyError> {
+    ) -> Result<Option<RawDecision>, ApplyError> {
         let Some(handler) = self.rules.of_table(&change.table()).and_then(|rules| rules.on_conflict.as_mut()) else {
             return Ok(None);
         };
@@ -84,7 +87,7 @@ impl Run<'_, '_> {
         }
         let current = wants_row.then(|| records(&self.row, Format::Changeset));
         let change = records(&self.change, self.format);
-        handler(Question { conflict, change, current, after_replace }).map(Some)
+        handler(UndecodedConflict { conflict, change, current, after_replace }).map(Some)
     }
 
     /// Whether a change of the table is read for its handler.
@@ -92,14 +95,19 @@ impl Run<'_, '_> {
         self.rules.of_table(table).is_some_and(|rules| rules.on_conflict.is_some())
     }
 
-    fn ask(&mut self, conflict: ConflictType, change: &Applied<'_>, after_replace: bool) -> Result<Ruling, ApplyError> {
-        if let Some(ruling) = self.ask_table(conflict, change, after_replace)? {
-            return Ok(ruling);
+    fn ask(
+        &mut self,
+        conflict: ConflictType,
+        change: &PendingChange<'_>,
+        after_replace: bool,
+    ) -> Result<RawDecision, ApplyError> {
+        if let Some(decision) = self.ask_table_handler(conflict, change, after_replace)? {
+            return Ok(decision);
         }
         let action = match &mut self.rules.otherwise {
             None => ConflictAction::Abort,
-            Some(Otherwise::ByKind(otherwise)) => otherwise(conflict),
-            Some(Otherwise::ByChange(otherwise)) => {
+            Some(FallbackHandler::ByKind(otherwise)) => otherwise(conflict),
+            Some(FallbackHandler::ByChange(otherwise)) => {
                 let has_row = conflict.takes_replace() && self.rows.read(change, &mut self.row)?;
                 let current = if has_row { records(&self.row, Format::Changeset).next() } else { None };
                 match records(&self.change, self.format).next() {
@@ -108,7 +116,7 @@ impl Run<'_, '_> {
                 }
             }
         };
-        Ok(Ruling { action, may_lose_row: false })
+        Ok(RawDecision { action, may_lose_row: false })
     }
 
     /// Whether the database is already as the change, which has been read, would make it.
@@ -116,7 +124,7 @@ impl Run<'_, '_> {
     /// SQLite has a flag for that, `SQLITE_CHANGESETAPPLY_IGNORENOOP`. It is not used, as the SQL that is run for it has names of tables
     /// and columns without quotes, by which `unit-price` is a difference, and takes a DELETE for done where the row has other
     /// values, all of them NULL.
-    fn is_noop(&mut self, conflict: ConflictType, change: &Applied<'_>) -> Result<bool, ApplyError> {
+    fn is_noop(&mut self, conflict: ConflictType, change: &PendingChange<'_>) -> Result<bool, ApplyError> {
         match (conflict, change.operation()) {
             (ConflictType::NotFound, Operation::Delete) => return Ok(true),
             (ConflictType::Data, Operation::Update) | (ConflictType::Conflict, Operation::Insert) => {}
@@ -132,11 +140,11 @@ impl Run<'_, '_> {
 
     /// Whether an INSERT into the table can be left out without an error: a row that is deleted for it would be lost.
     fn can_ignore(&mut self, table: &str) -> Result<bool, ApplyError> {
-        let clauses = match &mut self.clauses {
-            Some(clauses) => clauses,
-            none => none.insert(Clauses::read(self.connection).map_err(reading_failed(table))?),
+        let features = match &mut self.features {
+            Some(features) => features,
+            none => none.insert(SchemaFeatures::read(self.connection).map_err(reading_failed(table))?),
         };
-        Ok(clauses.can_ignore(&table.to_ascii_lowercase()))
+        Ok(features.can_ignore(&table.to_ascii_lowercase()))
     }
 }
 
@@ -156,7 +164,7 @@ fn is_in_row(change: &Record<'_>, row: &Record<'_>) -> bool {
 }
 
 /// Puts a change into its place. Gives where it begins, behind its header.
-fn read_change(change: &Applied<'_>, format: Format, out: &mut Vec<u8>) -> Result<usize, ApplyError> {
+fn read_change(change: &PendingChange<'_>, format: Format, out: &mut Vec<u8>) -> Result<usize, ApplyError> {
     out.clear();
     change.write(format, out).map_err(|no_memory| ApplyError::Sqlite {
         operation: "reading a change",
@@ -175,27 +183,31 @@ fn row_gone(table: &str) -> ApplyError {
     }
 }
 
-impl Judge for Run<'_, '_> {
-    type Stop = ApplyError;
+impl ApplyHandler for RunningApply<'_, '_> {
+    type Error = ApplyError;
 
     fn begin_table(&mut self, table: &str) {
-        self.tally.begin_table(table);
+        self.counts.begin_table(table);
     }
 
-    fn conflict(&mut self, conflict: ConflictType, change: &Applied<'_>) -> Result<ConflictAction, ApplyError> {
+    fn on_conflict(
+        &mut self,
+        conflict: ConflictType,
+        change: &PendingChange<'_>,
+    ) -> Result<ConflictAction, ApplyError> {
         // an INSERT that deletes a row is to be known again
-        let is_remembered = self.counts || matches!(conflict, ConflictType::Conflict | ConflictType::Constraint);
-        let by_change = matches!(self.rules.otherwise, Some(Otherwise::ByChange(_)));
+        let is_remembered = self.is_reported || matches!(conflict, ConflictType::Conflict | ConflictType::Constraint);
+        let by_change = matches!(self.rules.otherwise, Some(FallbackHandler::ByChange(_)));
         let is_read = is_remembered || by_change || self.rules.ignores_noops || self.has_handler(&change.table());
         let start = if is_read { read_change(change, self.format, &mut self.change)? } else { 0 };
         if self.rules.ignores_noops && self.is_noop(conflict, change)? {
             return Ok(ConflictAction::Omit);
         }
         let after_replace = conflict == ConflictType::Constraint
-            && self.tally.has_replaced(self.change.get(start..).unwrap_or_default());
+            && self.counts.has_replaced(self.change.get(start..).unwrap_or_default());
         // where the row could not be deleted, it is still there
         let after_replace = after_replace && !self.rows.read(change, &mut self.row)?;
-        let Ruling { action, may_lose_row } = self.ask(conflict, change, after_replace)?;
+        let RawDecision { action, may_lose_row } = self.ask(conflict, change, after_replace)?;
         match action {
             ConflictAction::Abort => return Err(ApplyError::ConflictAborted),
             ConflictAction::Replace if !conflict.takes_replace() => {
@@ -210,12 +222,12 @@ impl Judge for Run<'_, '_> {
             ConflictAction::Omit | ConflictAction::Replace => {}
         }
         if is_remembered {
-            self.tally.answer(conflict, action, self.change.get(start..).unwrap_or_default());
+            self.counts.answer(conflict, action, self.change.get(start..).unwrap_or_default());
         }
         Ok(action)
     }
 
-    fn foreign_keys(&mut self) -> Result<(), ApplyError> {
+    fn on_foreign_keys(&mut self) -> Result<(), ApplyError> {
         let find = || {
             ForeignKeyConflict::find(self.connection).map_err(|failure| ApplyError::Sqlite {
                 operation: "looking for broken foreign keys",
@@ -231,26 +243,26 @@ impl Judge for Run<'_, '_> {
                 }
                 broken
             }
-            (None, Some(Otherwise::ByKind(otherwise))) => match otherwise(ConflictType::ForeignKey) {
+            (None, Some(FallbackHandler::ByKind(otherwise))) => match otherwise(ConflictType::ForeignKey) {
                 ConflictAction::Omit => return Ok(()),
                 ConflictAction::Abort => find()?,
                 ConflictAction::Replace => {
                     return Err(ApplyError::IllegalReplace { conflict: ConflictType::ForeignKey, table: None });
                 }
             },
-            (None, Some(Otherwise::ByChange(_)) | None) => find()?,
+            (None, Some(FallbackHandler::ByChange(_)) | None) => find()?,
         };
         Err(ApplyError::ForeignKeyViolations(Box::new(broken)))
     }
 
-    fn takes(&mut self, change: &Applied<'_>) -> Result<bool, ApplyError> {
+    fn accepts(&mut self, change: &PendingChange<'_>) -> Result<bool, ApplyError> {
         if let Some(filter) = self.rules.of_table(&change.table()).and_then(|rules| rules.filter.as_mut()) {
             read_change(change, self.format, &mut self.change)?;
             let has_row = self.rows.read(change, &mut self.row)?;
             let current = has_row.then(|| records(&self.row, Format::Changeset));
             let takes = filter(records(&self.change, self.format), current)?;
             if !takes {
-                self.tally.leave_out();
+                self.counts.skip();
             }
             return Ok(takes);
         }
@@ -258,7 +270,7 @@ impl Judge for Run<'_, '_> {
         Ok(true)
     }
 
-    fn finish(&mut self) -> Result<(), ApplyError> {
+    fn before_commit(&mut self) -> Result<(), ApplyError> {
         if let Some(before) = self.schema_version {
             if schema_version(self.connection)? != before {
                 return Err(ApplyError::SchemaChanged);
@@ -267,9 +279,9 @@ impl Judge for Run<'_, '_> {
         Ok(())
     }
 
-    fn read(&mut self, most: usize) -> Result<&[u8], ApplyError> {
+    fn read_input(&mut self, max: usize) -> Result<&[u8], ApplyError> {
         match &mut self.feed {
-            Some(feed) => feed.read(most, &mut self.tally, self.rules.on_progress.as_mut()),
+            Some(feed) => feed.read(max, &mut self.counts, self.rules.on_progress.as_mut()),
             None => Ok(&[]),
         }
     }

@@ -8,11 +8,11 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::error::ApplyError;
-use crate::ffi::apply::Applied;
 use crate::ffi::error::SqliteError;
+use crate::ffi::pending_change::PendingChange;
 use crate::ffi::statement::{Connection, Statement};
 use crate::schema::{LiveTable, STAT1};
-use crate::wire::codec::raw::{write_change, write_header, write_value};
+use crate::wire::codec::append::{write_change, write_header, write_value};
 use crate::wire::{Format, Operation};
 
 /// Reads rows by the keys of changes.
@@ -35,7 +35,7 @@ impl<'conn> CurrentRows<'conn> {
     }
 
     /// Puts the row with the key of the change, as an INSERT in a section, into `out`. Says whether there is one.
-    pub(super) fn read(&mut self, change: &Applied<'_>, out: &mut Vec<u8>) -> Result<bool, ApplyError> {
+    pub(super) fn read(&mut self, change: &PendingChange<'_>, out: &mut Vec<u8>) -> Result<bool, ApplyError> {
         let table = change.table();
         let failed = |failure: SqliteError| ApplyError::Sqlite {
             operation: "reading the row of a change",

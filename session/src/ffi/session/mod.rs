@@ -1,0 +1,279 @@
+//! `sqlite3_session` objects that may outlive their connection, move between threads and be dropped at any time.
+//!
+//! - [`shared`]: the state that a session shares with its connection's registry, and its locks
+//! - [`open`]: the session while its connection is open
+//! - [`stream`]: changes written to a `Write`
+
+mod open;
+mod shared;
+mod stream;
+
+use core::ffi::{CStr, c_char, c_int};
+use std::boxed::Box;
+use std::ffi::CString;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::vec::Vec;
+
+pub(crate) use self::open::DroppedFilters;
+use self::open::{Filter, FilterFn, OpenSession, filter_table};
+use self::shared::Requires;
+pub(super) use self::shared::SharedSession;
+pub(crate) use self::shared::Unavailable;
+pub(crate) use self::stream::StreamError;
+use super::cache::CacheLimit;
+use super::callback;
+use super::error::SqliteError;
+use super::handle::Handle;
+use super::registry::Registry;
+use super::statement::Connection;
+use super::sys;
+use super::value::text_from_raw;
+use crate::wire::{Format, ParseError};
+
+/// A session. It is deleted when it is dropped or its connection closes, whichever comes first.
+pub(crate) struct RawSession {
+    shared: Arc<SharedSession>,
+    filter_panicked: Arc<AtomicBool>,
+}
+
+impl RawSession {
+    /// Creates a session. Also returns the filters of earlier sessions that could not be deleted when they were dropped. They
+    /// belong to the application; drop them after releasing the connection.
+    pub(crate) fn create(handle: Handle<'_>, schema: &CStr) -> (Result<Self, CreateError>, DroppedFilters) {
+        let mut filters = DroppedFilters::default();
+        (Self::create_here(handle, schema, &mut filters), filters)
+    }
+
+    fn create_here(handle: Handle<'_>, schema: &CStr, filters: &mut DroppedFilters) -> Result<Self, CreateError> {
+        if callback::is_inside(handle.as_ptr()) {
+            return Err(CreateError::Unavailable(Unavailable::Busy));
+        }
+        let Some(registry) = handle.registry() else {
+            return Err(CreateError::Unavailable(Unavailable::Closed));
+        };
+        delete_abandoned(registry, filters);
+        let mut session = ptr::null_mut();
+        // SAFETY: `handle` proves that the connection is open. The name is a C string, and `session` is a local variable.
+        let code = unsafe { sys::sqlite3session_create(handle.as_ptr(), schema.as_ptr(), &raw mut session) };
+        let Some(session) = NonNull::new(session).filter(|_| code == sys::SQLITE_OK) else {
+            // SAFETY: `handle` proves that the connection is open.
+            return Err(CreateError::Sqlite(unsafe { SqliteError::of(handle.as_ptr(), code) }));
+        };
+        let open = OpenSession { session, db: handle.as_non_null(), filter: None };
+        let shared = Arc::new(SharedSession { state: Mutex::new(Some(open)) });
+        registry.add(Arc::clone(&shared));
+        Ok(Self { shared, filter_panicked: Arc::default() })
+    }
+
+    /// Returns whether the connection has been closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.state(callback::is_inside_any()).is_some_and(|state| state.is_none())
+    }
+
+    /// Returns whether a table filter has panicked since the last call.
+    pub(crate) fn take_filter_panic(&self) -> bool {
+        self.filter_panicked.swap(false, Ordering::Relaxed)
+    }
+
+    /// Runs `work` on the session, with the connection's mutex held.
+    fn with<R>(&self, requires: Requires, work: impl FnOnce(&mut OpenSession) -> R) -> Result<R, Unavailable> {
+        let done = self.shared.with(requires, |state| state.as_mut().map(work))?;
+        done.ok_or(Unavailable::Closed)
+    }
+
+    /// Runs queries on the connection.
+    pub(crate) fn query<R>(&self, work: impl FnOnce(Connection<'_>) -> R) -> Result<R, Unavailable> {
+        self.with(Requires::IdleConnection, |open| {
+            let _inside = callback::enter(open.db.as_ptr());
+            // SAFETY: the connection of an open session is open, and its mutex is held while `work` runs.
+            work(unsafe { Connection::new(open.db) })
+        })
+    }
+
+    /// Attaches a table, or all tables if `table` is `None`.
+    pub(crate) fn attach(&self, table: Option<&CStr>) -> Result<Result<(), SqliteError>, Unavailable> {
+        self.with(Requires::NoCallback, |open| open.attach(table))
+    }
+
+    pub(crate) fn set_filter(&self, filter: FilterFn) -> Result<(), Unavailable> {
+        let panicked = Arc::clone(&self.filter_panicked);
+        let old = self.with(Requires::NoCallback, |open| {
+            let filter = Box::into_raw(Box::new(Filter { filter, db: open.db.as_ptr(), panicked }));
+            // SAFETY: the session is open. `filter_table` has the expected type and expects the `Filter`, which is valid until the
+            // session is deleted or has another filter.
+            unsafe { sys::sqlite3session_table_filter(open.session.as_ptr(), Some(filter_table), filter.cast()) };
+            let old = core::mem::replace(&mut open.filter, NonNull::new(filter));
+            // SAFETY: the pointer came from `Box::into_raw`, and SQLite has just replaced its copy, so nobody uses it any more.
+            old.map(|old| unsafe { Box::from_raw(old.as_ptr()) })
+        })?;
+        // The filter belongs to the application. It is dropped without any lock.
+        drop(old);
+        Ok(())
+    }
+
+    pub(crate) fn is_empty(&self) -> Result<bool, Unavailable> {
+        // SAFETY: the session is open and the mutex held. The function only reads, so it may run inside a callback.
+        self.with(Requires::Nothing, |open| unsafe { sys::sqlite3session_isempty(open.session.as_ptr()) } != 0)
+    }
+
+    /// Sets the enabled flag to 0 or 1, or leaves it unchanged for -1, and returns it.
+    pub(crate) fn enable(&self, flag: c_int) -> Result<bool, Unavailable> {
+        // SAFETY: the session is open and the mutex held. The function only sets a flag, so it may run inside a callback.
+        self.with(Requires::Nothing, |open| unsafe { sys::sqlite3session_enable(open.session.as_ptr(), flag) } != 0)
+    }
+
+    /// Sets the indirect flag to 0 or 1, or leaves it unchanged for -1, and returns it.
+    pub(crate) fn indirect(&self, flag: c_int) -> Result<bool, Unavailable> {
+        // SAFETY: the session is open and the mutex held. The function only sets a flag, so it may run inside a callback.
+        self.with(Requires::Nothing, |open| unsafe { sys::sqlite3session_indirect(open.session.as_ptr(), flag) } != 0)
+    }
+
+    pub(crate) fn memory_used(&self) -> Result<i64, Unavailable> {
+        // SAFETY: the session is open and the mutex held. The function only reads, so it may run inside a callback.
+        self.with(Requires::Nothing, |open| unsafe { sys::sqlite3session_memory_used(open.session.as_ptr()) })
+    }
+
+    pub(crate) fn changeset_size(&self) -> Result<i64, Unavailable> {
+        // SAFETY: the session is open and the mutex held. The function only reads, so it may run inside a callback.
+        self.with(Requires::Nothing, |open| unsafe { sys::sqlite3session_changeset_size(open.session.as_ptr()) })
+    }
+
+    pub(crate) fn configure(&self, option: ObjectConfig) -> Result<Result<(), SqliteError>, Unavailable> {
+        self.with(Requires::NoCallback, |open| open.configure(option))
+    }
+
+    /// Records the differences between a table and the table of the same name in the schema `from`.
+    pub(crate) fn diff(&self, from: &CStr, table: &CStr) -> Result<Result<(), SqliteError>, Unavailable> {
+        self.with(Requires::IdleConnection, |open| {
+            let mut message: *mut c_char = ptr::null_mut();
+            let code = open.without_recording(|session| {
+                // SAFETY: the session is open, the names are C strings, and `message` is a local variable.
+                unsafe { sys::sqlite3session_diff(session, from.as_ptr(), table.as_ptr(), &raw mut message) }
+            })?;
+            if code == sys::SQLITE_OK {
+                return Ok(());
+            }
+            // SAFETY: the connection of an open session is open.
+            let mut failure = unsafe { SqliteError::of(open.db.as_ptr(), code) };
+            if !message.is_null() {
+                // SAFETY: SQLite set the pointer to a C string, which is copied before it is freed.
+                failure.message = unsafe { text_from_raw(message) };
+                // SAFETY: SQLite allocated the message with `sqlite3_malloc` and hands it over to the caller.
+                unsafe { sys::sqlite3_free(message.cast()) };
+            }
+            Err(failure)
+        })
+    }
+
+    /// Returns the recorded changes.
+    pub(crate) fn generate(
+        &self,
+        format: Format,
+        limit: &CacheLimit<'_>,
+    ) -> Result<Result<Vec<u8>, SqliteError>, Unavailable> {
+        self.with(Requires::IdleConnection, |open| open.generate(format, limit))
+    }
+
+    /// Returns the recorded changes, checked by `check`, and restarts the session. On failure the session stays as it was.
+    pub(crate) fn take<T>(
+        &self,
+        format: Format,
+        limit: &CacheLimit<'_>,
+        setup: &Setup<'_>,
+        check: impl FnOnce(Vec<u8>) -> Result<T, ParseError>,
+    ) -> Result<Result<T, TakeError>, Unavailable> {
+        // nothing can be recorded in between: the mutex is held
+        self.with(Requires::IdleConnection, |open| {
+            let changes = check(open.generate(format, limit)?)?;
+            open.restart(setup)?;
+            Ok(changes)
+        })
+    }
+}
+
+/// Options that must be set before the first table is attached.
+#[derive(Clone, Copy)]
+pub(crate) enum ObjectConfig {
+    /// Tracks the size of the changeset.
+    Size,
+    /// Records tables without a primary key by their rowids.
+    Rowid,
+}
+
+/// What a session records, apart from its filter and flags.
+pub(crate) struct Setup<'a> {
+    pub(crate) schema: &'a CStr,
+    pub(crate) options: &'a [ObjectConfig],
+    pub(crate) tables: &'a [CString],
+    /// Whether the session records all tables.
+    pub(crate) all: bool,
+}
+
+/// The reason why no session was created.
+pub(crate) enum CreateError {
+    Unavailable(Unavailable),
+    Sqlite(SqliteError),
+}
+
+/// The reason why no changes were taken.
+pub(crate) enum TakeError {
+    Sqlite(SqliteError),
+    Malformed(ParseError),
+}
+
+impl From<SqliteError> for TakeError {
+    fn from(failure: SqliteError) -> Self {
+        Self::Sqlite(failure)
+    }
+}
+
+impl From<ParseError> for TakeError {
+    fn from(error: ParseError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl Drop for RawSession {
+    fn drop(&mut self) {
+        // A session that cannot be deleted now stays in the registry until the next session is created or the connection closes.
+        // It is disabled, if that is possible now.
+        let deleted = self.shared.with(Requires::Nothing, |state| {
+            let db = state.as_ref()?.db;
+            // SAFETY: the connection of an open session is open, and its mutex is held.
+            let connection = unsafe { Connection::new(db) };
+            if callback::is_inside(db.as_ptr()) || connection.is_busy() {
+                if let Some(open) = state {
+                    // SAFETY: the session is open, and the mutex is held. The function only sets a flag.
+                    unsafe { sys::sqlite3session_enable(open.session.as_ptr(), 0) };
+                }
+                return None;
+            }
+            let open = state.take()?;
+            // SAFETY: the connection of an open session is open, and it cannot close while its mutex is held.
+            if let Some(registry) = unsafe { Registry::of(db) } {
+                registry.remove(&self.shared);
+            }
+            Some(open.delete_keep_filter())
+        });
+        // The filter belongs to the application. It is dropped without any lock.
+        drop(deleted);
+    }
+}
+
+/// Deletes the sessions whose owners are gone.
+fn delete_abandoned(registry: &Registry, filters: &mut DroppedFilters) {
+    for shared in registry.abandoned() {
+        let buried = shared.with(Requires::NoCallback, |state| {
+            let db = state.as_ref()?.db;
+            // SAFETY: the connection of an open session is open, and its mutex is held.
+            if unsafe { Connection::new(db) }.is_busy() {
+                return None;
+            }
+            registry.remove(&shared);
+            state.take()?.delete_keep_filter()
+        });
+        filters.0.extend(buried.ok().flatten());
+    }
+}

@@ -1,0 +1,153 @@
+//! The state that a session shares with its connection's registry.
+//!
+//! An operation locks the state, checks that the session is still open, and then tries to take the connection's mutex. It never
+//! waits for the mutex while it holds the lock: a close holds the mutex and waits for the lock.
+
+use std::ptr::NonNull;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use super::super::registry::{Registry, lock, this_thread};
+use super::super::statement::Connection;
+use super::super::sys::sqlite3;
+use super::super::{callback, mutex, replacement};
+use super::open::{DroppedFilters, OpenSession};
+
+/// The reason why an operation did not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unavailable {
+    /// The connection has been closed.
+    Closed,
+    /// The connection is in use: for example, a callback of the connection is running on this thread.
+    Busy,
+}
+
+/// The state that a session and its connection's registry share.
+pub(in super::super) struct SharedSession {
+    pub(super) state: Mutex<Option<OpenSession>>,
+}
+
+impl SharedSession {
+    /// Deletes the session, because its connection is closing. Called by the registry within `sqlite3_close`. The returned filter
+    /// belongs to the application and may do anything when it is dropped: first all other sessions must be marked closed.
+    pub(in super::super) fn connection_closed(&self) -> DroppedFilters {
+        let open = lock(&self.state).take();
+        DroppedFilters(open.and_then(OpenSession::delete_keep_filter).into_iter().collect())
+    }
+
+    /// Runs `work` on the open session, with the connection's mutex held.
+    pub(super) fn with<R>(
+        &self,
+        requires: Requires,
+        work: impl FnOnce(&mut Option<OpenSession>) -> R,
+    ) -> Result<R, Unavailable> {
+        let (mut backoff, mut error) = (mutex::Backoff::default(), mutex::ErrorMonitor::default());
+        let mut is_idle = false;
+        loop {
+            let nested = callback::is_inside_any();
+            let mut state = match self.state(nested) {
+                Some(state) => state,
+                None => return Err(Unavailable::Busy),
+            };
+            let Some(db) = state.as_ref().map(|open| open.db) else {
+                return Err(Unavailable::Closed);
+            };
+            if requires != Requires::Nothing && callback::is_inside(db.as_ptr()) {
+                return Err(Unavailable::Busy);
+            }
+            // SAFETY: the connection is open, because closing it would first take the session out of `state`, which is locked. The
+            // guard is declared after `state`, so the mutex is released before the connection can close.
+            let held = unsafe { mutex::try_enter(db.as_ptr()) };
+            let obstacle = match &held {
+                None => Some(Obstacle::Mutex),
+                Some(_) if requires != Requires::IdleConnection => None,
+                // SAFETY: the connection is open and its mutex is held. `is_idle` still holds: this thread has done nothing since.
+                Some(_) => unsafe { obstacle(db, &mut error, is_idle) },
+            };
+            if obstacle.is_none() {
+                // SAFETY: the connection cannot close while its mutex is held, and `held` outlives the reference.
+                let registry = unsafe { Registry::of(db) }.filter(|_| requires == Requires::IdleConnection);
+                let _tracing_paused = registry.map(Registry::pause_tracing);
+                return Ok(work(&mut state));
+            }
+            drop(held);
+            if obstacle == Some(Obstacle::Replacement) {
+                // SAFETY: the connection stays open while `state` is locked. This thread has just released the mutex.
+                is_idle = unsafe { replacement::is_idle(db) };
+                if is_idle {
+                    continue;
+                }
+            }
+            drop(state);
+            // Inside a callback, the holder of the mutex or of the statement may be waiting for this very callback to end.
+            if (nested && obstacle != Some(Obstacle::Error)) || !backoff.wait() {
+                return Err(Unavailable::Busy);
+            }
+        }
+    }
+
+    pub(super) fn state(&self, nested: bool) -> Option<MutexGuard<'_, Option<OpenSession>>> {
+        if !nested {
+            return Some(lock(&self.state));
+        }
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(state)) => Some(PoisonError::into_inner(state)),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+/// What an operation requires of the connection, in addition to its mutex.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Requires {
+    /// Nothing: the operation only reads or sets flags, and may run inside a callback.
+    Nothing,
+    /// SQLite's session code is not running on the connection, further up on this thread's stack.
+    NoCallback,
+    /// Also, nobody is in the middle of using the connection: the operation runs SQL on a connection that is not borrowed.
+    IdleConnection,
+}
+
+/// The reason why an operation cannot start now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Obstacle {
+    /// Another thread is using the connection.
+    Mutex,
+    /// A statement is active: Diesel reads the values of its rows without the mutex, or the statement is running further up
+    /// on this thread's stack and has called one of its functions, which called this crate.
+    Rows,
+    /// The message of an error may not have been read yet, which Diesel does without the mutex.
+    Error,
+    /// A function or collation has been replaced, or is being replaced further up on this thread's stack.
+    Replacement,
+}
+
+/// Returns what keeps an operation from running SQL on a connection that is not borrowed.
+///
+/// # Safety
+///
+/// `db` must be open and its mutex must be held. `is_idle` may be true only if this thread is not inside SQLite's code on it.
+unsafe fn obstacle(db: NonNull<sqlite3>, error: &mut mutex::ErrorMonitor, is_idle: bool) -> Option<Obstacle> {
+    // SAFETY: the caller guarantees that the connection is open and its mutex held.
+    if unsafe { Connection::new(db) }.is_busy() {
+        return Some(Obstacle::Rows);
+    }
+    // SAFETY: the caller guarantees that the connection is open and its mutex held, so it stays open.
+    let registry = unsafe { Registry::of(db) }?;
+    let used_here = registry.last_thread() == this_thread();
+    // SAFETY: the caller guarantees that the connection is open and its mutex held.
+    if !unsafe { error.is_read(db.as_ptr(), used_here) } {
+        return Some(Obstacle::Error);
+    }
+    // the detector below runs a statement
+    let _tracing_paused = registry.pause_tracing();
+    if is_idle {
+        // SAFETY: the caller guarantees that the connection is open, its mutex held, and nobody inside SQLite's code on it: this
+        // thread is not, as `is_idle` says, and no other thread can be while the mutex is held.
+        unsafe { registry.note_idle() };
+        return None;
+    }
+    // SAFETY: the caller guarantees that the connection is open and its mutex held.
+    let is_unchanged = unsafe { registry.is_unchanged() };
+    (!is_unchanged).then_some(Obstacle::Replacement)
+}
