@@ -25,18 +25,18 @@ pub(crate) const STAT1: &str = "sqlite_stat1";
 
 /// A table as the database has it.
 pub(crate) struct LiveTable {
-    kind: Kind,
+    kind: TableKind,
     columns: Vec<LiveColumn>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TableKind {
     Table,
     View,
     Virtual,
 }
 
-impl Kind {
+impl TableKind {
     /// What a row of `sqlite_schema` is, if it is a table or a view.
     pub(crate) fn of(kind: &str, sql: &str) -> Option<Self> {
         match kind {
@@ -90,7 +90,7 @@ impl Affinity {
 
 impl LiveTable {
     pub(crate) fn read(connection: Connection<'_>, schema: &str, table: &str) -> Result<Option<Self>, SqliteError> {
-        let is_it = |(name, _): &(String, Kind)| name.eq_ignore_ascii_case(table);
+        let is_it = |(name, _): &(String, TableKind)| name.eq_ignore_ascii_case(table);
         match tables_of(connection, schema)?.into_iter().find(is_it) {
             Some((_, kind)) => Self::read_columns(connection, schema, table, kind).map(Some),
             None => Ok(None),
@@ -102,9 +102,9 @@ impl LiveTable {
         connection: Connection<'_>,
         schema: &str,
         table: &str,
-        kind: Kind,
+        kind: TableKind,
     ) -> Result<Self, SqliteError> {
-        if kind != Kind::Table {
+        if kind != TableKind::Table {
             return Ok(Self { kind, columns: Vec::new() });
         }
         let mut columns = connection.rows(&pragma("table_xinfo", schema, table), |row| LiveColumn {
@@ -153,7 +153,7 @@ impl LiveTable {
         table: &str,
         has_collations: bool,
     ) -> Result<Option<Vec<Affinity>>, SqliteError> {
-        let live = Self::read_columns(connection, "main", table, Kind::Table)?;
+        let live = Self::read_columns(connection, "main", table, TableKind::Table)?;
         let is_binary = |collation: &str| collation.eq_ignore_ascii_case("BINARY");
         let keys: Vec<&LiveColumn> = live.recorded().filter(|column| column.key != 0).collect();
         if has_collations {
@@ -183,8 +183,8 @@ impl LiveTable {
         connection: Connection<'_>,
         table: &str,
     ) -> Result<Vec<Vec<Option<usize>>>, SqliteError> {
-        let live = Self::read_columns(connection, "main", table, Kind::Table)?;
-        let place = |name: &str| live.effective().iter().position(|(column, _)| column.eq_ignore_ascii_case(name));
+        let live = Self::read_columns(connection, "main", table, TableKind::Table)?;
+        let place = |name: &str| live.record_columns().iter().position(|(column, _)| column.eq_ignore_ascii_case(name));
         let indexes = connection.rows(&pragma("index_list", "main", table), |row| {
             (row.integer(2) == 1 && row.text(3) != "pk").then(|| row.text(1).into_owned())
         })?;
@@ -210,21 +210,21 @@ impl LiveTable {
     }
 
     /// Whether a row can be deleted and inserted again with so many columns, and its rowid, and be as it was.
-    pub(crate) fn is_whole(&self, columns: usize) -> bool {
-        self.effective().len() == columns && !self.has_column("_rowid_")
+    pub(crate) fn is_complete(&self, columns: usize) -> bool {
+        self.record_columns().len() == columns && !self.has_column("_rowid_")
     }
 
     /// Why SQLite does not record the table, if it does not.
-    fn not_recorded(&self, rowids: bool) -> Option<&'static str> {
+    fn unrecorded_reason(&self, rowids: bool) -> Option<&'static str> {
         match self.kind {
-            Kind::View => Some("a view"),
-            Kind::Virtual => Some("a virtual table"),
-            Kind::Table if !self.has_key() && !rowids => Some("a table without a primary key"),
+            TableKind::View => Some("a view"),
+            TableKind::Virtual => Some("a virtual table"),
+            TableKind::Table if !self.has_key() && !rowids => Some("a table without a primary key"),
             // SQLite's name of the rowid: it would take the column for it
-            Kind::Table if !self.has_key() && self.has_column("_rowid_") => {
+            TableKind::Table if !self.has_key() && self.has_column("_rowid_") => {
                 Some("a table without a primary key, and with a column called _rowid_")
             }
-            Kind::Table => None,
+            TableKind::Table => None,
         }
     }
 
@@ -232,7 +232,7 @@ impl LiveTable {
     pub(crate) fn recorded_columns(&self) -> impl Iterator<Item = (&str, u8)> {
         // a rowid has this name in SQLite's own statements; a table of which it could be another column is refused
         let rowid = !self.has_key();
-        self.effective().into_iter().enumerate().map(move |(place, (name, key))| {
+        self.record_columns().into_iter().enumerate().map(move |(place, (name, key))| {
             // SQLite keeps the place in a byte
             (if rowid && place == 0 { "_rowid_" } else { name }, (key & 0xff) as u8)
         })
@@ -240,7 +240,7 @@ impl LiveTable {
 
     /// The columns that SQLite records, the rowid in front where it is the key, with their places in the key, which SQLite keeps in a
     /// byte: the 256th column of a key is none.
-    fn effective(&self) -> Vec<(&str, i64)> {
+    fn record_columns(&self) -> Vec<(&str, i64)> {
         let rowid = (!self.has_key()).then_some(("rowid", 1));
         rowid.into_iter().chain(self.recorded().map(|column| (column.name.as_str(), column.key & 0xff))).collect()
     }
@@ -249,10 +249,10 @@ impl LiveTable {
 /// The tables and views of a schema.
 ///
 /// Not by `PRAGMA table_list`, which compiles every view, and with that may call functions of the user's.
-fn tables_of(connection: Connection<'_>, schema: &str) -> Result<Vec<(String, Kind)>, SqliteError> {
+fn tables_of(connection: Connection<'_>, schema: &str) -> Result<Vec<(String, TableKind)>, SqliteError> {
     let query = format!("SELECT type, name, sql FROM \"{}\".sqlite_schema", schema.replace('"', "\"\""));
     let rows =
-        connection.rows(&query, |row| Some((row.text(1).into_owned(), Kind::of(&row.text(0), &row.text(2))?)))?;
+        connection.rows(&query, |row| Some((row.text(1).into_owned(), TableKind::of(&row.text(0), &row.text(2))?)))?;
     Ok(rows.into_iter().flatten().collect())
 }
 
@@ -263,13 +263,13 @@ fn pragma(name: &str, schema: &str, table: &str) -> String {
 }
 
 /// A table as `table!` declares it.
-pub(crate) struct Declared {
+pub(crate) struct TableDeclaration {
     pub(crate) table: String,
     columns: Vec<String>,
     key: Vec<String>,
 }
 
-impl From<&TableInfo<'_>> for Declared {
+impl From<&TableInfo<'_>> for TableDeclaration {
     fn from(table: &TableInfo<'_>) -> Self {
         let columns = || table.columns().iter().map(ToString::to_string);
         let key = columns().zip(table.key_ordinals()).filter(|(_, place)| **place != 0);
@@ -297,7 +297,7 @@ pub trait TrackableTable: sealed::Sealed {
 
 /// What [`TrackableTable`] says of a table.
 #[doc(hidden)]
-pub struct DeclaredTable(pub(crate) Declared);
+pub struct DeclaredTable(pub(crate) TableDeclaration);
 
 impl<T> sealed::Sealed for T where T: Table {}
 
@@ -312,7 +312,7 @@ where
         let key = names(&debug_query::<Sqlite, _>(&T::default().primary_key()).to_string());
         let table = columns.first().and_then(|path| path.iter().rev().nth(1).cloned()).unwrap_or_default();
         let last = |paths: Vec<Vec<String>>| paths.into_iter().filter_map(|mut path| path.pop()).collect();
-        DeclaredTable(Declared { table, columns: last(columns), key: last(key) })
+        DeclaredTable(TableDeclaration { table, columns: last(columns), key: last(key) })
     }
 }
 
@@ -366,9 +366,9 @@ fn mismatch(
 pub(crate) fn check_recordable(table: &str, live: Option<&LiveTable>, rowids: bool) -> Result<(), SchemaMismatch> {
     match live {
         None => Err(mismatch(table, None, "a table with a primary key", "no such table")),
-        Some(live) => match live.not_recorded(rowids) {
+        Some(live) => match live.unrecorded_reason(rowids) {
             Some(what) => {
-                let is_plain = live.kind == Kind::Table && !rowids;
+                let is_plain = live.kind == TableKind::Table && !rowids;
                 let or = if is_plain { ", or `track_rowids` before it" } else { "" };
                 Err(mismatch(table, None, format!("a table with a primary key{or}"), what))
             }
@@ -380,7 +380,7 @@ pub(crate) fn check_recordable(table: &str, live: Option<&LiveTable>, rowids: bo
 /// Whether `table!` agrees with the database on everything that a record depends on: the columns' names and order, and which
 /// of them are the key.
 pub(crate) fn check_declared(
-    declared: &Declared,
+    declared: &TableDeclaration,
     live: Option<&LiveTable>,
     rowids: bool,
 ) -> Result<(), SchemaMismatch> {
@@ -392,7 +392,7 @@ pub(crate) fn check_declared(
     // generated and hidden columns are in no record, whether or not `table!` lists them
     let is_unrecorded = |name: &str| live.columns.iter().any(|column| !column.recorded && same(&column.name, name));
     let mut expected = declared.columns.iter().filter(|name| !is_unrecorded(name));
-    let mut found = live.effective().into_iter();
+    let mut found = live.record_columns().into_iter();
     for position in 0.. {
         match (expected.next(), found.next()) {
             (None, None) => break,
@@ -414,7 +414,7 @@ pub(crate) fn check_declared(
     let lower = |name: &str| if is_rowid(name, "rowid") { "rowid".to_string() } else { name.to_ascii_lowercase() };
     let declared_key: BTreeSet<String> = declared.key.iter().map(|name| lower(name)).collect();
     let live_key: BTreeSet<String> =
-        live.effective().into_iter().filter(|(_, key)| *key != 0).map(|(name, _)| lower(name)).collect();
+        live.record_columns().into_iter().filter(|(_, key)| *key != 0).map(|(name, _)| lower(name)).collect();
     if declared_key == live_key {
         return Ok(());
     }
@@ -435,16 +435,16 @@ fn is_rowid(name: &str, other: &str) -> bool {
 
 /// Whether a section of a changeset fits a table of the database. Where only the order inside the key differs, gives the
 /// ordinals as the table has them, without which SQLite would ignore the section.
-pub(crate) fn check_section(table: &str, key_ordinals: &[u8], live: Option<&LiveTable>) -> Result<Fit, SchemaMismatch> {
+pub(crate) fn check_section(table: &str, key_ordinals: &[u8], live: Option<&LiveTable>) -> Result<SectionMatch, SchemaMismatch> {
     let columns = key_ordinals.len();
     let expected = format!("a table of {columns} or more columns");
     let Some(live) = live else {
         return Err(mismatch(table, None, expected, "no such table"));
     };
-    if let Some(what) = live.not_recorded(true) {
+    if let Some(what) = live.unrecorded_reason(true) {
         return Err(mismatch(table, None, expected, what));
     }
-    let effective = live.effective();
+    let effective = live.record_columns();
     if !live.has_key() && effective.len() != columns {
         // its first column would go into the rowid, and all others one column too far to the left
         return Err(mismatch(table, None, expected, "a table without a primary key"));
@@ -467,12 +467,12 @@ pub(crate) fn check_section(table: &str, key_ordinals: &[u8], live: Option<&Live
     }
     // SQLite keeps the place in a byte
     let ordinals: Vec<u8> = effective.iter().take(columns).map(|(_, key)| (key & 0xff) as u8).collect();
-    Ok(if ordinals == key_ordinals { Fit::Exactly } else { Fit::WithOrdinals(ordinals) })
+    Ok(if ordinals == key_ordinals { SectionMatch::Exact } else { SectionMatch::WithOrdinals(ordinals) })
 }
 
 /// How a section fits.
-pub(crate) enum Fit {
-    Exactly,
+pub(crate) enum SectionMatch {
+    Exact,
     /// With these ordinals in the place of its own.
     WithOrdinals(Vec<u8>),
 }
@@ -499,12 +499,12 @@ pub(crate) fn untracked(
     rowids: bool,
 ) -> Result<Vec<UntrackedTable>, SqliteError> {
     let mut tables = tables_of(connection, schema)?;
-    tables.retain(|(_, kind)| *kind != Kind::View);
+    tables.retain(|(_, kind)| *kind != TableKind::View);
     tables.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut untracked = Vec::new();
     for (name, kind) in tables {
         let live = LiveTable::read_columns(connection, schema, &name, kind)?;
-        if let Some(reason) = live.not_recorded(rowids) {
+        if let Some(reason) = live.unrecorded_reason(rowids) {
             untracked.push(UntrackedTable { name, reason });
         }
     }
