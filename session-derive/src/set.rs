@@ -203,9 +203,9 @@ impl Set<'_> {
                 impl #impl_generics __p::TrackedSet for #name #ty_generics #where_clause {
                     const TABLES: &'static [&'static __p::TableInfo] = &__p::tables([#(#of_variants),*]);
 
-                    fn table(&self) -> &'static __p::TableInfo {
+                    fn table_info(&self) -> &'static __p::TableInfo {
                         match self {
-                            #(Self::#variants(__change) => <#types as __p::TrackedSet>::table(__change),)*
+                            #(Self::#variants(__change) => <#types as __p::TrackedSet>::table_info(__change),)*
                         }
                     }
 
@@ -309,7 +309,7 @@ impl Set<'_> {
                 #[automatically_derived]
                 impl #impl_generics __p::TrackedSet for #name #ty_generics #where_clause {
                     const TABLES: &'static [&'static __p::TableInfo] = &[];
-                    fn table(&self) -> &'static __p::TableInfo { loop {} }
+                    fn table_info(&self) -> &'static __p::TableInfo { loop {} }
                     fn operation(&self) -> __p::Operation { loop {} }
                 }
                 #(

@@ -9,294 +9,48 @@ use super::reader::Reader;
 use crate::wire::Operation;
 use crate::wire::TableInfo;
 
-/// The row of a table, and the table: what `#[derive(Tracked)]` makes of a struct, so that changes are read as its values.
+/// A row of a table, or the table itself: a type that changes can be read as.
 ///
-/// The derive goes by the item that it stands on:
-///
-/// | item | is | writes |
-/// |---|---|---|
-/// | a struct with fields and `#[diesel(table_name = …)]` | a [row](#rows) | `UserUpdate` and `UserPatch`, and this trait for `User` and `users::table` |
-/// | an enum of [`Change`]s or of [`Patch`]es | a [set of tables](#sets) | [`TrackedSet`](super::TrackedSet), to attach, to iterate and to match on |
-/// | a unit struct with `#[tracked(schema = …)]` | a [whole schema](#schemas) | a row for each table of a file, and a set of all |
-///
-/// # Rows
-///
-/// A row has a field for each column, in any order, beside whatever else is derived for it. The names, places and key of the
-/// columns are taken from `table!`: what does not fit is a compile error.
+/// `#[derive(Tracked)]` implements it for a row struct and for its table. On an enum of [`Change`]s the
+/// derive makes a set of tables, and on a unit struct a whole schema.
+/// [The guide to the derive](crate::_documentation::derive) covers attributes, sets, schemas and compile
+/// errors.
 ///
 /// ```
-/// use diesel::prelude::*;
-/// use diesel_sqlite_session::{Change, Changeset, Patch, Patchset, Tracked};
+/// # #[cfg(feature = "derive")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use diesel_sqlite_session::{Change, Changeset, Tracked};
 ///
 /// diesel::table! {
-///     seats (flight, row) {
-///         flight -> Text,
-///         row -> Integer,
-///         passenger -> Nullable<Text>,
+///     users (id) {
+///         id -> Integer,
+///         name -> Text,
+///         email -> Nullable<Text>,
 ///     }
 /// }
 ///
-/// #[derive(Debug, PartialEq, Queryable, Insertable, Tracked)]
-/// #[diesel(table_name = seats)]
-/// pub struct Seat {
-///     flight: String,
-///     row: i32,
-///     #[diesel(column_name = passenger)]
-///     who: Option<String>,
-/// }
-///
-/// fn print(changeset: &Changeset) -> Result<(), Box<dyn std::error::Error>> {
-///     for change in changeset.changes::<Change<seats::table>>() {
-///         match change? {
-///             Change::Insert(seat) => println!("{seat:?} is new"),
-///             // a SeatUpdate: the key as it is, and a `Field` for each other column
-///             Change::Update(seat) => match seat.who.changed() {
-///                 Some((old, new)) => println!("{} {}: {old:?} -> {new:?}", seat.flight, seat.row),
-///                 None => {}
-///             },
-///             Change::Delete(seat) => println!("{seat:?} is gone"),
-///         }
-///     }
-///     Ok(())
-/// }
-///
-/// fn gone(patchset: &Patchset) -> Vec<(String, i32)> {
-///     let patches = patchset.patches::<Patch<seats::table>>().flatten();
-///     // a patchset says of a deleted row the key alone: a tuple, as there are two columns
-///     patches.filter_map(|patch| if let Patch::Delete(key) = patch { Some(key) } else { None }).collect()
-/// }
-/// ```
-///
-/// - **Keys.** `Key` is the type of the key's column, or the tuple of its columns, in the order of `table!`. If the struct
-///   has Diesel's `primary_key(…)`, it must name the key of `table!`.
-/// - **Visibility.** A `pub` row without a lifetime is the row of its table: `Change<seats::table>` and `Change<Seat>` read the same.
-///   One row of a table can be that: a second one says [`row_only`](#attributes-of-a-row). A row that is not `pub`, or has a
-///   lifetime, is named itself. The table of another crate cannot have your row as its own (the compiler says E0117):
-///   `row_only` again.
-/// - **Private types.** The key is found by the compiler, and so the types of all fields are as public as the row (E0446). With
-///   `#[diesel(primary_key(…))]` only those of the key are.
-/// - **Types.** A field has any type that [`FromSqlValue`](super::FromSqlValue) is implemented for, or that Diesel loads from SQLite;
-///   `Option` exactly where the column is `Nullable`. `deserialize_as` and `serialize_as` are heeded.
-/// - **Companions** have `Debug`, `Clone` and `PartialEq` where the types of the fields have them, and the struct's visibility. A set
-///   can have what its rows and their companions have: for `#[derive(Eq, Hash)]` on it, the rows derive both, and
-///   `#[tracked(derive(Debug, Clone, PartialEq, Eq, Hash))]` has the companions derive them.
-/// - **What changed.** The companions have `is_unchanged()`, and `changed_columns()` with the names of the columns that an UPDATE sets, in
-///   the order of the table: for the line of an audit log.
-///
-/// ## Attributes of a row
-///
-/// | `#[tracked(…)]` | on | |
-/// |---|---|---|
-/// | `skip(column, …)` | struct | these columns have no field: [below](#skip) |
-/// | `generated(column, …)` | struct | generated columns, which `diesel print-schema` lists and changes do not hold |
-/// | `default` | field | `Default::default()` in changes that are [older than the column](#older-changes) |
-/// | `update = Name`, `patch = Name` | struct | the names of the companions |
-/// | `derive(Trait, …)` | struct | what the companions derive, in the place of `Debug`, `Clone` and `PartialEq` |
-/// | `row_only` | struct | not the row of the table's type |
-/// | `crate = path` | struct | where this crate is, if it is re-exported |
-///
-/// Of `#[diesel(…)]` the derive heeds `table_name`, `primary_key`, `column_name`, `deserialize_as` and `serialize_as`, and leaves the
-/// rest to Diesel.
-///
-/// ## Skip
-///
-/// A column that must not reach the typed side, such as a password hash, is absent from the row, its companions, and what these print
-/// and serialize, and from the JSON of a whole changeset that is written with `Blog::TABLES`. It is recorded and applied like the
-/// others: a changeset, its records, their SQL and rebase data have it, and show it. A row that skips columns cannot be written by a
-/// builder, which would lose them; the key cannot be skipped. An UPDATE of skipped columns alone is one that changed nothing:
-/// `is_unchanged()` tells it.
-///
-/// ```
-/// # use diesel_sqlite_session::{Change, Changeset, DecodeError, Tracked};
-/// # diesel::table! {
-/// #     users (id) {
-/// #         id -> Integer,
-/// #         name -> Text,
-/// #         password -> Text,
-/// #     }
-/// # }
 /// #[derive(Debug, Tracked)]
-/// #[diesel(table_name = users)]
-/// #[tracked(skip(password))]
-/// pub struct User {
-///     id: i32,
-///     name: String,
-/// }
-///
-/// fn audit(changeset: &Changeset) -> Result<Vec<String>, DecodeError> {
-///     let mut lines = Vec::new();
-///     for change in changeset.changes::<Change<users::table>>() {
-///         match change? {
-///             Change::Update(user) if user.is_unchanged() => {}
-///             Change::Update(user) => {
-///                 let columns: Vec<&str> = user.changed_columns().collect();
-///                 lines.push(format!("user {}: {}", user.id, columns.join(", ")));
-///             }
-///             change => lines.push(format!("user {}: {}", change.key(), change.operation())),
-///         }
-///     }
-///     Ok(lines)
-/// }
-/// # assert_eq!(User::TABLE.columns(), ["id", "name", "password"]);
-/// # let mut bytes = b"T\x03\x01\0\0users\0\x17\0\x01\0\0\0\0\0\0\0\x02\x03\x01a\x03\x01x\0\x03\x01b\x03\x01y".to_vec();
-/// # bytes.extend(b"\x17\0\x01\0\0\0\0\0\0\0\x03\0\x03\x01x\0\0\x03\x01y");
-/// # bytes.extend(b"\x09\0\x01\0\0\0\0\0\0\0\x04\x03\x01a\x03\x01x");
-/// # let changeset = Changeset::try_from(bytes).unwrap();
-/// # assert_eq!(audit(&changeset).unwrap(), ["user 2: name", "user 4: DELETE"]);
-/// ```
-///
-/// ## Older changes
-///
-/// SQLite adds columns at the end. Changes that were recorded before lack them: with `default` on the fields of those last
-/// columns, INSERTs and DELETEs have the default, and UPDATEs have them unchanged.
-///
-/// ```
-/// # use diesel_sqlite_session::{Change, Changeset, Tracked};
-/// # diesel::table! {
-/// #     users (id) {
-/// #         id -> Integer,
-/// #         name -> Text,
-/// #         city -> Nullable<Text>,
-/// #     }
-/// # }
-/// #[derive(Debug, PartialEq, Tracked)]
 /// #[diesel(table_name = users)]
 /// pub struct User {
 ///     id: i32,
 ///     name: String,
-///     #[tracked(default)]
-///     city: Option<String>,
+///     email: Option<String>,
 /// }
 ///
-/// // an INSERT of (1, 'Ada')
-/// let bytes = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
-/// let changeset = Changeset::try_from(bytes.to_vec())?;
-/// let ada = User { id: 1, name: "Ada".into(), city: None };
-/// assert_eq!(changeset.changes::<Change<User>>().next(), Some(Ok(Change::Insert(ada))));
-/// # Ok::<(), diesel_sqlite_session::ParseError>(())
-/// ```
+/// let user = |email: Option<&str>| User { id: 1, name: "Ada".into(), email: email.map(String::from) };
+/// let changeset = Changeset::builder().update(&user(None), &user(Some("ada@example.org"))).build()?;
 ///
-/// ## Borrowed rows
-///
-/// A row with a lifetime borrows from the changeset: `&'a str`, `&'a [u8]` and `Cow<'a, …>` are read without a copy.
-///
-/// ```
-/// # use diesel_sqlite_session::{Change, Changeset, Tracked};
-/// # diesel::table! {
-/// #     users (id) {
-/// #         id -> Integer,
-/// #         name -> Text,
-/// #     }
-/// # }
-/// #[derive(Debug, Tracked)]
-/// #[diesel(table_name = users)]
-/// struct UserRef<'a> {
-///     id: i32,
-///     name: &'a str,
+/// for change in changeset.changes::<Change<users::table>>() {
+///     let Change::Update(update) = change? else { unreachable!() };
+///     assert_eq!(update.id, 1);
+///     assert_eq!(update.email.changed(), Some((&None, &Some("ada@example.org".into()))));
+///     assert!(!update.name.is_changed());
 /// }
-///
-/// fn longest(changeset: &Changeset) -> Option<&str> {
-///     let changes = changeset.changes::<Change<UserRef<'_>>>().flatten();
-///     changes.filter_map(|change| if let Change::Insert(user) = change { Some(user.name) } else { None }).max_by_key(|name| name.len())
-/// }
-/// ```
-///
-/// # Sets
-///
-/// A variant for each table, each with a [`Change`] or each with a [`Patch`] of a table or a row. A table can be there once. `crate`
-/// is the only attribute.
-///
-/// ```
-/// # use diesel_sqlite_session::{Change, Tracked};
-/// # diesel::table! {
-/// #     users (id) {
-/// #         id -> Integer,
-/// #     }
+/// # Ok(())
 /// # }
-/// # diesel::table! {
-/// #     posts (id) {
-/// #         id -> Integer,
-/// #     }
-/// # }
-/// # #[derive(Debug, Tracked)]
-/// # #[diesel(table_name = users)]
-/// # pub struct User {
-/// #     id: i32,
-/// # }
-/// # #[derive(Debug, Tracked)]
-/// # #[diesel(table_name = posts)]
-/// # struct Post {
-/// #     id: i32,
-/// # }
-/// #[derive(Debug, Tracked)]
-/// enum Blog {
-///     Users(Change<users::table>),
-///     Posts(Change<Post>),
-/// }
-/// ```
-///
-/// # Schemas
-///
-/// The file of `diesel print-schema`, and the module that the crate has it as:
-///
-/// ```
-/// # use diesel_sqlite_session::{Change, Tracked};
-/// # /*
-/// mod schema;
-/// # */
-/// # #[allow(non_snake_case)]
-/// # mod schema {
-/// #     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/chinook/schema.rs"));
-/// # }
-///
-/// #[derive(Tracked)]
-/// #[tracked(schema = "examples/chinook/schema.rs", module = crate::schema)]
-/// pub struct Music;
-///
-/// fn tell(change: &MusicChange) -> String {
-///     match change {
-///         MusicChange::Album(Change::Insert(album)) => format!("a new album: {}", album.Title),
-///         other => format!("{other:?}"),
-///     }
-/// }
+/// # #[cfg(not(feature = "derive"))]
 /// # fn main() {}
 /// ```
-///
-/// For a table `order_lines` this writes the structs `OrderLinesRow`, `OrderLinesUpdate` and `OrderLinesPatch`, and for all of them the
-/// sets `MusicChange` and `MusicPatch`, with a variant `OrderLines`. Modules of the file are looked into; a change of it compiles the crate
-/// again. A column has the type that [`RustType`](super::RustType) says, whatever features are on: a `Timestamp` is a `String`.
-///
-/// | `#[tracked(…)]` | |
-/// |---|---|
-/// | `schema = "path"`, `module = path` | the file, from the folder of Cargo.toml, and its module |
-/// | `include(table, …)`, `exclude(table, …)` | only these tables, or all but these |
-/// | `rename(table = Name, …)` | what the names of a table's items begin with |
-/// | `types(SqlType = Type, …)` | the Rust type of an SQL type, without `Option` |
-/// | `skip(table::column, …)`, `generated(…)`, `default(…)` | as on a row |
-/// | `change = Name`, `patch = Name` | the names of the sets |
-/// | `derive(Trait, …)` | what rows, companions and, as far as they can, sets derive |
-/// | `row_derive(Trait, …)` | what the rows derive besides, such as `Queryable, Insertable` |
-/// | `rowids` | tables without a primary key are tracked too, by the `rowid` that print-schema gives them; without it they are left out, and the docs of the sets say which |
-/// | `row_only` | the rows are not those of their tables: for a second schema of the same tables, or one of another crate |
-/// | `crate = path` | where this crate is |
-///
-/// # JSON
-///
-/// With the feature `serde`, [`Change`], [`Patch`] and sets of them have `Serialize` and `Deserialize` where the types of the fields have
-/// them; the row itself needs neither. See [`Change`](Change#json).
-///
-/// # Errors
-///
-/// All mistakes of an item are said at once, where they are. What only the compiler can see reads so:
-///
-/// | error | means |
-/// |---|---|
-/// | E0080, evaluation panicked | the columns do not fit: the message says which, and what to write |
-/// | E0425, cannot find type … in module … | a field is no column of the table: say which it is with `#[diesel(column_name = …)]` |
-/// | E0277, a column … cannot be read as … | the type of a field is not one of its column, or needs a [feature](crate#features) |
-/// | E0119, conflicting implementations | two `pub` rows of one table: one is `row_only` |
-/// | E0117, only traits defined in the current crate | a table of another crate: `row_only` |
-/// | E0446, private type in public interface | a field of a public row has a private type: say the key with `#[diesel(primary_key(…))]` |
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no row to read changes as",
     label = "no `#[derive(Tracked)]` makes this a row or the table of one",
@@ -347,7 +101,7 @@ pub trait KeyedRow: Tracked<Row = Self> + Sized {
 ///
 /// # JSON
 ///
-/// With the feature `serde`, a change is one JSON object, and so is one of a [set](Tracked#sets): a line of an audit log.
+/// With the feature `serde`, a change is one JSON object, and so is one of a [set](crate::_documentation::derive#sets): a line of an audit log.
 ///
 /// ```
 /// # #[cfg(feature = "serde")]
@@ -509,8 +263,13 @@ macro_rules! inherent {
                 }
             }
 
-            /// The table that the row is of.
-            pub fn table(&self) -> &'static TableInfo<'static> {
+            /// Returns the name of the table.
+            pub fn table(&self) -> &'static str {
+                self.table_info().table()
+            }
+
+            /// Returns the description of the table.
+            pub fn table_info(&self) -> &'static TableInfo<'static> {
                 const { &T::TABLE }
             }
         }

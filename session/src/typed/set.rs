@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use super::change::{Change, DecodeRow, Patch, Tracked};
 use super::error::DecodeErrorKind;
-use super::reader::{Reader, Source};
+use super::reader::{Reader, UnreadRecord};
 use super::{DecodeError, TableInfo, table};
 #[cfg(doc)]
 use crate::wire::{Changeset, Patchset};
@@ -22,8 +22,13 @@ pub trait TrackedSet {
     /// The tables, in the order of the variants.
     const TABLES: &'static [&'static TableInfo<'static>];
 
-    /// The table that this change is of.
-    fn table(&self) -> &'static TableInfo<'static>;
+    /// Returns the description of the table that this change belongs to.
+    fn table_info(&self) -> &'static TableInfo<'static>;
+
+    /// Returns the name of the table that this change belongs to.
+    fn table(&self) -> &'static str {
+        self.table_info().table()
+    }
 
     /// What this change does to a row.
     fn operation(&self) -> Operation;
@@ -34,8 +39,8 @@ macro_rules! set_of_one {
         impl<T: Tracked> TrackedSet for $Change<T> {
             const TABLES: &'static [&'static TableInfo<'static>] = &[&T::TABLE];
 
-            fn table(&self) -> &'static TableInfo<'static> {
-                Self::table(self)
+            fn table_info(&self) -> &'static TableInfo<'static> {
+                Self::table_info(self)
             }
 
             fn operation(&self) -> Operation {
@@ -58,7 +63,7 @@ pub trait FromChanges<'a>: TrackedSet + Sized {
     /// Reads a change of the table at this place in [`TABLES`](TrackedSet::TABLES), and gives what `into` makes of it: so it is
     /// written once, to where it is wanted.
     #[doc(hidden)]
-    fn read<R>(table: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError>;
+    fn read<R>(table: usize, source: &UnreadRecord<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError>;
 }
 
 /// A set that the changes of a patchset can be read as.
@@ -72,7 +77,7 @@ pub trait FromPatches<'a>: TrackedSet + Sized {
     /// Reads a change of the table at this place in [`TABLES`](TrackedSet::TABLES), and gives what `into` makes of it: so it is
     /// written once, to where it is wanted.
     #[doc(hidden)]
-    fn read<R>(table: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError>;
+    fn read<R>(table: usize, source: &UnreadRecord<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError>;
 }
 
 impl<'a, T: Tracked> FromChanges<'a> for Change<T>
@@ -80,7 +85,7 @@ where
     T::Row: DecodeRow<'a, Update = T::Update, Patch = T::Patch, Key = T::Key>,
 {
     #[inline]
-    fn read<R>(_: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
+    fn read<R>(_: usize, source: &UnreadRecord<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
         let reader = Reader::new(source, &T::TABLE);
         match source.operation() {
             Operation::Insert => T::Row::inserted(&reader).map(|row| into(Self::Insert(row))),
@@ -95,7 +100,7 @@ where
     T::Row: DecodeRow<'a, Update = T::Update, Patch = T::Patch, Key = T::Key>,
 {
     #[inline]
-    fn read<R>(_: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
+    fn read<R>(_: usize, source: &UnreadRecord<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
         let reader = Reader::new(source, &T::TABLE);
         match source.operation() {
             Operation::Insert => T::Row::inserted(&reader).map(|row| into(Self::Insert(row))),
@@ -122,7 +127,7 @@ impl Section {
     pub(super) fn find(
         &mut self,
         tables: &'static [&'static TableInfo<'static>],
-        source: &Source<'_, '_>,
+        source: &UnreadRecord<'_, '_>,
         skip_unknown: bool,
     ) -> Result<Option<usize>, DecodeError> {
         if let Self::New = self {
@@ -131,7 +136,7 @@ impl Section {
         match *self {
             Self::Of(table) => Ok(Some(table)),
             _ if skip_unknown => {
-                source.pass();
+                source.skip();
                 Ok(None)
             }
             _ => Err(failed(source, None, DecodeErrorKind::UnknownTable)),
@@ -157,11 +162,11 @@ impl<'a> Tagged<'a> {
     fn next<S>(
         &mut self,
         tables: &'static [&'static TableInfo<'static>],
-        read: impl FnOnce(usize, &Source<'_, 'a>) -> Result<S, DecodeError>,
+        read: impl FnOnce(usize, &UnreadRecord<'_, 'a>) -> Result<S, DecodeError>,
     ) -> Option<Result<S, DecodeError>> {
         loop {
             let section = &mut self.section;
-            let source = self.records.next_source(|| *section = Section::New)?;
+            let source = self.records.next_unread(|| *section = Section::New)?;
             let found = match self.section {
                 Section::Of(table) => Ok(Some(table)),
                 _ => self.section.find(tables, &source, self.skip_unknown),
@@ -171,12 +176,12 @@ impl<'a> Tagged<'a> {
                     // not looked at, and in one place alone: else it would be moved
                     let result = read(table, &source);
                     let length = source.length_read();
-                    self.records.leave(length);
+                    self.records.skip_bytes(length);
                     return Some(result);
                 }
                 skipped => {
                     let length = source.length_read();
-                    self.records.leave(length);
+                    self.records.skip_bytes(length);
                     if let Err(error) = skipped {
                         return Some(Err(error));
                     }
@@ -188,8 +193,8 @@ impl<'a> Tagged<'a> {
 
 /// The error of a change that is not read. It is passed over.
 #[cold]
-fn failed(source: &Source<'_, '_>, column: Option<&'static str>, kind: DecodeErrorKind) -> DecodeError {
-    source.pass();
+fn failed(source: &UnreadRecord<'_, '_>, column: Option<&'static str>, kind: DecodeErrorKind) -> DecodeError {
+    source.skip();
     match source.record() {
         Some(record) => DecodeError::of_table(&record, column, kind),
         None => DecodeError::of_nothing(source.table()),
@@ -197,7 +202,7 @@ fn failed(source: &Source<'_, '_>, column: Option<&'static str>, kind: DecodeErr
 }
 
 /// The table that a change is of, if it is one of these, and fits.
-fn find(tables: &'static [&'static TableInfo<'static>], source: &Source<'_, '_>) -> Result<Option<usize>, DecodeError> {
+fn find(tables: &'static [&'static TableInfo<'static>], source: &UnreadRecord<'_, '_>) -> Result<Option<usize>, DecodeError> {
     let is_it = |table: &&'static TableInfo<'static>| table.table().eq_ignore_ascii_case(source.table());
     let Some((place, table)) = tables.iter().copied().enumerate().find(|(_, table)| is_it(table)) else {
         return Ok(None);
@@ -211,19 +216,19 @@ fn find(tables: &'static [&'static TableInfo<'static>], source: &Source<'_, '_>)
 /// A set that the records of the format `F` can be read as.
 #[doc(hidden)]
 pub trait FromRecords<'a, F>: TrackedSet + Sized {
-    fn read<R>(table: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError>;
+    fn read<R>(table: usize, source: &UnreadRecord<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError>;
 }
 
 impl<'a, S: FromChanges<'a>> FromRecords<'a, ChangesetFormat> for S {
     #[inline(always)]
-    fn read<R>(table: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
+    fn read<R>(table: usize, source: &UnreadRecord<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
         <S as FromChanges<'a>>::read(table, source, into)
     }
 }
 
 impl<'a, S: FromPatches<'a>> FromRecords<'a, PatchsetFormat> for S {
     #[inline(always)]
-    fn read<R>(table: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
+    fn read<R>(table: usize, source: &UnreadRecord<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
         <S as FromPatches<'a>>::read(table, source, into)
     }
 }
