@@ -19,7 +19,7 @@ use super::schema_features::SchemaFeatures;
 use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
 use crate::schema::{Affinity, LiveTable};
-use crate::wire::{Format, KeyClasses, Operation, Record, SortableSections, SortedSection, TOGETHER, Value};
+use crate::wire::{FETCH_COUNT, Format, KeyClasses, Operation, Record, SortableSections, SortedSection, Value};
 
 /// So many changes are worth key order: fewer are in the cache. Fuzzing is to try it on small inputs.
 const MIN_FOR_KEY_ORDER: u64 = if cfg!(fuzzing) { 4 } else { 1000 };
@@ -182,8 +182,8 @@ impl<'a> OrderedChanges<'a> {
             None => Some(next),
         };
         let next = self.next;
-        if next % TOGETHER == 0 {
-            section.fetch((next..next.saturating_add(TOGETHER)).filter_map(place));
+        if next % FETCH_COUNT == 0 {
+            section.fetch((next..next.saturating_add(FETCH_COUNT)).filter_map(place));
         }
         self.next = next.saturating_add(1);
         section.change(place(next)?)

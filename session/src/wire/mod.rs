@@ -90,7 +90,7 @@ mod text;
 #[cfg(feature = "sqlite")]
 pub(crate) use codec::section::SectionId;
 #[cfg(feature = "sqlite")]
-pub(crate) use shape::sort::{KeyClasses, SortableSections, SortedSection, TOGETHER};
+pub(crate) use shape::sort::{FETCH_COUNT, KeyClasses, SortableSections, SortedSection};
 
 pub use codec::error::{BuildError, BuildErrorKind, Limit, ParseError, ParseErrorKind};
 pub use codec::kind::{Format, Operation};

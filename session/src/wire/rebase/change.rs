@@ -8,8 +8,8 @@ use crate::wire::codec::error::{BuildError, BuildErrorKind};
 use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::Operation;
 use crate::wire::codec::record::RawRecord;
-use crate::wire::codec::value::{Presence, UNDEFINED};
-use crate::wire::group::merge::put;
+use crate::wire::codec::value::{FieldKind, UNDEFINED};
+use crate::wire::group::merge::append_field;
 
 /// The result of rebasing a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl LocalChange<'_> {
                 _ => &[UNDEFINED],
             };
             sets |= *ordinal == 0 && old != [UNDEFINED];
-            put(old, out);
+            append_field(old, out);
         }
         if !sets {
             out.truncate(start);
@@ -127,7 +127,7 @@ impl LocalChange<'_> {
         let (mut mine, mut theirs) = (Cursor::new(local.after), Cursor::new(remote.after));
         for ordinal in key {
             let (mine, theirs) = (mine.field().unwrap_or(&[UNDEFINED]), theirs.field().unwrap_or(&[UNDEFINED]));
-            put(if *ordinal == 0 && is_replaced(theirs) { &[UNDEFINED] } else { mine }, out);
+            append_field(if *ordinal == 0 && is_replaced(theirs) { &[UNDEFINED] } else { mine }, out);
         }
     }
 
@@ -135,7 +135,7 @@ impl LocalChange<'_> {
     fn check_key(self, row: &[u8]) -> Result<(), BuildError> {
         let mut row = Cursor::new(row);
         for (column, ordinal) in self.header.key.iter().enumerate() {
-            if row.skip_value() != Ok(Presence::Value) && *ordinal != 0 {
+            if row.check_value() != Ok(FieldKind::Value) && *ordinal != 0 {
                 return Err(BuildError::new(BuildErrorKind::NullKey, self.header.name, Some(column)));
             }
         }
@@ -149,6 +149,6 @@ fn overlay(key: &[u8], over: &[u8], under: &[u8], out: &mut Vec<u8>) {
     for _ in key {
         let (over, under) = (over.field(), under.field());
         let over = over.filter(|over| *over != [UNDEFINED] && *over != [REPLACED]);
-        put(over.or(under).unwrap_or(&[UNDEFINED]), out);
+        append_field(over.or(under).unwrap_or(&[UNDEFINED]), out);
     }
 }

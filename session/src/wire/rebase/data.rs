@@ -87,7 +87,7 @@ impl RebaseData {
     /// Returns the last resolution of each row.
     #[cfg(feature = "sqlite")]
     fn last_of_each_row(&self) -> Self {
-        use crate::wire::codec::raw::{write_header, write_value};
+        use crate::wire::codec::append::{write_header, write_value};
         let row = |record: &Record<'_>| {
             let mut row = record.table().to_ascii_lowercase().into_bytes();
             row.push(0);

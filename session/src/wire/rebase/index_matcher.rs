@@ -53,7 +53,7 @@ impl Matcher for IndexMatcher<'_> {
                 && cursor.peek().and_then(Operation::from_byte).is_some()
             {
                 let start = cursor;
-                if check::extent(&mut cursor, header, Format::Changeset).is_none() {
+                if check::read_checked(&mut cursor, header, Format::Changeset).is_none() {
                     break; // unreachable with checked bytes
                 }
                 let key = table.key_at(start.rest(), header.key);
@@ -87,7 +87,7 @@ impl Matcher for IndexMatcher<'_> {
                 out.extend_from_slice(start.since(unchanged));
                 unchanged = start;
                 let indirect = start.rest().get(1).copied().unwrap_or_default();
-                let record = check::extent(&mut start, header, Format::Changeset);
+                let record = check::read_checked(&mut start, header, Format::Changeset);
                 if let (Some(record), Some(remote)) = (record, table.of_row(row)) {
                     let local = LocalChange { header, indirect, record };
                     if local.rebase(RemoteChange::merged(remote), out)? == Outcome::Rewritten {

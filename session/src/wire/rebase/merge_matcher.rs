@@ -10,11 +10,13 @@ use super::error::mismatch;
 use super::resolutions::has_same_columns;
 use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
-use crate::wire::codec::walk::Walker;
 use crate::wire::codec::error::BuildError;
 use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
-use crate::wire::group::rank::{InOrder, Keyed, Order, Orders, Ranked, Unordered, Walk, orders_of};
+use crate::wire::codec::walk::Walker;
+use crate::wire::group::rank::{
+    KeyedTable, NeedsFallback, Order, OrderedRecords, Orders, RankedRecord, RankedRecords, orders_of,
+};
 
 /// The maximal number of tables. Tables are found by a linear search.
 const MOST_TABLES: usize = 64;
@@ -31,7 +33,7 @@ pub(super) struct MergeMatcher<'a> {
 
 /// The rebase data of one table.
 struct Table<'a> {
-    keyed: Keyed<'a>,
+    keyed: KeyedTable<'a>,
     resolutions: Cursor<'a>,
     orders: Orders,
     /// An order that all the data is known to be in.
@@ -43,11 +45,11 @@ struct Table<'a> {
 /// A position in the rebase data of one table.
 struct Pass<'a> {
     order: Order,
-    walk: Walk<'a>,
+    walk: OrderedRecords<'a>,
     /// The rank of the last change.
     rank: Option<u64>,
     /// The resolutions of this rank.
-    run: Vec<Ranked<'a>>,
+    run: Vec<RankedRecord<'a>>,
 }
 
 impl<'a> MergeMatcher<'a> {
@@ -61,7 +63,7 @@ impl<'a> MergeMatcher<'a> {
             if tables.len() >= MOST_TABLES || tables.iter().any(has_name) {
                 return None;
             }
-            let keyed = Keyed::new(header, Format::Changeset);
+            let keyed = KeyedTable::new(header, Format::Changeset);
             let resolutions = walk.position();
             let orders = orders_of(keyed, resolutions);
             let known = orders.common(orders)?;
@@ -73,8 +75,8 @@ impl<'a> MergeMatcher<'a> {
 }
 
 /// Returns the end of a table's resolutions. Fails if they are not in this order, or a row has several resolutions.
-fn end_in_order<'a>(table: Keyed<'a>, order: Order, resolutions: Cursor<'a>) -> Result<Cursor<'a>, Unordered> {
-    let mut walk = Walk::new(table, order, resolutions)?;
+fn end_in_order<'a>(table: KeyedTable<'a>, order: Order, resolutions: Cursor<'a>) -> Result<Cursor<'a>, NeedsFallback> {
+    let mut walk = OrderedRecords::new(table, order, resolutions)?;
     while walk.current().is_some() {
         walk.advance()?;
     }
@@ -86,14 +88,14 @@ impl<'a> Table<'a> {
     ///
     /// A change that has been rebased cannot be rebased again. The order of the data is checked to its end first.
     #[cold]
-    fn begin(&mut self, changes: Orders) -> Result<Pass<'a>, Unordered> {
-        let order = self.orders.common(changes).filter(|_| !self.is_used).ok_or(Unordered)?;
+    fn begin(&mut self, changes: Orders) -> Result<Pass<'a>, NeedsFallback> {
+        let order = self.orders.common(changes).filter(|_| !self.is_used).ok_or(NeedsFallback)?;
         if self.known != Some(order) {
             end_in_order(self.keyed, order, self.resolutions)?;
             self.known = Some(order);
         }
         self.is_used = true;
-        let walk = Walk::new(self.keyed, order, self.resolutions)?;
+        let walk = OrderedRecords::new(self.keyed, order, self.resolutions)?;
         Ok(Pass { order, walk, rank: None, run: Vec::new() })
     }
 }
@@ -101,12 +103,12 @@ impl<'a> Table<'a> {
 impl Pass<'_> {
     /// Moves to the resolutions of `rank`. Fails if this is below the last rank.
     #[inline(always)]
-    fn advance_to(&mut self, rank: u64) -> Result<(), Unordered> {
+    fn advance_to(&mut self, rank: u64) -> Result<(), NeedsFallback> {
         if self.rank == Some(rank) {
             return Ok(());
         }
         if self.rank > Some(rank) {
-            return Err(Unordered);
+            return Err(NeedsFallback);
         }
         self.rank = Some(rank);
         self.run.clear();
@@ -144,7 +146,7 @@ impl Matcher for MergeMatcher<'_> {
         let Some(table) = self.table.and_then(|table| self.tables.get_mut(table)) else {
             return Ok(unchanged_piece(all, header, limit));
         };
-        let keyed = Keyed::new(header, Format::Changeset);
+        let keyed = KeyedTable::new(header, Format::Changeset);
         if self.pass.is_none() {
             self.pass = table.begin(orders_of(keyed, all)).ok();
         }
@@ -155,7 +157,7 @@ impl Matcher for MergeMatcher<'_> {
         let (mut cursor, mut unchanged, mut is_out_of_order) = (all, all, false);
         while cursor.remaining() > least && cursor.peek().and_then(Operation::from_byte).is_some() {
             let start = cursor;
-            let Some(record) = check::extent_here(&mut cursor, header, Format::Changeset) else { break };
+            let Some(record) = check::read_checked_inline(&mut cursor, header, Format::Changeset) else { break };
             if pass.order.rank(start, keyed).and_then(|rank| pass.advance_to(rank)).is_err() {
                 (cursor, is_out_of_order) = (start, true);
                 break;
@@ -175,8 +177,8 @@ impl Matcher for MergeMatcher<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::output::InPlaceOutput;
     use super::super::driver::{OwnedHeader, rebase_with};
+    use super::super::output::InPlaceOutput;
     use super::super::rebaser::Rebaser;
     use super::*;
     use crate::wire::{Changeset, TableInfo};

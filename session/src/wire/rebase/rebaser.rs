@@ -247,7 +247,8 @@ impl Rebaser {
         if self.tables.is_empty() {
             return Ok(None);
         }
-        let has_name = |at: usize| self.tables.get(at).is_some_and(|table| table.name.eq_ignore_ascii_case(header.name));
+        let has_name =
+            |at: usize| self.tables.get(at).is_some_and(|table| table.name.eq_ignore_ascii_case(header.name));
         let found = self.names.find(self.seed.of_name(header.name), has_name).and_then(|at| self.tables.get(at));
         match found {
             Some(table) if !has_same_columns(&table.key, header) => Err(mismatch(&table.key, header)),

@@ -10,7 +10,7 @@ use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::record::RawRecord;
 use crate::wire::codec::value::UNDEFINED;
-use crate::wire::group::fold::{KeyFields, lead_of};
+use crate::wire::group::fold::{KeyFields, key_span};
 use crate::wire::group::index::{Filter, Index, MOST_ROWS, Seed};
 
 /// The number of changes that are looked up together.
@@ -49,7 +49,7 @@ pub(super) struct Resolutions {
     pub(super) name: Box<str>,
     pub(super) key: Box<[u8]>,
     /// The number of columns up to the last column of the key.
-    lead: usize,
+    key_span: usize,
     /// For each row the operation, whether it replaced the row, and for each column a value, `UNDEFINED` or `REPLACED`.
     bytes: Vec<u8>,
     /// The start of each row's resolution in `bytes`.
@@ -66,7 +66,7 @@ impl Resolutions {
         Self {
             name: header.name.into(),
             key: header.key.into(),
-            lead: lead_of(header.key),
+            key_span: key_span(header.key),
             bytes: Vec::new(),
             rows: Vec::new(),
             index: Index::default(),
@@ -85,19 +85,19 @@ impl Resolutions {
     }
 
     fn at(&self, start: usize) -> Option<RawRecord<'_>> {
-        check::extent(&mut Cursor::new(self.bytes.get(start..)?), self.header(), Format::Changeset)
+        check::read_checked(&mut Cursor::new(self.bytes.get(start..)?), self.header(), Format::Changeset)
     }
 
     /// Returns the key of a record that has a field for each column.
     #[cfg(feature = "std")]
     pub(super) fn key_of<'a>(&self, record: &'a [u8], key: &'a [u8]) -> KeyFields<'a> {
-        KeyFields::of_record(record, key, self.lead)
+        KeyFields::of_record(record, key, self.key_span)
     }
 
     /// Returns the key of a change, from its encoding in a changeset.
     #[inline]
     pub(super) fn key_at<'a>(&self, change: &'a [u8], key: &'a [u8]) -> KeyFields<'a> {
-        KeyFields::of_record(change.get(2..).unwrap_or_default(), key, self.lead)
+        KeyFields::of_record(change.get(2..).unwrap_or_default(), key, self.key_span)
     }
 
     /// Returns the start of a row's resolution.
@@ -115,7 +115,8 @@ impl Resolutions {
     #[inline]
     pub(super) fn has_key(&self, row: usize, wanted: KeyFields<'_>) -> bool {
         self.start_of(row).is_some_and(|at| {
-            KeyFields::new(&self.bytes, at, &self.key, self.lead, Format::Changeset).compare(wanted) == Ordering::Equal
+            KeyFields::new(&self.bytes, at, &self.key, self.key_span, Format::Changeset).compare(wanted)
+                == Ordering::Equal
         })
     }
 
@@ -125,7 +126,7 @@ impl Resolutions {
     pub(super) fn look_ahead(&self, block: &mut [Lookup<'_>]) {
         for lookup in block.iter_mut() {
             if let Match::Unknown = lookup.found {
-                lookup.found = match self.index.guess(lookup.hash) {
+                lookup.found = match self.index.first_candidate(lookup.hash) {
                     Some(Some(row)) => Match::Likely(row),
                     Some(None) => Match::Unknown,
                     None => Match::None,
@@ -143,10 +144,10 @@ impl Resolutions {
     pub(super) fn add(&mut self, block: &[RawRecord<'_>], seed: Seed, merged: &mut Vec<u8>) -> Option<()> {
         let mut hashes = [0; BLOCK];
         for (hash, record) in hashes.iter_mut().zip(block) {
-            *hash = KeyFields::of_record(record.after, &self.key, self.lead).hash(seed);
+            *hash = KeyFields::of_record(record.after, &self.key, self.key_span).hash(seed);
         }
         // loads the index into the cache, as `look_ahead` does
-        let guesses = hashes.iter().zip(block).filter_map(|(hash, _)| self.index.guess(*hash)?);
+        let guesses = hashes.iter().zip(block).filter_map(|(hash, _)| self.index.first_candidate(*hash)?);
         core::hint::black_box(guesses.fold(0, |sum, row| sum ^ row));
         hashes.iter().zip(block).try_for_each(|(hash, record)| self.add_one(*record, *hash, merged))
     }
@@ -157,10 +158,11 @@ impl Resolutions {
             return None;
         }
         let (rows, bytes) = (&self.rows, &self.bytes);
-        let wanted = KeyFields::of_record(second.after, &self.key, self.lead);
+        let wanted = KeyFields::of_record(second.after, &self.key, self.key_span);
         let has_key = |row: usize| {
             rows.get(row).is_some_and(|at| {
-                KeyFields::new(bytes, *at, &self.key, self.lead, Format::Changeset).compare(wanted) == Ordering::Equal
+                KeyFields::new(bytes, *at, &self.key, self.key_span, Format::Changeset).compare(wanted)
+                    == Ordering::Equal
             })
         };
         let Some((_, row)) = self.index.find_or_insert(hash, new, has_key) else {

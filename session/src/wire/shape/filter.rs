@@ -1,4 +1,4 @@
-//! Filtering, renaming, sorting and splitting changesets and patchsets. Changes are copied as they stand, byte for byte.
+//! Filtering, renaming, sorting and splitting sets. Changes are copied byte for byte.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -14,14 +14,14 @@ use crate::wire::codec::record::Record;
 use crate::wire::codec::set::{Set, SetFormat, SetRef};
 use crate::wire::codec::walk::Walker;
 
-/// A section with a change, as bytes.
+/// The bytes of a section that is not empty.
 struct Section<'a> {
     header: Header<'a>,
     head: &'a [u8],
     changes: &'a [u8],
 }
 
-/// The sections of checked bytes, those without a change left out.
+/// An iterator over the sections of checked bytes that are not empty.
 struct Sections<'a> {
     walk: Walker<'a>,
 }
@@ -47,17 +47,17 @@ fn sections(bytes: &[u8], format: Format) -> Sections<'_> {
     Sections { walk: Walker::new(bytes, format) }
 }
 
-/// A change, as bytes.
+/// A change with its bytes.
 struct Change<'a> {
     record: Record<'a>,
     bytes: &'a [u8],
-    /// The header of its section.
+    /// The header of the section.
     head: &'a [u8],
-    /// Whether it is the first of its section.
+    /// Whether the change is the first of its section.
     is_first: bool,
 }
 
-/// The changes of checked bytes.
+/// An iterator over the changes of checked bytes.
 struct Changes<'a> {
     walk: Walker<'a>,
     format: Format,
@@ -98,22 +98,22 @@ fn filter_tables(bytes: &[u8], format: Format, keep: &mut dyn FnMut(&str) -> boo
 
 fn filter_records(bytes: &[u8], format: Format, keep: &mut dyn FnMut(&Record<'_>) -> bool) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut is_headed = false;
-    // what is kept next to each other is copied at once
+    let mut has_header = false;
+    // consecutive changes are copied together
     let mut run = 0..0;
     for change in changes(bytes, format) {
-        is_headed &= !change.is_first;
+        has_header &= !change.is_first;
         if !keep(&change.record) {
             continue;
         }
         let start = change.record.offset();
-        if run.end != start || !is_headed {
+        if run.end != start || !has_header {
             out.extend_from_slice(bytes.get(run).unwrap_or_default());
             run = start..start;
         }
-        if !is_headed {
+        if !has_header {
             out.extend_from_slice(change.head);
-            is_headed = true;
+            has_header = true;
         }
         run.end = start.saturating_add(change.bytes.len());
     }
@@ -121,14 +121,14 @@ fn filter_records(bytes: &[u8], format: Format, keep: &mut dyn FnMut(&Record<'_>
     out
 }
 
-/// What has been renamed to one name.
+/// The sections that get one name.
 struct Renamed<'a> {
-    /// The first that was, by its old name.
+    /// The old name of the first section.
     name: &'a str,
     key: &'a [u8],
-    /// Whether there was a section of another table.
+    /// Whether the sections are of different tables.
     is_joined: bool,
-    /// What is other in another section.
+    /// A difference between the columns or keys of two sections.
     difference: Option<BuildErrorKind>,
 }
 
@@ -173,10 +173,10 @@ fn rename_tables<'a>(
     Ok(out)
 }
 
-/// The pieces of a split by size.
+/// An iterator over the pieces of a split by size.
 struct Pieces<'a> {
     changes: Peekable<Changes<'a>>,
-    left: usize,
+    remaining: usize,
     max: usize,
 }
 
@@ -186,35 +186,35 @@ impl Iterator for Pieces<'_> {
     fn next(&mut self) -> Option<Vec<u8>> {
         let Change { bytes, head, .. } = self.changes.next()?;
         let first = head.len().saturating_add(bytes.len());
-        let mut out = Vec::with_capacity(self.max.min(head.len().saturating_add(self.left)).max(first));
+        let mut out = Vec::with_capacity(self.max.min(head.len().saturating_add(self.remaining)).max(first));
         out.extend_from_slice(head);
         out.extend_from_slice(bytes);
-        self.left = self.left.saturating_sub(bytes.len());
-        let room = |change: &Change<'_>| if change.is_first { change.head.len() } else { 0 };
+        self.remaining = self.remaining.saturating_sub(bytes.len());
+        let header_len = |change: &Change<'_>| if change.is_first { change.head.len() } else { 0 };
         let fits = |out: &Vec<u8>, change: &Change<'_>| {
-            out.len().saturating_add(room(change)).saturating_add(change.bytes.len()) <= self.max
+            out.len().saturating_add(header_len(change)).saturating_add(change.bytes.len()) <= self.max
         };
         while let Some(change) = self.changes.next_if(|change| fits(&out, change)) {
             if change.is_first {
                 out.extend_from_slice(change.head);
             }
             out.extend_from_slice(change.bytes);
-            self.left = self.left.saturating_sub(room(&change).saturating_add(change.bytes.len()));
+            self.remaining = self.remaining.saturating_sub(header_len(&change).saturating_add(change.bytes.len()));
         }
         Some(out)
     }
 }
 
 fn split(bytes: &[u8], format: Format, max: usize) -> Pieces<'_> {
-    Pieces { changes: changes(bytes, format).peekable(), left: bytes.len(), max }
+    Pieces { changes: changes(bytes, format).peekable(), remaining: bytes.len(), max }
 }
 
 fn split_tables(bytes: &[u8], format: Format) -> impl Iterator<Item = Vec<u8>> + use<'_> {
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut positions: BTreeMap<String, usize> = BTreeMap::new();
     let mut tables: Vec<Vec<Section<'_>>> = Vec::new();
     for section in sections(bytes, format) {
-        let place = *places.entry(section.header.name.to_ascii_lowercase()).or_insert(tables.len());
-        match tables.get_mut(place) {
+        let position = *positions.entry(section.header.name.to_ascii_lowercase()).or_insert(tables.len());
+        match tables.get_mut(position) {
             Some(table) => table.push(section),
             None => tables.push(Vec::from([section])),
         }

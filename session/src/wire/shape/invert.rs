@@ -1,8 +1,8 @@
-//! The inverse of a changeset, byte for byte as `sqlite3changeset_invert` writes it.
+//! Inverting a changeset. The result equals that of `sqlite3changeset_invert`, byte for byte.
 //!
-//! SQLite copies headers and the values of INSERTs and DELETEs as they stand, but reads and writes anew those of UPDATEs,
-//! so that their varints become as short as can be and NaN becomes NULL; so does this. No change gets longer by that, and of
-//! most the length stays, so a changeset can be inverted [where it stands](invert_in_place).
+//! SQLite copies headers and the values of INSERTs and DELETEs, but decodes and encodes the values of UPDATEs. Varints of
+//! UPDATEs become as short as possible, and NaN becomes NULL. No change gets longer, and most keep their length, so that
+//! a changeset can be inverted [in place](invert_in_place).
 
 use alloc::vec::Vec;
 
@@ -39,14 +39,14 @@ pub(in crate::wire) fn invert(bytes: &[u8], out: &mut Vec<u8>) {
 /// Appends the records of the inverse of an UPDATE.
 fn write_update(key: &[u8], record: RawRecord<'_>, out: &mut Vec<u8>) {
     let (mut old, mut new) = (Cursor::new(record.before), Cursor::new(record.after));
-    for place in key {
+    for ordinal in key {
         let (old, new) = (old.value(), new.value());
-        write_field(out, if *place == 0 { new } else { old });
+        write_field(out, if *ordinal == 0 { new } else { old });
     }
     let mut old = Cursor::new(record.before);
-    for place in key {
+    for ordinal in key {
         let old = old.value();
-        write_field(out, old.filter(|_| *place == 0));
+        write_field(out, old.filter(|_| *ordinal == 0));
     }
 }
 
@@ -54,12 +54,12 @@ fn write_update(key: &[u8], record: RawRecord<'_>, out: &mut Vec<u8>) {
 pub(in crate::wire) fn invert_in_place(bytes: &mut Vec<u8>) {
     let (mut key, mut inverse) = (Vec::new(), Vec::new());
     let mut at = 0usize;
-    // what has got shorter has left a gap: the first part ends there
+    // changes that got shorter leave a gap, which starts here
     let mut end = 0usize;
-    // what comes after the gap, up to where this reads, begins there
-    let mut same = 0usize;
+    // the end of the gap
+    let mut gap_end = 0usize;
     loop {
-        at = turn_rows(bytes, at, key.len());
+        at = invert_rows(bytes, at, key.len());
         let Some((first, rest)) = bytes.get(at..).and_then(|rest| Some((*rest.first()?, rest))) else { break };
         let mut cursor = Cursor::new(rest);
         if Format::from_byte(first).is_some() {
@@ -70,29 +70,29 @@ pub(in crate::wire) fn invert_in_place(bytes: &mut Vec<u8>) {
             continue;
         }
         let header = Header { name: "", key: &key };
-        let Some(record) = check::extent_here(&mut cursor, header, Format::Changeset) else {
-            break; // checked bytes do not come here
+        let Some(record) = check::read_checked_inline(&mut cursor, header, Format::Changeset) else {
+            break; // unreachable with checked bytes
         };
         let next = at.saturating_add(rest.len().saturating_sub(cursor.remaining()));
         inverse.clear();
         write_update(&key, record, &mut inverse);
         let records = at.saturating_add(2);
         let inverse_end = records.saturating_add(inverse.len());
-        if let Some(place) = bytes.get_mut(records..inverse_end) {
-            place.copy_from_slice(&inverse);
+        if let Some(target) = bytes.get_mut(records..inverse_end) {
+            target.copy_from_slice(&inverse);
         }
         if inverse_end < next {
-            end = close_gap(bytes, end, same, inverse_end);
-            same = next;
+            end = close_gap(bytes, end, gap_end, inverse_end);
+            gap_end = next;
         }
         at = next;
     }
-    end = close_gap(bytes, end, same, at);
+    end = close_gap(bytes, end, gap_end, at);
     bytes.truncate(end);
 }
 
-/// Makes DELETEs of INSERTs, and the other way round, as long as there are no others. Gives where they end.
-fn turn_rows(bytes: &mut [u8], mut at: usize, columns: usize) -> usize {
+/// Inverts consecutive INSERTs and DELETEs in place. Returns their end.
+fn invert_rows(bytes: &mut [u8], mut at: usize, columns: usize) -> usize {
     const INSERT: u8 = Operation::Insert.to_byte();
     const DELETE: u8 = Operation::Delete.to_byte();
     while let Some([operation, _, row @ ..]) = bytes.get_mut(at..) {
@@ -102,15 +102,15 @@ fn turn_rows(bytes: &mut [u8], mut at: usize, columns: usize) -> usize {
             _ => break,
         };
         let mut rest = Cursor::new(row);
-        if rest.pass_values(columns).is_none() {
-            break; // checked bytes do not come here
+        if rest.skip_values(columns).is_none() {
+            break; // unreachable with checked bytes
         }
         at = at.saturating_add(2).saturating_add(row.len().saturating_sub(rest.remaining()));
     }
     at
 }
 
-/// Moves some bytes down to where others end, and says where they end then.
+/// Moves the bytes from `from` to `to` down to `end`. Returns their new end.
 fn close_gap(bytes: &mut [u8], end: usize, from: usize, to: usize) -> usize {
     if end != from && from <= to && to <= bytes.len() {
         bytes.copy_within(from..to, end);

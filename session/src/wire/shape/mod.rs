@@ -1,7 +1,8 @@
-//! One set made of another: filtered, renamed, split, sorted or inverted.
+//! Filtering, renaming, splitting, sorting and inverting sets.
 
 pub(in crate::wire) mod filter;
 pub(in crate::wire) mod invert;
 pub(in crate::wire) mod sort;
 #[cfg(test)]
 mod tests;
+mod value_order;

@@ -1,14 +1,16 @@
-//! The changes of each section in the order of their keys, as an index of the table in SQLite has them.
+//! Sorting the changes of each section by key, in the order of the table's index in SQLite.
 //!
-//! A section is sorted through an index of 16 bytes a change: where the change is, and a number that is made of the start of
-//! its key, so that most comparisons look at nothing else. What is still equal then gets a number of what comes next in the
-//! key. A start that all texts or all blobs have in common is passed over.
+//! A section is sorted through an index of 16 bytes for each change: the location of the change, and a prefix of its
+//! key. Most comparisons need only the prefix. Changes with equal prefixes get a new prefix from the following part of
+//! the key, and are sorted again. Leading bytes that all texts or all blobs share are skipped.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use super::value_order::{
+    PREFIX_BYTES, class_rank, compare, has_more_bytes, prefix_of_bytes, prefix_of_integer, prefix_of_real,
+};
 use crate::wire::codec::cursor::Cursor;
-use crate::wire::codec::walk::Walker;
 use crate::wire::codec::header::{Header, key_columns};
 use crate::wire::codec::kind::{Format, Operation};
 #[cfg(feature = "sqlite")]
@@ -16,40 +18,44 @@ use crate::wire::codec::record::Record;
 use crate::wire::codec::value::Value;
 #[cfg(feature = "sqlite")]
 use crate::wire::codec::value::{BLOB, INTEGER, TEXT};
+use crate::wire::codec::walk::Walker;
 
-/// A number that orders as the keys do, as far as it goes; and the [`Place`] of the change, which keeps the order of equals.
+/// A prefix of a change's key, and the packed [`Location`] of the change, which makes the sort stable.
 type Entry = (u64, u64);
 
-/// Where in the section a change begins, and in the lowest 16 bits how long it is, unless it is longer than they can say. No
-/// address has more than the other 48.
-struct Place;
+/// The location of a change in its section, packed into 64 bits.
+///
+/// The upper 48 bits are the start. No address has more bits. The lower 16 bits are the length, or [`Self::LONG`] if
+/// the change is longer.
+struct Location;
 
-impl Place {
+impl Location {
     const BITS: u32 = 16;
     const LONG: u64 = 0xffff;
 
-    fn of(start: usize, length: usize) -> u64 {
+    fn pack(start: usize, length: usize) -> u64 {
         ((start as u64) << Self::BITS) | (length as u64).min(Self::LONG)
     }
 
-    fn start(place: u64) -> usize {
-        usize::try_from(place >> Self::BITS).unwrap_or(usize::MAX)
+    fn start(location: u64) -> usize {
+        usize::try_from(location >> Self::BITS).unwrap_or(usize::MAX)
     }
 
-    /// If it is short enough to be known.
-    fn length(place: u64) -> Option<usize> {
-        usize::try_from(place & Self::LONG).ok().filter(|length| *length as u64 != Self::LONG)
+    /// Returns the length, or `None` if it does not fit into 16 bits.
+    fn length(location: u64) -> Option<usize> {
+        usize::try_from(location & Self::LONG).ok().filter(|length| *length as u64 != Self::LONG)
     }
 }
 
-/// So few are sorted by comparing them.
+/// The number of changes up to which keys are compared as a whole.
 const FEW: usize = 8;
 
-/// So many times numbers are made of the same changes, then they are compared: bytes from strangers must not decide how often.
-const DEEPEST: usize = 16;
+/// The number of times that a change gets a new prefix. After that, keys are compared as a whole. Untrusted input must
+/// not decide the depth of the recursion.
+const MAX_DEPTH: usize = 16;
 
-/// So many changes are fetched from memory at once.
-pub(crate) const TOGETHER: usize = 64;
+/// The number of changes that are loaded into the cache at once.
+pub(crate) const FETCH_COUNT: usize = 64;
 
 /// Sorts the changes of each section of checked bytes.
 pub(in crate::wire) fn sort(bytes: &[u8], format: Format) -> Vec<u8> {
@@ -66,7 +72,7 @@ pub(in crate::wire) fn sort(bytes: &[u8], format: Format) -> Vec<u8> {
     out
 }
 
-/// The sections of checked bytes, each with the places of its changes.
+/// The sections of checked bytes, each with the locations of its changes.
 #[cfg(feature = "sqlite")]
 pub(crate) struct SortableSections<'a> {
     all: &'a [u8],
@@ -80,7 +86,7 @@ impl<'a> SortableSections<'a> {
         Self { all: bytes, rest: Cursor::new(bytes), format }
     }
 
-    /// Goes to the next section, whose memory is that of the last one.
+    /// Returns the next section, which reuses the memory of the last section.
     pub(crate) fn advance(&mut self, last: Option<SortedSection<'a>>) -> Option<SortedSection<'a>> {
         let mut index = last.map(|last| last.index).unwrap_or_default();
         let offset = self.all.len().saturating_sub(self.rest.remaining());
@@ -89,16 +95,16 @@ impl<'a> SortableSections<'a> {
     }
 }
 
-/// The changes of a section, which can be sorted.
+/// A section whose changes can be sorted.
 #[cfg(feature = "sqlite")]
 pub(crate) struct SortedSection<'a> {
     section: Section<'a>,
-    /// Where the changes begin.
+    /// The offset of the changes in the set.
     offset: usize,
     index: Vec<Entry>,
 }
 
-/// Storage classes: a bit for each of their codes.
+/// A set of storage classes, with a bit for each code.
 #[cfg(feature = "sqlite")]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyClasses(u8);
@@ -120,24 +126,24 @@ impl<'a> SortedSection<'a> {
         self.section.header.name
     }
 
-    /// How many changes there are.
+    /// Returns the number of changes.
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// Of which classes the values of the key are: for each of its columns, in the table's order.
+    /// Returns the storage classes of the values in each key column, in the order of the table.
     pub(crate) fn key_classes(&self) -> Vec<KeyClasses> {
         let section = &self.section;
         let mut classes: Vec<KeyClasses> = key_columns(section.header.key).map(|_| KeyClasses(0)).collect();
-        for (_, place) in &self.index {
-            let (mut record, is_key_alone) = section.key_record(*place);
+        for (_, location) in &self.index {
+            let (mut record, is_key_alone) = section.key_record(*location);
             let mut seen = classes.iter_mut();
-            for place in section.header.key {
+            for ordinal in section.header.key {
                 let class = record.peek().unwrap_or_default();
-                if (*place != 0 || !is_key_alone) && record.pass_values(1).is_none() {
+                if (*ordinal != 0 || !is_key_alone) && record.skip_values(1).is_none() {
                     break;
                 }
-                if *place != 0 {
+                if *ordinal != 0 {
                     if let Some(seen) = seen.next() {
                         seen.0 |= KeyClasses::of(class).0;
                     }
@@ -152,43 +158,43 @@ impl<'a> SortedSection<'a> {
         self.section.sort(&mut self.index);
     }
 
-    /// A change, by its place in the order.
+    /// Returns the change at a position in the order.
     pub(crate) fn record(&self, at: usize) -> Option<Record<'a>> {
         let Section { header, format, .. } = self.section;
-        let (_, place) = self.index.get(at)?;
-        let raw = Walker::at(self.section.change(*place), format).record(header)?;
-        Some(Record::new(header, format, raw, self.offset.saturating_add(Place::start(*place))))
+        let (_, location) = self.index.get(at)?;
+        let raw = Walker::at(self.section.change(*location), format).record(header)?;
+        Some(Record::new(header, format, raw, self.offset.saturating_add(Location::start(*location))))
     }
 
-    /// Appends what the section begins with.
+    /// Appends the header of the section.
     pub(crate) fn write_header(&self, out: &mut Vec<u8>) {
         self.section.header.write(self.section.format, out);
     }
 
-    /// The bytes of a change, by its place in the order.
+    /// Returns the bytes of the change at a position in the order.
     #[inline]
     pub(crate) fn change(&self, at: usize) -> Option<&'a [u8]> {
-        self.index.get(at).map(|(_, place)| self.section.whole(*place))
+        self.index.get(at).map(|(_, location)| self.section.whole(*location))
     }
 
-    /// Has some changes in the cache, by their places in the order.
-    pub(crate) fn fetch(&self, places: impl Iterator<Item = usize>) {
-        self.section.fetch(places.filter_map(|at| self.index.get(at)));
+    /// Loads the changes at some positions in the order into the cache.
+    pub(crate) fn fetch(&self, positions: impl Iterator<Item = usize>) {
+        self.section.fetch(positions.filter_map(|at| self.index.get(at)));
     }
 }
 
 #[cfg(feature = "sqlite")]
 impl Record<'_> {
-    /// Whether the key is above that of another change of the same section.
+    /// Returns whether the key is greater than that of `other`, a change of the same section.
     pub(crate) fn is_above(&self, other: &Record<'_>) -> bool {
         fn key<'a>(record: &Record<'a>) -> Vec<Value<'a>> {
             record.key_values().collect()
         }
-        if let (&[place, ..], Some(one), Some(other)) =
+        if let (&[ordinal, ..], Some(one), Some(other)) =
             (self.key_ordinals(), self.key_values().next(), other.key_values().next())
         {
-            // the first column is most often the first of the key, and different
-            if place == 1 && compare(one, other).is_ne() {
+            // in most tables the first column is the first of the key, and differs
+            if ordinal == 1 && compare(one, other).is_ne() {
                 return compare(one, other).is_gt();
             }
         }
@@ -201,6 +207,7 @@ impl Record<'_> {
     }
 }
 
+/// A section of checked bytes.
 struct Section<'a> {
     header: Header<'a>,
     format: Format,
@@ -209,7 +216,7 @@ struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Reads a section, and where its changes are. Gives the length of its header too.
+    /// Reads a section, and the locations of its changes into `index`. Also returns the length of the header.
     fn read(rest: &mut Cursor<'a>, format: Format, index: &mut Vec<Entry>) -> Option<(Self, usize)> {
         index.clear();
         let mut walk = Walker::at(*rest, format);
@@ -219,7 +226,7 @@ impl<'a> Section<'a> {
         while walk.is_at_record() {
             let change = walk.position();
             walk.record(header)?;
-            index.push((0, Place::of(change.since(changes).len(), walk.position().since(change).len())));
+            index.push((0, Location::pack(change.since(changes).len(), walk.position().since(change).len())));
         }
         *rest = walk.position();
         Some((Self { header, format, changes: rest.since(changes) }, head))
@@ -227,43 +234,44 @@ impl<'a> Section<'a> {
 
     fn sort(&self, index: &mut [Entry]) {
         let mut order: Vec<(usize, usize)> = key_columns(self.header.key).enumerate().collect();
-        // stable: where places are equal, the columns' order stays
+        // stable: columns with equal ordinals stay in order
         order.sort_by_key(|(_, column)| self.header.key.get(*column));
         Sorter { section: self, order, one: Vec::new(), other: Vec::new() }.sort(index, 0, 0, 0);
     }
 
     fn write(&self, index: &[Entry], out: &mut Vec<u8>) {
-        for (at, (_, place)) in index.iter().enumerate() {
-            if at % TOGETHER == 0 {
-                self.fetch(index.iter().skip(at).take(TOGETHER));
+        for (at, (_, location)) in index.iter().enumerate() {
+            if at % FETCH_COUNT == 0 {
+                self.fetch(index.iter().skip(at).take(FETCH_COUNT));
             }
-            out.extend_from_slice(self.whole(*place));
+            out.extend_from_slice(self.whole(*location));
         }
     }
 
-    /// Reads a byte at both ends of each change, which stand anywhere in memory: so none waits for another to come from there.
+    /// Loads changes at scattered locations into the cache. Reads a byte at both ends of each change, so that the
+    /// processor waits for all of them at once.
     #[inline]
     fn fetch<'i>(&self, entries: impl Iterator<Item = &'i Entry>) {
-        let ends = entries.map(|(_, place)| {
-            let start = Place::start(*place);
-            let end = start.saturating_add(Place::length(*place).unwrap_or(0)).saturating_sub(1);
+        let ends = entries.map(|(_, location)| {
+            let start = Location::start(*location);
+            let end = start.saturating_add(Location::length(*location).unwrap_or(0)).saturating_sub(1);
             let byte = |at: usize| self.changes.get(at).copied().unwrap_or(0);
             byte(start) ^ byte(end)
         });
         core::hint::black_box(ends.fold(0, |all, ends| all ^ ends));
     }
 
-    /// From where a change begins.
+    /// Returns a cursor at the start of a change.
     #[inline]
-    fn change(&self, place: u64) -> Cursor<'a> {
-        Cursor::new(self.changes.get(Place::start(place)..).unwrap_or_default())
+    fn change(&self, location: u64) -> Cursor<'a> {
+        Cursor::new(self.changes.get(Location::start(location)..).unwrap_or_default())
     }
 
-    /// The bytes of a change.
+    /// Returns the bytes of a change.
     #[inline]
-    fn whole(&self, place: u64) -> &'a [u8] {
-        let change = self.change(place);
-        match Place::length(place) {
+    fn whole(&self, location: u64) -> &'a [u8] {
+        let change = self.change(location);
+        match Location::length(location) {
             Some(length) => change.rest().get(..length).unwrap_or_default(),
             None => {
                 let mut walk = Walker::at(change, self.format);
@@ -273,91 +281,92 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The record that has the key of a change, and whether it has nothing else.
+    /// Returns the record that contains the key of a change, and whether it contains nothing else.
     #[inline]
-    fn key_record(&self, place: u64) -> (Cursor<'a>, bool) {
-        let mut record = self.change(place);
+    fn key_record(&self, location: u64) -> (Cursor<'a>, bool) {
+        let mut record = self.change(location);
         let operation = record.byte();
         record.byte(); // indirect flag
         let is_delete = operation == Some(Operation::Delete.to_byte());
         (record, is_delete && self.format == Format::Patchset)
     }
 
-    /// The value of one of the key's columns.
+    /// Returns the value of a key column, given by its positions in the key and in the row.
     #[inline]
-    fn value(&self, place: u64, (in_key, in_row): (usize, usize)) -> Value<'a> {
-        let (mut record, is_key_alone) = self.key_record(place);
-        let passed = record.pass_values(if is_key_alone { in_key } else { in_row });
+    fn value(&self, location: u64, (in_key, in_row): (usize, usize)) -> Value<'a> {
+        let (mut record, is_key_alone) = self.key_record(location);
+        let passed = record.skip_values(if is_key_alone { in_key } else { in_row });
         passed.and_then(|()| record.value()).unwrap_or(Value::Null)
     }
 
-    /// The values of the key, in the order of the columns.
-    fn key(&self, place: u64, values: &mut Vec<Value<'a>>) {
-        let (mut record, is_key_alone) = self.key_record(place);
+    /// Reads the values of the key into `values`, in the order of the columns.
+    fn key(&self, location: u64, values: &mut Vec<Value<'a>>) {
+        let (mut record, is_key_alone) = self.key_record(location);
         values.clear();
-        for place in self.header.key {
-            if *place != 0 {
+        for ordinal in self.header.key {
+            if *ordinal != 0 {
                 values.push(record.value().unwrap_or(Value::Null));
             } else if !is_key_alone {
-                record.pass_values(1);
+                record.skip_values(1);
             }
         }
     }
 }
 
-/// What the numbers of a run of changes are made of.
+/// What the prefixes of a run of changes consist of.
 #[derive(Clone, Copy, PartialEq)]
-enum Made {
-    /// Of a whole integer or real: equals are equal.
+enum PrefixKind {
+    /// All values are integers, or all are reals. Values with equal prefixes are equal.
     Whole,
-    /// Of integers and reals as reals, which is not exact.
+    /// Integers and reals, rounded to reals.
     Rounded,
-    /// Of seven bytes of text or of a blob, behind so many that all have in common.
+    /// The [`PREFIX_BYTES`] bytes of texts or blobs that follow this number of shared bytes.
     Bytes(usize),
-    /// Of what kind of value it is.
-    Rank,
+    /// The class of each value.
+    Class,
 }
 
+/// Sorts the index of a section.
 struct Sorter<'s, 'a> {
     section: &'s Section<'a>,
-    /// The columns of the key, most significant first: their places among its values and in a row.
+    /// The positions of the key columns in the key and in the row, most significant column first.
     order: Vec<(usize, usize)>,
     one: Vec<Value<'a>>,
     other: Vec<Value<'a>>,
 }
 
 impl Sorter<'_, '_> {
-    /// Sorts changes whose keys are equal in so many columns, and in so many bytes of the next.
+    /// Sorts changes whose keys are equal in the first `columns` columns and in the first `bytes` bytes of the next column.
     fn sort(&mut self, run: &mut [Entry], columns: usize, bytes: usize, depth: usize) {
         let Some(&column) = self.order.get(columns) else {
-            return; // they are equal, and in order
+            return; // all keys are equal, and in order
         };
-        if run.len() <= FEW || depth >= DEEPEST {
+        if run.len() <= FEW || depth >= MAX_DEPTH {
             return self.compare_all(run, columns);
         }
-        let made = self.number(run, column, bytes);
+        let kind = self.set_prefixes(run, column, bytes);
         run.sort_unstable();
         for equal in run.chunk_by_mut(|one, other| one.0 == other.0) {
-            let [(number, _), _, ..] = *equal else { continue };
+            let [(prefix, _), _, ..] = *equal else { continue };
             let deeper = depth.saturating_add(1);
-            match made {
-                Made::Rounded => self.compare_all(equal, columns),
-                Made::Rank => self.sort(equal, columns, bytes, deeper),
-                Made::Bytes(common) if has_more(number) => {
-                    self.sort(equal, columns, bytes.saturating_add(common).saturating_add(CHUNK), deeper);
+            match kind {
+                PrefixKind::Rounded => self.compare_all(equal, columns),
+                PrefixKind::Class => self.sort(equal, columns, bytes, deeper),
+                PrefixKind::Bytes(common) if has_more_bytes(prefix) => {
+                    self.sort(equal, columns, bytes.saturating_add(common).saturating_add(PREFIX_BYTES), deeper);
                 }
-                Made::Bytes(_) | Made::Whole => self.sort(equal, columns.saturating_add(1), 0, deeper),
+                PrefixKind::Bytes(_) | PrefixKind::Whole => self.sort(equal, columns.saturating_add(1), 0, deeper),
             }
         }
     }
 
-    /// Makes the numbers, of the values of one column from this byte on.
-    fn number(&self, run: &mut [Entry], column: (usize, usize), from: usize) -> Made {
-        let mut ranks = [false; 5];
+    /// Sets the prefixes to those of the values in one column, from byte `from` on.
+    fn set_prefixes(&self, run: &mut [Entry], column: (usize, usize), from: usize) -> PrefixKind {
+        let mut types = [false; 5];
         let mut first: Option<&[u8]> = None;
         let mut common = usize::MAX;
-        for (number, place) in run.iter_mut() {
-            let value = self.section.value(*place, column);
+        for (prefix, location) in run.iter_mut() {
+            let value = self.section.value(*location, column);
             let seen = match value {
                 Value::Null => 0,
                 Value::Integer(_) => 1,
@@ -365,46 +374,48 @@ impl Sorter<'_, '_> {
                 Value::Text(_) => 3,
                 Value::Blob(_) => 4,
             };
-            if let Some(seen) = ranks.get_mut(seen) {
+            if let Some(seen) = types.get_mut(seen) {
                 *seen = true;
             }
-            *number = match value {
+            *prefix = match value {
                 Value::Null => 0,
-                Value::Integer(integer) => number_of_integer(integer),
-                Value::Real(real) => number_of_real(real),
+                Value::Integer(integer) => prefix_of_integer(integer),
+                Value::Real(real) => prefix_of_real(real),
                 Value::Text(bytes) | Value::Blob(bytes) => {
                     let bytes = bytes.get(from..).unwrap_or_default();
                     let first = *first.get_or_insert(bytes);
                     if common > 0 {
                         common = first.iter().zip(bytes).take(common).take_while(|(one, other)| one == other).count();
                     }
-                    number_of_bytes(bytes)
+                    prefix_of_bytes(bytes)
                 }
             };
         }
-        let (made, anew): (Made, fn(Value<'_>, usize) -> u64) = match ranks {
-            [false, _, false, false, false] | [false, false, _, false, false] => return Made::Whole,
-            [false, false, false, _, false] | [false, false, false, false, _] if common == 0 => return Made::Bytes(0),
+        let (kind, prefix_of): (PrefixKind, fn(Value<'_>, usize) -> u64) = match types {
+            [false, _, false, false, false] | [false, false, _, false, false] => return PrefixKind::Whole,
+            [false, false, false, _, false] | [false, false, false, false, _] if common == 0 => {
+                return PrefixKind::Bytes(0);
+            }
             [false, false, false, _, false] | [false, false, false, false, _] => {
-                (Made::Bytes(common), |value, from| {
-                    number_of_bytes(value.as_bytes().and_then(|bytes| bytes.get(from..)).unwrap_or_default())
+                (PrefixKind::Bytes(common), |value, from| {
+                    prefix_of_bytes(value.as_bytes().and_then(|bytes| bytes.get(from..)).unwrap_or_default())
                 })
             }
-            [false, _, _, false, false] => (Made::Rounded, |value, _| match value {
-                Value::Integer(integer) => number_of_real(integer as f64),
-                Value::Real(real) => number_of_real(real),
+            [false, _, _, false, false] => (PrefixKind::Rounded, |value, _| match value {
+                Value::Integer(integer) => prefix_of_real(integer as f64),
+                Value::Real(real) => prefix_of_real(real),
                 _ => 0,
             }),
-            _ => (Made::Rank, |value, _| u64::from(rank(value))),
+            _ => (PrefixKind::Class, |value, _| u64::from(class_rank(value))),
         };
-        let from = from.saturating_add(if let Made::Bytes(common) = made { common } else { 0 });
-        for (number, place) in run {
-            *number = anew(self.section.value(*place, column), from);
+        let from = from.saturating_add(if let PrefixKind::Bytes(common) = kind { common } else { 0 });
+        for (prefix, location) in run {
+            *prefix = prefix_of(self.section.value(*location, column), from);
         }
-        made
+        kind
     }
 
-    /// Sorts changes whose keys are equal in so many columns by comparing the others.
+    /// Sorts changes whose keys are equal in the first `columns` columns, by comparing the other columns.
     fn compare_all(&mut self, run: &mut [Entry], columns: usize) {
         let Self { section, order, one, other } = self;
         run.sort_unstable_by(|(_, first), (_, second)| {
@@ -420,108 +431,5 @@ impl Sorter<'_, '_> {
             }
             first.cmp(second)
         });
-    }
-}
-
-/// How many bytes a number is made of. Its lowest byte says how many there were, so that `a` comes before `a\0`.
-const CHUNK: usize = 7;
-
-#[inline]
-fn number_of_bytes(bytes: &[u8]) -> u64 {
-    if let Some(eight) = bytes.first_chunk::<8>() {
-        return (u64::from_be_bytes(*eight) & !0xff) | 8;
-    }
-    let mut eight = [0; 8];
-    eight.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-    u64::from_be_bytes(eight) | bytes.len() as u64
-}
-
-/// Whether there are bytes behind those that the number is made of.
-fn has_more(number: u64) -> bool {
-    number & 0xff == 8
-}
-
-#[inline]
-fn number_of_integer(integer: i64) -> u64 {
-    (integer as u64) ^ (1 << 63)
-}
-
-#[inline]
-fn number_of_real(real: f64) -> u64 {
-    // -0.0 is equal to 0.0
-    let bits = if real == 0.0 { 0 } else { real.to_bits() };
-    if bits >> 63 == 0 { bits | (1 << 63) } else { !bits }
-}
-
-/// Numbers come before text, and text before blobs.
-fn rank(value: Value<'_>) -> u8 {
-    match value {
-        Value::Null => 0,
-        Value::Integer(_) | Value::Real(_) => 1,
-        Value::Text(_) => 2,
-        Value::Blob(_) => 3,
-    }
-}
-
-/// Compares two values as SQLite does with the collation BINARY.
-fn compare(one: Value<'_>, other: Value<'_>) -> Ordering {
-    match (one, other) {
-        (Value::Integer(one), Value::Integer(other)) => one.cmp(&other),
-        (Value::Real(one), Value::Real(other)) => number_of_real(one).cmp(&number_of_real(other)),
-        (Value::Integer(one), Value::Real(other)) => compare_mixed(one, other),
-        (Value::Real(one), Value::Integer(other)) => compare_mixed(other, one).reverse(),
-        (Value::Text(one), Value::Text(other)) | (Value::Blob(one), Value::Blob(other)) => one.cmp(other),
-        _ => rank(one).cmp(&rank(other)),
-    }
-}
-
-/// Exactly: neither of the two types has all numbers of the other.
-fn compare_mixed(integer: i64, real: f64) -> Ordering {
-    const END: f64 = 9_223_372_036_854_775_808.0;
-    if real >= END {
-        return Ordering::Less;
-    }
-    if real < -END {
-        return Ordering::Greater;
-    }
-    let whole = real as i64;
-    // where the whole parts are the same, the fraction decides
-    integer.cmp(&whole).then_with(|| number_of_real(whole as f64).cmp(&number_of_real(real)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn integers_and_reals_compare_exactly() {
-        use Ordering::{Equal, Greater, Less};
-        for (integer, real, expected) in [
-            (1, 1.0, Equal),
-            (1, 1.5, Less),
-            (-1, -1.5, Greater),
-            (0, -0.0, Equal),
-            (0, -0.5, Greater),
-            (i64::MAX, 9_223_372_036_854_775_808.0, Less),
-            (i64::MIN, -9_223_372_036_854_775_808.0, Equal),
-            ((1 << 53) + 1, 9_007_199_254_740_992.0, Greater),
-            (i64::MIN, f64::NEG_INFINITY, Greater),
-            (i64::MAX, f64::INFINITY, Less),
-        ] {
-            assert_eq!(compare(Value::Integer(integer), Value::Real(real)), expected, "{integer} {real}");
-            assert_eq!(compare(Value::Real(real), Value::Integer(integer)), expected.reverse(), "{integer} {real}");
-        }
-    }
-
-    #[test]
-    fn numbers_order_as_the_values_do() {
-        let reals = [f64::NEG_INFINITY, -2.0, -0.5, -f64::MIN_POSITIVE, 0.0, 5e-324, 1.0, 1e300, f64::INFINITY];
-        assert!(reals.windows(2).all(|pair| number_of_real(pair[0]) < number_of_real(pair[1])));
-        assert_eq!(number_of_real(-0.0), number_of_real(0.0));
-        let texts = ["", "\0", "\0\0", "a", "a\0", "aaaaaa", "aaaaaaa", "aaaaaaab", "b"];
-        assert!(
-            texts.windows(2).all(|pair| { number_of_bytes(pair[0].as_bytes()) < number_of_bytes(pair[1].as_bytes()) })
-        );
-        assert!(number_of_integer(i64::MIN) < number_of_integer(-1) && number_of_integer(-1) < number_of_integer(0));
     }
 }

@@ -1,5 +1,5 @@
-//! Tests of filtering, renaming, sorting, splitting and SQL text without SQLite, for what histories at random do not reach. The
-//! package `tests` has the others.
+//! Tests of filtering, renaming, sorting, splitting and SQL text, for cases that the random histories in the package
+//! `tests` do not reach.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -19,7 +19,7 @@ fn keys<'a>(changeset: &'a Changeset) -> Vec<Value<'a>> {
 }
 
 #[test]
-fn changes_too_long_for_the_index_are_sorted_whole() {
+fn changes_whose_length_does_not_fit_into_the_index_are_sorted() {
     let blob = vec![7; 70_000];
     let lengths = [65_520, 65_521, 65_522, 65_523, 65_524, 65_525, 65_526, 65_527, 70_000, 3];
     let rows = lengths.iter().rev().map(|length| [Value::Integer(*length as i64), Value::Blob(&blob[..*length])]);
@@ -33,7 +33,7 @@ fn changes_too_long_for_the_index_are_sorted_whole() {
 }
 
 #[test]
-fn texts_that_go_on_one_after_another_are_sorted() {
+fn texts_that_are_prefixes_of_each_other_are_sorted() {
     let texts: Vec<String> = (0..200).map(|length| "x".repeat(length * 7 % 200 * 8)).collect();
     let sorted = inserts(USERS, texts.iter().map(|text| [text.as_str().into(), Value::Null])).sort_by_key();
     let mut expected: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -64,7 +64,7 @@ fn equal_keys_stay_in_their_order() {
         changeset.records().filter_map(|record| record.new_value(1)?.as_integer()).collect()
     };
     assert_eq!(order(&inserts(USERS, rows.clone()).sort_by_key()), [1, 3, 4, 5, 0, 2]);
-    // so many that they are not only compared
+    // enough changes to sort by prefix
     let many = (0..3).flat_map(|_| rows.clone()).collect::<Vec<_>>();
     let bytes = many.into_iter().enumerate().fold(b"T\x02\x01\0users\0".to_vec(), |mut bytes, (at, [key, _])| {
         bytes.extend([0x12, 0]);
@@ -77,7 +77,7 @@ fn equal_keys_stay_in_their_order() {
 }
 
 #[test]
-fn tables_that_become_one_must_have_the_same_columns_and_key() {
+fn tables_renamed_to_one_name_must_have_the_same_columns_and_key() {
     let renamed = |first: &[u8], second: &[u8]| {
         let row = |schema: TableInfo<'_>| vec![Value::Integer(1); schema.column_count()];
         let (a, b) = (TableInfo::new("a", first), TableInfo::new("b", second));
@@ -91,17 +91,17 @@ fn tables_that_become_one_must_have_the_same_columns_and_key() {
 }
 
 #[test]
-fn a_table_that_had_other_columns_before_keeps_its_sections() {
+fn a_table_can_keep_sections_with_different_columns() {
     let bytes = b"T\x01\x01t\0\x12\0\x04\x01kT\x02\x01\0t\0\x12\0\x04\x01l\x05T\x01\x01u\0\x12\0\x04\x01k";
     let changeset = Changeset::try_from(bytes.to_vec()).unwrap();
     assert_eq!(changeset.rename_tables(|name| (name == "t").then_some("s")).unwrap().sections().count(), 3);
-    // whichever section of it is of another shape than the one that joins it
+    // one of the sections differs from that of the other table
     let error = changeset.rename_tables(|name| (name == "u").then_some("t")).unwrap_err();
     assert_eq!(error.kind(), BuildErrorKind::OtherColumns { before: 1, now: 2 });
 }
 
 #[test]
-fn pieces_begin_with_the_header_of_their_section() {
+fn pieces_start_with_the_header_of_their_section() {
     let bytes = b"T\x01\x01empty\0T\x01\x01a\0\x12\0\x04\x01k\x12\0\x04\x01lT\x01\x01b\0\x12\0\x04\x01m";
     let changeset = Changeset::try_from(bytes.to_vec()).unwrap();
     let pieces = |max| changeset.split(max).map(|piece| format!("{piece:?}")).collect::<Vec<_>>();
@@ -116,7 +116,7 @@ fn pieces_begin_with_the_header_of_their_section() {
 }
 
 #[test]
-fn literals_of_every_kind_are_those_of_the_value() {
+fn sql_literals_equal_the_display_of_the_value() {
     let long = vec![0xab; 200];
     for value in [
         Value::Null,
