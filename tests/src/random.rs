@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::RngSeed;
 
-use crate::sqlite::Database;
+use crate::change::Change;
+use crate::sqlite::{Database, read_sorted};
 
 /// A schema, rows that are there before the session, and edits that it sees.
 #[derive(Clone, Debug)]
@@ -61,6 +62,45 @@ impl History {
         }
         run(&database, &self.before);
         database
+    }
+
+    /// Returns the database before the edits, without triggers: their effects are part of the changes.
+    ///
+    /// # Panics
+    ///
+    /// When a statement fails for a reason other than the values in it.
+    pub fn replica(&self) -> Database {
+        let database = self.start();
+        for trigger in database.texts("SELECT name FROM sqlite_schema WHERE type = 'trigger'") {
+            database.execute(&format!("DROP TRIGGER \"{trigger}\"")).unwrap();
+        }
+        database
+    }
+
+    /// Deletes every row of `database` and returns the rows bit for bit, as a session records the deletions. Rows with
+    /// NULL in the key are not included.
+    ///
+    /// # Panics
+    ///
+    /// When SQLite cannot delete them.
+    pub fn rows(&self, database: &Database) -> Vec<Change> {
+        let session = database.track();
+        for table in database.texts("SELECT name FROM sqlite_schema WHERE type = 'table'") {
+            database.execute(&format!("DELETE FROM \"{table}\"")).unwrap();
+        }
+        read_sorted(&session.changeset())
+    }
+
+    /// Returns the rows of a [replica](Self::replica) after it has applied `parts` one after another, or `None` if one
+    /// of them conflicts.
+    ///
+    /// # Panics
+    ///
+    /// When a statement fails for a reason other than the values in it.
+    pub fn rows_after<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<Change>> {
+        let database = self.replica();
+        parts.into_iter().try_for_each(|part| database.apply(part)).ok()?;
+        Some(self.rows(&database))
     }
 
     /// What SQLite records if a session ends and another one starts between the edits, so many in all; and the database at the

@@ -365,6 +365,13 @@ pub fn read(bytes: &[u8]) -> (Vec<Change>, Result<(), Code>) {
     (changes, end)
 }
 
+/// Returns the changes that [`read`] finds, in an order that depends on nothing else.
+pub fn read_sorted(bytes: &[u8]) -> Vec<Change> {
+    let mut changes = read(bytes).0;
+    changes.sort_by_cached_key(|change| format!("{change:?}"));
+    changes
+}
+
 /// Reads every value of every change, as a program in C would, and gives a sum that depends on all of them.
 ///
 /// # Errors

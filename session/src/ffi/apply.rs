@@ -1,7 +1,7 @@
 //! `sqlite3changeset_apply` in its variants, with the callbacks as methods of an [`ApplyHandler`].
 //!
-//! Invariant: a callback never unwinds into C, and after an error or a panic no further method of the handler is called.
-//! Called by `apply::driver`.
+//! Invariant: a callback never unwinds into C, and after an error or a panic no further method of
+//! the handler is called. Called by `apply::driver`.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -43,7 +43,8 @@ pub(crate) trait ApplyHandler {
     /// Runs when everything has been applied and nothing is committed yet.
     fn before_commit(&mut self) -> Result<(), Self::Error>;
 
-    /// Returns the next bytes of a streamed input, at most `max`. Returns no bytes at the end of the input.
+    /// Returns the next bytes of a streamed input, at most `max`. Returns no bytes at the end of
+    /// the input.
     fn read_input(&mut self, max: usize) -> Result<&[u8], Self::Error>;
 }
 
@@ -53,7 +54,8 @@ pub(crate) enum ApplyFailure<E> {
     Handler(E),
     /// The handler panicked.
     HandlerPanicked,
-    /// The transaction was rolled back during the apply: by a constraint or trigger, or by SQLite after `failure`.
+    /// The transaction was rolled back during the apply: by a constraint or trigger, or by SQLite
+    /// after `failure`.
     RolledBack { table: Option<String>, failure: Option<SqliteError> },
     /// SQLite failed.
     Sqlite { failure: SqliteError, table: Option<String> },
@@ -67,7 +69,8 @@ pub(crate) enum Input<'a> {
     Stream,
 }
 
-/// SQLite's [apply flags](https://www.sqlite.org/session/c_changesetapply_fknoaction.html), and further options.
+/// SQLite's [apply flags](https://www.sqlite.org/session/c_changesetapply_fknoaction.html), and
+/// further options.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Options {
     /// Applies the inverse. For changesets only.
@@ -76,8 +79,8 @@ pub(crate) struct Options {
     pub(crate) no_savepoint: bool,
     /// Checks foreign keys, but disables their actions.
     pub(crate) no_foreign_key_actions: bool,
-    /// Reports UPDATEs that block each other as conflicts, instead of replacing them by a DELETE and an INSERT. Older
-    /// libraries ignore the flag, and never replace them.
+    /// Reports UPDATEs that block each other as conflicts, instead of replacing them by a DELETE
+    /// and an INSERT. Older libraries ignore the flag, and never replace them.
     pub(crate) no_update_loop: bool,
     /// Calls the handler for each change.
     pub(crate) filter: bool,
@@ -120,9 +123,11 @@ enum AbortReason<E> {
 }
 
 impl<H: ApplyHandler> Context<'_, H> {
-    /// Calls the handler, unless the apply is already being ended. `None` means that the apply must end.
+    /// Calls the handler, unless the apply is already being ended. `None` means that the apply must
+    /// end.
     fn call_handler<R>(&mut self, call: impl FnOnce(&mut H) -> Result<R, H::Error>) -> Option<R> {
-        // SAFETY: `db` is the connection that SQLite is applying to in a call below us on the stack, so it is open.
+        // SAFETY: `db` is the connection that SQLite is applying to in a call below us on the
+        // stack, so it is open.
         if unsafe { sys::sqlite3_get_autocommit(self.db) } != 0 && self.abort_reason.is_none() {
             // the savepoint is gone, and the transaction with it
             self.abort_reason = Some(AbortReason::RolledBack);
@@ -150,8 +155,8 @@ impl<H: ApplyHandler> Context<'_, H> {
     }
 }
 
-/// Applies changes to the `main` database, in `transaction`. Returns the rebase data, which is empty if it was not
-/// requested or there is none.
+/// Applies changes to the `main` database, in `transaction`. Returns the rebase data, which is
+/// empty if it was not requested or there is none.
 pub(crate) fn apply<H: ApplyHandler>(
     handle: Handle<'_>,
     transaction: &Transaction<'_>,
@@ -162,8 +167,8 @@ pub(crate) fn apply<H: ApplyHandler>(
     let db = handle.as_ptr();
     let mut context = Context { db, handler, table: None, abort_reason: None };
     let (mut rebase, mut rebase_size) = (ptr::null_mut(), 0);
-    // SAFETY: `handle` proves that the connection is open and borrowed. The three pointers point to local variables that
-    // outlive the call, and nothing else refers to `context` until it returns.
+    // SAFETY: `handle` proves that the connection is open and borrowed. The three pointers point to
+    // local variables that outlive the call, and nothing else refers to `context` until it returns.
     let code = unsafe { apply_variant(db, input, options, &raw mut context, &raw mut rebase, &raw mut rebase_size) };
     let Context { table, abort_reason, handler, .. } = context;
     // SAFETY: `handle` proves that the connection is open. No call on it came in between.
@@ -171,10 +176,12 @@ pub(crate) fn apply<H: ApplyHandler>(
     let is_gone = transaction.is_inside() && !handle.is_in_transaction();
     let mut rebase_data = Vec::new();
     if !rebase.is_null() {
-        // SAFETY: SQLite allocated `rebase_size` bytes at `rebase` for us. They are copied before they are freed below.
+        // SAFETY: SQLite allocated `rebase_size` bytes at `rebase` for us. They are copied before
+        // they are freed below.
         let bytes = unsafe { bytes_from_raw(rebase.cast_const().cast(), rebase_size) };
         rebase_data.extend_from_slice(bytes.unwrap_or_default());
-        // SAFETY: SQLite allocated `rebase` with `sqlite3_malloc` and hands it over to the caller. It is not used again.
+        // SAFETY: SQLite allocated `rebase` with `sqlite3_malloc` and hands it over to the caller.
+        // It is not used again.
         unsafe { sys::sqlite3_free(rebase) };
     }
     let abort_reason = match (abort_reason, &failure) {
@@ -208,8 +215,8 @@ pub(crate) fn apply<H: ApplyHandler>(
 ///
 /// # Safety
 ///
-/// `db` must be open and borrowed. `context`, `rebase` and `rebase_size` must be valid for reads and writes, and nothing else
-/// may refer to what `context` points to.
+/// `db` must be open and borrowed. `context`, `rebase` and `rebase_size` must be valid for reads
+/// and writes, and nothing else may refer to what `context` points to.
 unsafe fn apply_variant<H: ApplyHandler>(
     db: *mut sqlite3,
     input: Input<'_>,
@@ -229,15 +236,16 @@ unsafe fn apply_variant<H: ApplyHandler>(
     if options.filter {
         let filter = Some(filter::<H> as _);
         return match bytes {
-            // SAFETY: the caller guarantees that the connection is open and borrowed. `size` is the length of `bytes`, which
-            // SQLite only reads, although the parameter is mutable. The callbacks have the expected types and expect
-            // `context`, which is valid for the whole call. The rebase pointers are both null or both writable.
+            // SAFETY: the caller guarantees that the connection is open and borrowed. `size` is the
+            // length of `bytes`, which SQLite only reads, although the parameter is mutable. The
+            // callbacks have the expected types and expect `context`, which is valid for the whole
+            // call. The rebase pointers are both null or both writable.
             Some((size, bytes)) => unsafe {
                 sys::sqlite3changeset_apply_v3(db, size, bytes, filter, conflict, context, rebase, rebase_size, flags)
             },
-            // SAFETY: the caller guarantees that the connection is open and borrowed. The callbacks, among them the reader,
-            // have the expected types and expect `context`, which is valid for the whole call. The rebase pointers are both
-            // null or both writable.
+            // SAFETY: the caller guarantees that the connection is open and borrowed. The
+            // callbacks, among them the reader, have the expected types and expect `context`, which
+            // is valid for the whole call. The rebase pointers are both null or both writable.
             None => unsafe {
                 sys::sqlite3changeset_apply_v3_strm(
                     db,
@@ -255,15 +263,16 @@ unsafe fn apply_variant<H: ApplyHandler>(
     }
     let table = Some(begin_table::<H> as _);
     match bytes {
-        // SAFETY: the caller guarantees that the connection is open and borrowed. `size` is the length of `bytes`, which
-        // SQLite only reads, although the parameter is mutable. The callbacks have the expected types and expect `context`,
-        // which is valid for the whole call. The rebase pointers are both null or both writable.
+        // SAFETY: the caller guarantees that the connection is open and borrowed. `size` is the
+        // length of `bytes`, which SQLite only reads, although the parameter is mutable. The
+        // callbacks have the expected types and expect `context`, which is valid for the whole
+        // call. The rebase pointers are both null or both writable.
         Some((size, bytes)) => unsafe {
             sys::sqlite3changeset_apply_v2(db, size, bytes, table, conflict, context, rebase, rebase_size, flags)
         },
-        // SAFETY: the caller guarantees that the connection is open and borrowed. The callbacks, among them the reader, have
-        // the expected types and expect `context`, which is valid for the whole call. The rebase pointers are both null or
-        // both writable.
+        // SAFETY: the caller guarantees that the connection is open and borrowed. The callbacks,
+        // among them the reader, have the expected types and expect `context`, which is valid for
+        // the whole call. The rebase pointers are both null or both writable.
         None => unsafe {
             sys::sqlite3changeset_apply_v2_strm(
                 db,
@@ -280,10 +289,12 @@ unsafe fn apply_variant<H: ApplyHandler>(
     }
 }
 
-/// Receives the table filter call, which SQLite makes at the first change of each table. It only records the table.
+/// Receives the table filter call, which SQLite makes at the first change of each table. It only
+/// records the table.
 unsafe extern "C" fn begin_table<H: ApplyHandler>(context: *mut c_void, table: *const c_char) -> c_int {
-    // SAFETY: `context` is what `apply_variant` passed to SQLite: the `Context<H>` of the running `apply`, to which nothing
-    // else refers. SQLite runs the callbacks of an apply one after the other, on this thread.
+    // SAFETY: `context` is what `apply_variant` passed to SQLite: the `Context<H>` of the running
+    // `apply`, to which nothing else refers. SQLite runs the callbacks of an apply one after the
+    // other, on this thread.
     let context = unsafe { &mut *context.cast::<Context<'_, H>>() };
     // SAFETY: SQLite passes the table's name as a C string that is valid during the callback.
     let table = unsafe { CStr::from_ptr(table) };
@@ -294,10 +305,12 @@ unsafe extern "C" fn begin_table<H: ApplyHandler>(context: *mut c_void, table: *
 /// Receives SQLite's question whether to apply a change at all.
 #[cfg(apply_v3)]
 unsafe extern "C" fn filter<H: ApplyHandler>(context: *mut c_void, iter: *mut sqlite3_changeset_iter) -> c_int {
-    // SAFETY: `context` is what `apply_variant` passed to SQLite: the `Context<H>` of the running `apply`, to which nothing
-    // else refers. SQLite runs the callbacks of an apply one after the other, on this thread.
+    // SAFETY: `context` is what `apply_variant` passed to SQLite: the `Context<H>` of the running
+    // `apply`, to which nothing else refers. SQLite runs the callbacks of an apply one after the
+    // other, on this thread.
     let context = unsafe { &mut *context.cast::<Context<'_, H>>() };
-    // SAFETY: SQLite passes a valid iterator, positioned at a change, and does not move it until this function returns.
+    // SAFETY: SQLite passes a valid iterator, positioned at a change, and does not move it until
+    // this function returns.
     let Some(change) = (unsafe { PendingChange::new(iter) }) else {
         context.abort_reason.get_or_insert(AbortReason::UnexpectedCall);
         return 0;
@@ -314,15 +327,16 @@ unsafe extern "C" fn on_conflict<H: ApplyHandler>(
     conflict: c_int,
     iter: *mut sqlite3_changeset_iter,
 ) -> c_int {
-    // SAFETY: `context` is what `apply_variant` passed to SQLite: the `Context<H>` of the running `apply`, to which nothing
-    // else refers. SQLite runs the callbacks of an apply one after the other, on this thread.
+    // SAFETY: `context` is what `apply_variant` passed to SQLite: the `Context<H>` of the running
+    // `apply`, to which nothing else refers. SQLite runs the callbacks of an apply one after the
+    // other, on this thread.
     let context = unsafe { &mut *context.cast::<Context<'_, H>>() };
     let action = match ConflictType::from_raw(conflict) {
         // the iterator is at no change
         Some(ConflictType::ForeignKey) => context.call_handler(H::on_foreign_keys).map(|()| ConflictAction::Omit),
         Some(conflict) => {
-            // SAFETY: for all other conflicts SQLite passes a valid iterator, positioned at the change, and does not move it
-            // until this function returns.
+            // SAFETY: for all other conflicts SQLite passes a valid iterator, positioned at the
+            // change, and does not move it until this function returns.
             let change = unsafe { PendingChange::new(iter) };
             change.and_then(|change| context.call_handler(|handler| handler.on_conflict(conflict, &change)))
         }
@@ -341,19 +355,20 @@ unsafe extern "C" fn on_conflict<H: ApplyHandler>(
 
 /// Receives SQLite's request for the next bytes of a stream.
 unsafe extern "C" fn read_input<H: ApplyHandler>(context: *mut c_void, buffer: *mut c_void, size: *mut c_int) -> c_int {
-    // SAFETY: `context` is what `apply_variant` passed to SQLite: the `Context<H>` of the running `apply`, to which nothing
-    // else refers. SQLite runs the callbacks of an apply one after the other, on this thread.
+    // SAFETY: `context` is what `apply_variant` passed to SQLite: the `Context<H>` of the running
+    // `apply`, to which nothing else refers. SQLite runs the callbacks of an apply one after the
+    // other, on this thread.
     let context = unsafe { &mut *context.cast::<Context<'_, H>>() };
-    // SAFETY: SQLite passes a pointer to an initialized `int`, which holds the size of `buffer` and receives the number of
-    // bytes written. Nothing else refers to it during the callback.
+    // SAFETY: SQLite passes a pointer to an initialized `int`, which holds the size of `buffer` and
+    // receives the number of bytes written. Nothing else refers to it during the callback.
     let size = unsafe { &mut *size };
     let max = usize::try_from(*size).unwrap_or(0);
     *size = 0;
     let written = context.call_handler(|handler| {
         let bytes = handler.read_input(max)?;
         let length = bytes.len().min(max);
-        // SAFETY: `bytes` is valid for `length` bytes, `buffer` for `max`, which is not less. SQLite's buffer overlaps with no
-        // memory that Rust code can refer to.
+        // SAFETY: `bytes` is valid for `length` bytes, `buffer` for `max`, which is not less.
+        // SQLite's buffer overlaps with no memory that Rust code can refer to.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.cast(), length) };
         Ok(length)
     });

@@ -1,17 +1,19 @@
 //! A larger page cache while changes are generated.
 //!
-//! SQLite reads each changed row back in the order of a hash table, that is, from all over the database. With the default cache
-//! of 2 MB, almost every row costs a read of the file. If the cache can hold the whole database, each page is read once. A cache
-//! that holds only a part had no measurable benefit, so the cache is enlarged to the whole database or not at all.
+//! SQLite reads each changed row back in the order of a hash table, that is, from all over the
+//! database. With the default cache of 2 MB, almost every row costs a read of the file. If the
+//! cache can hold the whole database, each page is read once. A cache that holds only a part had no
+//! measurable benefit, so the cache is enlarged to the whole database or not at all.
 //!
-//! A cache that is already large enough is enlarged as well. SQLite compiled with `SQLITE_ENABLE_MEMORY_MANAGEMENT`, as by
-//! libsqlite3-sys, counts the pages of all connections together (`PGroup` in `pcache1.c`): a busy connection uses up the space
-//! of another, which then drops each page right after reading it. Therefore the new size is the size of the whole database
+//! A cache that is already large enough is enlarged as well. SQLite compiled with
+//! `SQLITE_ENABLE_MEMORY_MANAGEMENT`, as by libsqlite3-sys, counts the pages of all connections
+//! together (`PGroup` in `pcache1.c`): a busy connection uses up the space of another, which then
+//! drops each page right after reading it. Therefore the new size is the size of the whole database
 //! plus the previous size.
 //!
-//! `PRAGMA cache_size` expires no prepared statement and writes nothing. Dropping [`EnlargedCache`] restores the previous size,
-//! after errors and panics too. Connections with a shared cache share the size as well; it is then restored only if nobody
-//! else has changed it.
+//! `PRAGMA cache_size` expires no prepared statement and writes nothing. Dropping [`EnlargedCache`]
+//! restores the previous size, after errors and panics too. Connections with a shared cache share
+//! the size as well; it is then restored only if nobody else has changed it.
 
 use super::callback;
 use super::statement::Connection;
@@ -22,8 +24,8 @@ pub(crate) struct CacheLimit<'a> {
     pub(crate) bytes: u64,
 }
 
-/// The memory use of a session, about 6,000 rows, from which enlarging the cache pays off: the queries below take as long as
-/// looking up about ten rows.
+/// The memory use of a session, about 6,000 rows, from which enlarging the cache pays off: the
+/// queries below take as long as looking up about ten rows.
 const MIN_SESSION_BYTES: u64 = 512 << 10;
 
 /// The most bytes that a page in the cache takes in addition to its content.
@@ -42,8 +44,8 @@ impl<'conn> EnlargedCache<'conn> {
     /// Enlarges the cache to hold the whole database, if the database is a file and either
     ///
     /// - takes no more than the cache may hold anyway, or
-    /// - takes neither more than the limit nor more than twice the memory of the session. A smaller session has few rows to
-    ///   look up.
+    /// - takes neither more than the limit nor more than twice the memory of the session. A smaller
+    ///   session has few rows to look up.
     ///
     /// Does nothing if SQLite fails. The same failure appears again when the changes are generated.
     ///

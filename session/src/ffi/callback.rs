@@ -1,7 +1,8 @@
 //! The rules for every Rust function that C calls.
 //!
-//! - While SQLite's session code runs, and possibly a closure of the application with it, the address of the connection is on
-//!   a list of this thread. Calls that would re-enter that code find the address there and return *busy*.
+//! - While SQLite's session code runs, and possibly a closure of the application with it, the
+//!   address of the connection is on a list of this thread. Calls that would re-enter that code
+//!   find the address there and return *busy*.
 //! - A panic is caught before it reaches C.
 
 use core::mem::ManuallyDrop;
@@ -13,9 +14,9 @@ use std::vec::Vec;
 use super::sys::sqlite3;
 
 std::thread_local! {
-    /// The connections inside which this thread runs a closure of the application, innermost last. The list has no destructor,
-    /// so that it is still usable in destructors of the application's own thread-local values, which may call this crate. An
-    /// empty list owns no memory.
+    /// The connections inside which this thread runs a closure of the application, innermost last.
+    /// The list has no destructor, so that it is still usable in destructors of the application's
+    /// own thread-local values, which may call this crate. An empty list owns no memory.
     static INSIDE: RefCell<ManuallyDrop<Vec<*mut sqlite3>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
@@ -36,7 +37,8 @@ impl Drop for CallbackGuard {
     }
 }
 
-/// Marks that this thread enters SQLite's session code on `db`, where functions of the application may be called.
+/// Marks that this thread enters SQLite's session code on `db`, where functions of the application
+/// may be called.
 pub(super) fn enter(db: *mut sqlite3) -> CallbackGuard {
     INSIDE.with_borrow_mut(|inside| inside.push(db));
     CallbackGuard(())

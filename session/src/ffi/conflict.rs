@@ -2,20 +2,22 @@
 //!
 //! `apply` re-exports both types.
 
-/// A kind of conflict, in [SQLite's terms](https://www.sqlite.org/session/c_changeset_conflict.html).
+/// A kind of conflict, in [SQLite's
+/// terms](https://www.sqlite.org/session/c_changeset_conflict.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConflictType {
-    /// An UPDATE or DELETE of a changeset finds the row, but the row's values differ from the recorded old values. Accepts
-    /// [`ConflictAction::Replace`].
+    /// An UPDATE or DELETE of a changeset finds the row, but the row's values differ from the
+    /// recorded old values. Accepts [`ConflictAction::Replace`].
     Data,
     /// An UPDATE or DELETE finds no row with its primary key.
     NotFound,
     /// An INSERT finds a row with its primary key. Accepts [`ConflictAction::Replace`].
     Conflict,
-    /// The change violates a constraint other than the primary key: UNIQUE, NOT NULL, CHECK, or `RAISE` in a trigger.
+    /// The change violates a constraint other than the primary key: UNIQUE, NOT NULL, CHECK, or
+    /// `RAISE` in a trigger.
     Constraint,
-    /// Foreign keys are violated after all changes have been applied. Reported once; [`ConflictAction::Omit`] accepts the
-    /// violations.
+    /// Foreign keys are violated after all changes have been applied. Reported once;
+    /// [`ConflictAction::Omit`] accepts the violations.
     ForeignKey,
 }
 
@@ -52,17 +54,19 @@ impl ConflictType {
 /// A decision about a conflict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConflictAction {
-    /// Skips this change and continues. If `Replace` has already deleted the conflicting row, the row is lost: see
-    /// [`Replace`](Self::Replace).
+    /// Skips this change and continues. If `Replace` has already deleted the conflicting row, the
+    /// row is lost: see [`Replace`](Self::Replace).
     Omit,
-    /// Applies the change over the conflicting row. Legal only for [`ConflictType::Data`] and [`ConflictType::Conflict`].
+    /// Applies the change over the conflicting row. Legal only for [`ConflictType::Data`] and
+    /// [`ConflictType::Conflict`].
     ///
     /// For [`ConflictType::Conflict`] SQLite deletes the row and inserts the new one:
     ///
-    /// - Triggers fire and foreign key actions run as for a DELETE. For example, `ON DELETE CASCADE` deletes child rows.
+    /// - Triggers fire and foreign key actions run as for a DELETE. For example, `ON DELETE
+    ///   CASCADE` deletes child rows.
     /// - Columns that the changes do not contain get their default values.
-    /// - If the new row violates a constraint, a conflict of the kind [`ConflictType::Constraint`] follows. If the decision is
-    ///   then `Omit`, neither row remains.
+    /// - If the new row violates a constraint, a conflict of the kind [`ConflictType::Constraint`]
+    ///   follows. If the decision is then `Omit`, neither row remains.
     Replace,
     /// Rolls back everything that was applied, and fails with `ApplyError::ConflictAborted`.
     Abort,

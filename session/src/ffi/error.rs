@@ -7,7 +7,8 @@ use std::string::String;
 use super::sys::{self, sqlite3};
 use super::value::{OutOfMemory, text_from_raw};
 
-/// An error of SQLite: its extended [result code](https://www.sqlite.org/rescode.html) and its message.
+/// An error of SQLite: its extended [result code](https://www.sqlite.org/rescode.html) and its
+/// message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteError {
     pub(crate) code: c_int,
@@ -48,7 +49,8 @@ impl SqliteError {
         }
         // SAFETY: the caller guarantees that `db` is open.
         let message = unsafe { sys::sqlite3_errmsg(db) };
-        // SAFETY: SQLite returns a C string that is valid until the next call on `db`. It is copied before that.
+        // SAFETY: SQLite returns a C string that is valid until the next call on `db`. It is copied
+        // before that.
         let message = unsafe { text_from_raw(message) };
         Self { code, message }
     }
@@ -69,12 +71,13 @@ impl From<OutOfMemory> for SqliteError {
     }
 }
 
-/// The reason why the `sqlite3*` handle of a `SqliteConnection` is not available, or not usable for sessions.
+/// The reason why the `sqlite3*` handle of a `SqliteConnection` is not available, or not usable for
+/// sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandleError {
-    /// The connection already has as many attached databases as SQLite allows, ten by default. The first use of a connection
-    /// attaches one more for a moment.
+    /// The connection already has as many attached databases as SQLite allows, ten by default. The
+    /// first use of a connection attaches one more for a moment.
     TooManyAttached,
     /// The library is older than SQLite 3.44.
     TooOld {
@@ -82,8 +85,8 @@ pub enum HandleError {
         version: i32,
     },
     /// The library or the connection has no mutex
-    /// ([`SQLITE_THREADSAFE`](https://www.sqlite.org/threadsafe.html) is 0 or 2). A session on another thread could not be
-    /// synchronized with its connection.
+    /// ([`SQLITE_THREADSAFE`](https://www.sqlite.org/threadsafe.html) is 0 or 2). A session on
+    /// another thread could not be synchronized with its connection.
     NotSerialized,
     /// Another connection has locked the database. Retry later.
     Locked {

@@ -1,7 +1,8 @@
 //! The `sqlite3*` of a Diesel connection, which Diesel 2.3 does not expose.
 //!
-//! The first look-up attaches a database through the VFS of [`probe`], which takes about 7 µs. It also adds an SQL function, by
-//! which later look-ups take about 1 µs. Once Diesel has `with_raw_connection`, [`with_handle`] needs only five lines.
+//! The first look-up attaches a database through the VFS of [`probe`], which takes about 7 µs. It
+//! also adds an SQL function, by which later look-ups take about 1 µs. Once Diesel has
+//! `with_raw_connection`, [`with_handle`] needs only five lines.
 
 use core::marker::PhantomData;
 use std::format;
@@ -43,7 +44,8 @@ impl<'conn> Handle<'conn> {
     }
 
     pub(super) fn registry(self) -> Option<&'conn Registry> {
-        // SAFETY: the connection is mutably borrowed for `'conn`, so nobody can close it while the reference exists.
+        // SAFETY: the connection is mutably borrowed for `'conn`, so nobody can close it while the
+        // reference exists.
         unsafe { Registry::of(self.db) }
     }
 }
@@ -58,14 +60,15 @@ pub(crate) fn with_handle<R>(
         return Ok(work(handle(db)));
     }
     let db = attach_probe(connection)?;
-    // SAFETY: SQLite has just reported `db` as the address of this connection, which is mutably borrowed: it is open, and no
-    // other thread uses it.
+    // SAFETY: SQLite has just reported `db` as the address of this connection, which is mutably
+    // borrowed: it is open, and no other thread uses it.
     unsafe { prepare(db) }?;
     let _pinned = registry::pin(db);
-    // SAFETY: the connection is mutably borrowed, so nobody can close it while the reference exists.
+    // SAFETY: the connection is mutably borrowed, so nobody can close it while the reference
+    // exists.
     if let Some(registry) = unsafe { Registry::of(db) } {
-        // SAFETY: the connection is open and `_pinned` holds its mutex. It is mutably borrowed, so nobody is inside SQLite's
-        // code on it.
+        // SAFETY: the connection is open and `_pinned` holds its mutex. It is mutably borrowed, so
+        // nobody is inside SQLite's code on it.
         unsafe { registry.note_idle() };
     }
     Ok(work(handle(db)))
@@ -73,9 +76,10 @@ pub(crate) fn with_handle<R>(
 
 /// Returns the connection's address from the SQL function that an earlier call added.
 ///
-/// The application could have replaced the function by one that calls ours on another connection. Therefore the address is
-/// accepted only if the connection is open and has a registry, and the connection is pinned. Code of the application that
-/// runs on a connection is marked by [`callback`](super::callback), so that it cannot close the connection.
+/// The application could have replaced the function by one that calls ours on another connection.
+/// Therefore the address is accepted only if the connection is open and has a registry, and the
+/// connection is pinned. Code of the application that runs on a connection is marked by
+/// [`callback`](super::callback), so that it cannot close the connection.
 fn query_function(connection: &mut SqliteConnection) -> Option<(NonNull<sqlite3>, registry::PinnedConnection)> {
     let query = concat!("SELECT \"diesel_sqlite_session_", env!("CARGO_PKG_VERSION"), "\"()");
     let (result, db) = probe::capture(|| connection.batch_execute(query));
@@ -141,7 +145,8 @@ unsafe fn prepare(db: NonNull<sqlite3>) -> Result<(), HandleError> {
     }
     // SAFETY: the caller guarantees that `db` is open and that no other thread uses it.
     unsafe { Registry::ensure(db) }.map_err(|code| refused("registering the connection", code))?;
-    // SAFETY: the caller guarantees that `db` is open. If the function cannot be added, the next look-up is a slow one again.
+    // SAFETY: the caller guarantees that `db` is open. If the function cannot be added, the next
+    // look-up is a slow one again.
     unsafe { probe::add_function(db.as_ptr()) };
     Ok(())
 }

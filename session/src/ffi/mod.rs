@@ -2,15 +2,18 @@
 //!
 //! - [`handle`]: the `sqlite3*` of a `SqliteConnection`; [`probe`] finds it
 //! - [`registry`]: the sessions of a connection, which it closes with the connection
-//! - [`session`]: `sqlite3_session` objects that may outlive their connection; [`cache`]: a larger page cache for them
-//! - [`apply`]: `sqlite3changeset_apply` with Rust callbacks; [`pending_change`]: the change that a callback decides about;
+//! - [`session`]: `sqlite3_session` objects that may outlive their connection; [`cache`]: a larger
+//!   page cache for them
+//! - [`apply`]: `sqlite3changeset_apply` with Rust callbacks; [`pending_change`]: the change that a
+//!   callback decides about;
 //!   [`transaction`]: the transaction around an apply; [`conflict`]: kinds of conflict and decisions
 //! - [`statement`], [`value`]: queries through the handle, and their values
-//! - [`mutex`], [`replacement`], [`callback`]: whether the connection may be used now; panics stay out of C
+//! - [`mutex`], [`replacement`], [`callback`]: whether the connection may be used now; panics stay
+//!   out of C
 //! - [`sys`]: the C functions; [`error`]: result codes as errors
 //!
-//! Of the modules above, only types and functions of `wire` are used here. `utf8.rs` is a module of the crate root, because
-//! typed changes need it without SQLite.
+//! Of the modules above, only types and functions of `wire` are used here. `utf8.rs` is a module of
+//! the crate root, because typed changes need it without SQLite.
 
 #![allow(unsafe_code)]
 #![deny(clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block)]

@@ -32,8 +32,8 @@ pub(super) unsafe fn try_enter(db: *mut sqlite3) -> Option<MutexGuard> {
 impl Drop for MutexGuard {
     fn drop(&mut self) {
         if let Some(mutex) = self.mutex {
-            // SAFETY: this thread took the mutex in `try_enter`, since `MutexGuard` is not `Send`. The connection, and the mutex
-            // with it, is still there, as `try_enter` requires.
+            // SAFETY: this thread took the mutex in `try_enter`, since `MutexGuard` is not `Send`.
+            // The connection, and the mutex with it, is still there, as `try_enter` requires.
             unsafe { sys::sqlite3_mutex_leave(mutex.as_ptr()) };
         }
     }
@@ -61,9 +61,11 @@ pub(super) unsafe fn check(db: *mut sqlite3) -> Result<(), MutexError> {
     if mutex.is_null() {
         return Err(MutexError::Missing);
     }
-    // SAFETY: the connection owns the mutex and is open, so the mutex is valid. It is released below.
+    // SAFETY: the connection owns the mutex and is open, so the mutex is valid. It is released
+    // below.
     unsafe { sys::sqlite3_mutex_enter(mutex) };
-    // SAFETY: the mutex is valid. It is recursive and this thread holds it, so a working `try` succeeds.
+    // SAFETY: the mutex is valid. It is recursive and this thread holds it, so a working `try`
+    // succeeds.
     let tried = unsafe { sys::sqlite3_mutex_try(mutex) };
     if tried == sys::SQLITE_OK {
         // SAFETY: this thread holds the mutex twice, and releases it once here.
@@ -76,9 +78,9 @@ pub(super) unsafe fn check(db: *mut sqlite3) -> Result<(), MutexError> {
 
 /// A wait loop with growing pauses, for as long as another thread uses the connection.
 ///
-/// SQLite's mutex is not fair: a tight loop would starve the other thread. The loop ends after five seconds, because two
-/// threads that wait for each other inside functions of their connections would otherwise wait forever. On targets without
-/// threads it ends at once.
+/// SQLite's mutex is not fair: a tight loop would starve the other thread. The loop ends after five
+/// seconds, because two threads that wait for each other inside functions of their connections
+/// would otherwise wait forever. On targets without threads it ends at once.
 #[derive(Default)]
 pub(super) struct Backoff {
     turn: u32,
@@ -112,12 +114,14 @@ impl Backoff {
 
 /// Detects that the message of the connection's latest error may not have been read yet.
 ///
-/// Diesel reads the message after the failed call has released the mutex, and the next error on the connection frees the
-/// message. Diesel takes about a microsecond. An error that has stayed the latest for a while has therefore been read:
+/// Diesel reads the message after the failed call has released the mutex, and the next error on the
+/// connection frees the message. Diesel takes about a microsecond. An error that has stayed the
+/// latest for a while has therefore been read:
 ///
-/// - after a second, if the connection was last used on another thread, which the system may have suspended
-/// - after ten milliseconds, if the connection was last used on this thread, which has continued since. Only a statement that
-///   failed to compile could belong to another thread.
+/// - after a second, if the connection was last used on another thread, which the system may have
+///   suspended
+/// - after ten milliseconds, if the connection was last used on this thread, which has continued
+///   since. Only a statement that failed to compile could belong to another thread.
 #[derive(Default)]
 pub(super) struct ErrorMonitor {
     #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
@@ -133,8 +137,8 @@ impl ErrorMonitor {
     const READ_AFTER: Duration = Duration::from_secs(1);
     const READ_AFTER_HERE: Duration = Duration::from_millis(10);
 
-    /// Returns whether the message of the latest error has surely been read. `used_here` tells whether the connection was last
-    /// used on this thread.
+    /// Returns whether the message of the latest error has surely been read. `used_here` tells
+    /// whether the connection was last used on this thread.
     ///
     /// # Safety
     ///
@@ -149,7 +153,8 @@ impl ErrorMonitor {
             code,
             sys::DBSTATUS_LOOKASIDE.map(|counter| {
                 let (mut current, mut highest) = (0, 0);
-                // SAFETY: `db` is open. Both numbers are local variables. For these counters the highest value is the count.
+                // SAFETY: `db` is open. Both numbers are local variables. For these counters the
+                // highest value is the count.
                 unsafe { sys::sqlite3_db_status(db, counter, &raw mut current, &raw mut highest, 0) };
                 highest
             }),

@@ -13,7 +13,8 @@ use super::value::{OutOfMemory, ProtectedValue, bytes_from_raw};
 use crate::wire::codec::append::{write_change, write_header, write_value};
 use crate::wire::{Format, Operation};
 
-/// A change that SQLite is about to apply, or cannot apply. Valid during the callback that receives it.
+/// A change that SQLite is about to apply, or cannot apply. Valid during the callback that receives
+/// it.
 pub(crate) struct PendingChange<'a> {
     iter: *mut sqlite3_changeset_iter,
     table: &'a CStr,
@@ -28,27 +29,30 @@ impl<'a> PendingChange<'a> {
     ///
     /// # Safety
     ///
-    /// `iter` must be a valid iterator, positioned at a change, and must not be moved or freed during `'a`.
+    /// `iter` must be a valid iterator, positioned at a change, and must not be moved or freed
+    /// during `'a`.
     pub(super) unsafe fn new(iter: *mut sqlite3_changeset_iter) -> Option<Self> {
         let (mut table, mut columns, mut operation, mut indirect) = (ptr::null(), 0, 0, 0);
-        // SAFETY: the caller guarantees that the iterator is positioned at a change. The other four pointers point to local
-        // variables of the expected types.
+        // SAFETY: the caller guarantees that the iterator is positioned at a change. The other four
+        // pointers point to local variables of the expected types.
         let code = unsafe {
             sys::sqlite3changeset_op(iter, &raw mut table, &raw mut columns, &raw mut operation, &raw mut indirect)
         };
         let mut ordinals = ptr::null_mut();
-        // SAFETY: the caller guarantees that the iterator is positioned at a change. `ordinals` is a local variable of the
-        // expected type, and the function accepts a null pointer for the number of columns.
+        // SAFETY: the caller guarantees that the iterator is positioned at a change. `ordinals` is
+        // a local variable of the expected type, and the function accepts a null pointer for the
+        // number of columns.
         let key_code = unsafe { sys::sqlite3changeset_pk(iter, &raw mut ordinals, ptr::null_mut()) };
         if code != sys::SQLITE_OK || key_code != sys::SQLITE_OK || table.is_null() {
             return None;
         }
         Some(Self {
             iter,
-            // SAFETY: SQLite succeeded and set `table` to a C string that is valid until the iterator is moved.
+            // SAFETY: SQLite succeeded and set `table` to a C string that is valid until the
+            // iterator is moved.
             table: unsafe { CStr::from_ptr(table) },
-            // SAFETY: SQLite succeeded and set `ordinals` to an array with a byte for each of the `columns` columns, which is
-            // valid until the iterator is moved.
+            // SAFETY: SQLite succeeded and set `ordinals` to an array with a byte for each of the
+            // `columns` columns, which is valid until the iterator is moved.
             key_ordinals: unsafe { bytes_from_raw(ordinals, columns) }.ok()?,
             operation: u8::try_from(operation).ok().and_then(Operation::from_byte)?,
             indirect: indirect != 0,
@@ -85,11 +89,13 @@ impl<'a> PendingChange<'a> {
         read: unsafe extern "C" fn(*mut sqlite3_changeset_iter, c_int, *mut *mut sqlite3_value) -> c_int,
     ) -> Option<ProtectedValue<'a>> {
         let mut value = ptr::null_mut();
-        // SAFETY: the iterator is positioned at a change, as `new` requires. `read` is a function that reads a value, as this
-        // function requires, and rejects columns that do not exist. `value` is a local variable of the expected type.
+        // SAFETY: the iterator is positioned at a change, as `new` requires. `read` is a function
+        // that reads a value, as this function requires, and rejects columns that do not exist.
+        // `value` is a local variable of the expected type.
         let code = unsafe { read(self.iter, c_int::try_from(column).ok()?, &raw mut value) };
         let value = NonNull::new(value).filter(|_| code == sys::SQLITE_OK)?;
-        // SAFETY: SQLite returned a protected value, which belongs to the iterator and is valid until the iterator is moved.
+        // SAFETY: SQLite returned a protected value, which belongs to the iterator and is valid
+        // until the iterator is moved.
         Some(unsafe { ProtectedValue::new(value) })
     }
 
@@ -129,7 +135,8 @@ impl<'a> PendingChange<'a> {
         Ok(start)
     }
 
-    /// Reads the row that has the primary key of this change. `statement` needs a parameter for each column of the key.
+    /// Reads the row that has the primary key of this change. `statement` needs a parameter for
+    /// each column of the key.
     pub(crate) fn row<R>(
         &self,
         statement: &mut Statement<'_>,

@@ -1,10 +1,11 @@
-//! Finds the address of a connection from within SQLite: through a VFS to which SQLite passes the address, and through an
-//! SQL function. Both store the address where [`capture`] finds it. Called by [`handle`](super::handle).
+//! Finds the address of a connection from within SQLite: through a VFS to which SQLite passes the
+//! address, and through an SQL function. Both store the address where [`capture`] finds it. Called
+//! by [`handle`](super::handle).
 //!
-//! The VFS contains only empty files that cannot be written. When SQLite opens a database file, it passes the connection's
-//! address to the file's `xFileControl` with
-//! [`SQLITE_FCNTL_PDB`](https://www.sqlite.org/c3ref/c_fcntl_begin_atomic_write.html). Unlike an SQL function, the
-//! application cannot replace this.
+//! The VFS contains only empty files that cannot be written. When SQLite opens a database file, it
+//! passes the connection's address to the file's `xFileControl` with
+//! [`SQLITE_FCNTL_PDB`](https://www.sqlite.org/c3ref/c_fcntl_begin_atomic_write.html). Unlike an
+//! SQL function, the application cannot replace this.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::MaybeUninit;
@@ -15,8 +16,8 @@ use std::sync::OnceLock;
 
 use super::sys::{self, sqlite3};
 
-/// The name of the VFS, of the SQL function and of the client data. The version separates two releases of this crate in one
-/// program.
+/// The name of the VFS, of the SQL function and of the client data. The version separates two
+/// releases of this crate in one program.
 pub(super) const NAME: &CStr =
     match CStr::from_bytes_with_nul(concat!("diesel_sqlite_session_", env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
         Ok(name) => name,
@@ -36,10 +37,11 @@ std::thread_local! {
     static CAPTURED: Cell<Captured> = const { Cell::new(NOTHING) };
 }
 
-/// Runs `work`. Returns its result, and the connection that reported its address during the call, if exactly one did, once.
+/// Runs `work`. Returns its result, and the connection that reported its address during the call,
+/// if exactly one did, once.
 pub(super) fn capture<R>(work: impl FnOnce() -> R) -> (R, Option<NonNull<sqlite3>>) {
-    /// Restores the previous state, also when `work` panics. Instrumentation of the application runs in `work`, and may call
-    /// `capture` too.
+    /// Restores the previous state, also when `work` panics. Instrumentation of the application
+    /// runs in `work`, and may call `capture` too.
     struct Restore(Captured);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -73,8 +75,9 @@ pub(super) unsafe fn add_function(db: *mut sqlite3) -> c_int {
         // SAFETY: SQLite passes the context of the running function.
         report(unsafe { sys::sqlite3_context_db_handle(context) });
     }
-    // SAFETY: the caller guarantees that `db` is open. The name is a C string with a static lifetime, `report_connection` has the expected
-    // type, and there is no user data and so no destructor.
+    // SAFETY: the caller guarantees that `db` is open. The name is a C string with a static
+    // lifetime, `report_connection` has the expected type, and there is no user data and so no
+    // destructor.
     unsafe {
         sys::sqlite3_create_function_v2(
             db,
@@ -94,7 +97,8 @@ pub(super) unsafe fn add_function(db: *mut sqlite3) -> c_int {
 pub(super) fn register_vfs() -> Result<(), c_int> {
     static REGISTERED: OnceLock<c_int> = OnceLock::new();
     let code = *REGISTERED.get_or_init(|| {
-        // SAFETY: `sqlite3_vfs` is a C struct of integers, pointers and optional functions, for which zero is a valid value.
+        // SAFETY: `sqlite3_vfs` is a C struct of integers, pointers and optional functions, for
+        // which zero is a valid value.
         let mut vfs: sys::sqlite3_vfs = unsafe { MaybeUninit::zeroed().assume_init() };
         vfs.iVersion = 1;
         vfs.szOsFile = size_of::<sys::sqlite3_file>() as c_int;
@@ -108,7 +112,8 @@ pub(super) fn register_vfs() -> Result<(), c_int> {
         vfs.xSleep = Some(sleep);
         vfs.xCurrentTime = Some(current_time);
         vfs.xGetLastError = Some(last_error);
-        // SAFETY: the struct is leaked, so it is valid forever, and every function that SQLite calls is set.
+        // SAFETY: the struct is leaked, so it is valid forever, and every function that SQLite
+        // calls is set.
         unsafe { sys::sqlite3_vfs_register(Box::into_raw(Box::new(vfs)), 0) }
     });
     if code == sys::SQLITE_OK { Ok(()) } else { Err(code) }
@@ -121,7 +126,8 @@ struct Methods(sys::sqlite3_io_methods);
 unsafe impl Sync for Methods {}
 
 static METHODS: Methods = {
-    // SAFETY: `sqlite3_io_methods` is a C struct of integers and optional functions, for which zero is a valid value.
+    // SAFETY: `sqlite3_io_methods` is a C struct of integers and optional functions, for which zero
+    // is a valid value.
     let mut methods: sys::sqlite3_io_methods = unsafe { MaybeUninit::zeroed().assume_init() };
     methods.iVersion = 1;
     methods.xClose = Some(nothing);
@@ -146,7 +152,8 @@ unsafe extern "C" fn open(
     flags: c_int,
     flags_out: *mut c_int,
 ) -> c_int {
-    // SAFETY: SQLite passes `szOsFile` writable bytes at `file`, which is the size of `sqlite3_file`.
+    // SAFETY: SQLite passes `szOsFile` writable bytes at `file`, which is the size of
+    // `sqlite3_file`.
     unsafe { (*file).pMethods = &raw const METHODS.0 };
     if !flags_out.is_null() {
         // SAFETY: the pointer is not null, so SQLite passes a writable `int`.
@@ -176,14 +183,15 @@ unsafe extern "C" fn full_pathname(
     if usize::try_from(size).map_or(true, |size| size < name.len()) {
         return sys::SQLITE_ERROR;
     }
-    // SAFETY: SQLite passes `size` writable bytes at `out`, which is at least the length of `name`, as checked above. SQLite's
-    // two buffers do not overlap.
+    // SAFETY: SQLite passes `size` writable bytes at `out`, which is at least the length of `name`,
+    // as checked above. SQLite's two buffers do not overlap.
     unsafe { ptr::copy_nonoverlapping(name.as_ptr().cast(), out, name.len()) };
     sys::SQLITE_OK
 }
 
 unsafe extern "C" fn randomness(_: *mut sys::sqlite3_vfs, size: c_int, out: *mut c_char) -> c_int {
-    // SAFETY: SQLite passes `size` writable bytes at `out`. Nothing depends on their values, since the files are never written.
+    // SAFETY: SQLite passes `size` writable bytes at `out`. Nothing depends on their values, since
+    // the files are never written.
     unsafe { ptr::write_bytes(out, 0, usize::try_from(size).unwrap_or(0)) };
     size
 }
@@ -211,7 +219,8 @@ unsafe extern "C" fn int_argument(_: *mut sys::sqlite3_file, _: c_int) -> c_int 
 }
 
 unsafe extern "C" fn read(_: *mut sys::sqlite3_file, out: *mut c_void, size: c_int, _: sys::sqlite3_int64) -> c_int {
-    // SAFETY: SQLite passes `size` writable bytes at `out`. A short read must fill the buffer with zeros.
+    // SAFETY: SQLite passes `size` writable bytes at `out`. A short read must fill the buffer with
+    // zeros.
     unsafe { ptr::write_bytes(out.cast::<u8>(), 0, usize::try_from(size).unwrap_or(0)) };
     sys::SQLITE_IOERR_SHORT_READ
 }

@@ -1,11 +1,13 @@
-//! The list of a connection's sessions, stored at the connection as
-//! [client data](https://www.sqlite.org/c3ref/get_clientdata.html).
+//! The list of a connection's sessions, stored at the connection as [client
+//! data](https://www.sqlite.org/c3ref/get_clientdata.html).
 //!
-//! SQLite announces a close ([`SQLITE_TRACE_CLOSE`](https://www.sqlite.org/c3ref/c_trace.html)) and frees client data inside
-//! `sqlite3_close`, while the handle still works. At that point the sessions are deleted and marked closed.
+//! SQLite announces a close ([`SQLITE_TRACE_CLOSE`](https://www.sqlite.org/c3ref/c_trace.html)) and
+//! frees client data inside `sqlite3_close`, while the handle still works. At that point the
+//! sessions are deleted and marked closed.
 //!
-//! Lock order: the state of a session, the connection's mutex, the list. A close holds the mutex and waits for the state.
-//! Therefore no thread waits for the mutex while it holds the state: see [`session`](super::session).
+//! Lock order: the state of a session, the connection's mutex, the list. A close holds the mutex
+//! and waits for the state. Therefore no thread waits for the mutex while it holds the state: see
+//! [`session`](super::session).
 
 use core::ffi::{c_int, c_uint, c_void};
 use std::boxed::Box;
@@ -22,7 +24,8 @@ use super::replacement::ReplacementDetector;
 use super::session::SharedSession;
 use super::sys::{self, sqlite3};
 
-/// The addresses of all connections that have a registry. Only these addresses are known to be valid.
+/// The addresses of all connections that have a registry. Only these addresses are known to be
+/// valid.
 static LIVE: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -34,7 +37,8 @@ pub(super) struct Registry {
     db: NonNull<sqlite3>,
     sessions: Mutex<Vec<Arc<SharedSession>>>,
     detector: Mutex<Option<ReplacementDetector>>,
-    /// The thread that last started a statement of the connection, not counting statements of sessions.
+    /// The thread that last started a statement of the connection, not counting statements of
+    /// sessions.
     last_thread: AtomicUsize,
 }
 
@@ -65,13 +69,15 @@ impl Registry {
             last_thread: AtomicUsize::new(this_thread()),
         }));
         lock(&LIVE).insert(db.as_ptr().addr());
-        // SAFETY: the caller guarantees that `db` is open. The name is a C string. The data is a `Registry` from a box, which
-        // `destroy` takes back. SQLite calls `destroy` exactly once, even if storing the data fails.
+        // SAFETY: the caller guarantees that `db` is open. The name is a C string. The data is a
+        // `Registry` from a box, which `destroy` takes back. SQLite calls `destroy` exactly once,
+        // even if storing the data fails.
         let code = unsafe { sys::sqlite3_set_clientdata(db.as_ptr(), NAME.as_ptr(), registry.cast(), Some(destroy)) };
         if code != sys::SQLITE_OK {
             return Err(code);
         }
-        // SAFETY: SQLite has stored the registry, and it is valid until `destroy` runs, which is when the connection closes.
+        // SAFETY: SQLite has stored the registry, and it is valid until `destroy` runs, which is
+        // when the connection closes.
         let code = unsafe { &*registry }.trace(sys::TRACE_CLOSE | sys::TRACE_STMT);
         if code == sys::SQLITE_OK { Ok(()) } else { Err(code) }
     }
@@ -79,14 +85,16 @@ impl Registry {
     /// Makes SQLite call `traced` for these events.
     fn trace(&self, events: c_uint) -> c_int {
         let context = ptr::from_ref(self).cast_mut().cast();
-        // SAFETY: the connection is open as long as the registry exists. After `destroy` the connection is gone, and SQLite no
-        // longer calls `traced`. `traced` only reads the registry, so the cast to a mutable pointer is harmless.
+        // SAFETY: the connection is open as long as the registry exists. After `destroy` the
+        // connection is gone, and SQLite no longer calls `traced`. `traced` only reads the
+        // registry, so the cast to a mutable pointer is harmless.
         unsafe { sys::sqlite3_trace_v2(self.db.as_ptr(), events, Some(traced), context) }
     }
 
-    /// Stops recording the thread of statements until the guard is dropped: for statements of a session, which do not count, and
-    /// for many statements on a thread that is already recorded. The connection must be borrowed or its mutex held. If the guards
-    /// of two threads overlap, the first drop ends both.
+    /// Stops recording the thread of statements until the guard is dropped: for statements of a
+    /// session, which do not count, and for many statements on a thread that is already recorded.
+    /// The connection must be borrowed or its mutex held. If the guards of two threads overlap, the
+    /// first drop ends both.
     pub(super) fn pause_tracing(&self) -> TracingPaused<'_> {
         self.trace(sys::TRACE_CLOSE);
         TracingPaused(self)
@@ -100,12 +108,14 @@ impl Registry {
     pub(super) unsafe fn of<'a>(db: NonNull<sqlite3>) -> Option<&'a Self> {
         // SAFETY: the caller guarantees that `db` is open. The name is a C string.
         let data = unsafe { sys::sqlite3_get_clientdata(db.as_ptr(), NAME.as_ptr()) };
-        // SAFETY: only `ensure` stores data under this name, which contains the crate's version. So the data is a `Registry`,
-        // which is valid until the connection closes, and of which only shared references exist.
+        // SAFETY: only `ensure` stores data under this name, which contains the crate's version. So
+        // the data is a `Registry`, which is valid until the connection closes, and of which only
+        // shared references exist.
         NonNull::new(data).map(|data| unsafe { data.cast::<Self>().as_ref() })
     }
 
-    /// Returns whether no replacement of a function has begun since the last [`note_idle`](Self::note_idle).
+    /// Returns whether no replacement of a function has begun since the last
+    /// [`note_idle`](Self::note_idle).
     ///
     /// # Safety
     ///
@@ -119,19 +129,21 @@ impl Registry {
     ///
     /// # Safety
     ///
-    /// The connection must be open, its mutex must be held, and nobody may be inside SQLite's code on it.
+    /// The connection must be open, its mutex must be held, and nobody may be inside SQLite's code
+    /// on it.
     pub(super) unsafe fn note_idle(&self) {
         let mut detector = lock(&self.detector);
         match &mut *detector {
             // SAFETY: the caller guarantees that the mutex is held.
             Some(detector) => unsafe { detector.reset() },
-            // SAFETY: the caller guarantees that the connection is open and its mutex held. `close` drops the detector before
-            // the connection closes.
+            // SAFETY: the caller guarantees that the connection is open and its mutex held. `close`
+            // drops the detector before the connection closes.
             none => *none = unsafe { ReplacementDetector::new(self.db) },
         }
     }
 
-    /// Returns the thread that last started a statement of the connection, not counting statements of sessions.
+    /// Returns the thread that last started a statement of the connection, not counting statements
+    /// of sessions.
     pub(super) fn last_thread(&self) -> usize {
         self.last_thread.load(Ordering::Relaxed)
     }
@@ -144,15 +156,16 @@ impl Registry {
         lock(&self.sessions).retain(|other| !Arc::ptr_eq(session, other));
     }
 
-    /// Deletes all sessions and marks them closed, and finalizes the detector's statement, which would keep the connection open.
-    /// The connection's mutex must be held.
+    /// Deletes all sessions and marks them closed, and finalizes the detector's statement, which
+    /// would keep the connection open. The connection's mutex must be held.
     fn close(&self) {
         let sessions = core::mem::take(&mut *lock(&self.sessions));
-        // all sessions are marked first, so that a thread that uses one of them does not wait for this thread
+        // all sessions are marked first, so that a thread that uses one of them does not wait for
+        // this thread
         let filters: Vec<_> = sessions.iter().map(|session| session.connection_closed()).collect();
         for filters in filters {
-            // A table filter that is dropped here belongs to the application and may do anything, even panic. There is no caller
-            // to report the panic to, so the process continues.
+            // A table filter that is dropped here belongs to the application and may do anything,
+            // even panic. There is no caller to report the panic to, so the process continues.
             if let Err(payload) = callback::run(self.db.as_ptr(), || drop(filters)) {
                 callback::discard(payload);
             }
@@ -160,7 +173,8 @@ impl Registry {
         drop(lock(&self.detector).take());
     }
 
-    /// Returns the sessions without an owner: their owners dropped them at a time when they could not be deleted.
+    /// Returns the sessions without an owner: their owners dropped them at a time when they could
+    /// not be deleted.
     pub(super) fn abandoned(&self) -> Vec<Arc<SharedSession>> {
         lock(&self.sessions).iter().filter(|session| Arc::strong_count(session) == 1).cloned().collect()
     }
@@ -188,8 +202,9 @@ pub(super) fn pin(db: NonNull<sqlite3>) -> Option<PinnedConnection> {
         if !live.contains(&db.as_ptr().addr()) {
             return None;
         }
-        // SAFETY: the connection is open, because its address is in `LIVE`, which is locked: closing the connection would first
-        // call `destroy`, which removes the address under this lock.
+        // SAFETY: the connection is open, because its address is in `LIVE`, which is locked:
+        // closing the connection would first call `destroy`, which removes the address under this
+        // lock.
         if let Some(held) = unsafe { mutex::try_enter(db.as_ptr()) } {
             return Some(PinnedConnection { _held: held });
         }
@@ -202,12 +217,14 @@ pub(super) fn pin(db: NonNull<sqlite3>) -> Option<PinnedConnection> {
 
 /// Handles the beginning of `sqlite3_close`, with the connection's mutex held.
 ///
-/// A close that then fails, because of an unfinalized statement, ends here. But Diesel gives the connection up anyway, and the
-/// memory of a deserialized database with it, so no session may read from the connection any more.
+/// A close that then fails, because of an unfinalized statement, ends here. But Diesel gives the
+/// connection up anyway, and the memory of a deserialized database with it, so no session may read
+/// from the connection any more.
 fn close_connection(registry: &Registry) {
     if callback::is_inside(registry.db.as_ptr()) {
-        // The connection is being closed by one of its own functions, which SQLite called in the middle of a session's work.
-        // Returning from here would free memory that SQLite is about to read.
+        // The connection is being closed by one of its own functions, which SQLite called in the
+        // middle of a session's work. Returning from here would free memory that SQLite is about to
+        // read.
         std::eprintln!("a SqliteConnection was dropped by one of its own functions while a session was using it");
         std::process::abort();
     }
@@ -216,8 +233,8 @@ fn close_connection(registry: &Registry) {
 
 /// Receives trace events: a statement starts, or the connection is about to close.
 unsafe extern "C" fn traced(event: c_uint, registry: *mut c_void, _: *mut c_void, _: *mut c_void) -> c_int {
-    // SAFETY: the context is the registry, which `trace` passed and which is valid until `destroy` runs. Only shared references
-    // to it exist.
+    // SAFETY: the context is the registry, which `trace` passed and which is valid until `destroy`
+    // runs. Only shared references to it exist.
     let registry = unsafe { &*registry.cast::<Registry>() };
     if event == sys::TRACE_CLOSE {
         close_connection(registry);
@@ -227,7 +244,8 @@ unsafe extern "C" fn traced(event: c_uint, registry: *mut c_void, _: *mut c_void
     0
 }
 
-/// Receives the registry when the connection closes: within `sqlite3_close`, with the connection's mutex held.
+/// Receives the registry when the connection closes: within `sqlite3_close`, with the connection's
+/// mutex held.
 unsafe extern "C" fn destroy(data: *mut c_void) {
     // SAFETY: `ensure` made the data with `Box::into_raw`, and SQLite calls this destructor once.
     let registry = unsafe { Box::from_raw(data.cast::<Registry>()) };

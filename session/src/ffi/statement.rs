@@ -1,4 +1,5 @@
-//! Queries through the handle: of a table's columns and of single rows, where no `SqliteConnection` is available.
+//! Queries through the handle: of a table's columns and of single rows, where no `SqliteConnection`
+//! is available.
 
 use core::ffi::{CStr, c_int};
 use core::marker::PhantomData;
@@ -60,8 +61,9 @@ impl<'conn> Connection<'conn> {
         let db = self.db.as_ptr();
         let size = c_int::try_from(query.len()).unwrap_or(c_int::MAX);
         let mut raw = ptr::null_mut();
-        // SAFETY: the connection is open, as `new` requires. The query's length is passed, so it need not end in NUL. `raw` is a
-        // local variable, and the function accepts a null pointer for the tail.
+        // SAFETY: the connection is open, as `new` requires. The query's length is passed, so it
+        // need not end in NUL. `raw` is a local variable, and the function accepts a null pointer
+        // for the tail.
         let code = unsafe { sys::sqlite3_prepare_v2(db, query.as_ptr().cast(), size, &raw mut raw, ptr::null_mut()) };
         match NonNull::new(raw).filter(|_| code == sys::SQLITE_OK) {
             Some(raw) => Ok(Statement { raw, connection: self }),
@@ -72,13 +74,16 @@ impl<'conn> Connection<'conn> {
 
     /// Returns whether the connection has opened the schema `temp`. A query would open it.
     pub(crate) fn has_temp(self) -> bool {
-        // SAFETY: the connection is open, as `new` requires. The name is a C string. -1 means that there is no such schema.
+        // SAFETY: the connection is open, as `new` requires. The name is a C string. -1 means that
+        // there is no such schema.
         unsafe { sys::sqlite3_db_readonly(self.db.as_ptr(), c"temp".as_ptr()) != -1 }
     }
 
-    /// Returns whether the connection has a schema of that name. Every connection has `temp`, but a query would open it.
+    /// Returns whether the connection has a schema of that name. Every connection has `temp`, but a
+    /// query would open it.
     pub(crate) fn has_schema(self, schema: &CStr) -> bool {
-        // SAFETY: the connection is open, as `new` requires. The name is a C string. -1 means that there is no such schema.
+        // SAFETY: the connection is open, as `new` requires. The name is a C string. -1 means that
+        // there is no such schema.
         let is_there = || unsafe { sys::sqlite3_db_readonly(self.db.as_ptr(), schema.as_ptr()) != -1 };
         schema.to_bytes().eq_ignore_ascii_case(b"temp") || is_there()
     }
@@ -88,7 +93,8 @@ impl<'conn> Connection<'conn> {
         let Ok(schema) = CString::new(schema) else { return false };
         // SAFETY: the connection is open, as `new` requires. The name is a C string.
         let name = unsafe { sys::sqlite3_db_filename(self.db.as_ptr(), schema.as_ptr()) };
-        // SAFETY: the pointer is not null, so SQLite returned a C string, which is valid as long as the database is attached.
+        // SAFETY: the pointer is not null, so SQLite returned a C string, which is valid as long as
+        // the database is attached.
         !name.is_null() && unsafe { *name } != 0
     }
 
@@ -99,7 +105,8 @@ impl<'conn> Connection<'conn> {
 
     /// Returns whether the connection has a schema besides `main` and `temp`.
     pub(crate) fn has_attached(self) -> bool {
-        // SAFETY: the connection is open, as `new` requires. Any number is allowed: 0 is `main`, 1 `temp`, others are attached.
+        // SAFETY: the connection is open, as `new` requires. Any number is allowed: 0 is `main`, 1
+        // `temp`, others are attached.
         !unsafe { sys::sqlite3_db_name(self.db.as_ptr(), 2) }.is_null()
     }
 
@@ -111,8 +118,9 @@ impl<'conn> Connection<'conn> {
             return Err(unsafe { SqliteError::of(db, sys::SQLITE_MISUSE) });
         };
         let mut collation = ptr::null();
-        // SAFETY: the connection is open, as `new` requires. The names are C strings, and `collation` is a local variable. The
-        // other pointers may be null: <https://www.sqlite.org/c3ref/table_column_metadata.html>.
+        // SAFETY: the connection is open, as `new` requires. The names are C strings, and
+        // `collation` is a local variable. The other pointers may be null:
+        // <https://www.sqlite.org/c3ref/table_column_metadata.html>.
         let code = unsafe {
             sys::sqlite3_table_column_metadata(
                 db,
@@ -130,7 +138,8 @@ impl<'conn> Connection<'conn> {
             // SAFETY: the connection is open, as `new` requires.
             return Err(unsafe { SqliteError::of(db, code) });
         }
-        // SAFETY: SQLite returned a C string that is valid until the next call on the connection. It is copied before that.
+        // SAFETY: SQLite returned a C string that is valid until the next call on the connection.
+        // It is copied before that.
         Ok(unsafe { CStr::from_ptr(collation) }.to_string_lossy().into_owned())
     }
 
@@ -138,12 +147,14 @@ impl<'conn> Connection<'conn> {
     pub(super) fn is_busy(self) -> bool {
         let mut statement = ptr::null_mut();
         loop {
-            // SAFETY: the connection is open, as `new` requires. `statement` is null or a statement of the connection.
+            // SAFETY: the connection is open, as `new` requires. `statement` is null or a statement
+            // of the connection.
             statement = unsafe { sys::sqlite3_next_stmt(self.db.as_ptr(), statement) };
             if statement.is_null() {
                 return false;
             }
-            // SAFETY: the statement belongs to the connection, and nobody else uses the connection, as `new` requires.
+            // SAFETY: the statement belongs to the connection, and nobody else uses the connection,
+            // as `new` requires.
             if unsafe { sys::sqlite3_stmt_busy(statement) } != 0 {
                 return true;
             }
@@ -183,7 +194,8 @@ impl Statement<'_> {
         // SAFETY: the connection is open, as `Connection::new` requires.
         let failed = |code| Err(unsafe { SqliteError::of(self.connection.db.as_ptr(), code) });
         for (number, value) in (1..).zip(values) {
-            // SAFETY: the statement is valid and reset. The value is protected and valid, as `ProtectedValue` guarantees.
+            // SAFETY: the statement is valid and reset. The value is protected and valid, as
+            // `ProtectedValue` guarantees.
             let code = unsafe { sys::sqlite3_bind_value(self.raw.as_ptr(), number, value.as_ptr()) };
             if code != sys::SQLITE_OK {
                 return failed(code);
@@ -222,13 +234,15 @@ impl Row<'_> {
         if start.is_null() {
             return Cow::Borrowed("");
         }
-        // SAFETY: SQLite returned a C string that is valid until the statement moves on or the column is converted. The
-        // statement does not move while `self` exists, and nothing else converts the column.
+        // SAFETY: SQLite returned a C string that is valid until the statement moves on or the
+        // column is converted. The statement does not move while `self` exists, and nothing else
+        // converts the column.
         unsafe { CStr::from_ptr(start.cast()) }.to_string_lossy()
     }
 }
 
-/// The current row of a statement. Reading a column does not convert its value, so it can be read again.
+/// The current row of a statement. Reading a column does not convert its value, so it can be read
+/// again.
 pub(crate) struct RowValues<'a> {
     statement: &'a Statement<'a>,
 }
@@ -238,10 +252,11 @@ impl RowValues<'_> {
     pub(crate) fn value(&self, column: c_int) -> Result<Value<'_>, OutOfMemory> {
         let raw = self.statement.raw.as_ptr();
         let bytes = |start: *const u8| {
-            // SAFETY: the statement is at a row. The length is requested after the pointer, as SQLite requires.
+            // SAFETY: the statement is at a row. The length is requested after the pointer, as
+            // SQLite requires.
             let length = unsafe { sys::sqlite3_column_bytes(raw, column) };
-            // SAFETY: SQLite returned the pointer and the length of the same value. They are valid until the statement moves on,
-            // which it does not while `self` exists.
+            // SAFETY: SQLite returned the pointer and the length of the same value. They are valid
+            // until the statement moves on, which it does not while `self` exists.
             unsafe { bytes_from_raw(start, length) }
         };
         // SAFETY: the statement is at a row, and any column number is allowed.
@@ -251,7 +266,8 @@ impl RowValues<'_> {
             // SAFETY: the statement is at a row, and the column exists, as its type is not NULL.
             sys::SQLITE_FLOAT => Value::Real(unsafe { sys::sqlite3_column_double(raw, column) }),
             sys::SQLITE_TEXT => {
-                // SAFETY: the statement is at a row, and the column exists, as its type is not NULL.
+                // SAFETY: the statement is at a row, and the column exists, as its type is not
+                // NULL.
                 let start = unsafe { sys::sqlite3_column_text(raw, column) };
                 // even an empty text has an address
                 if start.is_null() { Err(OutOfMemory) } else { bytes(start).map(Value::Text) }?

@@ -1,8 +1,8 @@
 //! The C functions, from the library of the target: libsqlite3-sys, or sqlite-wasm-rs in browsers.
 //!
-//! On native targets the functions of the session extension and `sqlite3_set_clientdata` are declared here, because the bindings
-//! of libsqlite3-sys for a system library are for SQLite 3.34 and lack some of them. `build.rs` checks that the library has
-//! them.
+//! On native targets the functions of the session extension and `sqlite3_set_clientdata` are
+//! declared here, because the bindings of libsqlite3-sys for a system library are for SQLite 3.34
+//! and lack some of them. `build.rs` checks that the library has them.
 
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 mod native {
@@ -202,8 +202,9 @@ mod wasm {
         sqlite3session_table_filter,
     };
 
-    // sqlite-wasm-rs compiles SQLite without mutexes. It declares their functions anyway, but a module that uses them cannot be
-    // loaded. There is no mutex, so these functions have nothing to do.
+    // sqlite-wasm-rs compiles SQLite without mutexes. It declares their functions anyway, but a
+    // module that uses them cannot be loaded. There is no mutex, so these functions have nothing to
+    // do.
 
     pub(crate) unsafe fn sqlite3_db_mutex(_: *mut sqlite3) -> *mut sqlite3_mutex {
         ptr::null_mut()
@@ -226,8 +227,8 @@ pub(crate) const OBJCONFIG_ROWID: core::ffi::c_int = 2;
 pub(crate) const TRACE_STMT: core::ffi::c_uint = 1;
 /// `SQLITE_TRACE_CLOSE`
 pub(crate) const TRACE_CLOSE: core::ffi::c_uint = 8;
-/// `SQLITE_DBSTATUS_LOOKASIDE_HIT`, `SQLITE_DBSTATUS_LOOKASIDE_MISS_SIZE`, `SQLITE_DBSTATUS_LOOKASIDE_MISS_FULL`: the number of
-/// memory allocations of the connection.
+/// `SQLITE_DBSTATUS_LOOKASIDE_HIT`, `SQLITE_DBSTATUS_LOOKASIDE_MISS_SIZE`,
+/// `SQLITE_DBSTATUS_LOOKASIDE_MISS_FULL`: the number of memory allocations of the connection.
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 pub(crate) const DBSTATUS_LOOKASIDE: [core::ffi::c_int; 3] = [4, 5, 6];
 /// `SQLITE_CHANGESETAPPLY_NOSAVEPOINT`

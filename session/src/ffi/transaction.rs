@@ -10,7 +10,8 @@ use super::registry::{Registry, TracingPaused};
 use super::statement::Connection;
 use super::sys::{self, sqlite3};
 
-/// A new transaction, a savepoint in the application's transaction, or the application's transaction itself.
+/// A new transaction, a savepoint in the application's transaction, or the application's
+/// transaction itself.
 ///
 /// Dropping it rolls back. Until then the connection is on the list of [`callback`].
 pub(crate) struct Transaction<'conn> {
@@ -19,8 +20,9 @@ pub(crate) struct Transaction<'conn> {
     undo: Option<&'static CStr>,
     /// Whether the connection was already in a transaction of the application.
     is_inside: bool,
-    /// Whether that transaction defers all foreign keys (`PRAGMA defer_foreign_keys`). SQLite's apply turns this on, and off at
-    /// the end, after which existing violations could never be repaired. Dropping restores it.
+    /// Whether that transaction defers all foreign keys (`PRAGMA defer_foreign_keys`). SQLite's
+    /// apply turns this on, and off at the end, after which existing violations could never be
+    /// repaired. Dropping restores it.
     defers: bool,
     // triggers, and SQLite at the commit, may call functions of the application
     _inside: callback::CallbackGuard,
@@ -35,9 +37,10 @@ pub(crate) enum BeginError {
 }
 
 impl<'conn> Transaction<'conn> {
-    /// Begins a transaction in which no other connection can change what has been read: a savepoint inside a transaction, or
-    /// `BEGIN IMMEDIATE` outside, which excludes other writers from the start. Returns `None` if the latter is not appropriate:
-    /// nothing may be written, or databases are attached, which it would lock too.
+    /// Begins a transaction in which no other connection can change what has been read: a savepoint
+    /// inside a transaction, or `BEGIN IMMEDIATE` outside, which excludes other writers from the
+    /// start. Returns `None` if the latter is not appropriate: nothing may be written, or databases
+    /// are attached, which it would lock too.
     pub(crate) fn begin_exclusive(handle: Handle<'conn>, writes: bool) -> Result<Option<Self>, BeginError> {
         if handle.is_in_transaction() {
             let undo = c"ROLLBACK TO diesel_sqlite_session_apply; RELEASE diesel_sqlite_session_apply";
@@ -97,7 +100,8 @@ impl<'conn> Transaction<'conn> {
     /// Commits the transaction, or releases the savepoint. Rolls back on failure.
     pub(crate) fn commit(mut self) -> Result<(), SqliteError> {
         if let Some(commit) = self.commit {
-            // SAFETY: the connection is open and borrowed during `'conn`, of which `start` got a handle.
+            // SAFETY: the connection is open and borrowed during `'conn`, of which `start` got a
+            // handle.
             unsafe { execute(self.db, commit) }?;
         }
         self.undo = None;
@@ -108,12 +112,15 @@ impl<'conn> Transaction<'conn> {
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         if let Some(undo) = self.undo {
-            // If a reader blocked the commit, the transaction still exists. After some errors SQLite has already rolled back.
-            // SAFETY: the connection is open and borrowed during `'conn`, of which `start` got a handle.
+            // If a reader blocked the commit, the transaction still exists. After some errors
+            // SQLite has already rolled back.
+            // SAFETY: the connection is open and borrowed during `'conn`, of which `start` got a
+            // handle.
             let _ = unsafe { execute(self.db, undo) };
         }
         if self.defers {
-            // SAFETY: the connection is open and borrowed during `'conn`, of which `start` got a handle.
+            // SAFETY: the connection is open and borrowed during `'conn`, of which `start` got a
+            // handle.
             let _ = unsafe { execute(self.db, c"PRAGMA defer_foreign_keys = ON") };
         }
     }
@@ -128,8 +135,8 @@ const RELEASE: &CStr = c"RELEASE diesel_sqlite_session_apply";
 ///
 /// `db` must be open and borrowed.
 unsafe fn execute(db: *mut sqlite3, sql: &CStr) -> Result<(), SqliteError> {
-    // SAFETY: the caller guarantees that the connection is open and borrowed. The SQL is a C string, and the callback, its
-    // argument and the place for a message may be null.
+    // SAFETY: the caller guarantees that the connection is open and borrowed. The SQL is a C
+    // string, and the callback, its argument and the place for a message may be null.
     let code = unsafe { sys::sqlite3_exec(db, sql.as_ptr(), None, ptr::null_mut(), ptr::null_mut()) };
     // SAFETY: the caller guarantees that the connection is open.
     if code == sys::SQLITE_OK { Ok(()) } else { Err(unsafe { SqliteError::of(db, code) }) }

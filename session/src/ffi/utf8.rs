@@ -4,8 +4,8 @@
 
 /// Returns the bytes as text, if they are UTF-8.
 ///
-/// Most texts are short and ASCII. These are recognized without a call and without a loop. The standard library checks byte by
-/// byte, which took half of the time of reading typed rows.
+/// Most texts are short and ASCII. These are recognized without a call and without a loop. The
+/// standard library checks byte by byte, which took half of the time of reading typed rows.
 #[inline(always)]
 pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
     if is_short_ascii(bytes) {
@@ -15,7 +15,8 @@ pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
     any_text(bytes)
 }
 
-/// Returns whether the bytes are at most 32 bytes of ASCII. It reads a first and a last part, which may overlap.
+/// Returns whether the bytes are at most 32 bytes of ASCII. It reads a first and a last part, which
+/// may overlap.
 #[inline(always)]
 fn is_short_ascii(bytes: &[u8]) -> bool {
     const HIGH: u128 = 0x8080_8080_8080_8080_8080_8080_8080_8080;

@@ -23,8 +23,8 @@ pub(super) struct ProtectedValue<'a> {
 impl<'a> ProtectedValue<'a> {
     /// # Safety
     ///
-    /// `value` must be a [protected](https://www.sqlite.org/c3ref/value.html) value that stays valid and unchanged, and that
-    /// nobody else uses, during `'a`.
+    /// `value` must be a [protected](https://www.sqlite.org/c3ref/value.html) value that stays
+    /// valid and unchanged, and that nobody else uses, during `'a`.
     pub(super) unsafe fn new(value: NonNull<sqlite3_value>) -> Self {
         Self { value, _borrowed: PhantomData }
     }
@@ -38,9 +38,11 @@ impl<'a> ProtectedValue<'a> {
         // SAFETY: the value is valid and protected, as `new` requires.
         let class = unsafe { sys::sqlite3_value_type(value) };
         let bytes = |start: *const c_uchar| {
-            // SAFETY: the value is valid and protected. The length is requested after the pointer, as SQLite requires.
+            // SAFETY: the value is valid and protected. The length is requested after the pointer,
+            // as SQLite requires.
             let length = unsafe { sys::sqlite3_value_bytes(value) };
-            // SAFETY: SQLite returned the pointer and the length of the same value, which stays unchanged during `'a`.
+            // SAFETY: SQLite returned the pointer and the length of the same value, which stays
+            // unchanged during `'a`.
             unsafe { bytes_from_raw(start, length) }
         };
         Ok(match class {
@@ -61,8 +63,8 @@ impl<'a> ProtectedValue<'a> {
     }
 }
 
-/// Returns bytes that SQLite describes by pointer and length. SQLite returns a null pointer for no bytes, and if it is out of
-/// memory.
+/// Returns bytes that SQLite describes by pointer and length. SQLite returns a null pointer for no
+/// bytes, and if it is out of memory.
 ///
 /// # Safety
 ///
@@ -70,7 +72,8 @@ impl<'a> ProtectedValue<'a> {
 pub(super) unsafe fn bytes_from_raw<'a>(start: *const c_uchar, length: c_int) -> Result<&'a [u8], OutOfMemory> {
     match (start.is_null(), usize::try_from(length)) {
         (_, Ok(0)) => Ok(&[]),
-        // SAFETY: the pointer is not null, so the caller guarantees that `length` bytes are valid and unchanged during `'a`.
+        // SAFETY: the pointer is not null, so the caller guarantees that `length` bytes are valid
+        // and unchanged during `'a`.
         (false, Ok(length)) => Ok(unsafe { slice::from_raw_parts(start, length) }),
         _ => Err(OutOfMemory),
     }
@@ -85,7 +88,8 @@ pub(super) unsafe fn text_from_raw(start: *const c_char) -> String {
     if start.is_null() {
         return String::new();
     }
-    // SAFETY: the pointer is not null, so the caller guarantees that it is a valid C string. It is copied here.
+    // SAFETY: the pointer is not null, so the caller guarantees that it is a valid C string. It is
+    // copied here.
     let text = unsafe { CStr::from_ptr(start) };
     text.to_string_lossy().into_owned()
 }

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::string::String;
 
-/// A table that is not what it should be: what was expected, and what the database has.
+/// A difference between a table of the database and its `table!` declaration, or the changes to
+/// apply.
+///
+/// `Display` shows the table, the column, and what was expected and found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaMismatch {
     pub(crate) table: String,
@@ -13,22 +16,22 @@ pub struct SchemaMismatch {
 }
 
 impl SchemaMismatch {
-    /// The table.
+    /// Returns the name of the table.
     pub fn table(&self) -> &str {
         &self.table
     }
 
-    /// The first column that differs, if it is a column that does.
+    /// Returns the first column that differs, or `None` if the table itself differs.
     pub fn column(&self) -> Option<&str> {
         self.column.as_deref()
     }
 
-    /// What `table!` or the changeset says.
+    /// Returns what `table!` or the changes require.
     pub fn expected(&self) -> &str {
         &self.expected
     }
 
-    /// What the database has.
+    /// Returns what the database contains.
     pub fn found(&self) -> &str {
         &self.found
     }

@@ -13,7 +13,7 @@ use crate::wire::Changeset;
 
 /// What a closure gave, and what it changed: see [`SqliteSessionExt::capture`].
 ///
-/// `Debug` shows of the changeset only how long it is, so that columns that the set [skips](crate::Tracked#skip) are not printed.
+/// `Debug` shows of the changeset only how long it is, so that columns that the set [skips](crate::_documentation::derive#skip) are not printed.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Captured<S, T> {

@@ -105,7 +105,7 @@ impl Session {
     /// Records the changes of all tables of a set, after a look at each as [`attach`](Self::attach) takes. If one is not what the
     /// set says, none is attached.
     ///
-    /// Columns that the set [skips](crate::Tracked#skip) are recorded all the same.
+    /// Columns that the set [skips](crate::_documentation::derive#skip) are recorded all the same.
     ///
     /// # Errors
     ///
@@ -165,7 +165,7 @@ impl Session {
     ///
     /// [`SessionError::Sqlite`] if SQLite fails.
     pub fn untracked_tables(&self) -> Result<Vec<UntrackedTable>, SessionError> {
-        let tables = self.raw.query(|connection| schema::untracked(connection, &self.schema, self.rowids))?;
+        let tables = self.raw.query(|connection| schema::untracked_tables(connection, &self.schema, self.rowids))?;
         tables.map_err(|failure| SessionError::sqlite("reading the schema", None, failure))
     }
 
@@ -247,7 +247,7 @@ impl Session {
     ///
     /// [`SessionError::Sqlite`] if SQLite fails: with `SQLITE_SCHEMA` if a table that was recorded is gone (the error
     /// names it, if it was attached by itself) or has other columns, with `SQLITE_NOMEM` if the changes take more than 2 GiB: see
-    /// [`changeset_to`](Self::changeset_to). A session that failed so at a change, or because its table was gone, has lost what
+    /// [`write_changeset_to`](Self::write_changeset_to). A session that failed so at a change, or because its table was gone, has lost what
     /// it recorded and fails from then on: create another.
     pub fn changeset(&mut self) -> Result<Changeset, SessionError> {
         Changeset::try_from(self.generate(Format::Changeset)?).map_err(SessionError::Malformed)
@@ -361,7 +361,7 @@ impl Session {
     /// # Panics
     ///
     /// If the writer does.
-    pub fn changeset_to(
+    pub fn write_changeset_to(
         &mut self,
         connection: &mut SqliteConnection,
         writer: &mut impl Write,
@@ -369,16 +369,16 @@ impl Session {
         self.stream(connection, Format::Changeset, writer)
     }
 
-    /// Writes all that was recorded so far to `writer`, as a patchset: see [`changeset_to`](Self::changeset_to).
+    /// Writes all that was recorded so far to `writer`, as a patchset: see [`write_changeset_to`](Self::write_changeset_to).
     ///
     /// # Errors
     ///
-    /// As [`changeset_to`](Self::changeset_to).
+    /// As [`write_changeset_to`](Self::write_changeset_to).
     ///
     /// # Panics
     ///
     /// If the writer does.
-    pub fn patchset_to(
+    pub fn write_patchset_to(
         &mut self,
         connection: &mut SqliteConnection,
         writer: &mut impl Write,

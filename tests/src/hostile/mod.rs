@@ -357,7 +357,7 @@ fn apply(bytes: &[u8], start: &Start<'_>, path: Path) -> Outcome {
             let content = content.insert(Content::read(&mut conn));
             let begun = &start.content;
             if path != Path::ByKind {
-                let counted = report.applied() + report.replaced() + report.omitted() + report.left_out();
+                let counted = report.applied() + report.replaced() + report.omitted() + report.skipped();
                 assert_eq!(Ok(counted), count_changes(bytes), "each change counts once: {context}");
             }
             content.expect_keys_of(begun, &keys(bytes), &context);
@@ -508,7 +508,7 @@ pub fn attack(plan: &[u8]) -> Seen {
         compare(&apply(&bytes, &start, Path::Given), &stream, way);
     }
     let result = match &memory.result {
-        Ok(report) => Ok([report.applied(), report.replaced(), report.omitted(), report.left_out()]),
+        Ok(report) => Ok([report.applied(), report.replaced(), report.omitted(), report.skipped()]),
         Err(error) => Err(format!("{error:?}").split(['(', ' ']).next().unwrap_or_default().to_string()),
     };
     Seen { result, bytes: bytes.len(), is_compared }

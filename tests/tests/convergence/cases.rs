@@ -7,7 +7,7 @@ use diesel_sqlite_session::{ConflictAction, SqliteSessionExt};
 use super::policy::{Met, Policy};
 use super::protocol::{ForeignKeys, Rules, Way, batch, edit, exchange, take};
 use super::{board, protocol};
-use crate::{exec, lines, open};
+use crate::common::{exec, lines, open};
 
 /// A hub and two replicas.
 struct Three {

@@ -15,6 +15,7 @@ mod ledger;
 mod machine;
 mod policy;
 mod protocol;
+mod replication;
 mod simulation;
 
 use std::time::Instant;

@@ -13,7 +13,7 @@ use super::ledger::{Fates, Ledger};
 use super::machine::{Machine, Ran};
 use super::policy::{Lost, Met};
 use super::protocol::{self, Batch, ForeignKeys, News, Rules, lost, outbox};
-use crate::{exec, lines, open};
+use crate::common::{exec, lines, open};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 

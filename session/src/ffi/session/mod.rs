@@ -1,4 +1,5 @@
-//! `sqlite3_session` objects that may outlive their connection, move between threads and be dropped at any time.
+//! `sqlite3_session` objects that may outlive their connection, move between threads and be dropped
+//! at any time.
 //!
 //! - [`shared`]: the state that a session shares with its connection's registry, and its locks
 //! - [`open`]: the session while its connection is open
@@ -39,8 +40,9 @@ pub(crate) struct RawSession {
 }
 
 impl RawSession {
-    /// Creates a session. Also returns the filters of earlier sessions that could not be deleted when they were dropped. They
-    /// belong to the application; drop them after releasing the connection.
+    /// Creates a session. Also returns the filters of earlier sessions that could not be deleted
+    /// when they were dropped. They belong to the application; drop them after releasing the
+    /// connection.
     pub(crate) fn create(handle: Handle<'_>, schema: &CStr) -> (Result<Self, CreateError>, DroppedFilters) {
         let mut filters = DroppedFilters::default();
         (Self::create_here(handle, schema, &mut filters), filters)
@@ -55,7 +57,8 @@ impl RawSession {
         };
         delete_abandoned(registry, filters);
         let mut session = ptr::null_mut();
-        // SAFETY: `handle` proves that the connection is open. The name is a C string, and `session` is a local variable.
+        // SAFETY: `handle` proves that the connection is open. The name is a C string, and
+        // `session` is a local variable.
         let code = unsafe { sys::sqlite3session_create(handle.as_ptr(), schema.as_ptr(), &raw mut session) };
         let Some(session) = NonNull::new(session).filter(|_| code == sys::SQLITE_OK) else {
             // SAFETY: `handle` proves that the connection is open.
@@ -87,7 +90,8 @@ impl RawSession {
     pub(crate) fn query<R>(&self, work: impl FnOnce(Connection<'_>) -> R) -> Result<R, Unavailable> {
         self.with(Requires::IdleConnection, |open| {
             let _inside = callback::enter(open.db.as_ptr());
-            // SAFETY: the connection of an open session is open, and its mutex is held while `work` runs.
+            // SAFETY: the connection of an open session is open, and its mutex is held while `work`
+            // runs.
             work(unsafe { Connection::new(open.db) })
         })
     }
@@ -101,11 +105,12 @@ impl RawSession {
         let panicked = Arc::clone(&self.filter_panicked);
         let old = self.with(Requires::NoCallback, |open| {
             let filter = Box::into_raw(Box::new(Filter { filter, db: open.db.as_ptr(), panicked }));
-            // SAFETY: the session is open. `filter_table` has the expected type and expects the `Filter`, which is valid until the
-            // session is deleted or has another filter.
+            // SAFETY: the session is open. `filter_table` has the expected type and expects the
+            // `Filter`, which is valid until the session is deleted or has another filter.
             unsafe { sys::sqlite3session_table_filter(open.session.as_ptr(), Some(filter_table), filter.cast()) };
             let old = core::mem::replace(&mut open.filter, NonNull::new(filter));
-            // SAFETY: the pointer came from `Box::into_raw`, and SQLite has just replaced its copy, so nobody uses it any more.
+            // SAFETY: the pointer came from `Box::into_raw`, and SQLite has just replaced its copy,
+            // so nobody uses it any more.
             old.map(|old| unsafe { Box::from_raw(old.as_ptr()) })
         })?;
         // The filter belongs to the application. It is dropped without any lock.
@@ -114,29 +119,34 @@ impl RawSession {
     }
 
     pub(crate) fn is_empty(&self) -> Result<bool, Unavailable> {
-        // SAFETY: the session is open and the mutex held. The function only reads, so it may run inside a callback.
+        // SAFETY: the session is open and the mutex held. The function only reads, so it may run
+        // inside a callback.
         self.with(Requires::Nothing, |open| unsafe { sys::sqlite3session_isempty(open.session.as_ptr()) } != 0)
     }
 
     /// Sets the enabled flag to 0 or 1, or leaves it unchanged for -1, and returns it.
     pub(crate) fn enable(&self, flag: c_int) -> Result<bool, Unavailable> {
-        // SAFETY: the session is open and the mutex held. The function only sets a flag, so it may run inside a callback.
+        // SAFETY: the session is open and the mutex held. The function only sets a flag, so it may
+        // run inside a callback.
         self.with(Requires::Nothing, |open| unsafe { sys::sqlite3session_enable(open.session.as_ptr(), flag) } != 0)
     }
 
     /// Sets the indirect flag to 0 or 1, or leaves it unchanged for -1, and returns it.
     pub(crate) fn indirect(&self, flag: c_int) -> Result<bool, Unavailable> {
-        // SAFETY: the session is open and the mutex held. The function only sets a flag, so it may run inside a callback.
+        // SAFETY: the session is open and the mutex held. The function only sets a flag, so it may
+        // run inside a callback.
         self.with(Requires::Nothing, |open| unsafe { sys::sqlite3session_indirect(open.session.as_ptr(), flag) } != 0)
     }
 
     pub(crate) fn memory_used(&self) -> Result<i64, Unavailable> {
-        // SAFETY: the session is open and the mutex held. The function only reads, so it may run inside a callback.
+        // SAFETY: the session is open and the mutex held. The function only reads, so it may run
+        // inside a callback.
         self.with(Requires::Nothing, |open| unsafe { sys::sqlite3session_memory_used(open.session.as_ptr()) })
     }
 
     pub(crate) fn changeset_size(&self) -> Result<i64, Unavailable> {
-        // SAFETY: the session is open and the mutex held. The function only reads, so it may run inside a callback.
+        // SAFETY: the session is open and the mutex held. The function only reads, so it may run
+        // inside a callback.
         self.with(Requires::Nothing, |open| unsafe { sys::sqlite3session_changeset_size(open.session.as_ptr()) })
     }
 
@@ -149,7 +159,8 @@ impl RawSession {
         self.with(Requires::IdleConnection, |open| {
             let mut message: *mut c_char = ptr::null_mut();
             let code = open.without_recording(|session| {
-                // SAFETY: the session is open, the names are C strings, and `message` is a local variable.
+                // SAFETY: the session is open, the names are C strings, and `message` is a local
+                // variable.
                 unsafe { sys::sqlite3session_diff(session, from.as_ptr(), table.as_ptr(), &raw mut message) }
             })?;
             if code == sys::SQLITE_OK {
@@ -160,7 +171,8 @@ impl RawSession {
             if !message.is_null() {
                 // SAFETY: SQLite set the pointer to a C string, which is copied before it is freed.
                 failure.message = unsafe { text_from_raw(message) };
-                // SAFETY: SQLite allocated the message with `sqlite3_malloc` and hands it over to the caller.
+                // SAFETY: SQLite allocated the message with `sqlite3_malloc` and hands it over to
+                // the caller.
                 unsafe { sys::sqlite3_free(message.cast()) };
             }
             Err(failure)
@@ -176,7 +188,8 @@ impl RawSession {
         self.with(Requires::IdleConnection, |open| open.generate(format, limit))
     }
 
-    /// Returns the recorded changes, checked by `check`, and restarts the session. On failure the session stays as it was.
+    /// Returns the recorded changes, checked by `check`, and restarts the session. On failure the
+    /// session stays as it was.
     pub(crate) fn take<T>(
         &self,
         format: Format,
@@ -237,21 +250,23 @@ impl From<ParseError> for TakeError {
 
 impl Drop for RawSession {
     fn drop(&mut self) {
-        // A session that cannot be deleted now stays in the registry until the next session is created or the connection closes.
-        // It is disabled, if that is possible now.
+        // A session that cannot be deleted now stays in the registry until the next session is
+        // created or the connection closes. It is disabled, if that is possible now.
         let deleted = self.shared.with(Requires::Nothing, |state| {
             let db = state.as_ref()?.db;
             // SAFETY: the connection of an open session is open, and its mutex is held.
             let connection = unsafe { Connection::new(db) };
             if callback::is_inside(db.as_ptr()) || connection.is_busy() {
                 if let Some(open) = state {
-                    // SAFETY: the session is open, and the mutex is held. The function only sets a flag.
+                    // SAFETY: the session is open, and the mutex is held. The function only sets a
+                    // flag.
                     unsafe { sys::sqlite3session_enable(open.session.as_ptr(), 0) };
                 }
                 return None;
             }
             let open = state.take()?;
-            // SAFETY: the connection of an open session is open, and it cannot close while its mutex is held.
+            // SAFETY: the connection of an open session is open, and it cannot close while its
+            // mutex is held.
             if let Some(registry) = unsafe { Registry::of(db) } {
                 registry.remove(&self.shared);
             }

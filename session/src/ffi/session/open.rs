@@ -1,4 +1,5 @@
-//! A session while its connection is open. Every function requires that the connection's mutex is held.
+//! A session while its connection is open. Every function requires that the connection's mutex is
+//! held.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use std::boxed::Box;
@@ -32,8 +33,9 @@ pub(super) struct OpenSession {
     pub(super) filter: Option<NonNull<Filter>>,
 }
 
-// SAFETY: the pointers are used only by code that holds the state's lock and the connection's mutex, on whichever thread. SQLite
-// ties neither sessions nor connections to a thread. The filter is `Send` itself.
+// SAFETY: the pointers are used only by code that holds the state's lock and the connection's
+// mutex, on whichever thread. SQLite ties neither sessions nor connections to a thread. The filter
+// is `Send` itself.
 unsafe impl Send for OpenSession {}
 
 impl OpenSession {
@@ -49,7 +51,8 @@ impl OpenSession {
             ObjectConfig::Size => sys::OBJCONFIG_SIZE,
             ObjectConfig::Rowid => sys::OBJCONFIG_ROWID,
         };
-        // SAFETY: the session is open. Both options expect a pointer to an `int`, which is a local variable.
+        // SAFETY: the session is open. Both options expect a pointer to an `int`, which is a local
+        // variable.
         self.done(unsafe { sys::sqlite3session_object_config(self.session.as_ptr(), option, (&raw mut on).cast()) })
     }
 
@@ -71,19 +74,22 @@ impl OpenSession {
         });
         let mut copy = Vec::new();
         if let (Ok(size), false) = (usize::try_from(size), bytes.is_null()) {
-            // SAFETY: SQLite set `bytes` to an allocation of `size` bytes. They are copied before they are freed.
+            // SAFETY: SQLite set `bytes` to an allocation of `size` bytes. They are copied before
+            // they are freed.
             copy.extend_from_slice(unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), size) });
         }
-        // SAFETY: the pointer is null or was allocated by SQLite and handed over to the caller. It is not used again.
+        // SAFETY: the pointer is null or was allocated by SQLite and handed over to the caller. It
+        // is not used again.
         unsafe { sys::sqlite3_free(bytes) };
         self.done(code?).map(|()| copy)
     }
 
-    /// Replaces this session by a new one that has recorded nothing, with the same settings. The connection's mutex must be held,
-    /// and no statement may be running.
+    /// Replaces this session by a new one that has recorded nothing, with the same settings. The
+    /// connection's mutex must be held, and no statement may be running.
     pub(super) fn restart(&mut self, setup: &Setup<'_>) -> Result<(), SqliteError> {
         let mut session = ptr::null_mut();
-        // SAFETY: the connection of an open session is open. The name is a C string, and `session` is a local variable.
+        // SAFETY: the connection of an open session is open. The name is a C string, and `session`
+        // is a local variable.
         let code = unsafe { sys::sqlite3session_create(self.db.as_ptr(), setup.schema.as_ptr(), &raw mut session) };
         self.done(code)?;
         let Some(session) = NonNull::new(session) else { return self.done(sys::SQLITE_NOMEM) };
@@ -94,8 +100,8 @@ impl OpenSession {
             return Err(failure);
         }
         let old = core::mem::replace(&mut self.session, other.session);
-        // SAFETY: the old session is valid, and nothing refers to it any more. SQLite's pointer to the filter is valid: the
-        // filter is still owned by `self`.
+        // SAFETY: the old session is valid, and nothing refers to it any more. SQLite's pointer to
+        // the filter is valid: the filter is still owned by `self`.
         unsafe { sys::sqlite3session_delete(old.as_ptr()) };
         Ok(())
     }
@@ -105,8 +111,9 @@ impl OpenSession {
         setup.options.iter().try_for_each(|option| other.configure(*option))?;
         let (from, to) = (self.session.as_ptr(), other.session.as_ptr());
         if let Some(filter) = self.filter {
-            // SAFETY: the other session is open. The function has the expected type. The filter is owned by `self`; the other
-            // session either replaces this one or is deleted before the filter is dropped.
+            // SAFETY: the other session is open. The function has the expected type. The filter is
+            // owned by `self`; the other session either replaces this one or is deleted before the
+            // filter is dropped.
             unsafe { sys::sqlite3session_table_filter(to, Some(filter_table), filter.as_ptr().cast()) };
         }
         setup.tables.iter().try_for_each(|table| other.attach(Some(table)))?;
@@ -126,9 +133,10 @@ impl OpenSession {
 
     /// Runs SQLite's session code without recording.
     ///
-    /// The code may call functions of the application: collations, and functions in DEFAULT clauses. On a connection that is not
-    /// borrowed, these could change the database and thereby free memory that the code uses. Therefore recording is disabled
-    /// meanwhile, and a change in that time is an error.
+    /// The code may call functions of the application: collations, and functions in DEFAULT
+    /// clauses. On a connection that is not borrowed, these could change the database and thereby
+    /// free memory that the code uses. Therefore recording is disabled meanwhile, and a change in
+    /// that time is an error.
     pub(super) fn without_recording(
         &self,
         work: impl FnOnce(*mut sqlite3_session) -> c_int,
@@ -144,15 +152,18 @@ impl OpenSession {
         // SAFETY: the session is open. The function only sets a flag.
         unsafe { sys::sqlite3session_enable(session, 0) };
         let code = work(session);
-        // SAFETY: the session is still open: it is borrowed by `self`. The function only sets a flag.
+        // SAFETY: the session is still open: it is borrowed by `self`. The function only sets a
+        // flag.
         unsafe { sys::sqlite3session_enable(session, enabled) };
         // SAFETY: the connection of an open session is open.
         let after = unsafe { sys::sqlite3_total_changes(db) };
         // SAFETY: the connection of an open session is open.
         let is_autocommit = unsafe { sys::sqlite3_get_autocommit(db) } != 0;
         if was_autocommit && !is_autocommit {
-            // A change made meanwhile could not be committed, and SQLite's savepoint has become a transaction without an owner.
-            // SAFETY: the connection is open. The SQL is a C string, and the other pointers may be null.
+            // A change made meanwhile could not be committed, and SQLite's savepoint has become a
+            // transaction without an owner.
+            // SAFETY: the connection is open. The SQL is a C string, and the other pointers may be
+            // null.
             unsafe { sys::sqlite3_exec(db, c"ROLLBACK".as_ptr(), None, ptr::null_mut(), ptr::null_mut()) };
         }
         if before == after {
@@ -167,23 +178,26 @@ impl OpenSession {
         let inside = callback::enter(self.db.as_ptr());
         // SAFETY: the session is open. The function only reads.
         let used = unsafe { sys::sqlite3session_memory_used(self.session.as_ptr()) };
-        // SAFETY: the connection of an open session is open. All callers come through `RawSession::with`, which holds the mutex
-        // for as long as `self` is borrowed.
+        // SAFETY: the connection of an open session is open. All callers come through
+        // `RawSession::with`, which holds the mutex for as long as `self` is borrowed.
         let connection = unsafe { Connection::new(self.db) };
         EnlargedCache::enlarge(connection, inside, limit, u64::try_from(used).unwrap_or(0))
     }
 
-    /// Deletes the session and returns its filter. The connection's mutex must be held, and no statement may be running.
+    /// Deletes the session and returns its filter. The connection's mutex must be held, and no
+    /// statement may be running.
     pub(super) fn delete_keep_filter(self) -> Option<Filter> {
         let filter = self.filter;
         // SAFETY: the session is valid, and nobody uses it after this, because `self` is consumed.
         unsafe { sys::sqlite3session_delete(self.session.as_ptr()) };
-        // SAFETY: the pointer came from `Box::into_raw`, and SQLite's copy of it is gone with the session.
+        // SAFETY: the pointer came from `Box::into_raw`, and SQLite's copy of it is gone with the
+        // session.
         filter.map(|filter| *unsafe { Box::from_raw(filter.as_ptr()) })
     }
 }
 
-// SAFETY: a boxed filter has one owner at a time, and its closure is `Send`. Its pointer is only compared, never dereferenced.
+// SAFETY: a boxed filter has one owner at a time, and its closure is `Send`. Its pointer is only
+// compared, never dereferenced.
 unsafe impl Send for Filter {}
 
 /// The filters of deleted sessions, to be dropped without any lock.
@@ -192,9 +206,9 @@ pub(crate) struct DroppedFilters(pub(super) Vec<Filter>);
 
 /// Receives SQLite's question whether to record a table, at the first change to the table.
 pub(super) unsafe extern "C" fn filter_table(context: *mut c_void, table: *const c_char) -> c_int {
-    // SAFETY: the context is the `Filter` of this session, valid as long as the session has it. SQLite calls this from a statement
-    // on the connection, under its mutex. The filter cannot run another statement on the connection, so nothing else refers to
-    // the `Filter` meanwhile.
+    // SAFETY: the context is the `Filter` of this session, valid as long as the session has it.
+    // SQLite calls this from a statement on the connection, under its mutex. The filter cannot run
+    // another statement on the connection, so nothing else refers to the `Filter` meanwhile.
     let filter = unsafe { &mut *context.cast::<Filter>() };
     // SAFETY: SQLite passes the table's name as a C string that is valid during the call.
     let table = unsafe { CStr::from_ptr(table) }.to_string_lossy();

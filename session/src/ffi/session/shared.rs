@@ -1,7 +1,8 @@
 //! The state that a session shares with its connection's registry.
 //!
-//! An operation locks the state, checks that the session is still open, and then tries to take the connection's mutex. It never
-//! waits for the mutex while it holds the lock: a close holds the mutex and waits for the lock.
+//! An operation locks the state, checks that the session is still open, and then tries to take the
+//! connection's mutex. It never waits for the mutex while it holds the lock: a close holds the
+//! mutex and waits for the lock.
 
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -17,7 +18,8 @@ use super::open::{DroppedFilters, OpenSession};
 pub(crate) enum Unavailable {
     /// The connection has been closed.
     Closed,
-    /// The connection is in use: for example, a callback of the connection is running on this thread.
+    /// The connection is in use: for example, a callback of the connection is running on this
+    /// thread.
     Busy,
 }
 
@@ -27,8 +29,9 @@ pub(in super::super) struct SharedSession {
 }
 
 impl SharedSession {
-    /// Deletes the session, because its connection is closing. Called by the registry within `sqlite3_close`. The returned filter
-    /// belongs to the application and may do anything when it is dropped: first all other sessions must be marked closed.
+    /// Deletes the session, because its connection is closing. Called by the registry within
+    /// `sqlite3_close`. The returned filter belongs to the application and may do anything when it
+    /// is dropped: first all other sessions must be marked closed.
     pub(in super::super) fn connection_closed(&self) -> DroppedFilters {
         let open = lock(&self.state).take();
         DroppedFilters(open.and_then(OpenSession::delete_keep_filter).into_iter().collect())
@@ -54,31 +57,36 @@ impl SharedSession {
             if requires != Requires::Nothing && callback::is_inside(db.as_ptr()) {
                 return Err(Unavailable::Busy);
             }
-            // SAFETY: the connection is open, because closing it would first take the session out of `state`, which is locked. The
-            // guard is declared after `state`, so the mutex is released before the connection can close.
+            // SAFETY: the connection is open, because closing it would first take the session out
+            // of `state`, which is locked. The guard is declared after `state`, so the mutex is
+            // released before the connection can close.
             let held = unsafe { mutex::try_enter(db.as_ptr()) };
             let obstacle = match &held {
                 None => Some(Obstacle::Mutex),
                 Some(_) if requires != Requires::IdleConnection => None,
-                // SAFETY: the connection is open and its mutex is held. `is_idle` still holds: this thread has done nothing since.
+                // SAFETY: the connection is open and its mutex is held. `is_idle` still holds: this
+                // thread has done nothing since.
                 Some(_) => unsafe { obstacle(db, &mut error, is_idle) },
             };
             if obstacle.is_none() {
-                // SAFETY: the connection cannot close while its mutex is held, and `held` outlives the reference.
+                // SAFETY: the connection cannot close while its mutex is held, and `held` outlives
+                // the reference.
                 let registry = unsafe { Registry::of(db) }.filter(|_| requires == Requires::IdleConnection);
                 let _tracing_paused = registry.map(Registry::pause_tracing);
                 return Ok(work(&mut state));
             }
             drop(held);
             if obstacle == Some(Obstacle::Replacement) {
-                // SAFETY: the connection stays open while `state` is locked. This thread has just released the mutex.
+                // SAFETY: the connection stays open while `state` is locked. This thread has just
+                // released the mutex.
                 is_idle = unsafe { replacement::is_idle(db) };
                 if is_idle {
                     continue;
                 }
             }
             drop(state);
-            // Inside a callback, the holder of the mutex or of the statement may be waiting for this very callback to end.
+            // Inside a callback, the holder of the mutex or of the statement may be waiting for
+            // this very callback to end.
             if (nested && obstacle != Some(Obstacle::Error)) || !backoff.wait() {
                 return Err(Unavailable::Busy);
             }
@@ -104,7 +112,8 @@ pub(super) enum Requires {
     Nothing,
     /// SQLite's session code is not running on the connection, further up on this thread's stack.
     NoCallback,
-    /// Also, nobody is in the middle of using the connection: the operation runs SQL on a connection that is not borrowed.
+    /// Also, nobody is in the middle of using the connection: the operation runs SQL on a
+    /// connection that is not borrowed.
     IdleConnection,
 }
 
@@ -113,12 +122,14 @@ pub(super) enum Requires {
 enum Obstacle {
     /// Another thread is using the connection.
     Mutex,
-    /// A statement is active: Diesel reads the values of its rows without the mutex, or the statement is running further up
-    /// on this thread's stack and has called one of its functions, which called this crate.
+    /// A statement is active: Diesel reads the values of its rows without the mutex, or the
+    /// statement is running further up on this thread's stack and has called one of its functions,
+    /// which called this crate.
     Rows,
     /// The message of an error may not have been read yet, which Diesel does without the mutex.
     Error,
-    /// A function or collation has been replaced, or is being replaced further up on this thread's stack.
+    /// A function or collation has been replaced, or is being replaced further up on this thread's
+    /// stack.
     Replacement,
 }
 
@@ -126,13 +137,15 @@ enum Obstacle {
 ///
 /// # Safety
 ///
-/// `db` must be open and its mutex must be held. `is_idle` may be true only if this thread is not inside SQLite's code on it.
+/// `db` must be open and its mutex must be held. `is_idle` may be true only if this thread is not
+/// inside SQLite's code on it.
 unsafe fn obstacle(db: NonNull<sqlite3>, error: &mut mutex::ErrorMonitor, is_idle: bool) -> Option<Obstacle> {
     // SAFETY: the caller guarantees that the connection is open and its mutex held.
     if unsafe { Connection::new(db) }.is_busy() {
         return Some(Obstacle::Rows);
     }
-    // SAFETY: the caller guarantees that the connection is open and its mutex held, so it stays open.
+    // SAFETY: the caller guarantees that the connection is open and its mutex held, so it stays
+    // open.
     let registry = unsafe { Registry::of(db) }?;
     let used_here = registry.last_thread() == this_thread();
     // SAFETY: the caller guarantees that the connection is open and its mutex held.
@@ -142,8 +155,9 @@ unsafe fn obstacle(db: NonNull<sqlite3>, error: &mut mutex::ErrorMonitor, is_idl
     // the detector below runs a statement
     let _tracing_paused = registry.pause_tracing();
     if is_idle {
-        // SAFETY: the caller guarantees that the connection is open, its mutex held, and nobody inside SQLite's code on it: this
-        // thread is not, as `is_idle` says, and no other thread can be while the mutex is held.
+        // SAFETY: the caller guarantees that the connection is open, its mutex held, and nobody
+        // inside SQLite's code on it: this thread is not, as `is_idle` says, and no other thread
+        // can be while the mutex is held.
         unsafe { registry.note_idle() };
         return None;
     }

@@ -14,7 +14,8 @@ use super::{RawSession, Unavailable};
 use crate::wire::Format;
 
 impl RawSession {
-    /// Writes the recorded changes piece by piece. `handle` must belong to the session's own connection.
+    /// Writes the recorded changes piece by piece. `handle` must belong to the session's own
+    /// connection.
     pub(crate) fn stream(
         &self,
         handle: Handle<'_>,
@@ -32,11 +33,11 @@ impl RawSession {
             let mut output = Output { writer, db, error: None, panic: None };
             let context = (&raw mut output).cast::<c_void>();
             let code = open.without_recording(|session| match format {
-                // SAFETY: the session is open. `write` has the expected type and expects `output`, to which nothing else refers
-                // until the call returns.
+                // SAFETY: the session is open. `write` has the expected type and expects `output`,
+                // to which nothing else refers until the call returns.
                 Format::Changeset => unsafe { sys::sqlite3session_changeset_strm(session, Some(write), context) },
-                // SAFETY: the session is open. `write` has the expected type and expects `output`, to which nothing else refers
-                // until the call returns.
+                // SAFETY: the session is open. `write` has the expected type and expects `output`,
+                // to which nothing else refers until the call returns.
                 Format::Patchset => unsafe { sys::sqlite3session_patchset_strm(session, Some(write), context) },
             });
             match (output.panic, output.error, code) {
@@ -83,7 +84,8 @@ struct Output<'a> {
 
 /// Receives SQLite's next piece of a changeset.
 unsafe extern "C" fn write(context: *mut c_void, bytes: *const c_void, size: c_int) -> c_int {
-    // SAFETY: the context is the `Output` of the running call, to which nothing else refers until the call returns.
+    // SAFETY: the context is the `Output` of the running call, to which nothing else refers until
+    // the call returns.
     let output = unsafe { &mut *context.cast::<Output<'_>>() };
     let Ok(size) = usize::try_from(size) else {
         return sys::SQLITE_ERROR;

@@ -1,0 +1,4 @@
+//! Building and concatenating, compared with SQLite's changegroup.
+
+pub(crate) mod building;
+mod concatenation;

@@ -1,0 +1,237 @@
+//! Taking changes out of a session: what it does to the connection's page cache, and how SQLite looks the rows up.
+
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use diesel::prelude::*;
+use diesel_sqlite_session::{Session, SessionError, SqliteSessionExt};
+
+use crate::common::{exec, lines, open};
+
+/// A connection to a file whose cache it shares with other connections, so that they see its `cache_size`.
+fn shared(directory: &Path) -> SqliteConnection {
+    let url = format!("file:{}?cache=shared", directory.join("shared.sqlite").display());
+    SqliteConnection::establish(&url).unwrap()
+}
+
+fn create(schema: &str) -> String {
+    format!("CREATE TABLE {schema}.t (id BLOB PRIMARY KEY NOT NULL, v TEXT) WITHOUT ROWID")
+}
+
+/// So many rows that a larger cache pays for them.
+fn insert(schema: &str) -> String {
+    format!(
+        "INSERT INTO {schema}.t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
+         SELECT CAST(printf('%08x%08x', i * 2654435761 % 4294967296, i) AS BLOB), 'row ' || i FROM n"
+    )
+}
+
+/// A session that has recorded these rows.
+fn filled(conn: &mut SqliteConnection) -> Session {
+    exec(conn, &create("main"));
+    let mut session = conn.create_session().unwrap();
+    session.attach_by_name("t").unwrap();
+    exec(conn, &insert("main"));
+    session
+}
+
+fn pragma(conn: &mut SqliteConnection, schema: &str, name: &str) -> i64 {
+    let query = format!("SELECT CAST({name} AS TEXT) AS line FROM pragma_{name} WHERE schema = '{schema}'");
+    lines(conn, &query)[0].parse().unwrap()
+}
+
+fn cache_size(conn: &mut SqliteConnection) -> i64 {
+    pragma(conn, "main", "cache_size")
+}
+
+/// Calls a closure at the first piece, and takes no more if that says so.
+struct AtFirst<F>(Option<F>);
+
+impl<F: FnOnce() -> io::Result<()>> Write for AtFirst<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(()), |at_first| at_first())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The `cache_size` while changes are written.
+fn size_during(session: &mut Session, conn: &mut SqliteConnection, witness: &mut SqliteConnection) -> i64 {
+    let mut during = None;
+    let mut writer = AtFirst(Some(|| {
+        during = Some(cache_size(witness));
+        Ok(())
+    }));
+    session.write_changeset_to(conn, &mut writer).unwrap();
+    during.unwrap()
+}
+
+#[test]
+fn the_cache_holds_the_file_for_the_call_and_is_what_it_was_afterwards() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut conn, mut witness) = (shared(directory.path()), shared(directory.path()));
+    let mut session = filled(&mut conn);
+    let pages = pragma(&mut conn, "main", "page_count");
+    for (size, size_in_pages) in [(-64, 16), (20, 20), (0, 0), (5_000, 5_000)] {
+        let expected = pages + size_in_pages;
+        exec(&mut conn, &format!("PRAGMA cache_size = {size}"));
+        assert_eq!(size_during(&mut session, &mut conn, &mut witness), expected);
+        assert_eq!(cache_size(&mut conn), size);
+
+        session.changeset().unwrap();
+        assert_eq!(cache_size(&mut conn), size);
+        session.patchset().unwrap();
+        assert_eq!(cache_size(&mut conn), size);
+        session.write_patchset_to(&mut conn, &mut io::sink()).unwrap();
+        assert_eq!(cache_size(&mut conn), size);
+
+        conn.transaction(|conn| {
+            assert_eq!(size_during(&mut session, conn, &mut witness), expected, "in a transaction");
+            diesel::QueryResult::Ok(())
+        })
+        .unwrap();
+        assert_eq!(cache_size(&mut conn), size);
+    }
+}
+
+#[test]
+fn the_cache_is_what_it_was_after_errors_and_panics() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut conn, mut witness) = (shared(directory.path()), shared(directory.path()));
+    let mut session = filled(&mut conn);
+    exec(&mut conn, "PRAGMA cache_size = -64");
+
+    let mut during = 0;
+    let mut full = AtFirst(Some(|| {
+        during = cache_size(&mut witness);
+        Err(io::Error::other("full"))
+    }));
+    assert!(
+        matches!(session.write_changeset_to(&mut conn, &mut full), Err(SessionError::Io(error)) if error.to_string() == "full")
+    );
+    assert_ne!(during, -64);
+    assert_eq!(cache_size(&mut conn), -64);
+
+    let mut panics = AtFirst(Some(|| -> io::Result<()> { panic!("a writer") }));
+    let caught = catch_unwind(AssertUnwindSafe(|| session.write_changeset_to(&mut conn, &mut panics)));
+    assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"a writer"));
+    assert_eq!(cache_size(&mut conn), -64);
+
+    drop(witness);
+    exec(&mut conn, "DROP TABLE t");
+    for _ in 0..2 {
+        let error = session.changeset().unwrap_err();
+        assert!(error.to_string().contains("schema"), "{error}: the message is still that of the failure");
+        assert_eq!(cache_size(&mut conn), -64);
+    }
+}
+
+#[test]
+fn the_cache_is_left_alone_where_it_does_not_pay_or_may_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut conn, mut witness) = (shared(directory.path()), shared(directory.path()));
+    let mut session = filled(&mut conn);
+    let pages = pragma(&mut conn, "main", "page_count");
+    exec(&mut conn, "PRAGMA cache_size = -64");
+    let larger = session.changeset().unwrap();
+    for limit in [0, pages.unsigned_abs() * 4096] {
+        session.set_cache_limit(limit);
+        assert_eq!(
+            size_during(&mut session, &mut conn, &mut witness),
+            -64,
+            "what a page takes beside its content counts"
+        );
+        assert_eq!(session.changeset().unwrap(), larger);
+    }
+    session.set_cache_limit(u64::MAX);
+    assert_eq!(size_during(&mut session, &mut conn, &mut witness), pages + 16);
+
+    exec(&mut conn, &format!("PRAGMA cache_size = {}", i32::MAX));
+    assert_eq!(size_during(&mut session, &mut conn, &mut witness), i64::from(i32::MAX), "it cannot be larger");
+
+    exec(&mut conn, "PRAGMA cache_size = -64");
+    let mut few = conn.create_session().unwrap();
+    few.attach_by_name("t").unwrap();
+    exec(&mut conn, "UPDATE t SET v = 'other' WHERE v < 'row 1001'");
+    assert_eq!(size_during(&mut few, &mut conn, &mut witness), -64, "few rows");
+}
+
+#[test]
+fn a_cache_size_that_another_connection_sets_meanwhile_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut conn, mut witness) = (shared(directory.path()), shared(directory.path()));
+    let mut session = filled(&mut conn);
+    exec(&mut conn, "PRAGMA cache_size = -64");
+    let mut sets = AtFirst(Some(|| {
+        exec(&mut witness, "PRAGMA cache_size = 77");
+        Ok(())
+    }));
+    session.write_changeset_to(&mut conn, &mut sets).unwrap();
+    assert_eq!(cache_size(&mut conn), 77);
+}
+
+#[test]
+fn the_cache_of_the_sessions_own_schema_is_made_larger_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut conn = SqliteConnection::establish(directory.path().join("main.sqlite").to_str().unwrap()).unwrap();
+    let mut witness = shared(directory.path());
+    let shared = directory.path().join("shared.sqlite");
+    exec(&mut conn, &format!(r#"ATTACH 'file:{}?cache=shared' AS "o""dd""#, shared.display()));
+    exec(&mut conn, &create(r#""o""dd""#));
+    let mut session = conn.create_session_on("o\"dd").unwrap();
+    session.attach_by_name("t").unwrap();
+    exec(&mut conn, &insert(r#""o""dd""#));
+    exec(&mut conn, r#"PRAGMA "o""dd".cache_size = -64; PRAGMA main.cache_size = -65"#);
+    let pages = pragma(&mut conn, "o\"dd", "page_count");
+    assert_eq!(size_during(&mut session, &mut conn, &mut witness), pages + 16);
+    assert_eq!((pragma(&mut conn, "o\"dd", "cache_size"), cache_size(&mut conn)), (-64, -65));
+}
+
+#[test]
+fn databases_in_memory_and_temporary_ones_have_no_file_to_hold() {
+    let mut conn = open("PRAGMA cache_size = -64");
+    let mut session = filled(&mut conn);
+    assert_eq!(session.changeset().unwrap().records().count(), 20_000);
+    assert_eq!(cache_size(&mut conn), -64);
+    exec(&mut conn, &create("temp"));
+    let mut session = conn.create_session_on("temp").unwrap();
+    session.attach_by_name("t").unwrap();
+    exec(&mut conn, &insert("temp"));
+    assert_eq!(session.changeset().unwrap().records().count(), 20_000);
+}
+
+/// What the docs of `Session::changeset` say of keys and `ANALYZE`.
+#[test]
+fn keys_that_are_not_null_are_looked_up_by_their_index_whatever_analyze_has_found() {
+    diesel::table! {
+        plan (detail) {
+            detail -> Text,
+        }
+    }
+    #[derive(QueryableByName)]
+    #[diesel(table_name = plan)]
+    struct Plan {
+        detail: String,
+    }
+    for (table, key, is_scan) in [
+        ("a TEXT PRIMARY KEY, b, c, d)", "a", true),
+        ("a TEXT PRIMARY KEY NOT NULL, b, c, d)", "a", false),
+        ("a INTEGER PRIMARY KEY, b, c, d)", "a", false),
+        ("a TEXT PRIMARY KEY, b, c, d) WITHOUT ROWID", "a", false),
+        ("a, b, c, d, PRIMARY KEY (a, b, c))", "a, b, c", true),
+        ("a NOT NULL, b NOT NULL, c NOT NULL, d, PRIMARY KEY (a, b, c))", "a, b, c", false),
+        ("a NOT NULL, b NOT NULL, c NOT NULL, d NOT NULL, PRIMARY KEY (a, b, c, d))", "a, b, c, d", true),
+        ("a, b, c, d, PRIMARY KEY (a, b, c, d)) WITHOUT ROWID", "a, b, c, d", false),
+    ] {
+        let mut conn = open(&format!("CREATE TABLE t ({table}; INSERT INTO t VALUES (1, 2, 3, 4); ANALYZE"));
+        // as SQLite's session code asks
+        let values = &"?1, ?2, ?3, ?4"[..key.len() / 3 * 4 + 2];
+        let query = format!("EXPLAIN QUERY PLAN SELECT a, b, c, d FROM 'main'.'t' WHERE ({key}) IS ({values})");
+        let plan = diesel::sql_query(query).get_result::<Plan>(&mut conn).unwrap().detail;
+        assert_eq!(plan.starts_with("SCAN"), is_scan, "{table}: {plan}");
+    }
+}

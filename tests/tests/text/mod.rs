@@ -1,0 +1,4 @@
+//! Changes as SQL and as JSON.
+
+mod json;
+mod sql;
