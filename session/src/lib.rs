@@ -1,20 +1,6 @@
 //! SQLite's [session extension](https://www.sqlite.org/sessionintro.html) for people who write
-//! [Diesel](https://diesel.rs): what changes in a database is recorded, taken as a changeset or patchset, and applied to
-//! another one.
-//!
-//! - `#[derive(Tracked)]` makes of a table's changes typed Rust values: `Change<users::table>`, and enums of them that the compiler
-//!   checks a `match` on. See the trait [`Tracked`] for everything that it can do.
-//! - On any `SqliteConnection`, the trait [`SqliteSessionExt`] has `create_session`, `capture`, `apply` and `diff`.
-//! - A [`Session`] records the changes of the tables that are attached to it. `attach_set` and `attach` compare them with `table!`,
-//!   `attach_by_name` and `attach_all` do not.
-//! - An [`Apply`] makes changes elsewhere: a handler for each table is given a [`Conflict`], the typed change and the row in its way;
-//!   filters, limits and options; and a report. `apply_changeset` and `apply_patchset` are its short forms, by kind of conflict.
-//! - [`wire`] checks, reads and builds changesets and patchsets in pure Rust, without SQLite, more than ten times as fast as
-//!   SQLite's own iterator reads them.
-//! - Changes are data: put together, inverted, rebased, filtered, sorted, split, written as SQL and JSON. In [`_documentation`] are
-//!   a page with an example of each, and a list of SQLite's 59 session functions with what does their work here.
-//! - Replicas that edit the same rows apart from each other become the same again through a hub: a page there says how, and by which
-//!   answers to conflicts.
+//! [Diesel](https://diesel.rs): track what changes in a database, read the changes as typed Rust values,
+//! apply them elsewhere.
 //!
 //! ```
 //! # #[cfg(feature = "derive")]
@@ -35,6 +21,7 @@
 //!     name: String,
 //! }
 //!
+//! /// The tables to track: a variant for each.
 //! #[derive(Tracked)]
 //! enum Blog {
 //!     Users(Change<users::table>),
@@ -54,61 +41,89 @@
 //! # }
 //! ```
 //!
+//! A *changeset* contains the INSERTs, UPDATEs and DELETEs of a database, with old and new values. A
+//! *patchset* contains the new values only. Neither has anything to do with Diesel's trait `AsChangeset`,
+//! which describes the columns that one UPDATE statement sets.
+//!
+//! # Guide
+//!
+//! | to | use |
+//! |---|---|
+//! | describe tables as Rust types | `#[derive(Tracked)]`: [`Tracked`] and [its guide][_documentation::derive] |
+//! | record changes | [`SqliteSessionExt::capture`] for a closure, [`Session`] for a connection |
+//! | read changes | [`Changeset::changes`] as [`Change`]s, [`Changeset::records`](wire::Set::records) without types; module [`typed`] |
+//! | apply changes and decide conflicts | [`SqliteSessionExt::apply`], [`Conflict`]; module [`apply`] |
+//! | build, merge, invert, rebase or filter changes, write SQL and JSON | [Changes as data][_documentation::changes_as_data]; module [`wire`] |
+//! | sync replicas | [the replication protocol][_documentation::replication] |
+//! | find the counterpart of a function of SQLite | [the 59 session functions][_documentation::functions] |
+//! | read or write the bytes yourself | [the format](_documentation::format) |
+//!
+//! [How do I …?][_documentation::how_do_i] answers the first questions with code: undo, audit logs, storing
+//! changesets, last writer wins, upserts, connection pools, limits on untrusted input.
+//!
 //! # Building
 //!
-//! SQLite must have been compiled with the session extension, and be of version 3.44 or later. The build script looks at the
-//! library that is linked and says what to do if it has not.
+//! SQLite must be 3.44 or later and compiled with the session extension. The build script checks the linked
+//! library, and prints what to do if the extension is missing.
 //!
-//! - **Bundled**, with `libsqlite3-sys = { version = "*", features = ["bundled"] }` or this crate's feature `bundled`: a C compiler
-//!   and these lines in `.cargo/config.toml` are all that it takes:
+//! - **Bundled SQLite** (feature `bundled`) requires a C compiler and these lines in `.cargo/config.toml`:
 //!
 //!   ```toml
 //!   [env]
 //!   LIBSQLITE3_FLAGS = "-DSQLITE_ENABLE_SESSION -DSQLITE_ENABLE_PREUPDATE_HOOK"
 //!   ```
 //!
-//!   Where several connections of a program are busy at once, add `-USQLITE_ENABLE_MEMORY_MANAGEMENT`: with it, as libsqlite3-sys
-//!   compiles SQLite, [their page caches share one room](https://www.sqlite.org/compile.html#enable_memory_management), and a busy
-//!   connection crowds out the pages of the others.
+//!   If several connections of a program are busy at once, add `-USQLITE_ENABLE_MEMORY_MANAGEMENT`.
+//!   libsqlite3-sys turns this option on, and with it
+//!   [all page caches share one limit](https://www.sqlite.org/compile.html#enable_memory_management): a
+//!   busy connection evicts the pages of the others.
 //!
-//! - **The system's library**: Debian's and others have the extension.
-//! - **wasm32-unknown-unknown**: sqlite-wasm-rs has it. A panic in a handler, filter or writer ends a module that is compiled
-//!   with `panic = "abort"`, as is usual there.
+//! - **System SQLite** (without `bundled`): Debian and other distributions compile it with the extension.
+//!   [`Apply::filter`][apply::Apply::filter] requires SQLite 3.51.
+//! - **wasm32-unknown-unknown**: sqlite-wasm-rs includes the extension. A panic in a handler, filter or
+//!   writer ends a module that is compiled with `panic = "abort"`, the default there.
 //!
 //! # Features
 //!
-//! | feature | default | what it adds |
+//! Each rung of the ladder includes the rungs above it:
+//!
+//! | rung | default | adds | requires |
+//! |---|---|---|---|
+//! | (none) | | [`wire`]: reading, checking, building and rewriting changesets | `alloc` |
+//! | `std` | yes | `ChangesetReader` and `PatchsetReader`, for input larger than memory | `std` |
+//! | `typed` | yes | [`typed`]: changes as Rust values, without the macro | Diesel, without a backend |
+//! | `derive` | yes | `#[derive(Tracked)]` | a procedural macro |
+//!
+//! Beside the ladder:
+//!
+//! | feature | default | adds |
 //! |---|---|---|
-//! | `std` | yes | `ChangesetReader` and `PatchsetReader` over `std::io::Read` |
-//! | `derive` | yes | `#[derive(Tracked)]` and changes as typed values: needs Diesel, but neither a backend nor SQLite |
-//! | `sqlite` | yes | `Session` and `SqliteSessionExt`: needs Diesel and SQLite |
-//! | `wasm-bindgen` | yes | on `wasm32-unknown-unknown` the clock and random numbers from JavaScript, elsewhere nothing |
-//! | `chrono`, `time` | | dates and times of these crates in typed changes, and `derive` |
-//! | `serde_json` | | `serde_json::Value` for `Json` and `Jsonb` in typed changes, and `derive` |
-//! | `numeric` | | `bigdecimal::BigDecimal` for `Numeric` in typed changes, and `derive` |
-//! | `uuid` | | `uuid::Uuid` for `Binary` and `Text` in typed changes, and `derive` |
-//! | `serde` | | changes as JSON and back, untyped and, with `derive`, typed: see `wire::json`; it needs neither `std` nor `derive` |
-//! | `bundled` | | compiles SQLite from source |
-//! | `buildtime_bindgen` | | takes libsqlite3-sys's own `session` feature, which needs libclang, in the place of `LIBSQLITE3_FLAGS` |
+//! | `sqlite` | yes | sessions and applying on `SqliteConnection`; implies `typed`; requires SQLite |
+//! | `bundled` | | compiles SQLite from source; implies `sqlite` |
+//! | `buildtime_bindgen` | | generates the bindings with libclang, instead of `LIBSQLITE3_FLAGS`; implies `sqlite` |
+//! | `serde` | | JSON for changes, untyped and typed: see `wire::json`; requires neither `std` nor `typed` |
+//! | `chrono`, `time` | | dates and times of these crates in typed changes; each implies `typed` |
+//! | `serde_json` | | `serde_json::Value` for `Json` and `Jsonb`; implies `typed` |
+//! | `numeric` | | `bigdecimal::BigDecimal` for `Numeric`; implies `typed` |
+//! | `uuid` | | `uuid::Uuid` for `Binary` and `Text`; implies `typed` |
+//! | `wasm-bindgen` | yes | on `wasm32-unknown-unknown`, the clock and random numbers of JavaScript; no effect elsewhere |
 //!
-//! The features of types are called as Diesel's own, and turn them on, but for `uuid`, which Diesel does not have on SQLite:
-//! `FromSqlValue` lists the types.
-//!
-//! Without any, the crate is `no_std`, needs `alloc`, has no dependency and compiles no C.
+//! The features for types have the names of Diesel's own features and turn them on. The exception is `uuid`,
+//! which Diesel does not support on SQLite. `FromSqlValue` lists all types.
 //!
 //! # What to know about SQLite
 //!
-//! | SQLite | here |
+//! | SQLite | this crate |
 //! |---|---|
-//! | does not record tables without a primary key, nor rows with NULL in it | attaching such a table is an error, `untracked_tables` lists them; such rows are not recorded |
-//! | has no column names in its records | attaching compares `table!` with the database; applying compares the number of columns and the key, and where a handler, a filter or `only` names the table's type, its `table!` |
-//! | leaves out, with success, what does not fit the replica | an error, before anything is written |
-//! | fires triggers and foreign key actions again on applying; what they did on the source is in the changes too | so a row can be changed twice: `Apply::without_foreign_key_actions`, and against triggers `Apply::ignore_noops`, or none at the replica |
-//! | records the shadow tables of FTS5, and `sqlite_stat1` after ANALYZE | a table filter, or attaching by table |
-//! | sets `defer_foreign_keys` while applying, and leaves it off | in a transaction, it is then as it was |
-//! | takes an INSERT, UPDATE or DELETE that is there already for a conflict, or with `SQLITE_CHANGESETAPPLY_IGNORENOOP` some that are not there for done | `Apply::ignore_noops` compares the values |
-//! | gives a session's changes from its beginning, at each call | `Session::take_changeset` begins anew |
-//! | gives a connection one preupdate hook | sessions take it |
+//! | SQLite does not record tables without a primary key, or rows with NULL in it. | Attaching such a table is an error. `untracked_tables` lists tables that `attach_all` skips. Rows with NULL in their key are not recorded. |
+//! | Records contain no column names. | Attaching compares `table!` with the database. Applying compares the number of columns and the primary key, and also the `table!` of each table that has a handler, a filter or `only`. |
+//! | An apply silently skips tables that do not fit. | An apply fails before anything is written. |
+//! | An apply fires triggers and foreign key actions again, although their effects are in the changeset too. | `without_foreign_key_actions` turns these actions off. `ignore_noops` accepts what triggers have done already. Or create no triggers on the replica. |
+//! | A changeset that is applied twice conflicts with itself. SQLite's own flag against this, `SQLITE_CHANGESETAPPLY_IGNORENOOP`, also drops some changes that are not there yet. | `ignore_noops` compares the values. |
+//! | A session returns all changes since its beginning at each call. | `take_changeset` returns the changes since the last call. |
+//! | A session records the shadow tables of FTS5, and `sqlite_stat1` after ANALYZE. | Attach tables one by one, or set a table filter. |
+//! | An apply sets `defer_foreign_keys`, and leaves it off. | Inside a transaction its value is restored. |
+//! | A connection has one preupdate hook. | A session uses it. Install no preupdate hook of your own on the connection. |
 //!
 #![cfg_attr(not(all(feature = "derive", feature = "sqlite")), doc = include_str!("docs/links.md"))]
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
@@ -120,13 +135,33 @@ extern crate alloc;
 #[cfg(all(feature = "std", not(test)))]
 extern crate std;
 
-/// Pages of documentation, without code: with the features `derive` and `sqlite`, which they are about.
-#[cfg(all(feature = "derive", feature = "sqlite"))]
+/// The guides: documentation pages without code.
+///
+/// - `how_do_i`: recipes for undo, audit logs, storage, upserts, pools and other tasks
+/// - `derive`: `#[derive(Tracked)]` with all attributes and errors
+/// - `changes_as_data`: concatenate, invert, rebase, filter, rename, sort and split changesets, write SQL and JSON
+/// - `replication`: a sync protocol for a hub and replicas that converges
+/// - `functions`: SQLite's 59 session functions and their counterparts
+/// - `format`: the byte format of changesets and patchsets
+///
+/// Which pages exist depends on the features: `format` needs none, `derive` needs `typed`, `functions`
+/// needs `sqlite`, and the others need `derive` and `sqlite`.
 pub mod _documentation {
-    #[doc = include_str!("docs/algebra.md")]
-    pub mod algebra {}
+    #[cfg(all(feature = "derive", feature = "sqlite"))]
+    #[doc = include_str!("docs/changes_as_data.md")]
+    pub mod changes_as_data {}
+    #[cfg(feature = "typed")]
+    #[doc = include_str!("docs/derive.md")]
+    pub mod derive {}
+    #[doc = include_str!("docs/format.md")]
+    pub mod format {}
+    #[cfg(feature = "sqlite")]
     #[doc = include_str!("docs/functions.md")]
     pub mod functions {}
+    #[cfg(all(feature = "derive", feature = "sqlite"))]
+    #[doc = include_str!("docs/how_do_i.md")]
+    pub mod how_do_i {}
+    #[cfg(all(feature = "derive", feature = "sqlite"))]
     #[doc = include_str!("docs/replication.md")]
     pub mod replication {}
 }

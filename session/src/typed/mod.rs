@@ -1,15 +1,82 @@
-//! Changes as typed Rust values, over Diesel's `table!` schemas. This stands on [`wire`](crate::wire) and on Diesel's types
-//! and columns, and knows nothing of SQLite's C API.
+//! Changes as typed Rust values, over Diesel's `table!` schemas.
 //!
-//! - [`change`]: [`Tracked`], which the derive implements, and [`Change`] and [`Patch`]
-//! - [`build`]: typed rows into the builders of changesets and patchsets
-//! - [`set`]: sets of tables, and the iterators over their changes
-//! - [`value`]: one value, by the SQL type of its column; [`via_diesel`] for types that have only Diesel's traits
-//! - [`record`]: one record as a typed value; [`stream`]: those of a source, one by one
-//! - [`column`](mod@column): one column of a record that is not read as a row
-//! - [`table`]: names, columns and keys, as constants
-//! - `json`: changes as JSON and back, with the feature `serde`
-//! - [`reader`], [`encode`], [`private`]: what the derive's code calls
+//! This module requires Diesel, but neither a backend nor SQLite.
+//!
+//! ```
+//! # #[cfg(feature = "derive")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use diesel_sqlite_session::{Change, Changeset, Tracked};
+//!
+//! diesel::table! {
+//!     users (id) {
+//!         id -> Integer,
+//!         name -> Text,
+//!     }
+//! }
+//!
+//! #[derive(Debug, PartialEq, Tracked)]
+//! #[diesel(table_name = users)]
+//! pub struct User {
+//!     id: i32,
+//!     name: String,
+//! }
+//!
+//! let (ada, lovelace) = (User { id: 1, name: "Ada".into() }, User { id: 1, name: "Ada Lovelace".into() });
+//! let changeset = Changeset::builder().update(&ada, &lovelace).build()?;
+//! for change in changeset.changes::<Change<users::table>>() {
+//!     match change? {
+//!         Change::Insert(user) => println!("inserted {user:?}"),
+//!         Change::Update(user) => assert_eq!(user.name.new_value(), Some(&"Ada Lovelace".into())),
+//!         Change::Delete(user) => println!("deleted {user:?}"),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "derive"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Rows and companions
+//!
+//! `#[derive(Tracked)]` on a row struct `User` generates two companions.
+//! [The guide to the derive](crate::_documentation::derive) covers all attributes.
+//!
+//! | | INSERT | UPDATE | DELETE |
+//! |---|---|---|---|
+//! | [`Change<T>`](Change), of a changeset | `User` | `UserUpdate`: the values of the key, a [`Field`] for each other column | `User` |
+//! | [`Patch<T>`](Patch), of a patchset | `User` | `UserPatch`: the values of the key, an `Option` for each other column | the key |
+//!
+//! [`Field::changed`] returns the old and the new value of a column, and [`Field::against`] does a three-way
+//! merge. [`Change::key`], [`Change::operation`] and [`Change::table`] work for each kind of change.
+//!
+//! # Sets of tables
+//!
+//! A set is an enum with a variant for each table, or a single [`Change`] or [`Patch`]. It implements
+//! [`TrackedSet`]. The iterators below fail on tables outside of the set; their method `skip_unknown_tables`
+//! skips these instead.
+//!
+//! | source | iterator |
+//! |---|---|
+//! | [`Changeset`](crate::Changeset) | [`changes::<Set>()`](crate::Changeset::changes) |
+//! | [`Patchset`](crate::Patchset) | [`patches::<Set>()`](crate::Patchset::patches) |
+//! | [`ChangesetReader`](crate::ChangesetReader) and [`PatchsetReader`](crate::PatchsetReader) | [`changes::<Set>()`](crate::ChangesetReader::changes), [`patches::<Set>()`](crate::PatchsetReader::patches) |
+//! | a single [`Record`](crate::Record) | [`change::<Set>()`](crate::Record::change), [`patch::<Set>()`](crate::Record::patch) |
+//! | one column of a record | [`new_column(users::name)`](crate::Record::new_column), [`old_column(users::name)`](crate::Record::old_column) |
+//!
+//! Typed rows are written with [`insert`](crate::wire::Builder::insert),
+//! [`update`](crate::wire::Builder::update) and [`delete`](crate::wire::Builder::delete) of a builder.
+//!
+//! # Types of columns
+//!
+//! [`FromSqlValue`] reads a value and [`ToSqlValue`] writes it. Both list the types and their features:
+//! numbers, `String` and `&str`, `Vec<u8>` and `&[u8]`, dates and times of `chrono` and `time`, `Uuid`,
+//! `serde_json::Value` and `BigDecimal`. With the feature `sqlite`, a type that has only Diesel's `FromSql`
+//! and `ToSql` works too. [`RustType`] defines the types that the derive of a whole schema uses.
+//!
+//! # Errors
+//!
+//! [`DecodeError`] names the table, the column and the byte offset; [`DecodeErrorKind`] says what does not
+//! fit. [`ValueError`] is the error of a single value. [`ReadChangeError`] adds the errors of a reader.
 
 mod build;
 mod change;
