@@ -8,7 +8,7 @@ pub use super::change::{DecodeRow, KeyedRow};
 pub use super::encode::EncodeRow;
 #[cfg(feature = "serde")]
 pub use super::json;
-pub use super::reader::{Reader, Side, Source as Record};
+pub use super::reader::{Reader, Side, UnreadRecord as Record};
 pub use super::set::{FromChanges, FromPatches, TrackedSet};
 pub use super::table::{ColumnList, KeyList, OneColumn, TableName};
 pub use super::{Change, CowValue, DecodeError, Field, FromSqlValue, Patch, RustType, ToSqlValue, Tracked, ValueError};

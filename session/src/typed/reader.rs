@@ -5,18 +5,18 @@
 use super::{DecodeError, Field, TableInfo, ValueError};
 use crate::wire::Value;
 #[doc(hidden)]
-pub use crate::wire::codec::source::{Side, Source};
+pub use crate::wire::codec::unread::{Side, UnreadRecord};
 
 /// One change, and the table that it is read as.
 #[doc(hidden)]
 pub struct Reader<'r, 'de> {
-    source: &'r Source<'r, 'de>,
+    source: &'r UnreadRecord<'r, 'de>,
     table: &'static TableInfo<'static>,
 }
 
 impl<'r, 'de> Reader<'r, 'de> {
     #[inline]
-    pub(crate) fn new(source: &'r Source<'r, 'de>, table: &'static TableInfo<'static>) -> Self {
+    pub(crate) fn new(source: &'r UnreadRecord<'r, 'de>, table: &'static TableInfo<'static>) -> Self {
         Self { source, table }
     }
 
@@ -107,7 +107,7 @@ impl<'r, 'de> Reader<'r, 'de> {
         value: Option<Value<'de>>,
         error: ValueError,
     ) -> DecodeError {
-        self.source.pass();
+        self.source.skip();
         let name = self.table.columns().get(column).copied().unwrap_or_default();
         match self.source.record() {
             Some(record) => {

@@ -3,7 +3,7 @@
 use super::error::DecodeErrorKind;
 use super::set::Section;
 use super::{DecodeError, FromChanges, FromPatches, TableInfo};
-use crate::wire::codec::source::Source;
+use crate::wire::codec::unread::UnreadRecord;
 use crate::wire::{Format, Record};
 
 impl<'a> Record<'a> {
@@ -49,7 +49,7 @@ impl<'a> Record<'a> {
     ///
     /// If the table is not in the set, the change is not what the types say, or it is one of a patchset.
     pub fn change<S: FromChanges<'a>>(&self) -> Result<S, DecodeError> {
-        self.with_source(|source| S::read(self.place(source, S::TABLES, Format::Changeset)?, source, |change| change))
+        self.with_unread(|source| S::read(self.place(source, S::TABLES, Format::Changeset)?, source, |change| change))
     }
 
     /// The change as a value of a set of tables, if this is a record of a patchset: see [`change`](Self::change).
@@ -58,13 +58,13 @@ impl<'a> Record<'a> {
     ///
     /// As [`change`](Self::change), for a record of a changeset.
     pub fn patch<S: FromPatches<'a>>(&self) -> Result<S, DecodeError> {
-        self.with_source(|source| S::read(self.place(source, S::TABLES, Format::Patchset)?, source, |patch| patch))
+        self.with_unread(|source| S::read(self.place(source, S::TABLES, Format::Patchset)?, source, |patch| patch))
     }
 
     /// The place of the table among those of a set.
     fn place(
         &self,
-        source: &Source<'_, 'a>,
+        source: &UnreadRecord<'_, 'a>,
         tables: &'static [&'static TableInfo<'static>],
         format: Format,
     ) -> Result<usize, DecodeError> {

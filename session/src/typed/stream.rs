@@ -99,7 +99,7 @@ impl<F: SetFormat, R: Read, S: for<'a> FromRecords<'a, F>> Iterator for ReadReco
                 (self.number, self.section) = (number, Section::New);
             }
             let (section, skip_unknown) = (&mut self.section, self.skip_unknown);
-            let read = record.with_source(|source| {
+            let read = record.with_unread(|source| {
                 let found = match *section {
                     Section::Of(table) => Some(table),
                     _ => section.find(<S as TrackedSet>::TABLES, source, skip_unknown)?,

@@ -1,8 +1,8 @@
-//! A position in bytes that cannot be left: every read either moves forward or answers `None`.
+//! A position in bytes: every read either moves forward or returns `None` and moves nothing.
 //!
-//! All of `wire` reads through [`Cursor`]; nothing else there touches bytes by position.
+//! All code of `wire` that interprets bytes reads through [`Cursor`], so that no input can panic.
 
-/// The bytes that are still to be read.
+/// A position in bytes, held as the bytes after it.
 #[derive(Clone, Copy)]
 pub(in crate::wire) struct Cursor<'a> {
     rest: &'a [u8],
@@ -14,19 +14,19 @@ impl<'a> Cursor<'a> {
         Self { rest }
     }
 
-    /// What has not been read yet.
+    /// Returns the bytes that have not been read.
     #[inline]
     pub(in crate::wire) fn rest(self) -> &'a [u8] {
         self.rest
     }
 
-    /// How many bytes have not been read yet.
+    /// Returns the number of bytes that have not been read.
     #[inline]
     pub(in crate::wire) fn remaining(self) -> usize {
         self.rest.len()
     }
 
-    /// The next byte, without moving.
+    /// Returns the next byte without moving.
     #[inline]
     pub(in crate::wire) fn peek(self) -> Option<u8> {
         self.rest.first().copied()
@@ -53,7 +53,7 @@ impl<'a> Cursor<'a> {
         Some(*taken)
     }
 
-    /// A [varint](crate::_documentation::format#varints): 1 to 9 bytes, 64 bits.
+    /// Reads a [varint](crate::_documentation::format#varints): 1 to 9 bytes, 64 bits.
     #[inline(always)]
     pub(in crate::wire) fn varint(&mut self) -> Option<u64> {
         let (&first, rest) = self.rest.split_first()?;
@@ -62,13 +62,13 @@ impl<'a> Cursor<'a> {
         Some(value)
     }
 
-    /// How many bytes this cursor has read since it was `earlier`.
+    /// Returns the number of bytes between `earlier` and this position.
     #[inline]
     pub(in crate::wire) fn after(self, earlier: Cursor<'_>) -> usize {
         earlier.remaining().saturating_sub(self.remaining())
     }
 
-    /// What this cursor has read since it was `earlier`.
+    /// Returns the bytes between `earlier` and this position.
     #[inline]
     pub(in crate::wire) fn since(self, earlier: Cursor<'a>) -> &'a [u8] {
         let length = earlier.remaining().saturating_sub(self.remaining());
@@ -76,8 +76,10 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The rest of a varint whose first byte says that there is more. It takes the bytes and not the cursor, whose address
-/// would otherwise be needed and keep it out of registers in every loop that reads values.
+/// Reads the rest of a varint whose first byte has the continuation bit.
+///
+/// It takes the bytes, not the cursor. A cursor whose address is taken would not stay in registers in
+/// any loop that reads values.
 fn long_varint(first: u8, mut rest: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = u64::from(first & 0x7f);
     for _ in 0..7 {
@@ -88,7 +90,7 @@ fn long_varint(first: u8, mut rest: &[u8]) -> Option<(u64, &[u8])> {
             return Some((value, rest));
         }
     }
-    // the ninth byte has no continuation bit: all of it is value
+    // the ninth byte has no continuation bit: all of its bits belong to the value
     let (&byte, after) = rest.split_first()?;
     Some(((value << 8) | u64::from(byte), after))
 }

@@ -1,6 +1,7 @@
 //! Rows of values, checked and appended as the records of a change.
 //!
-//! Each takes a value for each column; after an error, what has been appended is not a record.
+//! The builders call these functions. Each requires a value for each column. After an error, the
+//! bytes that were appended are not a record, and the caller truncates them.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -9,38 +10,38 @@ use super::error::BuildErrorKind;
 use super::kind::Format;
 use super::value::{BLOB, INTEGER, MAX_VALUE_LENGTH, NULL, REAL, TEXT, UNDEFINED, Value};
 
-/// What is wrong. Boxed, so that a result without it is a single word.
-pub(in crate::wire) type Wrong = Box<WrongIn>;
+/// The result of adding a change. The error is boxed, so that a result without one is a single word.
+pub(in crate::wire) type EncodeResult<T> = Result<T, Box<EncodeError>>;
 
-/// What is wrong, and in which column.
-pub(in crate::wire) struct WrongIn {
+/// The error of a change that cannot be added, without the name of its table.
+pub(in crate::wire) struct EncodeError {
     pub(in crate::wire) kind: BuildErrorKind,
     pub(in crate::wire) column: Option<usize>,
 }
 
-impl WrongIn {
+impl EncodeError {
     #[cold]
-    pub(in crate::wire) fn of(kind: BuildErrorKind) -> Wrong {
+    pub(in crate::wire) fn new(kind: BuildErrorKind) -> Box<Self> {
         Box::new(Self { kind, column: None })
     }
 
     #[cold]
-    fn in_column(kind: BuildErrorKind, column: usize) -> Wrong {
+    fn in_column(kind: BuildErrorKind, column: usize) -> Box<Self> {
         Box::new(Self { kind, column: Some(column) })
     }
 }
 
-/// The most bytes of a change that is written at once.
+/// The size of the window in which a small change is written: longer changes take the general path.
 const SMALL: usize = 64;
 
-/// Appends a change that is one record of every value.
+/// Appends a change that consists of one record with a value for each column.
 #[inline(always)]
 pub(in crate::wire) fn write_whole(
     head: [u8; 2],
     key: &[u8],
     values: &[Value<'_>],
     out: &mut Vec<u8>,
-) -> Result<(), Wrong> {
+) -> EncodeResult<()> {
     let start = out.len();
     out.extend_from_slice(&[0; SMALL]);
     let written = out.last_chunk_mut().and_then(|window| write_small(head, key, values, window));
@@ -52,15 +53,16 @@ pub(in crate::wire) fn write_whole(
     write_row(key, values, out)
 }
 
-/// Writes a change and says how long it is: if it is small, and nothing is wrong with it. So the place to write to is kept in a
-/// register, which the end of a vector that may have to grow is not.
+/// Writes a change to `window` and returns its length, or `None` if it does not fit or has an error.
+///
+/// The position in a window stays in a register. The end of a vector that may have to grow does not.
 #[inline(always)]
 fn write_small(head: [u8; 2], key: &[u8], values: &[Value<'_>], window: &mut [u8; SMALL]) -> Option<usize> {
     let (start, mut rest) = window.split_first_chunk_mut()?;
     *start = head;
-    for (place, value) in key.iter().zip(values) {
+    for (ordinal, value) in key.iter().zip(values) {
         let (class, eight) = match stored(*value) {
-            Value::Null if *place != 0 => return None,
+            Value::Null if *ordinal != 0 => return None,
             Value::Null => {
                 let (byte, after) = rest.split_first_mut()?;
                 *byte = NULL;
@@ -90,60 +92,61 @@ fn write_small(head: [u8; 2], key: &[u8], values: &[Value<'_>], window: &mut [u8
 fn write_small_bytes<'a>(class: u8, bytes: &[u8], rest: &'a mut [u8]) -> Option<&'a mut [u8]> {
     let (start, rest) = rest.split_first_chunk_mut::<2>()?;
     *start = [class, bytes.len() as u8];
-    let (place, rest) = rest.split_at_mut_checked(bytes.len())?;
+    let (target, rest) = rest.split_at_mut_checked(bytes.len())?;
     match bytes.len() {
-        8..=16 => copy_halves::<8>(bytes, place)?,
-        17..=32 => copy_halves::<16>(bytes, place)?,
-        _ => place.copy_from_slice(bytes),
+        8..=16 => copy_halves::<8>(bytes, target)?,
+        17..=32 => copy_halves::<16>(bytes, target)?,
+        _ => target.copy_from_slice(bytes),
     }
     Some(rest)
 }
 
-/// Copies the first and the last bytes, which may overlap: it takes no call, as a copy of any length does.
+/// Copies the first and the last `HALF` bytes, which may overlap. A copy of variable length would be
+/// a function call.
 #[inline(always)]
-fn copy_halves<const HALF: usize>(bytes: &[u8], place: &mut [u8]) -> Option<()> {
+fn copy_halves<const HALF: usize>(bytes: &[u8], target: &mut [u8]) -> Option<()> {
     let (first, last) = (bytes.first_chunk::<HALF>()?, bytes.last_chunk::<HALF>()?);
-    *place.first_chunk_mut()? = *first;
-    *place.last_chunk_mut()? = *last;
+    *target.first_chunk_mut()? = *first;
+    *target.last_chunk_mut()? = *last;
     Some(())
 }
 
-/// Appends a record of every value.
+/// Appends a record with a value for each column.
 #[inline(never)]
-pub(in crate::wire) fn write_row(key: &[u8], values: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Wrong> {
-    for (column, (place, value)) in key.iter().zip(values).enumerate() {
-        write_value(column, *place != 0, *value, out)?;
+pub(in crate::wire) fn write_row(key: &[u8], values: &[Value<'_>], out: &mut Vec<u8>) -> EncodeResult<()> {
+    for (column, (ordinal, value)) in key.iter().zip(values).enumerate() {
+        write_value(column, *ordinal != 0, *value, out)?;
     }
     Ok(())
 }
 
-/// Appends a record of the values of the key alone.
-pub(in crate::wire) fn write_key(key: &[u8], values: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Wrong> {
-    for (column, (_, value)) in key.iter().zip(values).enumerate().filter(|(_, (place, _))| **place != 0) {
+/// Appends a record with the values of the primary key alone.
+pub(in crate::wire) fn write_key(key: &[u8], values: &[Value<'_>], out: &mut Vec<u8>) -> EncodeResult<()> {
+    for (column, (_, value)) in key.iter().zip(values).enumerate().filter(|(_, (ordinal, _))| **ordinal != 0) {
         write_value(column, true, *value, out)?;
     }
     Ok(())
 }
 
-/// Appends the record of an UPDATE between two rows, or both of a changeset's. Says whether anything has changed; if not, what
-/// has been appended is not a record.
+/// Appends the records of an UPDATE from `before` to `after`. Returns whether a column changed; if none
+/// did, the bytes that were appended are not a record.
 pub(in crate::wire) fn write_update(
     key: &[u8],
     format: Format,
     before: &[Value<'_>],
     after: &[Value<'_>],
     out: &mut Vec<u8>,
-) -> Result<bool, Wrong> {
+) -> EncodeResult<bool> {
     let columns = || key.iter().zip(before.iter().zip(after)).enumerate();
     let mut is_changed = false;
-    for (column, (place, (old, new))) in columns() {
+    for (column, (ordinal, (old, new))) in columns() {
         let (old, new) = (stored(*old), stored(*new));
-        if *place != 0 {
+        if *ordinal != 0 {
             if old.is_null() || new.is_null() {
-                return Err(WrongIn::in_column(BuildErrorKind::NullKey, column));
+                return Err(EncodeError::in_column(BuildErrorKind::NullKey, column));
             }
             if !is_identical(old, new) {
-                return Err(WrongIn::in_column(BuildErrorKind::KeyChanged, column));
+                return Err(EncodeError::in_column(BuildErrorKind::KeyChanged, column));
             }
             write_value(column, true, old, out)?;
         } else if old == new {
@@ -158,8 +161,8 @@ pub(in crate::wire) fn write_update(
         }
     }
     if format == Format::Changeset && is_changed {
-        for (column, (place, (old, new))) in columns() {
-            if *place != 0 || stored(*old) == stored(*new) {
+        for (column, (ordinal, (old, new))) in columns() {
+            if *ordinal != 0 || stored(*old) == stored(*new) {
                 out.push(UNDEFINED);
             } else {
                 write_value(column, false, *new, out)?;
@@ -170,19 +173,19 @@ pub(in crate::wire) fn write_update(
 }
 
 #[inline(always)]
-fn write_value(column: usize, is_key: bool, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
+fn write_value(column: usize, is_key: bool, value: Value<'_>, out: &mut Vec<u8>) -> EncodeResult<()> {
     let value = stored(value);
     match value {
-        Value::Null if is_key => return Err(WrongIn::in_column(BuildErrorKind::NullKey, column)),
+        Value::Null if is_key => return Err(EncodeError::in_column(BuildErrorKind::NullKey, column)),
         Value::Text(bytes) | Value::Blob(bytes) if bytes.len() > MAX_VALUE_LENGTH => {
-            return Err(WrongIn::in_column(BuildErrorKind::ValueLength(bytes.len()), column));
+            return Err(EncodeError::in_column(BuildErrorKind::ValueLength(bytes.len()), column));
         }
         _ => value.write(out),
     }
     Ok(())
 }
 
-/// The value as SQLite stores it.
+/// Returns the value as SQLite stores it: NaN as NULL.
 #[inline(always)]
 fn stored(value: Value<'_>) -> Value<'_> {
     match value {
@@ -191,7 +194,7 @@ fn stored(value: Value<'_>) -> Value<'_> {
     }
 }
 
-/// Whether two values have the same bytes: 0.0 and -0.0 do not.
+/// Returns whether two values have the same bytes: 0.0 and -0.0 do not.
 fn is_identical(one: Value<'_>, other: Value<'_>) -> bool {
     match (one, other) {
         (Value::Real(one), Value::Real(other)) => one.to_bits() == other.to_bits(),

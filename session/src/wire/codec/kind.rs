@@ -1,21 +1,21 @@
-//! The two enums that everything in [`wire`](crate::wire) is told apart by: operations and formats.
+//! Operations and formats: the two enums that all of `wire` shares.
 
 use core::fmt;
 
-/// What was done to a row.
+/// The operation of a change: INSERT, UPDATE or DELETE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// The row was inserted.
     Insert,
-    /// Columns of the row were updated. A changed key is a DELETE and an INSERT, as long as the new key is not
-    /// [equal](crate::_documentation::format#keys) to the old one.
+    /// Columns of the row were updated. A changed primary key is recorded as a DELETE and an INSERT,
+    /// unless the new key is [equal](crate::_documentation::format#keys) to the old one.
     Update,
     /// The row was deleted.
     Delete,
 }
 
 impl Operation {
-    /// The byte that stands for it: `SQLITE_INSERT` 18, `SQLITE_UPDATE` 23, `SQLITE_DELETE` 9.
+    /// Returns the byte of the operation: `SQLITE_INSERT` 18, `SQLITE_UPDATE` 23, `SQLITE_DELETE` 9.
     pub const fn to_byte(self) -> u8 {
         match self {
             Self::Insert => 0x12,
@@ -24,7 +24,7 @@ impl Operation {
         }
     }
 
-    /// The operation that a byte stands for.
+    /// Returns the operation of a byte, or `None` if there is none.
     pub const fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             0x12 => Some(Self::Insert),
@@ -34,7 +34,7 @@ impl Operation {
         }
     }
 
-    /// The operation that undoes this one.
+    /// Returns the operation that undoes this one.
     pub const fn inverse(self) -> Self {
         match self {
             Self::Insert => Self::Delete,
@@ -54,17 +54,17 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Which of the two formats bytes are in.
+/// The format of a set: changeset or patchset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// With the old values, so that conflicts are seen and changes can be undone.
+    /// Old and new values: an apply detects conflicts, and changes can be undone.
     Changeset,
-    /// With the new values and the keys alone.
+    /// New values and primary keys only.
     Patchset,
 }
 
 impl Format {
-    /// The format whose table headers begin with this byte: `T` for changesets, `P` for patchsets.
+    /// Returns the format whose sections begin with `byte`: `T` for changesets, `P` for patchsets.
     ///
     /// ```
     /// use diesel_sqlite_session::Format;

@@ -1,6 +1,7 @@
-//! Reading changesets and patchsets that are larger than memory.
+//! Readers of changesets and patchsets that are larger than memory.
 //!
-//! The buffer holds one change at a time and grows only as bytes arrive, never because a length in the input says so.
+//! The buffer holds one change at a time. It grows only as bytes arrive, never because a length in the
+//! input demands it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,7 +9,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use std::io::{self, Read};
 
-use super::check::{self, FaultAt};
+use super::check::{self, ParseFault};
 use super::cursor::Cursor;
 use super::error::{Limit, ParseError, ParseErrorKind};
 use super::header::Header;
@@ -16,7 +17,7 @@ use super::kind::{Format, Operation};
 use super::record::{RawRecord, Record};
 use super::set::{ChangesetFormat, PatchsetFormat, SetFormat};
 
-/// How much is asked of the source at once, at least.
+/// The smallest number of bytes that is requested from the source at once.
 const CHUNK: usize = 64 * 1024;
 
 /// A reader of a changeset from a [`Read`], one record at a time: see [`Reader`].
@@ -125,16 +126,16 @@ impl OwnedHeader {
     }
 }
 
-/// Where in the buffer a change is, which ends at `consumed`.
+/// The position of a change in the buffer. The change ends at `consumed`.
 struct Found {
     start: usize,
     operation: Operation,
     indirect: bool,
-    /// The length of the `old.*` record of a changeset's UPDATE.
+    /// The length of the old values of a changeset's UPDATE; otherwise 0.
     before: usize,
 }
 
-/// How much is read at most.
+/// The limits of a reader or an apply. `u64::MAX` is no limit.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) bytes: u64,
@@ -144,7 +145,7 @@ pub(crate) struct Limits {
 
 #[cfg(feature = "sqlite")]
 impl Limits {
-    /// The lower ones of both.
+    /// Returns the lower of each two limits.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             bytes: self.bytes.min(other.bytes),
@@ -163,19 +164,19 @@ impl Default for Limits {
 struct Stream<R> {
     source: R,
     format: Format,
-    /// Of these bytes, those before `consumed` have been handed out, those before `filled` have been read.
+    /// The bytes before `consumed` have been returned; the bytes before `filled` have been read.
     buffer: Vec<u8>,
     consumed: usize,
     filled: usize,
-    /// Where in the input the buffer begins.
+    /// The offset in the input at which the buffer begins.
     base: u64,
     header: Option<OwnedHeader>,
-    /// How many sections have begun.
+    /// The number of sections that have begun.
     section: u64,
-    /// How many changes have been handed out.
+    /// The number of changes that have been returned.
     changes: u64,
     limits: Limits,
-    /// Whether what the last `fill` read has a NUL in it.
+    /// Whether the bytes of the last `fill` contain a NUL.
     has_nul_in_last: bool,
     /// Whether the source has ended.
     drained: bool,
@@ -193,7 +194,7 @@ impl<R> fmt::Debug for Stream<R> {
 }
 
 impl<R> Stream<R> {
-    /// Where in the input a byte of the buffer stands.
+    /// Returns the offset in the input of a byte of the buffer.
     fn position(&self, in_buffer: usize) -> usize {
         usize::try_from(self.base.saturating_add(in_buffer as u64)).unwrap_or(usize::MAX)
     }
@@ -232,7 +233,7 @@ impl<R: Read> Stream<R> {
         if self.failed {
             return Ok(None);
         }
-        // until this has gone well: a source that panics leaves a reader that is at its end
+        // until this succeeds: a reader whose source panics is at its end
         self.failed = true;
         let advanced = self.advance();
         self.failed = advanced.as_ref().is_err_and(|error| error.kind() != ParseErrorKind::Io);
@@ -255,14 +256,14 @@ impl<R: Read> Stream<R> {
         Ok(Some((record, self.section)))
     }
 
-    /// Brings the next change into the buffer and moves past it.
+    /// Reads the next change into the buffer and moves past it.
     fn advance(&mut self) -> Result<Option<Found>, ParseError> {
         loop {
             let start = self.unread();
             let mut cursor = start;
             let (fault, table) = match (start.peek(), &self.header) {
                 (None, _) if self.drained => return Ok(None),
-                (None, _) => (FaultAt::end(start, 1), None),
+                (None, _) => (ParseFault::end(start, 1), None),
                 (Some(first), Some(header)) if Format::from_byte(first).is_none() => {
                     match check::record(&mut cursor, header.header(), self.format) {
                         Ok(RawRecord { operation, indirect, before, .. }) => {
@@ -277,7 +278,7 @@ impl<R: Read> Stream<R> {
                         Err(fault) => (fault, Some(header.name.as_str())),
                     }
                 }
-                (Some(_), _) => match check::section(&mut cursor, self.format) {
+                (Some(_), _) => match check::header(&mut cursor, self.format) {
                     Ok(header) => {
                         let length = cursor.since(start).len();
                         let header = OwnedHeader { name: header.name.into(), key: header.key.to_vec() };
@@ -293,21 +294,25 @@ impl<R: Read> Stream<R> {
                 return Err(fault.into_error(self.base.saturating_add(self.filled as u64), table));
             }
             let (needed, until_nul) = (fault.needed, fault.until_nul);
-            // in a change: the rest of a value, and a byte for each that follows
+            // inside a change, `needed` is the rest of a value and a byte for each value after it
             let others = self.header.as_ref().map_or(0, |header| header.key.len().saturating_mul(2));
             let is_in_change = table.is_some();
             if is_in_change && needed.saturating_sub(others) as u64 > self.limits.value_bytes.saturating_add(10) {
                 return Err(self.limit(Limit::ValueBytes, self.limits.value_bytes));
             }
             self.fill(needed)?;
-            // a name of any length, in pieces of any size, is looked at once
+            // a name that arrives in many pieces is parsed once
             while until_nul && !self.drained && !self.has_nul_in_last {
                 self.fill(1)?;
             }
         }
     }
 
-    /// Reads at least `needed` more bytes, unless the source ends before, and then says so in `drained`.
+    /// Reads at least `needed` more bytes. If the source ends before, sets `drained`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the source fails, and if the input exceeds the limit of bytes.
     fn fill(&mut self, needed: usize) -> Result<(), ParseError> {
         self.buffer.copy_within(self.consumed..self.filled, 0);
         self.base = self.base.saturating_add(self.consumed as u64);
@@ -317,11 +322,11 @@ impl<R: Read> Stream<R> {
         let start = self.filled;
         let wanted = start.saturating_add(needed);
         while self.filled < wanted {
-            // one byte past the limit shows that it is passed
+            // one byte more than the limit shows that the input exceeds it
             let allowed = self.limits.bytes.saturating_sub(self.base).saturating_add(1);
             let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
             if self.filled == self.buffer.len() {
-                // `needed` is what the input claims: the buffer grows towards it only as fast as bytes arrive
+                // the input determines `needed`: the buffer grows only as fast as bytes arrive
                 let more = wanted.saturating_sub(self.filled).min(self.filled).max(CHUNK);
                 self.buffer.resize(self.filled.saturating_add(more).min(allowed), 0);
             }

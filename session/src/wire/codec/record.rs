@@ -1,4 +1,6 @@
-//! One change: the view that a user has of it, and the iterators over changes and over values.
+//! Records: the public view of one change, and the iterators over records and their values.
+//!
+//! All of it requires bytes that have been checked, so nothing here can fail.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -13,19 +15,19 @@ use super::section::SectionId;
 use super::value::Value;
 use super::walk::Layout;
 
-/// A change as [`check::record`] found it.
+/// The parts of a change, as [`check::record`] returns them.
 #[derive(Clone, Copy)]
 pub(in crate::wire) struct RawRecord<'a> {
     pub(in crate::wire) operation: Operation,
     pub(in crate::wire) indirect: bool,
-    /// The `old.*` record of a changeset's UPDATE; otherwise empty.
+    /// The old values of a changeset's UPDATE; otherwise empty.
     pub(in crate::wire) before: &'a [u8],
-    /// The `new.*` record of a changeset's UPDATE; otherwise the only record.
+    /// The new values of a changeset's UPDATE; otherwise the only record: see [`Layout`].
     pub(in crate::wire) after: &'a [u8],
 }
 
 impl<'a> RawRecord<'a> {
-    /// The record of a changeset's change that has its key.
+    /// Returns the record that contains the primary key. The change must be a changeset's.
     #[cfg(feature = "std")]
     pub(in crate::wire) fn key_record(&self) -> &'a [u8] {
         if self.operation == Operation::Update { self.before } else { self.after }
@@ -34,23 +36,25 @@ impl<'a> RawRecord<'a> {
 
 /// One change to one row, borrowed from the bytes of a changeset or patchset.
 ///
-/// Columns are counted from 0, in the order in which the table declares them; generated columns are not among them. What
-/// is recorded depends on the operation:
+/// Columns are counted from 0 in the order of the table's declaration, generated columns excluded. The
+/// operation and the format determine which values are recorded:
 ///
 /// | | `old_value` | `new_value` |
 /// |---|---|---|
-/// | INSERT | nothing | every column |
-/// | DELETE, changeset | every column | nothing |
-/// | DELETE, patchset | the key | nothing |
-/// | UPDATE, changeset | the key, and the columns that changed | the columns that changed |
-/// | UPDATE, patchset | the key | the columns that changed |
+/// | INSERT | none | every column |
+/// | DELETE, changeset | every column | none |
+/// | DELETE, patchset | the primary key | none |
+/// | UPDATE, changeset | the primary key and the columns that changed | the columns that changed |
+/// | UPDATE, patchset | the primary key | the columns that changed |
 ///
-/// A value that is not recorded is `None`; NULL is a value, `Some(Value::Null)`. In a changeset that SQLite has rebased, or
-/// where a key changed to an [equal one](crate::_documentation::format#keys), an UPDATE can have a new value for its key, and the same value
-/// twice for a column that did not change: compare the values to be sure that they differ.
+/// A value that is not recorded is `None`. NULL is a value: `Some(Value::Null)`.
 ///
-/// `Display` shows the change with a column's place as its only name, `_` for what is not recorded, and an arrow for what
-/// changed: `UPDATE users(2, 'Bob' -> 'Robert', _)`.
+/// An UPDATE can also contain a new value for its primary key, or equal old and new values of a column
+/// that did not change. This occurs in changesets that SQLite rebased, and where a key changed to an
+/// [equal key](crate::_documentation::format#keys). Compare the values to be sure that they differ.
+///
+/// `Display` lists the columns in order, with `_` for a value that is not recorded and an arrow for a
+/// change: `UPDATE users(2, 'Bob' -> 'Robert', _)`.
 ///
 /// ```
 /// use diesel_sqlite_session::{Changeset, Operation, Value};
@@ -79,83 +83,85 @@ impl<'a> Record<'a> {
         Self { table, format, raw, offset }
     }
 
-    /// The table's header, the format and the bytes.
+    /// Returns the table's header, the format and the parts of the change.
     pub(in crate::wire) fn parts(&self) -> (Header<'a>, Format, RawRecord<'a>) {
         (self.table, self.format, self.raw)
     }
 
-    /// The name of the table, without its schema.
+    /// Returns the name of the table, without its schema.
     pub fn table(&self) -> &'a str {
         self.table.name
     }
 
-    /// Whether the row was inserted, updated or deleted.
+    /// Returns the operation: INSERT, UPDATE or DELETE.
     pub fn operation(&self) -> Operation {
         self.raw.operation
     }
 
-    /// Whether the change was made by a trigger or a foreign key action, or while the session was set to
-    /// [indirect](https://www.sqlite.org/session/sqlite3session_indirect.html).
+    /// Returns whether the change was made by a trigger or a foreign key action, or while the session was
+    /// set to [indirect](https://www.sqlite.org/session/sqlite3session_indirect.html).
     pub fn indirect(&self) -> bool {
         self.raw.indirect
     }
 
-    /// How many columns the table has.
+    /// Returns the number of columns of the table.
     pub fn column_count(&self) -> usize {
         self.table.key.len()
     }
 
-    /// For each column its place in the primary key: see [`Section::key_ordinals`].
+    /// Returns a byte for each column: its position in the primary key, counted from 1, or 0 if it is not
+    /// part of the key. See [`Section::key_ordinals`].
     pub fn key_ordinals(&self) -> &'a [u8] {
         self.table.key
     }
 
-    /// The positions of the primary key's columns, counted from 0, in the order of the table's columns.
+    /// Returns the positions of the primary key's columns, counted from 0, in the order of the table's
+    /// columns.
     pub fn key_columns(&self) -> impl Iterator<Item = usize> + use<'a> {
         key_columns(self.table.key)
     }
 
-    /// The byte of the input, counted from 0, at which this change begins.
+    /// Returns the offset in the input, counted from 0, at which this change begins.
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// The section that the change is in.
+    /// Returns the section that the change is in.
     #[cfg(feature = "sqlite")]
     pub(crate) fn section_id(&self) -> SectionId<'a> {
         SectionId::of(self.table)
     }
 
-    /// How many bytes the change takes.
+    /// Returns the length of the change in bytes.
     #[cfg(feature = "sqlite")]
     pub(crate) fn byte_length(&self) -> usize {
         self.raw.before.len().saturating_add(self.raw.after.len()).saturating_add(2)
     }
 
-    /// The most bytes that a text or blob of the change has.
+    /// Returns the length of the longest text or blob of the change, in bytes.
     #[cfg(feature = "std")]
     pub(crate) fn longest_value(&self) -> usize {
         let values = self.old_values().chain(self.new_values()).flatten();
         values.filter_map(Value::as_bytes).map(<[u8]>::len).max().unwrap_or(0)
     }
 
-    /// Whether it is of a changeset or of a patchset.
+    /// Returns the format of the set that the change is in.
     #[cfg(feature = "typed")]
     pub(crate) fn format(&self) -> Format {
         self.format
     }
 
-    /// The byte of the input at which this value of a column stands.
+    /// Returns the offset in the input of this value of a column.
     #[cfg(feature = "typed")]
     pub(crate) fn offset_of(&self, column: usize, value: Value<'a>) -> Option<usize> {
-        let key_alone = Layout::of(self.raw.operation, self.format) == Layout::Key;
+        let key_only = Layout::of(self.raw.operation, self.format) == Layout::Key;
         let before = self.offset.saturating_add(2);
         let after = before.saturating_add(self.raw.before.len());
         for (start, bytes) in [(before, self.raw.before), (after, self.raw.after)] {
             let mut cursor = Cursor::new(bytes);
-            for (place, _) in self.table.key.iter().enumerate().filter(|(_, key)| !key_alone || **key != 0) {
+            for (recorded, _) in self.table.key.iter().enumerate().filter(|(_, ordinal)| !key_only || **ordinal != 0) {
                 let at = start.saturating_add(bytes.len()).saturating_sub(cursor.remaining());
-                if cursor.value() == Some(value) && place == column {
+                if cursor.value() == Some(value) && recorded == column {
                     return Some(at);
                 }
             }
@@ -163,21 +169,23 @@ impl<'a> Record<'a> {
         None
     }
 
-    /// What column `column` held before the change, if that is recorded; `None` too where there is no such column.
+    /// Returns the old value of a column, or `None` if it is not recorded or there is no such column.
     ///
-    /// This reads the record from its start; for several columns, [`old_values`](Self::old_values) reads it once.
+    /// Each call reads the record from its start. To read several columns, use
+    /// [`old_values`](Self::old_values).
     pub fn old_value(&self, column: usize) -> Option<Value<'a>> {
         self.old_values().nth(column).flatten()
     }
 
-    /// What column `column` held after the change, if that is recorded; `None` too where there is no such column.
+    /// Returns the new value of a column, or `None` if it is not recorded or there is no such column.
     ///
-    /// This reads the record from its start; for several columns, [`new_values`](Self::new_values) reads it once.
+    /// Each call reads the record from its start. To read several columns, use
+    /// [`new_values`](Self::new_values).
     pub fn new_value(&self, column: usize) -> Option<Value<'a>> {
         self.new_values().nth(column).flatten()
     }
 
-    /// What each column held before the change, where that is recorded; one item for each column.
+    /// Returns the old values: an item for each column, `None` if the value is not recorded.
     #[inline]
     pub fn old_values(&self) -> Values<'a> {
         let is_insert = self.raw.operation == Operation::Insert;
@@ -191,7 +199,7 @@ impl<'a> Record<'a> {
         Values { bytes: Cursor::new(bytes), key: self.table.key.iter(), columns }
     }
 
-    /// What each column held after the change, where that is recorded; one item for each column.
+    /// Returns the new values: an item for each column, `None` if the value is not recorded.
     #[inline]
     pub fn new_values(&self) -> Values<'a> {
         let is_delete = self.raw.operation == Operation::Delete;
@@ -203,17 +211,19 @@ impl<'a> Record<'a> {
         Values { bytes: Cursor::new(self.raw.after), key: self.table.key.iter(), columns }
     }
 
-    /// The values of the primary key, in the order of the table's columns. Every change records them, and none is NULL.
+    /// Returns the values of the primary key, in the order of the table's columns. Every change records
+    /// them, and none is NULL.
     pub fn key_values(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
         let values = match self.raw.operation {
             Operation::Insert => self.new_values(),
             Operation::Update | Operation::Delete => self.old_values(),
         };
-        values.zip(self.table.key).filter(|(_, place)| **place != 0).filter_map(|(value, _)| value)
+        values.zip(self.table.key).filter(|(_, ordinal)| **ordinal != 0).filter_map(|(value, _)| value)
     }
 }
 
-/// Two changes are equal if they do the same to the same table; at which byte they stand is left aside.
+/// Two records are equal if their table, format, operation, indirect flag and values are. Their offsets
+/// are not compared.
 impl PartialEq for Record<'_> {
     fn eq(&self, other: &Self) -> bool {
         (self.table.name, self.table.key, self.format) == (other.table.name, other.table.key, other.format)
@@ -266,24 +276,25 @@ impl Record<'_> {
     }
 }
 
-/// Which columns have a value in the bytes, and which of those are wanted.
+/// The columns that have a field in the bytes, and the selection that an iterator returns of them.
 #[derive(Clone, Copy)]
 enum Columns<'a> {
-    /// No column is wanted.
+    /// No column is returned.
     Nothing,
-    /// All columns, all wanted.
+    /// All columns have a field; all are returned.
     Row,
-    /// The key's columns, all wanted.
+    /// The columns of the primary key have a field; all of them are returned.
     Key,
-    /// All columns, of which the key's are wanted.
+    /// All columns have a field; those of the primary key are returned.
     KeyOfRow,
-    /// All columns, of which the key's are not wanted.
+    /// All columns have a field; those outside of the primary key are returned.
     RestOfRow,
-    /// All columns, of which the key's are wanted and those that have a value here too.
+    /// All columns have a field; those of the primary key are returned, and those with a new value here.
     Changed(Cursor<'a>),
 }
 
-/// The values of one side of a change, one item for each column of the table: `None` where none is recorded.
+/// An iterator over the old or the new values of a change: an item for each column of the table, `None`
+/// if the value is not recorded.
 #[derive(Clone)]
 #[must_use = "iterators are lazy"]
 pub struct Values<'a> {
@@ -317,7 +328,7 @@ impl<'a> Iterator for Values<'a> {
         self.key.size_hint()
     }
 
-    /// Decides once, not for each value, what the bytes hold.
+    /// Matches on the columns once, not for each value.
     #[inline]
     fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, first: B, mut f: F) -> B {
         let mut folded = first;
@@ -344,9 +355,9 @@ impl fmt::Debug for Values<'_> {
     }
 }
 
-/// The changes of a changeset, a patchset or one of its sections, in the order of the bytes.
+/// An iterator over the records of a changeset, a patchset or one section, in the order of the bytes.
 ///
-/// Nothing is copied, and as the bytes have been checked, nothing can fail.
+/// The iterator copies nothing, and cannot fail because the bytes have been checked.
 #[derive(Clone)]
 #[must_use = "iterators are lazy"]
 pub struct Records<'a> {
@@ -374,7 +385,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// What a single change holds, without what it begins with.
+    /// Creates an iterator over the bytes of a single change, without its operation and flag.
     #[cfg(feature = "typed")]
     pub(in crate::wire) fn of_record(table: Header<'a>, format: Format, values: &'a [u8]) -> Self {
         Self { table: Some(table), one_section: true, ..Self::new(values, format) }
@@ -385,7 +396,7 @@ impl<'a> Records<'a> {
         if self.one_section {
             return None;
         }
-        let header = check::section(&mut self.rest, self.format).ok()?;
+        let header = check::header(&mut self.rest, self.format).ok()?;
         self.table = Some(header);
         Some(header)
     }
@@ -404,9 +415,9 @@ impl<'a> Iterator for Records<'a> {
             }
             let offset = self.total.saturating_sub(self.rest.remaining());
             let table = self.table?;
-            // read by way of a cursor of its own, which stays in registers
+            // a local cursor stays in registers
             let mut rest = self.rest;
-            let raw = check::extent_here(&mut rest, table, self.format)?;
+            let raw = check::read_checked_inline(&mut rest, table, self.format)?;
             self.rest = rest;
             return Some(Record::new(table, self.format, raw, offset));
         }
@@ -417,7 +428,7 @@ impl FusedIterator for Records<'_> {}
 
 impl fmt::Debug for Records<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// More than anybody reads.
+        /// The number of records that are shown.
         const SHOWN: usize = 100;
         let mut list = f.debug_list();
         let mut rest = self.clone();

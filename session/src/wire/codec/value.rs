@@ -1,4 +1,8 @@
-//! One value of a record: what it is, how it is read, skipped, written and shown.
+//! Values: how one value of a record is checked, skipped, read, written and displayed.
+//!
+//! The bytes of a value, or the byte 0 for a value that is not recorded, are a *field*. The functions
+//! of [`Cursor`] come in two kinds: [`check_value`](Cursor::check_value) requires nothing, all others
+//! require bytes that have been checked.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -6,10 +10,10 @@ use core::fmt::{self, Write};
 
 use super::cursor::Cursor;
 
-/// The longest text or blob, in bytes: SQLite's default
+/// The largest length of a text or blob, in bytes: SQLite's default
 /// [`SQLITE_MAX_LENGTH`](https://www.sqlite.org/limits.html#max_length).
 ///
-/// SQLite reads a longer one as NULL without a word, so a changeset that holds one is refused here.
+/// SQLite silently reads a longer value as NULL. This crate rejects it.
 pub const MAX_VALUE_LENGTH: usize = 1_000_000_000;
 
 pub(in crate::wire) const UNDEFINED: u8 = 0;
@@ -20,8 +24,9 @@ pub(in crate::wire) const BLOB: u8 = 4;
 pub(in crate::wire) const NULL: u8 = 5;
 
 /// A value as SQLite stores it, in one of its five
-/// [storage classes](https://www.sqlite.org/datatype3.html#storage_classes_and_datatypes). Text and blobs are borrowed
-/// from the bytes that were read.
+/// [storage classes](https://www.sqlite.org/datatype3.html#storage_classes_and_datatypes).
+///
+/// Texts and blobs are borrowed from the bytes that were read.
 ///
 /// ```
 /// use diesel_sqlite_session::Value;
@@ -32,8 +37,8 @@ pub(in crate::wire) const NULL: u8 = 5;
 /// assert_eq!(Value::Blob(&[0, 255]).to_string(), "x'00ff'");
 /// ```
 ///
-/// There is `From` of the types that say which class they are of: integers, `bool` and floating point numbers, texts, blobs, and
-/// `Option`s of these.
+/// `Value` implements `From` for integers, `bool`, floating point numbers, texts, blobs, and `Option`s
+/// of these.
 ///
 /// ```
 /// # use diesel_sqlite_session::Value;
@@ -45,18 +50,18 @@ pub(in crate::wire) const NULL: u8 = 5;
 pub enum Value<'a> {
     /// NULL.
     Null,
-    /// A signed integer of 64 bits.
+    /// A signed 64-bit integer.
     Integer(i64),
-    /// A floating point number; never NaN, which SQLite takes for NULL.
+    /// A floating point number. A value that was read is never NaN, because SQLite reads NaN as NULL.
     Real(f64),
-    /// Text. SQLite does not check that it is UTF-8, so neither is it checked here: see [`Value::as_str`].
+    /// A text. Neither SQLite nor this crate checks that it is UTF-8: see [`Value::as_str`].
     Text(&'a [u8]),
     /// A blob.
     Blob(&'a [u8]),
 }
 
 impl<'a> Value<'a> {
-    /// The text, if this is text and valid UTF-8.
+    /// Returns the text, if the value is a text and valid UTF-8.
     pub fn as_str(self) -> Option<&'a str> {
         match self {
             Value::Text(bytes) => core::str::from_utf8(bytes).ok(),
@@ -64,7 +69,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The bytes of a text or a blob.
+    /// Returns the bytes, if the value is a text or a blob.
     pub fn as_bytes(self) -> Option<&'a [u8]> {
         match self {
             Value::Text(bytes) | Value::Blob(bytes) => Some(bytes),
@@ -72,7 +77,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The integer, if this is one.
+    /// Returns the integer, if the value is an integer.
     pub fn as_integer(self) -> Option<i64> {
         match self {
             Value::Integer(integer) => Some(integer),
@@ -80,7 +85,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The floating point number, if this is one. An integer is none: see [`Value::as_integer`].
+    /// Returns the floating point number, if the value is a [`Real`](Value::Real). Integers are not
+    /// converted: see [`Value::as_integer`].
     pub fn as_real(self) -> Option<f64> {
         match self {
             Value::Real(real) => Some(real),
@@ -88,12 +94,13 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Whether this is NULL.
+    /// Returns whether the value is NULL.
     pub fn is_null(self) -> bool {
         matches!(self, Value::Null)
     }
 
-    /// The name of the storage class, as SQLite's `typeof()` gives it.
+    /// Returns the name of the storage class, as SQLite's
+    /// [`typeof()`](https://www.sqlite.org/lang_corefunc.html#typeof) does.
     pub fn storage_class(self) -> &'static str {
         match self {
             Value::Null => "null",
@@ -104,7 +111,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Appends the value as a record holds it.
+    /// Appends the encoded value.
     #[inline(always)]
     pub(in crate::wire) fn write(self, out: &mut Vec<u8>) {
         match self {
@@ -134,7 +141,7 @@ fn write_bytes(out: &mut Vec<u8>, class: u8, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Appends the shortest varint for `value`, which must be below 2^56: no length or column count comes near that.
+/// Appends the shortest varint for `value`, which must be below 2^56. All lengths and column counts are.
 pub(in crate::wire) fn write_varint(out: &mut Vec<u8>, value: u64) {
     let mut shift = 49u32;
     while shift > 0 && value >> shift == 0 {
@@ -159,21 +166,21 @@ macro_rules! from_integers {
 from_integers!(i8, i16, i32, i64, u8, u16, u32);
 
 impl From<bool> for Value<'_> {
-    /// 0 or 1, as SQLite has no other truth values.
+    /// Converts to 0 or 1: SQLite has no boolean class.
     fn from(truth: bool) -> Self {
         Value::Integer(truth.into())
     }
 }
 
 impl From<f64> for Value<'_> {
-    /// NaN becomes NULL, as in SQLite.
+    /// Converts NaN to NULL, as SQLite does.
     fn from(real: f64) -> Self {
         if real.is_nan() { Value::Null } else { Value::Real(real) }
     }
 }
 
 impl From<f32> for Value<'_> {
-    /// NaN becomes NULL, as in SQLite.
+    /// Converts NaN to NULL, as SQLite does.
     fn from(real: f32) -> Self {
         f64::from(real).into()
     }
@@ -215,14 +222,16 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     }
 }
 
-/// The value as an SQL literal. Text that a literal cannot hold, as it is not UTF-8 or has a NUL in it, is a cast of a blob.
+/// Displays the value as an SQL literal. A text that is not UTF-8 or contains a NUL is displayed as the
+/// cast of a blob.
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.render(f, usize::MAX, false)
     }
 }
 
-/// The value as an SQL literal, cut short where it is long, and with escapes for what a terminal would not show.
+/// Displays the value as an SQL literal, with long texts and blobs truncated and with escapes for
+/// characters that a terminal would not show.
 impl fmt::Debug for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.render(f, 64, true)
@@ -235,7 +244,7 @@ impl Value<'_> {
         match self {
             Value::Null => f.write_str("NULL"),
             Value::Integer(integer) => write!(f, "{integer}"),
-            // SQLite's own way to write an infinity in SQL
+            // the way SQLite writes an infinity in SQL
             Value::Real(f64::INFINITY) => f.write_str("9.0e+999"),
             Value::Real(f64::NEG_INFINITY) => f.write_str("-9.0e+999"),
             Value::Real(real) if real.is_nan() => f.write_str("NULL"),
@@ -274,7 +283,7 @@ impl Value<'_> {
     }
 }
 
-/// The longest start of `text` that has at most `limit` bytes.
+/// Returns the longest prefix of `text` that has at most `limit` bytes.
 pub(in crate::wire) fn cut(text: &str, limit: usize) -> &str {
     let mut end = limit.min(text.len());
     loop {
@@ -289,55 +298,55 @@ fn ellipsis(f: &mut fmt::Formatter<'_>, shown: usize, all: usize) -> fmt::Result
     if shown < all { write!(f, "… ({all} bytes)") } else { Ok(()) }
 }
 
-/// What a value is, as far as the shape of a record depends on it.
+/// The kind of a field, as far as the shape of a record depends on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::wire) enum Presence {
+pub(in crate::wire) enum FieldKind {
     Undefined,
     Null,
     Value,
 }
 
-/// Why there is no value here.
+/// The error of a field that is not well-formed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::wire) enum BadValue {
-    /// The input ends; at least so many more bytes are needed.
+    /// The input ends: at least this many more bytes are missing.
     End(usize),
     Type(u8),
     Length(u64),
 }
 
 impl<'a> Cursor<'a> {
-    /// Moves over one value, or *not recorded*, and says what it was.
+    /// Checks and skips one field, and returns its kind.
     ///
-    /// Always inlined: a cursor that is handed on by address costs more than all the rest of a check.
+    /// Always inlined: passing the cursor by address would cost more than the rest of the check.
     #[inline(always)]
-    pub(in crate::wire) fn skip_value(&mut self) -> Result<Presence, BadValue> {
+    pub(in crate::wire) fn check_value(&mut self) -> Result<FieldKind, BadValue> {
         match self.byte() {
-            Some(UNDEFINED) => Ok(Presence::Undefined),
-            Some(NULL) => Ok(Presence::Null),
+            Some(UNDEFINED) => Ok(FieldKind::Undefined),
+            Some(NULL) => Ok(FieldKind::Null),
             Some(INTEGER) => match self.eight() {
-                Some(_) => Ok(Presence::Value),
+                Some(_) => Ok(FieldKind::Value),
                 None => Err(self.short_of(8)),
             },
             Some(REAL) => match self.eight() {
-                Some(bytes) if f64::from_be_bytes(bytes).is_nan() => Ok(Presence::Null),
-                Some(_) => Ok(Presence::Value),
+                Some(bytes) if f64::from_be_bytes(bytes).is_nan() => Ok(FieldKind::Null),
+                Some(_) => Ok(FieldKind::Value),
                 None => Err(self.short_of(8)),
             },
-            Some(TEXT | BLOB) => self.skip_bytes(),
+            Some(TEXT | BLOB) => self.check_bytes(),
             Some(other) => Err(BadValue::Type(other)),
             None => Err(BadValue::End(1)),
         }
     }
 
     #[inline(always)]
-    fn skip_bytes(&mut self) -> Result<Presence, BadValue> {
+    fn check_bytes(&mut self) -> Result<FieldKind, BadValue> {
         let Some(length) = self.varint() else {
             return Err(BadValue::End(1));
         };
         match usize::try_from(length) {
             Ok(length) if length <= MAX_VALUE_LENGTH => match self.take(length) {
-                Some(_) => Ok(Presence::Value),
+                Some(_) => Ok(FieldKind::Value),
                 None => Err(self.short_of(length)),
             },
             _ => Err(BadValue::Length(length)),
@@ -349,17 +358,17 @@ impl<'a> Cursor<'a> {
         BadValue::End(wanted.saturating_sub(self.remaining()))
     }
 
-    /// Moves over so many values, recorded or not, that have been checked.
+    /// Skips `count` fields that have been checked.
     #[inline]
-    pub(in crate::wire) fn pass_values(&mut self, count: usize) -> Option<()> {
+    pub(in crate::wire) fn skip_values(&mut self, count: usize) -> Option<()> {
         for _ in 0..count {
-            self.pass_value()?;
+            self.skip_value()?;
         }
         Some(())
     }
 
     #[inline(always)]
-    fn pass_value(&mut self) -> Option<()> {
+    fn skip_value(&mut self) -> Option<()> {
         match self.byte()? {
             INTEGER | REAL => _ = self.eight()?,
             TEXT | BLOB => _ = self.bytes()?,
@@ -368,15 +377,15 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// Moves over one value, recorded or not, that has been checked, and gives the bytes that hold it.
+    /// Skips one field that has been checked and returns its bytes.
     #[inline]
     pub(in crate::wire) fn field(&mut self) -> Option<&'a [u8]> {
         let start = *self;
-        self.pass_value()?;
+        self.skip_value()?;
         Some(self.since(start))
     }
 
-    /// Reads one value; `None` where none is recorded, and where bytes that were never checked hold none.
+    /// Reads one field that has been checked. Returns `None` if no value is recorded.
     #[inline(always)]
     pub(in crate::wire) fn value(&mut self) -> Option<Value<'a>> {
         match self.byte()? {
@@ -396,7 +405,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Appends a value or *not recorded*.
+/// Appends a field: the value, or the byte of a value that is not recorded.
 pub(in crate::wire) fn write_field(out: &mut Vec<u8>, field: Option<Value<'_>>) {
     match field {
         Some(value) => value.write(out),
@@ -424,7 +433,7 @@ mod tests {
             value.write(&mut out);
             let (mut read, mut skipped) = (Cursor::new(&out), Cursor::new(&out));
             assert_eq!(read.value(), Some(value));
-            assert!(skipped.skip_value().is_ok());
+            assert!(skipped.check_value().is_ok());
             assert_eq!((read.remaining(), skipped.remaining()), (0, 0));
         }
     }
@@ -446,7 +455,7 @@ mod tests {
         let mut bytes = alloc::vec![REAL];
         bytes.extend_from_slice(&f64::NAN.to_be_bytes());
         assert_eq!(Cursor::new(&bytes).value(), Some(Value::Null));
-        assert!(matches!(Cursor::new(&bytes).skip_value(), Ok(Presence::Null)));
+        assert!(matches!(Cursor::new(&bytes).check_value(), Ok(FieldKind::Null)));
     }
 
     #[test]

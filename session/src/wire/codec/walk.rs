@@ -1,7 +1,8 @@
-//! The walk over sections and records of bytes that have been checked.
+//! The walk over the sections and records of bytes that have been checked.
 //!
-//! [`Walker`] is the one place that knows how sections and records follow each other. [`Layout`] is the one description of the
-//! records that a change consists of.
+//! [`Walker`] knows how sections and records follow each other. [`Layout`] is the only description of
+//! the records that a change consists of. All folders of `wire` use them, except for a few inner loops
+//! that read by hand.
 
 use super::check;
 use super::cursor::Cursor;
@@ -37,7 +38,7 @@ impl Layout {
 
 /// A position in checked bytes that moves by sections and records.
 ///
-/// Every method returns `None` where checked bytes would not bring it, so that bytes that are not well-formed end a walk.
+/// Every read returns `None` if the bytes are not well-formed there, which ends a walk.
 #[derive(Clone, Copy)]
 pub(in crate::wire) struct Walker<'a> {
     rest: Cursor<'a>,
@@ -78,7 +79,7 @@ impl<'a> Walker<'a> {
     /// Reads the next header.
     #[inline]
     pub(in crate::wire) fn header(&mut self) -> Option<Header<'a>> {
-        check::section(&mut self.rest, self.format).ok()
+        check::header(&mut self.rest, self.format).ok()
     }
 
     /// Reads the next header whose section is not empty. Must be called at a header or at the end.
@@ -94,9 +95,9 @@ impl<'a> Walker<'a> {
     /// Reads the next record of a section, if one is next.
     #[inline(always)]
     pub(in crate::wire) fn record(&mut self, header: Header<'_>) -> Option<RawRecord<'a>> {
-        // by way of a cursor of its own, which stays in registers
+        // a local cursor stays in registers
         let mut rest = self.rest;
-        let record = check::extent_here(&mut rest, header, self.format)?;
+        let record = check::read_checked_inline(&mut rest, header, self.format)?;
         self.rest = rest;
         Some(record)
     }
@@ -104,7 +105,7 @@ impl<'a> Walker<'a> {
     /// Skips the remaining records of a section. Returns `None` if a record is not well-formed.
     pub(in crate::wire) fn skip_records(&mut self, header: Header<'_>) -> Option<()> {
         while self.is_at_record() {
-            check::extent(&mut self.rest, header, self.format)?;
+            check::read_checked(&mut self.rest, header, self.format)?;
         }
         Some(())
     }

@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 
-use super::fold::{Fold, Group, Settler};
+use super::fold::{Fold, TableChanges, SettleContext};
 use super::merge::sets_anything;
-use crate::wire::codec::encode::{Wrong, WrongIn, write_key, write_update, write_whole};
+use crate::wire::codec::encode::{EncodeError, EncodeResult, write_key, write_update, write_whole};
 use crate::wire::codec::error::{BuildError, BuildErrorKind};
 use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
@@ -38,22 +38,22 @@ impl Core {
         &mut self,
         table: &str,
         columns: &[&str],
-        work: impl FnOnce(&mut Self) -> Result<(), Wrong>,
+        work: impl FnOnce(&mut Self) -> EncodeResult<()>,
     ) {
         if self.error.is_none() {
-            if let Err(wrong) = work(self) {
-                self.fail(table, columns, *wrong);
+            if let Err(error) = work(self) {
+                self.fail(table, columns, *error);
             }
         }
     }
 
     #[cold]
-    fn fail(&mut self, table: &str, columns: &[&str], WrongIn { kind, column }: WrongIn) {
+    fn fail(&mut self, table: &str, columns: &[&str], EncodeError { kind, column }: EncodeError) {
         self.error = Some(Box::new(BuildError::new(kind, table, column).named(columns)));
     }
 
     #[inline(always)]
-    fn group(&mut self, table: TableInfo<'_>) -> Result<(&mut Group, Settler<'_>), Wrong> {
+    fn group(&mut self, table: TableInfo<'_>) -> EncodeResult<(&mut TableChanges, SettleContext<'_>)> {
         self.fold.table(Header { name: table.table(), key: table.key_ordinals() })
     }
 
@@ -66,11 +66,11 @@ impl Core {
             |core| {
                 expect(table, values)?;
                 let indirect = core.indirect;
-                let (group, settler) = core.group(table)?;
+                let (group, context) = core.group(table)?;
                 let (start, out) = group.end();
                 let head = [Operation::Insert.to_byte(), u8::from(indirect)];
                 let written = write_whole(head, table.key_ordinals(), values, out).map(|()| true);
-                finish(group, settler, start, written)
+                finish(group, context, start, written)
             },
         );
     }
@@ -81,10 +81,10 @@ impl Core {
             expect(table, before)?;
             expect(table, after)?;
             let (format, indirect) = (core.fold.format(), core.indirect);
-            let (group, settler) = core.group(table)?;
+            let (group, context) = core.group(table)?;
             let (start, out) = group.begin(Operation::Update, indirect);
             let written = write_update(table.key_ordinals(), format, before, after, out);
-            finish(group, settler, start, written)
+            finish(group, context, start, written)
         });
     }
 
@@ -93,7 +93,7 @@ impl Core {
         self.guard(table.table(), table.columns(), |core| {
             expect(table, values)?;
             let (format, indirect) = (core.fold.format(), core.indirect);
-            let (group, settler) = core.group(table)?;
+            let (group, context) = core.group(table)?;
             let (start, out) = group.end();
             let head = [Operation::Delete.to_byte(), u8::from(indirect)];
             let written = match format {
@@ -103,7 +103,7 @@ impl Core {
                     write_key(table.key_ordinals(), values, out)
                 }
             };
-            finish(group, settler, start, written.map(|()| true))
+            finish(group, context, start, written.map(|()| true))
         });
     }
 
@@ -112,7 +112,7 @@ impl Core {
         self.guard(record.table(), &[], |core| {
             let (header, format, raw) = record.parts();
             if format != core.fold.format() {
-                return Err(WrongIn::of(BuildErrorKind::WrongFormat { found: format }));
+                return Err(EncodeError::new(BuildErrorKind::WrongFormat { found: format }));
             }
             if raw.operation == Operation::Update && !sets_anything(header.key, format, raw) {
                 core.fold.table(header)?;
@@ -132,25 +132,25 @@ impl Core {
 
 /// Settles the change that was written, or takes it back where it failed or says nothing.
 #[inline(always)]
-fn finish(group: &mut Group, settler: Settler<'_>, start: usize, written: Result<bool, Wrong>) -> Result<(), Wrong> {
+fn finish(group: &mut TableChanges, context: SettleContext<'_>, start: usize, written: EncodeResult<bool>) -> EncodeResult<()> {
     match written {
-        Ok(true) => group.settle(start, settler),
+        Ok(true) => group.settle(start, context),
         Ok(false) => {
             group.drop_from(start);
             Ok(())
         }
-        Err(wrong) => {
+        Err(error) => {
             group.drop_from(start);
-            Err(wrong)
+            Err(error)
         }
     }
 }
 
 /// Checks that a row has a value for each column.
 #[inline(always)]
-fn expect(table: TableInfo<'_>, values: &[Value<'_>]) -> Result<(), Wrong> {
+fn expect(table: TableInfo<'_>, values: &[Value<'_>]) -> EncodeResult<()> {
     let (columns, values) = (table.key_ordinals().len(), values.len());
-    if columns == values { Ok(()) } else { Err(WrongIn::of(BuildErrorKind::ValueCount { columns, values })) }
+    if columns == values { Ok(()) } else { Err(EncodeError::new(BuildErrorKind::ValueCount { columns, values })) }
 }
 
 /// A builder of a changeset from values and records, without a database: see [`Builder`].

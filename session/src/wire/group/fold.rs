@@ -1,8 +1,8 @@
 //! Encoded changes put together, at most one for each row, as SQLite's
 //! [changegroup](https://www.sqlite.org/session/changegroup.html) does it.
 //!
-//! [`Fold`] holds a [`Group`] for each table, and a group holds the bytes of its section as they will be written. A change is
-//! appended to them, and [settled](Group::settle): if its row has none yet, that is all; otherwise the two are
+//! [`Fold`] holds a [`TableChanges`] for each table, and a group holds the bytes of its section as they will be written. A change is
+//! appended to them, and [settled](TableChanges::settle): if its row has none yet, that is all; otherwise the two are
 //! [merged](super::merge). What is in the way of the order, as merged changes got longer or came to nothing, is put
 //! right when the bytes are taken, or when half of them are no longer in use.
 //!
@@ -21,7 +21,7 @@ use super::merge::{Merged, merge};
 use super::pad::{Defaults, pad};
 use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
-use crate::wire::codec::encode::{Wrong, WrongIn};
+use crate::wire::codec::encode::{EncodeError, EncodeResult};
 use crate::wire::codec::error::{BuildError, BuildErrorKind};
 use crate::wire::codec::header::{Header, MAX_COLUMNS};
 use crate::wire::codec::kind::{Format, Operation};
@@ -33,7 +33,7 @@ use crate::wire::codec::value::{INTEGER, write_varint};
 pub(in crate::wire) struct Fold {
     format: Format,
     seed: Seed,
-    groups: Vec<Group>,
+    groups: Vec<TableChanges>,
     /// From a table's name, in lower case, to its group.
     names: Index,
     /// The group of the last change: most often that of the next one too.
@@ -63,23 +63,23 @@ impl Fold {
     /// The group of a table, and what is needed to settle changes in it. Names are compared as SQLite does, without regard to
     /// the case of ASCII letters.
     #[inline(always)]
-    pub(in crate::wire) fn table(&mut self, header: Header<'_>) -> Result<(&mut Group, Settler<'_>), Wrong> {
+    pub(in crate::wire) fn table(&mut self, header: Header<'_>) -> EncodeResult<(&mut TableChanges, SettleContext<'_>)> {
         match self.groups.get(self.last) {
             Some(group) if are_equal(group.name.as_bytes(), header.name.as_bytes()) => {}
             _ => self.last = self.find(header)?,
         }
-        let settler = Settler { format: self.format, seed: self.seed, missing: 0, scratch: &mut self.scratch };
+        let context = SettleContext { format: self.format, seed: self.seed, missing: 0, scratch: &mut self.scratch };
         match self.groups.get_mut(self.last) {
-            Some(group) if are_equal(&group.key, header.key) => Ok((group, settler)),
-            Some(group) => group.missing(header).map(|missing| (group, Settler { missing, ..settler })),
-            None => Err(WrongIn::of(BuildErrorKind::TooMany)),
+            Some(group) if are_equal(&group.key, header.key) => Ok((group, context)),
+            Some(group) => group.missing(header).map(|missing| (group, SettleContext { missing, ..context })),
+            None => Err(EncodeError::new(BuildErrorKind::TooMany)),
         }
     }
 
     /// Names a table, and says what its last columns hold where a change has not so many. Where it has been named before, it
     /// must have had as many columns.
-    pub(in crate::wire) fn declare(&mut self, header: Header<'_>, defaults: Defaults) -> Result<(), Wrong> {
-        let (group, Settler { missing, .. }) = self.table(header)?;
+    pub(in crate::wire) fn declare(&mut self, header: Header<'_>, defaults: Defaults) -> EncodeResult<()> {
+        let (group, SettleContext { missing, .. }) = self.table(header)?;
         if missing != 0 {
             return Err(group.mismatch(header));
         }
@@ -94,20 +94,20 @@ impl Fold {
     }
 
     /// Adds a change whose bytes have been checked.
-    pub(in crate::wire) fn add(&mut self, header: Header<'_>, record: RawRecord<'_>) -> Result<(), Wrong> {
-        let (group, settler) = self.table(header)?;
+    pub(in crate::wire) fn add(&mut self, header: Header<'_>, record: RawRecord<'_>) -> EncodeResult<()> {
+        let (group, context) = self.table(header)?;
         let (start, out) = group.begin(record.operation, record.indirect);
         out.extend_from_slice(record.before);
         out.extend_from_slice(record.after);
-        group.settle(start, settler)
+        group.settle(start, context)
     }
 
     #[cold]
-    fn find(&mut self, header: Header<'_>) -> Result<usize, Wrong> {
+    fn find(&mut self, header: Header<'_>) -> EncodeResult<usize> {
         header.check()?;
         let new = self.groups.len();
         if new >= MOST_ROWS {
-            return Err(WrongIn::of(BuildErrorKind::TooMany));
+            return Err(EncodeError::new(BuildErrorKind::TooMany));
         }
         let hash = self.seed.of_name(header.name);
         let groups = &self.groups;
@@ -115,7 +115,7 @@ impl Fold {
         match self.names.find_or_insert(hash, new, is_it) {
             Some((_, at)) => Ok(at),
             None => {
-                self.groups.push(Group::new(header, self.format));
+                self.groups.push(TableChanges::new(header, self.format));
                 Ok(new)
             }
         }
@@ -139,9 +139,9 @@ impl Fold {
     /// Settles what waits in any of the groups.
     fn settle_all(&mut self) -> Result<(), BuildError> {
         for group in &mut self.groups {
-            let settler = Settler { format: self.format, seed: self.seed, missing: 0, scratch: &mut self.scratch };
-            if let Err(wrong) = group.settle_waiting(settler) {
-                return Err(BuildError::new(wrong.kind, &group.name, wrong.column));
+            let context = SettleContext { format: self.format, seed: self.seed, missing: 0, scratch: &mut self.scratch };
+            if let Err(error) = group.settle_waiting(context) {
+                return Err(BuildError::new(error.kind, &group.name, error.column));
             }
         }
         Ok(())
@@ -159,7 +159,7 @@ impl Fold {
 }
 
 /// What settling a change takes beside its group.
-pub(in crate::wire) struct Settler<'a> {
+pub(in crate::wire) struct SettleContext<'a> {
     format: Format,
     seed: Seed,
     /// How many of the table's columns the change has not.
@@ -169,13 +169,13 @@ pub(in crate::wire) struct Settler<'a> {
 
 /// The changes to one table.
 #[derive(Clone)]
-pub(in crate::wire) struct Group {
+pub(in crate::wire) struct TableChanges {
     name: Box<str>,
     key: Box<[u8]>,
     /// What the last columns hold where a change has not so many.
     defaults: Option<Defaults>,
     /// How many columns there are up to the last one of the key.
-    lead: usize,
+    key_span: usize,
     /// The section: its header, then the changes, among them such as are no longer in use.
     bytes: Vec<u8>,
     header_length: usize,
@@ -188,14 +188,14 @@ pub(in crate::wire) struct Group {
     waiting: Vec<(usize, u32)>,
     /// Bytes that are no longer in use, of changes and of `rows`.
     waste: usize,
-    /// How many of `rows` are `GONE`.
+    /// How many of `rows` are `REMOVED`.
     gone: usize,
     /// Whether the bytes are other than the output.
     is_disordered: bool,
 }
 
 /// The row's changes came to nothing.
-const GONE: usize = usize::MAX;
+const REMOVED: usize = usize::MAX;
 
 /// So many changes wait for each other.
 const TOGETHER: usize = 64;
@@ -203,7 +203,7 @@ const TOGETHER: usize = 64;
 /// So much waste is not worth the work.
 const LITTLE_WASTE: usize = 4096;
 
-impl Group {
+impl TableChanges {
     fn new(header: Header<'_>, format: Format) -> Self {
         let mut bytes = Vec::new();
         header.write(format, &mut bytes);
@@ -211,7 +211,7 @@ impl Group {
             name: header.name.into(),
             key: header.key.into(),
             defaults: None,
-            lead: lead_of(header.key),
+            key_span: key_span(header.key),
             header_length: bytes.len(),
             ascending: Some(bytes.len()),
             bytes,
@@ -230,22 +230,22 @@ impl Group {
 
     /// How many columns a change with another header has not.
     #[cold]
-    fn missing(&self, header: Header<'_>) -> Result<usize, Wrong> {
+    fn missing(&self, header: Header<'_>) -> EncodeResult<usize> {
         let most = self.defaults.as_ref().map_or(0, Defaults::count);
         match self.key.split_at_checked(header.key.len()) {
             Some((_, missing)) if missing.is_empty() || missing.len() > most => Err(self.mismatch(header)),
             Some((same, missing)) if same == header.key && missing.iter().all(|place| *place == 0) => Ok(missing.len()),
-            Some(_) => Err(WrongIn::of(BuildErrorKind::OtherKey)),
+            Some(_) => Err(EncodeError::new(BuildErrorKind::OtherKey)),
             None => Err(self.mismatch(header)),
         }
     }
 
     #[cold]
-    fn mismatch(&self, header: Header<'_>) -> Wrong {
+    fn mismatch(&self, header: Header<'_>) -> Box<EncodeError> {
         if self.key.len() == header.key.len() {
-            WrongIn::of(BuildErrorKind::OtherKey)
+            EncodeError::new(BuildErrorKind::OtherKey)
         } else {
-            WrongIn::of(BuildErrorKind::OtherColumns { before: self.key.len(), now: header.key.len() })
+            EncodeError::new(BuildErrorKind::OtherColumns { before: self.key.len(), now: header.key.len() })
         }
     }
 
@@ -272,37 +272,37 @@ impl Group {
 
     /// Makes the change that begins at `start`, the last one, part of the others.
     #[inline(always)]
-    pub(in crate::wire) fn settle(&mut self, start: usize, settler: Settler<'_>) -> Result<(), Wrong> {
-        if settler.missing != 0 {
-            self.pad(start, settler.missing, settler.format);
+    pub(in crate::wire) fn settle(&mut self, start: usize, context: SettleContext<'_>) -> EncodeResult<()> {
+        if context.missing != 0 {
+            self.pad(start, context.missing, context.format);
         }
         if let Some(last) = self.ascending {
-            if start == self.header_length || self.is_ascending(last, start, settler.format) {
+            if start == self.header_length || self.is_ascending(last, start, context.format) {
                 self.ascending = Some(start);
                 return Ok(());
             }
         }
-        self.settle_any(start, settler)
+        self.settle_any(start, context)
     }
 
     /// Settles a change whose key is not above all others.
     #[inline(never)]
-    fn settle_any(&mut self, start: usize, settler: Settler<'_>) -> Result<(), Wrong> {
+    fn settle_any(&mut self, start: usize, context: SettleContext<'_>) -> EncodeResult<()> {
         if self.ascending.is_some() {
-            self.index_up_to(start, settler.format, settler.seed)?;
+            self.index_up_to(start, context.format, context.seed)?;
         }
         let hash = match self.integer_key(start) {
-            Some(field) => settler.seed.finish(settler.seed.add(settler.seed.start(), field)),
-            None => self.key_at(start, settler.format).hash(settler.seed),
+            Some(field) => context.seed.finish(context.seed.add(context.seed.start(), field)),
+            None => self.key_at(start, context.format).hash(context.seed),
         };
         self.waiting.push((start, hash));
-        if self.waiting.len() < TOGETHER { Ok(()) } else { self.settle_waiting(settler) }
+        if self.waiting.len() < TOGETHER { Ok(()) } else { self.settle_waiting(context) }
     }
 
     /// Settles the changes that wait.
     #[inline(never)]
-    fn settle_waiting(&mut self, settler: Settler<'_>) -> Result<(), Wrong> {
-        let Settler { format, seed, scratch, .. } = settler;
+    fn settle_waiting(&mut self, context: SettleContext<'_>) -> EncodeResult<()> {
+        let SettleContext { format, seed, scratch, .. } = context;
         let mut waiting = core::mem::take(&mut self.waiting);
         self.index.make_room(waiting.len());
         // nothing waits for one of these to come before the next is asked for
@@ -334,9 +334,9 @@ impl Group {
     #[inline]
     fn is_new(&mut self, start: usize, hash: u32, format: Format) -> bool {
         let new = self.rows.len();
-        let Self { rows, bytes, index, key, lead, .. } = self;
-        let at = |row: usize| rows.get(row).copied().unwrap_or(GONE);
-        let key_at = |at: usize| KeyFields::new(bytes, at, key, *lead, format);
+        let Self { rows, bytes, index, key, key_span, .. } = self;
+        let at = |row: usize| rows.get(row).copied().unwrap_or(REMOVED);
+        let key_at = |at: usize| KeyFields::new(bytes, at, key, *key_span, format);
         let is_new =
             index.find_or_insert(hash, new, |row| key_at(at(row)).compare(key_at(start)) == Ordering::Equal).is_none();
         if is_new {
@@ -357,7 +357,7 @@ impl Group {
     /// The encoded key of a change, if it is the first column alone and an integer: what most keys are.
     #[inline(always)]
     fn integer_key(&self, at: usize) -> Option<&[u8; 9]> {
-        if self.lead != 1 {
+        if self.key_span != 1 {
             return None;
         }
         let first = self.bytes.get(at.saturating_add(2)..).and_then(<[u8]>::first_chunk::<9>);
@@ -381,14 +381,14 @@ impl Group {
 
     /// Ends the time of ascending keys.
     #[cold]
-    fn index_up_to(&mut self, end: usize, format: Format, seed: Seed) -> Result<(), Wrong> {
+    fn index_up_to(&mut self, end: usize, format: Format, seed: Seed) -> EncodeResult<()> {
         self.ascending = None;
         self.rows.clear();
         self.index = Index::default();
         let mut at = self.header_length;
         while at < end {
             if self.rows.len() >= MOST_ROWS {
-                return Err(WrongIn::of(BuildErrorKind::TooMany));
+                return Err(EncodeError::new(BuildErrorKind::TooMany));
             }
             let hash = self.key_at(at, format).hash(seed);
             self.index.find_or_insert(hash, self.rows.len(), |_| false);
@@ -404,23 +404,23 @@ impl Group {
         format: Format,
         seed: Seed,
         merged: &mut Vec<u8>,
-    ) -> Result<(), Wrong> {
-        let key = KeyFields::new(&self.bytes, start, &self.key, self.lead, format);
+    ) -> EncodeResult<()> {
+        let key = KeyFields::new(&self.bytes, start, &self.key, self.key_span, format);
         let new = self.rows.len();
         if new >= MOST_ROWS {
             self.bytes.truncate(start);
-            return Err(WrongIn::of(BuildErrorKind::TooMany));
+            return Err(EncodeError::new(BuildErrorKind::TooMany));
         }
         let (rows, bytes) = (&self.rows, &self.bytes);
         let is_it = |row: usize| {
-            let at = rows.get(row).copied().unwrap_or(GONE);
-            KeyFields::new(bytes, at, &self.key, self.lead, format).compare(key) == Ordering::Equal
+            let at = rows.get(row).copied().unwrap_or(REMOVED);
+            KeyFields::new(bytes, at, &self.key, self.key_span, format).compare(key) == Ordering::Equal
         };
         let Some((place, row)) = self.index.find_or_insert(hash, new, is_it) else {
             self.rows.push(start);
             return Ok(());
         };
-        let at = self.rows.get(row).copied().unwrap_or(GONE);
+        let at = self.rows.get(row).copied().unwrap_or(REMOVED);
         let (Some((length, first)), Some((_, second))) = (self.record_at(at, format), self.record_at(start, format))
         else {
             return Ok(()); // bytes that were appended whole do not come here
@@ -433,11 +433,11 @@ impl Group {
             Merged::Nothing => {
                 self.index.remove(place);
                 self.vacate(at, length);
-                self.set_row(row, GONE);
+                self.set_row(row, REMOVED);
                 self.gone = self.gone.saturating_add(1);
                 self.waste = self.waste.saturating_add(size_of::<usize>());
             }
-            Merged::One => match self.bytes.get_mut(at..at.saturating_add(length)) {
+            Merged::Combined => match self.bytes.get_mut(at..at.saturating_add(length)) {
                 Some(old) if old.len() == merged.len() => old.copy_from_slice(merged),
                 _ => {
                     self.vacate(at, length);
@@ -479,7 +479,7 @@ impl Group {
         let mut out = Vec::with_capacity(self.bytes.len().saturating_sub(self.waste).max(self.header_length));
         self.header().write(format, &mut out);
         let mut rows = core::mem::take(&mut self.rows);
-        for row in rows.iter_mut().filter(|row| **row != GONE) {
+        for row in rows.iter_mut().filter(|row| **row != REMOVED) {
             let end = row.saturating_add(self.length_at(*row, format));
             let change = self.bytes.get(*row..end).unwrap_or_default();
             *row = out.len();
@@ -507,7 +507,7 @@ impl Group {
             return if self.bytes.len() > self.header_length { sink(&self.bytes) } else { Ok(()) };
         }
         let mut piece = 0..self.header_length;
-        for at in self.rows.iter().copied().filter(|row| *row != GONE) {
+        for at in self.rows.iter().copied().filter(|row| *row != REMOVED) {
             if at != piece.end {
                 sink(self.bytes.get(piece).unwrap_or_default())?;
                 piece = at..at;
@@ -523,14 +523,14 @@ impl Group {
 
     #[inline]
     fn key_at(&self, at: usize, format: Format) -> KeyFields<'_> {
-        KeyFields::new(&self.bytes, at, &self.key, self.lead, format)
+        KeyFields::new(&self.bytes, at, &self.key, self.key_span, format)
     }
 
     /// The change at a byte, and its length.
     fn record_at(&self, at: usize, format: Format) -> Option<(usize, RawRecord<'_>)> {
         let start = Cursor::new(self.bytes.get(at..)?);
         let mut cursor = start;
-        let record = check::extent(&mut cursor, self.header(), format)?;
+        let record = check::read_checked(&mut cursor, self.header(), format)?;
         Some((cursor.since(start).len(), record))
     }
 
@@ -540,7 +540,7 @@ impl Group {
 }
 
 /// How many columns there are up to the last one of the key.
-pub(in crate::wire) fn lead_of(key: &[u8]) -> usize {
+pub(in crate::wire) fn key_span(key: &[u8]) -> usize {
     key.iter().rposition(|place| *place != 0).map_or(0, |last| last.saturating_add(1))
 }
 
@@ -557,18 +557,18 @@ pub(in crate::wire) struct KeyFields<'a> {
 impl<'a> KeyFields<'a> {
     /// Of a record with a value for each column.
     #[inline]
-    pub(in crate::wire) fn of_record(record: &'a [u8], key: &'a [u8], lead: usize) -> Self {
-        Self { values: Cursor::new(record), places: key.get(..lead).unwrap_or(key), alone: false }
+    pub(in crate::wire) fn of_record(record: &'a [u8], key: &'a [u8], key_span: usize) -> Self {
+        Self { values: Cursor::new(record), places: key.get(..key_span).unwrap_or(key), alone: false }
     }
 
-    /// Of the change that begins at `at`, if `lead` columns go as far as the last one of the key.
+    /// Of the change that begins at `at`, if `key_span` columns go as far as the last one of the key.
     #[inline]
-    pub(in crate::wire) fn new(bytes: &'a [u8], at: usize, key: &'a [u8], lead: usize, format: Format) -> Self {
+    pub(in crate::wire) fn new(bytes: &'a [u8], at: usize, key: &'a [u8], key_span: usize, format: Format) -> Self {
         let mut values = Cursor::new(bytes.get(at..).unwrap_or_default());
         let operation = values.byte().and_then(Operation::from_byte);
         values.byte();
         let alone = format == Format::Patchset && operation == Some(Operation::Delete);
-        Self { values, places: key.get(..lead).unwrap_or(key), alone }
+        Self { values, places: key.get(..key_span).unwrap_or(key), alone }
     }
 
     #[inline]
@@ -645,14 +645,14 @@ fn order(one: &[u8], other: &[u8]) -> Ordering {
 
 impl Header<'_> {
     /// Refuses what [`Header::read`] would refuse.
-    fn check(self) -> Result<(), Wrong> {
+    fn check(self) -> EncodeResult<()> {
         if self.key.is_empty() || self.key.len() as u64 > MAX_COLUMNS {
-            return Err(WrongIn::of(BuildErrorKind::ColumnCount(self.key.len())));
+            return Err(EncodeError::new(BuildErrorKind::ColumnCount(self.key.len())));
         }
         if self.key.iter().all(|place| *place == 0) {
-            return Err(WrongIn::of(BuildErrorKind::NoPrimaryKey));
+            return Err(EncodeError::new(BuildErrorKind::NoPrimaryKey));
         }
-        if self.name.contains('\0') { Err(WrongIn::of(BuildErrorKind::TableName)) } else { Ok(()) }
+        if self.name.contains('\0') { Err(EncodeError::new(BuildErrorKind::TableName)) } else { Ok(()) }
     }
 
     /// Appends the header as a section begins with it.

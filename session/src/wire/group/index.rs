@@ -19,7 +19,7 @@ const SMALL_SLOTS: usize = 2048;
 
 /// Where a row is in an index: good until the index is changed.
 #[derive(Clone, Copy)]
-pub(in crate::wire) struct Place(usize);
+pub(in crate::wire) struct Slot(usize);
 
 /// See the [module](self).
 #[derive(Clone, Default)]
@@ -41,7 +41,7 @@ impl Index {
         hash: u32,
         new: usize,
         mut is_it: impl FnMut(usize) -> bool,
-    ) -> Option<(Place, usize)> {
+    ) -> Option<(Slot, usize)> {
         self.make_room(1);
         let tag = u64::from(hash) << 32;
         let mut at = self.home(tag);
@@ -53,7 +53,7 @@ impl Index {
             if slot >> 32 == u64::from(hash) {
                 let row = row_of(slot);
                 if is_it(row) {
-                    return Some((Place(at), row));
+                    return Some((Slot(at), row));
                 }
             }
             at = self.after(at);
@@ -97,7 +97,7 @@ impl Index {
 
     /// What is seen where a search for this hash begins: a row that has it, another row, or `None`: then there is none.
     #[inline]
-    pub(in crate::wire) fn guess(&self, hash: u32) -> Option<Option<usize>> {
+    pub(in crate::wire) fn first_candidate(&self, hash: u32) -> Option<Option<usize>> {
         let slot = self.slots.get(self.home(u64::from(hash) << 32)).copied().unwrap_or(EMPTY);
         (slot != EMPTY).then(|| (slot >> 32 == u64::from(hash)).then(|| row_of(slot)))
     }
@@ -121,7 +121,7 @@ impl Index {
     }
 
     /// Takes a row out, and moves those after it that stand away from their homes.
-    pub(in crate::wire) fn remove(&mut self, Place(mut hole): Place) {
+    pub(in crate::wire) fn remove(&mut self, Slot(mut hole): Slot) {
         let mut at = hole;
         loop {
             at = self.after(at);
@@ -131,17 +131,17 @@ impl Index {
             }
             let away = self.distance(self.home(slot), at);
             if away >= self.distance(hole, at) {
-                self.put(hole, slot);
+                self.set_slot(hole, slot);
                 hole = at;
             }
         }
-        self.put(hole, EMPTY);
+        self.set_slot(hole, EMPTY);
         self.used = self.used.saturating_sub(1);
     }
 
-    fn put(&mut self, at: usize, slot: u64) {
-        if let Some(place) = self.slots.get_mut(at) {
-            *place = slot;
+    fn set_slot(&mut self, at: usize, slot: u64) {
+        if let Some(target) = self.slots.get_mut(at) {
+            *target = slot;
         }
     }
 
@@ -178,7 +178,7 @@ impl Index {
             while self.slots.get(at).is_some_and(|taken| *taken != EMPTY) {
                 at = self.after(at);
             }
-            self.put(at, slot);
+            self.set_slot(at, slot);
         }
     }
 }
@@ -318,14 +318,14 @@ mod tests {
             index.add_to(&mut filter, hash(row));
         }
         for row in (0..count).step_by(3) {
-            let (place, found) = index.find_or_insert(hash(row), usize::MAX, |found| found == row).unwrap();
+            let (slot, found) = index.find_or_insert(hash(row), usize::MAX, |found| found == row).unwrap();
             assert_eq!(found, row);
-            index.remove(place);
+            index.remove(slot);
         }
         assert_eq!(index.used, count - count.div_ceil(3));
         for row in 0..count {
             assert!(filter.may_have(hash(row)));
-            assert!(index.guess(hash(row)).is_some() || row % 3 == 0);
+            assert!(index.first_candidate(hash(row)).is_some() || row % 3 == 0);
             assert_eq!(index.find(hash(row), |found| found == row), (row % 3 != 0).then_some(row));
             let found = index.find_or_insert(hash(row), row, |found| found == row);
             assert_eq!(found.map(|(_, row)| row), (row % 3 != 0).then_some(row));

@@ -16,7 +16,7 @@ pub(in crate::wire) enum Merged {
     /// The first one; the second does not fit it, or sets nothing in its row, and is dropped.
     First,
     /// One change, which has been appended.
-    One,
+    Combined,
     /// No change.
     Nothing,
 }
@@ -77,7 +77,7 @@ pub(in crate::wire) fn merge(
         }
     };
     if is_change {
-        return Merged::One;
+        return Merged::Combined;
     }
     out.truncate(start);
     Merged::Nothing
@@ -92,15 +92,15 @@ pub(in crate::wire) fn sets_anything(key: &[u8], format: Format, record: RawReco
         // most often the first column that is recorded differs
         let same = after.rest().iter().take_while(|byte| **byte == UNDEFINED).count();
         after.take(same);
-        if before.pass_values(same).is_none() {
+        if before.skip_values(same).is_none() {
             return false;
         }
         columns = key.get(same..).unwrap_or_default().iter();
     }
-    columns.any(|place| {
+    columns.any(|ordinal| {
         // a patchset has no old values
         let (old, new) = (before.field().unwrap_or_default(), after.field().unwrap_or(&[UNDEFINED]));
-        *place == 0 && new != [UNDEFINED] && !are_equal(old, new)
+        *ordinal == 0 && new != [UNDEFINED] && !are_equal(old, new)
     })
 }
 
@@ -112,18 +112,18 @@ pub(in crate::wire) fn is_undone(key: &[u8], format: Format, first: RawRecord<'_
     if format != Format::Changeset || first.operation != Operation::Update || second.operation != Operation::Update {
         return false;
     }
-    let lead = key.iter().take_while(|place| **place != 0).count();
+    let leading = key.iter().take_while(|ordinal| **ordinal != 0).count();
     let rest = |record| {
         let mut record = Cursor::new(record);
-        record.pass_values(lead).map(|()| record.rest())
+        record.skip_values(leading).map(|()| record.rest())
     };
-    let is_key_first = key.iter().skip(lead).all(|place| *place == 0);
+    let is_key_first = key.iter().skip(leading).all(|ordinal| *ordinal == 0);
     let is_back = is_key_first && rest(first.before) == rest(second.after) && rest(first.after) == rest(second.before);
     is_back && {
         let (mut before, mut after) = (Cursor::new(first.before), Cursor::new(first.after));
-        key.iter().any(|place| {
+        key.iter().any(|ordinal| {
             let (old, new) = (before.field().unwrap_or(&[UNDEFINED]), after.field().unwrap_or(&[UNDEFINED]));
-            *place == 0 && old != [UNDEFINED] && new != [UNDEFINED] && !are_equal(old, new)
+            *ordinal == 0 && old != [UNDEFINED] && new != [UNDEFINED] && !are_equal(old, new)
         })
     }
 }
@@ -139,7 +139,7 @@ fn either<'a>(one: &mut Cursor<'a>, other: &mut Cursor<'a>) -> &'a [u8] {
 fn overlay(key: &[u8], over: &[u8], under: &[u8], out: &mut Vec<u8>) {
     let (mut over, mut under) = (Cursor::new(over), Cursor::new(under));
     for _ in key {
-        put(either(&mut over, &mut under), out);
+        append_field(either(&mut over, &mut under), out);
     }
 }
 
@@ -147,14 +147,14 @@ fn overlay(key: &[u8], over: &[u8], under: &[u8], out: &mut Vec<u8>) {
 fn updated_row(key: &[u8], row: &[u8], update: RawRecord<'_>, out: &mut Vec<u8>) -> bool {
     let (mut row, mut old, mut new) = (Cursor::new(row), Cursor::new(update.before), Cursor::new(update.after));
     let mut sets = false;
-    for place in key {
+    for ordinal in key {
         let (same, updated) = (row.field().unwrap_or(&[UNDEFINED]), new.field().unwrap_or(&[UNDEFINED]));
-        let is_recorded = *place == 0 && updated != [UNDEFINED];
+        let is_recorded = *ordinal == 0 && updated != [UNDEFINED];
         // up to the first that differs; a patchset has no old values
         if !sets {
             sets = !are_equal(old.field().unwrap_or_default(), updated) && is_recorded;
         }
-        put(if is_recorded { updated } else { same }, out);
+        append_field(if is_recorded { updated } else { same }, out);
     }
     sets
 }
@@ -171,12 +171,12 @@ fn update<'a>(
     let mut new = (Cursor::new(new_one), Cursor::new(new_other));
     let mut columns = key.iter().map(
         #[inline(always)]
-        |place| {
+        |ordinal| {
             let (old, new) = (either(&mut old.0, &mut old.1), either(&mut new.0, &mut new.1));
             let differs = !are_equal(old, new);
-            let sets = *place == 0 && differs && new != [UNDEFINED];
-            let old = if *place != 0 || differs { old } else { &[UNDEFINED] };
-            (old, if *place == 0 && differs { new } else { &[UNDEFINED] }, sets)
+            let sets = *ordinal == 0 && differs && new != [UNDEFINED];
+            let old = if *ordinal != 0 || differs { old } else { &[UNDEFINED] };
+            (old, if *ordinal == 0 && differs { new } else { &[UNDEFINED] }, sets)
         },
     );
     // of most tables all values are found before any is written
@@ -188,14 +188,14 @@ fn update<'a>(
             sets_any |= sets;
         }
         if sets_any {
-            found.iter().for_each(|(old, _)| put(old, out));
-            found.iter().for_each(|(_, new)| put(new, out));
+            found.iter().for_each(|(old, _)| append_field(old, out));
+            found.iter().for_each(|(_, new)| append_field(new, out));
         }
     } else {
         let mut after = Vec::with_capacity(new_one.len().saturating_add(new_other.len()));
         columns.by_ref().for_each(|(old, new, sets)| {
-            put(old, out);
-            put(new, &mut after);
+            append_field(old, out);
+            append_field(new, &mut after);
             sets_any |= sets;
         });
         out.extend_from_slice(&after);
@@ -205,7 +205,7 @@ fn update<'a>(
 
 /// Appends an encoded value: without a call for those of most kinds.
 #[inline(always)]
-pub(in crate::wire) fn put(field: &[u8], out: &mut Vec<u8>) {
+pub(in crate::wire) fn append_field(field: &[u8], out: &mut Vec<u8>) {
     if let [byte] = field {
         out.push(*byte);
     } else if let Ok(number) = <&[u8; 9]>::try_from(field) {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
-use crate::wire::codec::encode::{Wrong, WrongIn, write_row};
+use crate::wire::codec::encode::{EncodeError, EncodeResult, write_row};
 use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::value::{UNDEFINED, Value};
@@ -20,12 +20,12 @@ pub(in crate::wire) struct Defaults {
 
 impl Defaults {
     /// Of a table whose columns before these are so many.
-    pub(in crate::wire) fn new(before: usize, values: &[Value<'_>]) -> Result<Self, Wrong> {
+    pub(in crate::wire) fn new(before: usize, values: &[Value<'_>]) -> EncodeResult<Self> {
         let (mut bytes, mut starts) = (Vec::new(), Vec::with_capacity(values.len()));
         for (column, value) in (before..).zip(values) {
             starts.push(bytes.len());
             write_row(&[0], core::slice::from_ref(value), &mut bytes)
-                .map_err(|wrong| WrongIn { column: Some(column), ..*wrong })?;
+                .map_err(|error| EncodeError { column: Some(column), ..*error })?;
         }
         Ok(Self { bytes, starts })
     }
@@ -52,7 +52,7 @@ pub(in crate::wire) fn pad(
     defaults: &Defaults,
 ) {
     let mut cursor = Cursor::new(bytes.get(start..).unwrap_or_default());
-    let Some(record) = check::extent(&mut cursor, header, format) else {
+    let Some(record) = check::read_checked(&mut cursor, header, format) else {
         return; // a change that was appended whole does not come here
     };
     let unrecorded = || core::iter::repeat_n(UNDEFINED, missing);

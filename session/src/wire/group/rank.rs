@@ -3,15 +3,15 @@
 //! SQLite's sessions and changegroups write a table's changes in the order of their hash table: by the bucket, which is the lower
 //! bits of a hash of the key. Whoever builds changes in the order of an integer key writes them in that order. Either way each
 //! change has a [rank](Order::rank) that is a function of its key alone and never falls from one change to the next. Equal keys
-//! have equal ranks, so those of a row are neighbours in one input, and at the same place in two.
+//! have equal ranks, so those of a row are neighbours in one input, and at the same ordinal in two.
 //!
-//! Whether an input has such an order is guessed by its [first changes](orders_of), and found out on the way: [`Walk`] ends where
+//! Whether an input has such an order is guessed by its [first changes](orders_of), and found out on the way: [`OrderedRecords`] ends where
 //! it has not.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::fold::{KeyFields, lead_of};
+use super::fold::{KeyFields, key_span};
 use super::merge::sets_anything;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::header::Header;
@@ -35,16 +35,16 @@ const CACHE_LINE: usize = 64;
 
 /// There is no such order, or the input is out of the ordinary in another way.
 #[derive(Debug)]
-pub(in crate::wire) struct Unordered;
+pub(in crate::wire) struct NeedsFallback;
 
 impl Order {
     /// The rank of the change that begins there.
     #[inline(always)]
-    pub(in crate::wire) fn rank(self, change: Cursor<'_>, table: Keyed<'_>) -> Result<u64, Unordered> {
+    pub(in crate::wire) fn rank(self, change: Cursor<'_>, table: KeyedTable<'_>) -> Result<u64, NeedsFallback> {
         match (self, table.integer(change)) {
             (Self::Integer, Some(integer)) => Ok(integer.wrapping_add(1 << 63)),
-            (Self::Integer, None) => Err(Unordered),
-            (Self::Buckets(mask), Some(integer)) => Ok(u64::from(hash_of_integer(integer) & mask)),
+            (Self::Integer, None) => Err(NeedsFallback),
+            (Self::Buckets(mask), Some(integer)) => Ok(u64::from(hash_integer(integer) & mask)),
             (Self::Buckets(mask), None) => Ok(u64::from(hash(table.key(change)) & mask)),
         }
     }
@@ -52,31 +52,31 @@ impl Order {
 
 /// A table, and how to find the key of its changes.
 #[derive(Clone, Copy)]
-pub(in crate::wire) struct Keyed<'a> {
+pub(in crate::wire) struct KeyedTable<'a> {
     pub(in crate::wire) header: Header<'a>,
     pub(in crate::wire) format: Format,
-    lead: usize,
+    key_span: usize,
     /// How many columns the key has.
     keys: usize,
 }
 
-impl<'a> Keyed<'a> {
+impl<'a> KeyedTable<'a> {
     pub(in crate::wire) fn new(header: Header<'a>, format: Format) -> Self {
-        let keys = header.key.iter().filter(|place| **place != 0).count();
-        Self { header, format, lead: lead_of(header.key), keys }
+        let keys = header.key.iter().filter(|ordinal| **ordinal != 0).count();
+        Self { header, format, key_span: key_span(header.key), keys }
     }
 
     /// The key of the change that begins there.
     #[inline(always)]
     pub(in crate::wire) fn key(self, change: Cursor<'a>) -> KeyFields<'a> {
-        KeyFields::new(change.rest(), 0, self.header.key, self.lead, self.format)
+        KeyFields::new(change.rest(), 0, self.header.key, self.key_span, self.format)
     }
 
     /// The key of the change that begins there, if it is the first value, and an integer.
     #[inline(always)]
     fn integer(self, change: Cursor<'_>) -> Option<u64> {
         match change.rest().first_chunk::<11>() {
-            Some([_, _, INTEGER, integer @ ..]) if self.lead == 1 => Some(u64::from_be_bytes(*integer)),
+            Some([_, _, INTEGER, integer @ ..]) if self.key_span == 1 => Some(u64::from_be_bytes(*integer)),
             _ => None,
         }
     }
@@ -103,7 +103,7 @@ fn append_eight(hash: u32, eight: u64) -> u32 {
 }
 
 #[inline(always)]
-fn hash_of_integer(integer: u64) -> u32 {
+fn hash_integer(integer: u64) -> u32 {
     append_eight(append(0, INTEGER.into()), integer)
 }
 
@@ -150,7 +150,7 @@ impl Orders {
 ///
 /// If there are many, their first ones are too few to tell all bits of the hash. Those of a table with more buckets are in order by
 /// fewer bits too, as long as the first buckets last; so then it is the most bits that count.
-pub(in crate::wire) fn orders_of(table: Keyed<'_>, changes: Cursor<'_>) -> Orders {
+pub(in crate::wire) fn orders_of(table: KeyedTable<'_>, changes: Cursor<'_>) -> Orders {
     /// So many are looked at.
     const FIRST: usize = 1024;
     /// A table with fewer buckets is not worth it.
@@ -166,7 +166,7 @@ pub(in crate::wire) fn orders_of(table: Keyed<'_>, changes: Cursor<'_>) -> Order
             return Orders(orders);
         }
         let integer = table.integer(start);
-        let hash = integer.map_or_else(|| hash(table.key(start)), hash_of_integer);
+        let hash = integer.map_or_else(|| hash(table.key(start)), hash_integer);
         if integer.is_none() {
             orders &= !BY_INTEGER;
         }
@@ -194,19 +194,19 @@ fn signed(integer: u64) -> i64 {
 
 /// A change, where it stands and by its rank.
 #[derive(Clone, Copy)]
-pub(in crate::wire) struct Ranked<'a> {
+pub(in crate::wire) struct RankedRecord<'a> {
     pub(in crate::wire) start: Cursor<'a>,
     /// Where the last of its records begins.
     middle: Cursor<'a>,
     pub(in crate::wire) end: Cursor<'a>,
     pub(in crate::wire) rank: u64,
-    /// Its place in the section, where it was [sorted](Sorted).
+    /// Its ordinal in the section, where it was [sorted](SortedRecords).
     pub(in crate::wire) number: u32,
     pub(in crate::wire) operation: Operation,
     pub(in crate::wire) indirect: bool,
 }
 
-impl<'a> Ranked<'a> {
+impl<'a> RankedRecord<'a> {
     #[inline(always)]
     pub(in crate::wire) fn record(&self) -> RawRecord<'a> {
         let mut body = self.start;
@@ -218,47 +218,47 @@ impl<'a> Ranked<'a> {
 
     /// Whether it is an UPDATE that sets nothing.
     #[inline]
-    pub(in crate::wire) fn is_idle(&self, table: Keyed<'_>) -> bool {
+    pub(in crate::wire) fn sets_nothing(&self, table: KeyedTable<'_>) -> bool {
         self.operation == Operation::Update && !sets_anything(table.header.key, table.format, self.record())
     }
 }
 
 /// The changes of a section in an order, of each row one.
-pub(in crate::wire) trait InOrder<'a> {
+pub(in crate::wire) trait RankedRecords<'a> {
     /// The change that was read last, unless all have been read.
-    fn current(&self) -> Option<&Ranked<'a>>;
+    fn current(&self) -> Option<&RankedRecord<'a>>;
 
     /// Goes on to the next change. There is an error if its row may have had one, its rank is below that of the last one, or its
     /// flag is neither 0 nor 1.
-    fn advance(&mut self) -> Result<(), Unordered>;
+    fn advance(&mut self) -> Result<(), NeedsFallback>;
 
     /// Where the section ends, when all have been read.
     fn end(&self) -> Cursor<'a>;
 }
 
 /// The changes of a section that stand in an order.
-pub(in crate::wire) struct Walk<'a> {
-    reader: Reader<'a>,
+pub(in crate::wire) struct OrderedRecords<'a> {
+    reader: RankReader<'a>,
     rest: Cursor<'a>,
 }
 
-impl<'a> Walk<'a> {
-    /// Begins with the first change. For errors see [`advance`](InOrder::advance).
-    pub(in crate::wire) fn new(table: Keyed<'a>, order: Order, changes: Cursor<'a>) -> Result<Self, Unordered> {
-        let mut walk = Self { reader: Reader::new(table, order), rest: changes };
+impl<'a> OrderedRecords<'a> {
+    /// Begins with the first change. For errors see [`advance`](RankedRecords::advance).
+    pub(in crate::wire) fn new(table: KeyedTable<'a>, order: Order, changes: Cursor<'a>) -> Result<Self, NeedsFallback> {
+        let mut walk = Self { reader: RankReader::new(table, order), rest: changes };
         walk.advance()?;
         Ok(walk)
     }
 }
 
-impl<'a> InOrder<'a> for Walk<'a> {
+impl<'a> RankedRecords<'a> for OrderedRecords<'a> {
     #[inline(always)]
-    fn current(&self) -> Option<&Ranked<'a>> {
+    fn current(&self) -> Option<&RankedRecord<'a>> {
         self.reader.current()
     }
 
     #[inline(never)]
-    fn advance(&mut self) -> Result<(), Unordered> {
+    fn advance(&mut self) -> Result<(), NeedsFallback> {
         if let Some(end) = self.reader.read(self.rest, 0)? {
             self.rest = end;
         }
@@ -271,8 +271,8 @@ impl<'a> InOrder<'a> for Walk<'a> {
 }
 
 /// The changes of a section that stand in another order than is needed: an index of 16 bytes for each brings them into it.
-pub(in crate::wire) struct Sorted<'a> {
-    reader: Reader<'a>,
+pub(in crate::wire) struct SortedRecords<'a> {
+    reader: RankReader<'a>,
     changes: Cursor<'a>,
     end: Cursor<'a>,
     /// The rank of each change, its number in the section and where there it begins, which are 32 bits each.
@@ -280,22 +280,22 @@ pub(in crate::wire) struct Sorted<'a> {
     next: usize,
 }
 
-impl<'a> Sorted<'a> {
-    /// Begins with the first change in the order. For errors see [`advance`](InOrder::advance); sections of 4 GiB have none.
-    pub(in crate::wire) fn new(table: Keyed<'a>, order: Order, changes: Cursor<'a>) -> Result<Self, Unordered> {
+impl<'a> SortedRecords<'a> {
+    /// Begins with the first change in the order. For errors see [`advance`](RankedRecords::advance); sections of 4 GiB have none.
+    pub(in crate::wire) fn new(table: KeyedTable<'a>, order: Order, changes: Cursor<'a>) -> Result<Self, NeedsFallback> {
         let (mut index, mut walk) = (Vec::new(), Walker::at(changes, table.format));
         for number in 0u32.. {
             let start = walk.position();
             if !walk.is_at_record() {
                 break;
             }
-            walk.record(table.header).ok_or(Unordered)?;
-            let offset = u32::try_from(start.after(changes)).map_err(|_| Unordered)?;
+            walk.record(table.header).ok_or(NeedsFallback)?;
+            let offset = u32::try_from(start.after(changes)).map_err(|_| NeedsFallback)?;
             index.push((order.rank(start, table)?, u64::from(number) << 32 | u64::from(offset)));
         }
         index.sort_unstable();
         let end = walk.position();
-        let mut sorted = Self { reader: Reader::new(table, order), changes, end, index, next: 0 };
+        let mut sorted = Self { reader: RankReader::new(table, order), changes, end, index, next: 0 };
         sorted.advance()?;
         Ok(sorted)
     }
@@ -307,8 +307,8 @@ impl<'a> Sorted<'a> {
 
     /// The change of an entry of the index.
     #[inline(always)]
-    fn at(&self, (_, place): (u64, u64)) -> Cursor<'a> {
-        Cursor::new(self.changes.rest().get(place as u32 as usize..).unwrap_or_default())
+    fn at(&self, (_, ordinal): (u64, u64)) -> Cursor<'a> {
+        Cursor::new(self.changes.rest().get(ordinal as u32 as usize..).unwrap_or_default())
     }
 
     /// Has the next changes in the cache: they stand anywhere in memory, and so none waits for another to come from there.
@@ -323,14 +323,14 @@ impl<'a> Sorted<'a> {
     }
 }
 
-impl<'a> InOrder<'a> for Sorted<'a> {
+impl<'a> RankedRecords<'a> for SortedRecords<'a> {
     #[inline(always)]
-    fn current(&self) -> Option<&Ranked<'a>> {
+    fn current(&self) -> Option<&RankedRecord<'a>> {
         self.reader.current()
     }
 
     #[inline(never)]
-    fn advance(&mut self) -> Result<(), Unordered> {
+    fn advance(&mut self) -> Result<(), NeedsFallback> {
         if self.next % TOGETHER == 0 {
             self.fetch();
         }
@@ -348,12 +348,12 @@ impl<'a> InOrder<'a> for Sorted<'a> {
 }
 
 /// Reads changes, and looks whether each has a row of its own and a rank that is not below the last one. What it reads it leaves
-/// where it can be asked for: returned, as by [`check::extent`], it would be copied for each change.
-struct Reader<'a> {
-    table: Keyed<'a>,
+/// where it can be asked for: returned, as by [`check::read_checked`], it would be copied for each change.
+struct RankReader<'a> {
+    table: KeyedTable<'a>,
     order: Order,
     /// The last change that was read, unless there was none.
-    current: Ranked<'a>,
+    current: RankedRecord<'a>,
     is_there: bool,
     /// Those that have the same rank.
     run: [Cursor<'a>; LONGEST_RUN],
@@ -363,10 +363,10 @@ struct Reader<'a> {
 /// So many changes may have one rank. SQLite gives a table twice as many buckets as it has changes.
 const LONGEST_RUN: usize = 32;
 
-impl<'a> Reader<'a> {
-    fn new(table: Keyed<'a>, order: Order) -> Self {
+impl<'a> RankReader<'a> {
+    fn new(table: KeyedTable<'a>, order: Order) -> Self {
         let nothing = Cursor::new(&[]);
-        let current = Ranked {
+        let current = RankedRecord {
             start: nothing,
             middle: nothing,
             end: nothing,
@@ -379,13 +379,13 @@ impl<'a> Reader<'a> {
     }
 
     #[inline(always)]
-    fn current(&self) -> Option<&Ranked<'a>> {
+    fn current(&self) -> Option<&RankedRecord<'a>> {
         if self.is_there { Some(&self.current) } else { None }
     }
 
     /// Reads the change that begins there. Gives where it ends, if there was one.
     #[inline(always)]
-    fn read(&mut self, start: Cursor<'a>, number: u32) -> Result<Option<Cursor<'a>>, Unordered> {
+    fn read(&mut self, start: Cursor<'a>, number: u32) -> Result<Option<Cursor<'a>>, NeedsFallback> {
         let Some(&[operation, flag, ..]) = start.rest().first_chunk::<2>() else {
             self.is_there = false;
             return Ok(None);
@@ -400,42 +400,42 @@ impl<'a> Reader<'a> {
         let mut middle = end;
         let columns = self.table.header.key.len();
         match (operation, self.table.format) {
-            (Operation::Delete, Format::Patchset) => end.pass_values(self.table.keys).ok_or(Unordered)?,
+            (Operation::Delete, Format::Patchset) => end.skip_values(self.table.keys).ok_or(NeedsFallback)?,
             (Operation::Update, Format::Changeset) => {
-                end.pass_values(columns).ok_or(Unordered)?;
+                end.skip_values(columns).ok_or(NeedsFallback)?;
                 middle = end;
-                end.pass_values(columns).ok_or(Unordered)?;
+                end.skip_values(columns).ok_or(NeedsFallback)?;
             }
-            _ => end.pass_values(columns).ok_or(Unordered)?,
+            _ => end.skip_values(columns).ok_or(NeedsFallback)?,
         }
         let rank = self.order.rank(start, self.table)?;
         if flag > 1 || rank < self.current.rank {
-            return Err(Unordered);
+            return Err(NeedsFallback);
         }
         if rank != self.current.rank {
             self.run_length = 0;
         } else if self.run_length > 0 {
             self.look_for_twin(start)?;
         }
-        let place = self.run.get_mut(self.run_length).ok_or(Unordered)?;
-        *place = start;
+        let ordinal = self.run.get_mut(self.run_length).ok_or(NeedsFallback)?;
+        *ordinal = start;
         self.run_length = self.run_length.wrapping_add(1);
-        self.current = Ranked { start, middle, end, rank, number, operation, indirect: flag != 0 };
+        self.current = RankedRecord { start, middle, end, rank, number, operation, indirect: flag != 0 };
         self.is_there = true;
         Ok(Some(end))
     }
 
     /// Fails if there was a change of the same row.
     #[inline(never)]
-    fn look_for_twin(&self, change: Cursor<'a>) -> Result<(), Unordered> {
+    fn look_for_twin(&self, change: Cursor<'a>) -> Result<(), NeedsFallback> {
         let run = self.run.get(..self.run_length).unwrap_or_default();
-        if run.iter().any(|other| self.table.is_same_row(*other, change)) { Err(Unordered) } else { Ok(()) }
+        if run.iter().any(|other| self.table.is_same_row(*other, change)) { Err(NeedsFallback) } else { Ok(()) }
     }
 }
 
 /// The bucket of the change that begins there, of so many bits.
 #[cfg(test)]
-pub(in crate::wire) fn bucket_of(table: Keyed<'_>, change: Cursor<'_>, bits: u32) -> u32 {
+pub(in crate::wire) fn bucket_of(table: KeyedTable<'_>, change: Cursor<'_>, bits: u32) -> u32 {
     hash(table.key(change)) & ((1 << bits) - 1)
 }
 
@@ -447,11 +447,11 @@ mod tests {
     fn the_hash_is_that_of_sqlite() {
         // computed by hand after sessionChangeHash: ((h << 3) ^ h) ^ what is added
         let change = [0x12, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5, 3, 1, b'a'];
-        let table = |key| Keyed::new(Header { name: "t", key }, Format::Changeset);
+        let table = |key| KeyedTable::new(Header { name: "t", key }, Format::Changeset);
         let cursor = Cursor::new(&change);
         let low = 9 ^ 5;
         assert_eq!(bucket_of(table(&[1, 0]), cursor, 31), low << 3 ^ low);
-        assert_eq!(hash_of_integer(5), low << 3 ^ low);
+        assert_eq!(hash_integer(5), low << 3 ^ low);
         let text = 3 << 3 ^ 3 ^ u32::from(b'a');
         assert_eq!(bucket_of(table(&[0, 1]), cursor, 31), text);
     }

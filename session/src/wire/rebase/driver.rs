@@ -83,7 +83,7 @@ pub(super) fn rebase_with(
         let Some(&first) = input.first() else { break };
         if Format::from_byte(first).is_some() {
             let mut cursor = Cursor::new(input);
-            let Ok(header) = check::section(&mut cursor, Format::Changeset) else { break };
+            let Ok(header) = check::header(&mut cursor, Format::Changeset) else { break };
             // an empty section is dropped
             if cursor.peek().and_then(Operation::from_byte).is_some() {
                 header.write(Format::Changeset, out);

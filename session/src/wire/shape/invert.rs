@@ -63,7 +63,7 @@ pub(in crate::wire) fn invert_in_place(bytes: &mut Vec<u8>) {
         let Some((first, rest)) = bytes.get(at..).and_then(|rest| Some((*rest.first()?, rest))) else { break };
         let mut cursor = Cursor::new(rest);
         if Format::from_byte(first).is_some() {
-            let Ok(header) = check::section(&mut cursor, Format::Changeset) else { break };
+            let Ok(header) = check::header(&mut cursor, Format::Changeset) else { break };
             key.clear();
             key.extend_from_slice(header.key);
             at = at.saturating_add(rest.len().saturating_sub(cursor.remaining()));

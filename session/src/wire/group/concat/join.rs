@@ -11,14 +11,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::bits::Bits;
+use super::bit_set::BitSet;
 use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::walk::Walker;
 use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::record::RawRecord;
-use crate::wire::group::fold::{Fold, KeyFields, lead_of};
+use crate::wire::group::fold::{Fold, KeyFields, key_span};
 use crate::wire::group::index::Seed;
 use crate::wire::group::merge::{Merged, merge, sets_anything};
 
@@ -50,9 +50,9 @@ struct Join<'a> {
     /// By the upper bits of their hashes.
     parts: Vec<Vec<Item>>,
     /// The changes that are not written where they stand: another one is the first of their row, or they set nothing.
-    dropped: Bits,
+    dropped: BitSet,
     /// The changes that are linked to a next one.
-    linked: Bits,
+    linked: BitSet,
     /// The number of the next change of the row, and 1.
     links: Vec<u32>,
 }
@@ -77,8 +77,8 @@ fn join_by(inputs: &[&[u8]], format: Format, seed: Seed, out: &mut Vec<u8>) -> O
         sections: Vec::new(),
         starts: Vec::new(),
         parts: Vec::new(),
-        dropped: Bits::default(),
-        linked: Bits::default(),
+        dropped: BitSet::default(),
+        linked: BitSet::default(),
         links: Vec::new(),
     };
     join.read(seed, begin)?;
@@ -103,7 +103,7 @@ impl<'a> Join<'a> {
             while !walk.is_at_end() {
                 let Some(header) = walk.header_with_records() else { break };
                 let table = names.number(header)?;
-                let (first, lead) = (self.starts.len(), lead_of(header.key));
+                let (first, key_span) = (self.starts.len(), key_span(header.key));
                 let start_hash = seed.add(seed.start(), &table.to_le_bytes());
                 while walk.is_at_record() {
                     let start = walk.position();
@@ -117,15 +117,15 @@ impl<'a> Join<'a> {
                         idle.push(number);
                         continue;
                     }
-                    let key = KeyFields::new(start.rest(), 0, header.key, lead, self.format);
+                    let key = KeyFields::new(start.rest(), 0, header.key, key_span, self.format);
                     let hash = key.whole_hash(seed, start_hash);
                     self.parts.get_mut(part_of(hash))?.push(Item { hash, number });
                 }
                 self.sections.push(Section { table, header, first, end: self.starts.len(), end_at: at(walk.position()) });
             }
         }
-        self.dropped = Bits::new(self.starts.len());
-        self.linked = Bits::new(self.starts.len());
+        self.dropped = BitSet::new(self.starts.len());
+        self.linked = BitSet::new(self.starts.len());
         for number in idle {
             self.dropped.set(number as usize, true);
         }
@@ -257,7 +257,7 @@ impl<'a> Join<'a> {
 
     #[inline(always)]
     fn record<'b>(&self, bytes: &'b [u8], header: Header<'b>) -> Option<RawRecord<'b>> {
-        check::extent_here(&mut Cursor::new(bytes), header, self.format)
+        check::read_checked_inline(&mut Cursor::new(bytes), header, self.format)
     }
 
     /// Writes what the changes to one row come to.
@@ -269,14 +269,14 @@ impl<'a> Join<'a> {
         out: &mut Vec<u8>,
         scratch: &mut Vec<u8>,
     ) -> Option<()> {
-        let (start, lead) = (out.len(), lead_of(header.key));
+        let (start, key_span) = (out.len(), key_span(header.key));
         let first_bytes = self.rest(at);
-        let first_key = KeyFields::new(first_bytes, 0, header.key, lead, self.format);
+        let first_key = KeyFields::new(first_bytes, 0, header.key, key_span, self.format);
         let mut next = self.next_of(number);
         let mut is_merged = false;
         while let Some(number) = next {
             let bytes = self.change(number);
-            if first_key.compare(KeyFields::new(bytes, 0, header.key, lead, self.format)) != Ordering::Equal {
+            if first_key.compare(KeyFields::new(bytes, 0, header.key, key_span, self.format)) != Ordering::Equal {
                 return None;
             }
             if is_merged {
@@ -290,7 +290,7 @@ impl<'a> Join<'a> {
             match merge(header.key, self.format, first, second, out) {
                 Merged::First if is_merged => out.extend_from_slice(scratch),
                 Merged::First => {}
-                Merged::One => is_merged = true,
+                Merged::Combined => is_merged = true,
                 Merged::Nothing => {
                     // what comes then begins a row anew, where it stands
                     if let Some(number) = next {

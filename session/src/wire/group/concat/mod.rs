@@ -4,7 +4,7 @@
 //! Inputs in memory are read [side by side](mod@zip) where one of two stands in an order, else found by [the hashes of their
 //! keys](mod@join); the builder takes what has no answer there. All three give the same bytes.
 
-mod bits;
+mod bit_set;
 mod join;
 mod output;
 mod sections;
@@ -18,7 +18,7 @@ use self::join::join;
 use self::zip::zip;
 use super::builder::{Builder, Core};
 use super::pad::Defaults;
-use crate::wire::codec::encode::WrongIn;
+use crate::wire::codec::encode::EncodeError;
 #[cfg(feature = "std")]
 use crate::wire::codec::error::ParseError;
 use crate::wire::codec::error::{BuildError, BuildErrorKind};
@@ -38,7 +38,7 @@ impl Core {
         self.guard(table.table(), table.columns(), |core| {
             let (columns, values) = (table.column_count(), defaults.len());
             let Some(before) = columns.checked_sub(values) else {
-                return Err(WrongIn::of(BuildErrorKind::ValueCount { columns, values }));
+                return Err(EncodeError::new(BuildErrorKind::ValueCount { columns, values }));
             };
             let defaults = Defaults::new(before, defaults)?;
             core.fold.declare(Header { name: table.table(), key: table.key_ordinals() }, defaults)

@@ -2,29 +2,29 @@
 
 use alloc::vec::Vec;
 
-use super::bits::Bits;
+use super::bit_set::BitSet;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::walk::Walker;
-use crate::wire::group::rank::{Keyed, Ranked, Unordered};
+use crate::wire::group::rank::{KeyedTable, RankedRecord, NeedsFallback};
 
 /// Which changes of the second input are to be written behind the first: those of rows that it has not.
-pub(super) trait Keep<'a> {
+pub(super) trait Remaining<'a> {
     /// One is found to be such, or not to be. They are told in their order.
-    fn settle(&mut self, change: &Ranked<'a>, stays: bool);
+    fn settle(&mut self, change: &RankedRecord<'a>, stays: bool);
 
-    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, table: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered>;
+    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, table: KeyedTable<'a>, out: &mut Vec<u8>) -> Result<(), NeedsFallback>;
 }
 
 /// Of a section that stands in the order: pieces of it, and where those begin that stand together.
 #[derive(Default)]
-pub(super) struct Pieces<'a> {
+pub(super) struct RemainingRanges<'a> {
     pieces: Vec<&'a [u8]>,
     begin: Option<Cursor<'a>>,
 }
 
-impl<'a> Keep<'a> for Pieces<'a> {
+impl<'a> Remaining<'a> for RemainingRanges<'a> {
     #[inline(always)]
-    fn settle(&mut self, change: &Ranked<'a>, stays: bool) {
+    fn settle(&mut self, change: &RankedRecord<'a>, stays: bool) {
         if stays {
             if self.begin.is_none() {
                 self.begin = Some(change.start);
@@ -34,7 +34,7 @@ impl<'a> Keep<'a> for Pieces<'a> {
         }
     }
 
-    fn write(self, _: Cursor<'a>, end: Cursor<'a>, _: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered> {
+    fn write(self, _: Cursor<'a>, end: Cursor<'a>, _: KeyedTable<'a>, out: &mut Vec<u8>) -> Result<(), NeedsFallback> {
         let last = self.begin.map(|begin| end.since(begin));
         self.pieces.into_iter().chain(last).for_each(|piece| out.extend_from_slice(piece));
         Ok(())
@@ -42,21 +42,21 @@ impl<'a> Keep<'a> for Pieces<'a> {
 }
 
 /// Of one that does not: a bit for each change that is gone.
-pub(super) struct Gone(pub(super) Bits);
+pub(super) struct RemainingByNumber(pub(super) BitSet);
 
-impl<'a> Keep<'a> for Gone {
+impl<'a> Remaining<'a> for RemainingByNumber {
     #[inline(always)]
-    fn settle(&mut self, change: &Ranked<'a>, stays: bool) {
+    fn settle(&mut self, change: &RankedRecord<'a>, stays: bool) {
         if !stays {
             self.0.set(change.number as usize, true);
         }
     }
 
-    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, table: Keyed<'a>, out: &mut Vec<u8>) -> Result<(), Unordered> {
+    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, table: KeyedTable<'a>, out: &mut Vec<u8>) -> Result<(), NeedsFallback> {
         let (mut walk, mut number, mut same) = (Walker::at(changes, table.format), 0, changes);
         while walk.position().remaining() > end.remaining() {
             let start = walk.position();
-            walk.record(table.header).ok_or(Unordered)?;
+            walk.record(table.header).ok_or(NeedsFallback)?;
             if self.0.get(number) {
                 out.extend_from_slice(start.since(same));
                 same = walk.position();
@@ -69,7 +69,7 @@ impl<'a> Keep<'a> for Gone {
 }
 
 /// What becomes of the changes of the first input.
-pub(super) trait Replace<'a> {
+pub(super) trait Replacements<'a> {
     /// A change that begins there is replaced: by what is appended to this.
     fn begin<'o>(&'o mut self, change: Cursor<'a>, out: &'o mut Vec<u8>) -> &'o mut Vec<u8>;
 
@@ -81,9 +81,9 @@ pub(super) trait Replace<'a> {
 }
 
 /// Of a section that stands in the order: it is written on the way, up to what has not been copied yet.
-pub(super) struct AtOnce<'a>(pub(super) Cursor<'a>);
+pub(super) struct ImmediateReplacements<'a>(pub(super) Cursor<'a>);
 
-impl<'a> Replace<'a> for AtOnce<'a> {
+impl<'a> Replacements<'a> for ImmediateReplacements<'a> {
     #[inline(always)]
     fn begin<'o>(&'o mut self, change: Cursor<'a>, out: &'o mut Vec<u8>) -> &'o mut Vec<u8> {
         out.extend_from_slice(change.since(self.0));
@@ -102,7 +102,7 @@ impl<'a> Replace<'a> for AtOnce<'a> {
 
 /// Of one that does not: what is replaced, and by what.
 #[derive(Default)]
-pub(super) struct Later<'a> {
+pub(super) struct DeferredReplacements<'a> {
     replaced: Vec<Replaced<'a>>,
     by: Vec<u8>,
 }
@@ -114,7 +114,7 @@ struct Replaced<'a> {
     by: (usize, usize),
 }
 
-impl<'a> Replace<'a> for Later<'a> {
+impl<'a> Replacements<'a> for DeferredReplacements<'a> {
     fn begin<'o>(&'o mut self, change: Cursor<'a>, _: &'o mut Vec<u8>) -> &'o mut Vec<u8> {
         self.replaced.push(Replaced { start: change, end: change, by: (self.by.len(), self.by.len()) });
         &mut self.by

@@ -6,7 +6,7 @@ use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::Format;
 use crate::wire::codec::walk::Walker;
-use crate::wire::group::rank::{Keyed, Unordered};
+use crate::wire::group::rank::{KeyedTable, NeedsFallback};
 
 /// With more tables, what would be found by their names is left to others.
 const MOST_TABLES: usize = 64;
@@ -14,7 +14,7 @@ const MOST_TABLES: usize = 64;
 /// A section that has a change.
 #[derive(Clone, Copy)]
 pub(super) struct Section<'a> {
-    pub(super) table: Keyed<'a>,
+    pub(super) table: KeyedTable<'a>,
     pub(super) changes: Cursor<'a>,
     number: usize,
 }
@@ -48,31 +48,31 @@ impl<'a> Sections<'a> {
     }
 
     /// The next section in the order of the bytes. The one before it must have been passed over.
-    pub(super) fn next_section(&mut self) -> Result<Option<Section<'a>>, Unordered> {
+    pub(super) fn next_section(&mut self) -> Result<Option<Section<'a>>, NeedsFallback> {
         let mut walk = Walker::at(self.rest, self.format);
         let header = walk.header_with_records();
         self.rest = walk.position();
         let Some(header) = header else {
-            return if walk.is_at_end() { Ok(None) } else { Err(Unordered) };
+            return if walk.is_at_end() { Ok(None) } else { Err(NeedsFallback) };
         };
         let number = self.found.len();
         if number >= MOST_TABLES || self.found.iter().any(|found| is_same(found.table.header, header)) {
-            return Err(Unordered);
+            return Err(NeedsFallback);
         }
-        let section = Section { table: Keyed::new(header, self.format), changes: self.rest, number };
+        let section = Section { table: KeyedTable::new(header, self.format), changes: self.rest, number };
         self.found.push(section);
         Ok(Some(section))
     }
 
     /// The section of a table, which must have the same columns and key.
-    pub(super) fn find(&mut self, header: Header<'_>) -> Result<Option<Section<'a>>, Unordered> {
+    pub(super) fn find(&mut self, header: Header<'_>) -> Result<Option<Section<'a>>, NeedsFallback> {
         let found = self.found.iter().find(|found| is_same(found.table.header, header)).copied();
         let found = match found {
             Some(found) => Some(found),
             None => loop {
                 match self.next_section()? {
                     Some(section) if is_same(section.table.header, header) => break Some(section),
-                    Some(section) => self.pass_over(section)?,
+                    Some(section) => self.skip_section(section)?,
                     None => break None,
                 }
             },
@@ -80,14 +80,14 @@ impl<'a> Sections<'a> {
         if let Some(found) = found {
             self.taken |= 1 << found.number;
             if found.table.header.key != header.key {
-                return Err(Unordered);
+                return Err(NeedsFallback);
             }
         }
         Ok(found)
     }
 
     /// The next section that has not been asked for, in the order of the bytes.
-    pub(super) fn next_left(&mut self) -> Result<Option<Section<'a>>, Unordered> {
+    pub(super) fn next_unmatched(&mut self) -> Result<Option<Section<'a>>, NeedsFallback> {
         let left = match self.found.get(self.taken.trailing_ones() as usize) {
             Some(section) => Some(*section),
             None => self.next_section()?,
@@ -98,20 +98,20 @@ impl<'a> Sections<'a> {
         Ok(left)
     }
 
-    fn pass_over(&mut self, section: Section<'a>) -> Result<(), Unordered> {
+    fn skip_section(&mut self, section: Section<'a>) -> Result<(), NeedsFallback> {
         let mut walk = Walker::at(self.rest, self.format);
-        walk.skip_records(section.table.header).ok_or(Unordered)?;
+        walk.skip_records(section.table.header).ok_or(NeedsFallback)?;
         self.rest = walk.position();
         Ok(())
     }
 
     /// The last section that was found has been read up to there.
-    pub(super) fn go_on(&mut self, rest: Cursor<'a>) {
+    pub(super) fn resume_at(&mut self, rest: Cursor<'a>) {
         self.rest = rest;
     }
 
     /// A section has been read up to there.
-    pub(super) fn go_on_after(&mut self, section: Section<'a>, rest: Cursor<'a>) {
+    pub(super) fn resume_after(&mut self, section: Section<'a>, rest: Cursor<'a>) {
         if section.number.saturating_add(1) == self.found.len() && rest.remaining() < self.rest.remaining() {
             self.rest = rest;
         }

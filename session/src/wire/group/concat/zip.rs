@@ -7,13 +7,13 @@
 
 use alloc::vec::Vec;
 
-use super::bits::Bits;
-use super::output::{AtOnce, Gone, Keep, Later, Pieces, Replace};
+use super::bit_set::BitSet;
+use super::output::{ImmediateReplacements, RemainingByNumber, Remaining, DeferredReplacements, RemainingRanges, Replacements};
 use super::sections::{Section, Sections};
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::group::merge::{Merged, is_undone, merge};
-use crate::wire::group::rank::{InOrder, Keyed, Ranked, Sorted, Unordered, Walk, orders_of};
+use crate::wire::group::rank::{RankedRecords, KeyedTable, RankedRecord, SortedRecords, NeedsFallback, OrderedRecords, orders_of};
 
 /// Puts two inputs together whose bytes have been checked. There is no answer, though something may have been written, where
 ///
@@ -29,14 +29,14 @@ pub(super) fn zip(first: &[u8], second: &[u8], format: Format, out: &mut Vec<u8>
     while let Some(mine) = first.next_section().ok()? {
         let theirs = second.find(mine.table.header).ok()?;
         let rest = zip_section(mine, theirs, lengths, out).ok()?;
-        first.go_on(rest.0);
+        first.resume_at(rest.0);
         if let (Some(rest), Some(theirs)) = (rest.1, theirs) {
-            second.go_on_after(theirs, rest);
+            second.resume_after(theirs, rest);
         }
     }
-    while let Some(theirs) = second.next_left().ok()? {
+    while let Some(theirs) = second.next_unmatched().ok()? {
         let (rest, _) = zip_section(theirs, None, lengths, out).ok()?;
-        second.go_on_after(theirs, rest);
+        second.resume_after(theirs, rest);
     }
     Some(())
 }
@@ -74,19 +74,19 @@ fn zip_section<'a>(
     second: Option<Section<'a>>,
     lengths: (usize, usize),
     out: &mut Vec<u8>,
-) -> Result<(Cursor<'a>, Option<Cursor<'a>>), Unordered> {
+) -> Result<(Cursor<'a>, Option<Cursor<'a>>), NeedsFallback> {
     let other = second.unwrap_or_else(|| first.without_changes());
     let section_start = out.len();
     first.table.header.write(first.table.format, out);
     let header_end = out.len();
-    let (rest, end) = zip_in_order(first, other, None, out).or_else(|Unordered| {
+    let (rest, end) = zip_in_order(first, other, None, out).or_else(|NeedsFallback| {
         let sides = second.map_or(&[][..], |second| to_sort(first, second, lengths));
         let sorted = sides.iter().find_map(|side| {
             // one has not the order that it began with, or another
             out.truncate(header_end);
             zip_in_order(first, other, Some(*side), out).ok()
         });
-        sorted.ok_or(Unordered)
+        sorted.ok_or(NeedsFallback)
     })?;
     if out.len() == header_end {
         out.truncate(section_start);
@@ -100,27 +100,27 @@ fn zip_in_order<'a>(
     second: Section<'a>,
     sorted: Option<Side>,
     out: &mut Vec<u8>,
-) -> Result<(Cursor<'a>, Cursor<'a>), Unordered> {
+) -> Result<(Cursor<'a>, Cursor<'a>), NeedsFallback> {
     let orders = |section: Section<'a>| orders_of(section.table, section.changes);
     match sorted {
         None => {
-            let order = orders(first).common(orders(second)).ok_or(Unordered)?;
-            let mine = Walk::new(first.table, order, first.changes)?;
-            let theirs = Walk::new(second.table, order, second.changes)?;
-            zip_changes(first, second, mine, theirs, AtOnce(first.changes), Pieces::default(), out)
+            let order = orders(first).common(orders(second)).ok_or(NeedsFallback)?;
+            let mine = OrderedRecords::new(first.table, order, first.changes)?;
+            let theirs = OrderedRecords::new(second.table, order, second.changes)?;
+            zip_changes(first, second, mine, theirs, ImmediateReplacements(first.changes), RemainingRanges::default(), out)
         }
         Some(Side::First) => {
-            let order = orders(second).finest().ok_or(Unordered)?;
-            let mine = Sorted::new(first.table, order, first.changes)?;
-            let theirs = Walk::new(second.table, order, second.changes)?;
-            zip_changes(first, second, mine, theirs, Later::default(), Pieces::default(), out)
+            let order = orders(second).finest().ok_or(NeedsFallback)?;
+            let mine = SortedRecords::new(first.table, order, first.changes)?;
+            let theirs = OrderedRecords::new(second.table, order, second.changes)?;
+            zip_changes(first, second, mine, theirs, DeferredReplacements::default(), RemainingRanges::default(), out)
         }
         Some(Side::Second) => {
-            let order = orders(first).finest().ok_or(Unordered)?;
-            let mine = Walk::new(first.table, order, first.changes)?;
-            let theirs = Sorted::new(second.table, order, second.changes)?;
-            let gone = Gone(Bits::new(theirs.len()));
-            zip_changes(first, second, mine, theirs, AtOnce(first.changes), gone, out)
+            let order = orders(first).finest().ok_or(NeedsFallback)?;
+            let mine = OrderedRecords::new(first.table, order, first.changes)?;
+            let theirs = SortedRecords::new(second.table, order, second.changes)?;
+            let gone = RemainingByNumber(BitSet::new(theirs.len()));
+            zip_changes(first, second, mine, theirs, ImmediateReplacements(first.changes), gone, out)
         }
     }
 }
@@ -129,17 +129,17 @@ fn zip_in_order<'a>(
 fn zip_changes<'a>(
     first: Section<'a>,
     second: Section<'a>,
-    mut mine: impl InOrder<'a>,
-    mut theirs: impl InOrder<'a>,
-    mut replaced: impl Replace<'a>,
-    mut kept: impl Keep<'a>,
+    mut mine: impl RankedRecords<'a>,
+    mut theirs: impl RankedRecords<'a>,
+    mut replaced: impl Replacements<'a>,
+    mut kept: impl Remaining<'a>,
     out: &mut Vec<u8>,
-) -> Result<(Cursor<'a>, Cursor<'a>), Unordered> {
+) -> Result<(Cursor<'a>, Cursor<'a>), NeedsFallback> {
     let table = first.table;
     // an UPDATE that sets nothing is not to stay
-    let stays = |change: &Ranked<'a>, is_used: bool| !is_used && !change.is_idle(table);
+    let stays = |change: &RankedRecord<'a>, is_used: bool| !is_used && !change.sets_nothing(table);
     // those of the second input that have the rank of the last change, where they stand in another order than in the first
-    let mut run: Vec<(Ranked<'a>, bool)> = Vec::new();
+    let mut run: Vec<(RankedRecord<'a>, bool)> = Vec::new();
     // each change is looked at where it is: copied, it would be waited for
     while let Some(change) = mine.current() {
         if run.first().is_some_and(|(held, _)| held.rank != change.rank) {
@@ -151,7 +151,7 @@ fn zip_changes<'a>(
         }
         let found = match theirs.current().filter(|other| other.rank == change.rank) {
             Some(other) if run.is_empty() && table.is_same_row(other.start, change.start) => {
-                let (end, is_used) = put_together(table, change, other, replaced.begin(change.start, out));
+                let (end, is_used) = merge_pair(table, change, other, replaced.begin(change.start, out));
                 replaced.end(end);
                 kept.settle(other, stays(other, is_used));
                 theirs.advance()?;
@@ -166,7 +166,7 @@ fn zip_changes<'a>(
                 let other = run.iter_mut().find(|(other, _)| table.is_same_row(other.start, change.start));
                 if let Some((other, is_used)) = other {
                     let end;
-                    (end, *is_used) = put_together(table, change, other, replaced.begin(change.start, out));
+                    (end, *is_used) = merge_pair(table, change, other, replaced.begin(change.start, out));
                     replaced.end(end);
                     true
                 } else {
@@ -174,7 +174,7 @@ fn zip_changes<'a>(
                 }
             }
         };
-        if !found && change.is_idle(table) {
+        if !found && change.sets_nothing(table) {
             replaced.begin(change.start, out);
             replaced.end(change.end);
         }
@@ -193,10 +193,10 @@ fn zip_changes<'a>(
 /// Appends what a change of the first input and that of the second for the same row come to. Gives where that ends in the first
 /// input in whose stead this is, and whether the change of the second has been taken account of.
 #[inline(always)]
-fn put_together<'a>(
-    table: Keyed<'a>,
-    change: &Ranked<'a>,
-    other: &Ranked<'a>,
+fn merge_pair<'a>(
+    table: KeyedTable<'a>,
+    change: &RankedRecord<'a>,
+    other: &RankedRecord<'a>,
     out: &mut Vec<u8>,
 ) -> (Cursor<'a>, bool) {
     let (key, format) = (table.header.key, table.format);
@@ -204,16 +204,16 @@ fn put_together<'a>(
         if is_undone(key, format, change.record(), other.record()) {
             return (change.end, true);
         }
-        if change.is_idle(table) {
+        if change.sets_nothing(table) {
             return (change.end, false);
         }
-        if other.is_idle(table) {
+        if other.sets_nothing(table) {
             return (change.start, true);
         }
     }
     match merge(key, format, change.record(), other.record(), out) {
         Merged::First => (change.start, true),
-        Merged::One | Merged::Nothing => (change.end, true),
+        Merged::Combined | Merged::Nothing => (change.end, true),
     }
 }
 
@@ -269,7 +269,7 @@ mod tests {
         let mut out = Vec::new();
         for section in changeset.sections() {
             let header = Header { name: section.table(), key: section.key_ordinals() };
-            let keyed = Keyed::new(header, Format::Changeset);
+            let keyed = KeyedTable::new(header, Format::Changeset);
             header.write(Format::Changeset, &mut out);
             let bytes = changeset.as_bytes();
             let at = |record: &Record<'_>| Cursor::new(&bytes[record.offset()..]);

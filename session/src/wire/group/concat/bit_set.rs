@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 /// One bit for each change.
 #[derive(Default)]
-pub(super) struct Bits(Vec<u64>);
+pub(super) struct BitSet(Vec<u64>);
 
-impl Bits {
+impl BitSet {
     pub(super) fn new(count: usize) -> Self {
         Self(vec![0; (count / 64).saturating_add(1)])
     }

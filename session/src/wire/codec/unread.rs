@@ -11,7 +11,7 @@ use super::record::{Record, Records};
 use super::value::Value;
 
 /// A change of checked bytes, of which the values are yet to be read.
-pub struct Source<'r, 'a> {
+pub struct UnreadRecord<'r, 'a> {
     /// From where the change begins.
     records: &'r Records<'a>,
     operation: Operation,
@@ -25,7 +25,7 @@ pub struct Source<'r, 'a> {
 /// The values of one side of a change, by column.
 pub type Side<'a, const N: usize> = [Option<Value<'a>>; N];
 
-impl<'a> Source<'_, 'a> {
+impl<'a> UnreadRecord<'_, 'a> {
     pub(crate) fn table(&self) -> &'a str {
         self.records.table.map_or("", |table| table.name)
     }
@@ -53,7 +53,7 @@ impl<'a> Source<'_, 'a> {
     }
 
     /// Passes over all of the change, whatever has been read of it.
-    pub(crate) fn pass(&self) {
+    pub(crate) fn skip(&self) {
         if self.record.is_some() {
             return;
         }
@@ -103,8 +103,8 @@ impl<'a> Source<'_, 'a> {
     fn next_key<const N: usize>(&self) -> Side<'a, N> {
         let mut rest = self.rest();
         let mut side = [None; N];
-        for (slot, place) in side.iter_mut().zip(self.key_ordinals()) {
-            if *place != 0 {
+        for (slot, ordinal) in side.iter_mut().zip(self.key_ordinals()) {
+            if *ordinal != 0 {
                 *slot = rest.value();
             }
         }
@@ -150,12 +150,12 @@ fn read_fewer<'a, const N: usize>(rest: &mut Cursor<'a>, columns: usize) -> Side
 
 impl<'a> Record<'a> {
     /// The change, unread, for `read`.
-    pub(crate) fn with_source<R>(&self, read: impl FnOnce(&Source<'_, 'a>) -> R) -> R {
+    pub(crate) fn with_unread<R>(&self, read: impl FnOnce(&UnreadRecord<'_, 'a>) -> R) -> R {
         let (table, format, raw) = self.parts();
         // both sides of an UPDATE need not stand next to each other: the old one is looked up, as in a patchset
         let format = if self.before().is_some() { Format::Patchset } else { format };
         let records = Records::of_record(table, format, raw.after);
-        read(&Source { records: &records, operation: raw.operation, read: Cell::new(0), record: Some(self) })
+        read(&UnreadRecord { records: &records, operation: raw.operation, read: Cell::new(0), record: Some(self) })
     }
 
     /// The old side of an UPDATE of a changeset.
@@ -169,13 +169,13 @@ impl<'a> Record<'a> {
 
 impl<'a> Records<'a> {
     /// The next change, unread; `begin` is called at each table header before it. What has been read is then to be
-    /// [left](Self::leave), which must be all of the change.
+    /// [left](Self::skip_bytes), which must be all of the change.
     #[inline]
-    pub(crate) fn next_source(&mut self, mut begin: impl FnMut()) -> Option<Source<'_, 'a>> {
+    pub(crate) fn next_unread(&mut self, mut begin: impl FnMut()) -> Option<UnreadRecord<'_, 'a>> {
         loop {
             if let Some(operation) = Operation::from_byte(self.rest.peek()?) {
                 // the operation and the indirect flag
-                return Some(Source { records: self, operation, read: Cell::new(2), record: None });
+                return Some(UnreadRecord { records: self, operation, read: Cell::new(2), record: None });
             }
             self.next_section()?;
             begin();
@@ -184,7 +184,7 @@ impl<'a> Records<'a> {
 
     /// Leaves so many bytes behind.
     #[inline]
-    pub(crate) fn leave(&mut self, length: usize) {
+    pub(crate) fn skip_bytes(&mut self, length: usize) {
         self.rest = Cursor::new(self.rest.rest().get(length..).unwrap_or_default());
     }
 }

@@ -43,32 +43,32 @@ impl Record<'_> {
         out.extend_from_slice(raw.after);
     }
 
-    /// The columns of an UPDATE: the place in the key, and the values before and after it. As [`old_values`](Self::old_values) and
+    /// The columns of an UPDATE: the ordinal in the key, and the values before and after it. As [`old_values`](Self::old_values) and
     /// [`new_values`](Self::new_values) give them, in one pass.
     pub(crate) fn update_columns(&self) -> impl Iterator<Item = (u8, Option<Value<'_>>, Option<Value<'_>>)> {
         let (header, format, raw) = self.parts();
         let (mut before, mut after) = (Cursor::new(raw.before), Cursor::new(raw.after));
-        header.key.iter().map(move |place| {
+        header.key.iter().map(move |ordinal| {
             let new = after.value();
             match format {
                 // an old value without a new one is hidden
-                Format::Changeset => (*place, before.value().filter(|_| *place != 0 || new.is_some()), new),
-                Format::Patchset if *place != 0 => (*place, new, None),
-                Format::Patchset => (*place, None, new),
+                Format::Changeset => (*ordinal, before.value().filter(|_| *ordinal != 0 || new.is_some()), new),
+                Format::Patchset if *ordinal != 0 => (*ordinal, new, None),
+                Format::Patchset => (*ordinal, None, new),
             }
         })
     }
 
     /// Appends the UPDATE of a changeset with what it sets alone: without the values that its key has after it, and without
     /// columns that are the same before and after.
-    pub(crate) fn write_what_it_sets(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_set_columns(&self, out: &mut Vec<u8>) {
         let (_, _, raw) = self.parts();
         write_change(raw.operation, raw.indirect, out);
-        for (place, old, new) in self.update_columns() {
-            write_value(old.filter(|_| place != 0 || old != new), out);
+        for (ordinal, old, new) in self.update_columns() {
+            write_value(old.filter(|_| ordinal != 0 || old != new), out);
         }
-        for (place, old, new) in self.update_columns() {
-            write_value(new.filter(|_| place == 0 && old != new), out);
+        for (ordinal, old, new) in self.update_columns() {
+            write_value(new.filter(|_| ordinal == 0 && old != new), out);
         }
     }
 }
