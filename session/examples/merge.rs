@@ -13,7 +13,7 @@ use std::fmt::Debug;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_sqlite_session::typed::Against;
-use diesel_sqlite_session::{Change, Conflict, Field, SqliteSessionExt, Tracked};
+use diesel_sqlite_session::{ApplyError, Change, Conflict, Field, SqliteSessionExt, Tracked};
 
 mod setup;
 use setup::{Result, open};
@@ -170,7 +170,7 @@ fn main() -> Result<()> {
                 (cards::title.eq(title), cards::text.eq(text), cards::done.eq(done), cards::edited_at.eq(edited_at));
             diesel::insert_into(cards::table).values(card).execute(conn)?;
         }
-        Result::Ok(report)
+        Ok::<_, ApplyError>(report)
     })?;
     println!("\nThe conflicts on the server:");
     for (id, lines) in &log {
