@@ -183,12 +183,12 @@ mod json {
                 }
 
                 fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Both<T>, A::Error> {
-                    use crate::wire::json::read::once;
+                    use crate::wire::json::read::read_once;
                     let (mut old, mut new) = (None, None);
                     while let Some(member) = map.next_key::<String>()? {
                         match member.as_str() {
-                            "old" => once(&mut old, "old", &mut map)?,
-                            "new" => once(&mut new, "new", &mut map)?,
+                            "old" => read_once(&mut old, "old", &mut map)?,
+                            "new" => read_once(&mut new, "new", &mut map)?,
                             _ => _ = map.next_value::<serde::de::IgnoredAny>()?,
                         }
                     }

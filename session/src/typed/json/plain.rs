@@ -6,7 +6,7 @@ use std::fmt::Display;
 use serde::ser::{Serialize, Serializer};
 
 use super::Field;
-use crate::wire::json::value::{Exact, INT, MAX_SAFE, REAL, is_plain, tagged, write_blob};
+use crate::wire::json::value::{INT, MAX_SAFE, REAL, TaggedReal, is_plain, write_blob, write_tagged};
 
 /// By serde.
 pub trait WriteSerde<T> {
@@ -83,24 +83,24 @@ impl<S: Serializer> Serializer for Plainly<S> {
     }
 
     fn serialize_i64(self, value: i64) -> Result<S::Ok, S::Error> {
-        if value.unsigned_abs() <= MAX_SAFE { self.0.serialize_i64(value) } else { tagged(self.0, INT, &value) }
+        if value.unsigned_abs() <= MAX_SAFE { self.0.serialize_i64(value) } else { write_tagged(self.0, INT, &value) }
     }
 
     fn serialize_u64(self, value: u64) -> Result<S::Ok, S::Error> {
-        if value <= MAX_SAFE { self.0.serialize_u64(value) } else { tagged(self.0, INT, &value) }
+        if value <= MAX_SAFE { self.0.serialize_u64(value) } else { write_tagged(self.0, INT, &value) }
     }
 
     fn serialize_i128(self, value: i128) -> Result<S::Ok, S::Error> {
         match i64::try_from(value) {
             Ok(value) => self.serialize_i64(value),
-            Err(_) => tagged(self.0, INT, &value),
+            Err(_) => write_tagged(self.0, INT, &value),
         }
     }
 
     fn serialize_u128(self, value: u128) -> Result<S::Ok, S::Error> {
         match u64::try_from(value) {
             Ok(value) => self.serialize_u64(value),
-            Err(_) => tagged(self.0, INT, &value),
+            Err(_) => write_tagged(self.0, INT, &value),
         }
     }
 
@@ -111,7 +111,7 @@ impl<S: Serializer> Serializer for Plainly<S> {
         if is_whole(real) || is_plain(shortest) {
             self.0.serialize_f32(value)
         } else {
-            tagged(self.0, REAL, &Exact(real))
+            write_tagged(self.0, REAL, &TaggedReal(real))
         }
     }
 
@@ -119,7 +119,7 @@ impl<S: Serializer> Serializer for Plainly<S> {
         if is_whole(value) || is_plain(value) {
             self.0.serialize_f64(value)
         } else {
-            tagged(self.0, REAL, &Exact(value))
+            write_tagged(self.0, REAL, &TaggedReal(value))
         }
     }
 

@@ -12,7 +12,7 @@ use super::super::set::TrackedSet;
 use super::{Error, Field, Tree};
 use crate::wire::Operation;
 use crate::wire::TableInfo;
-use crate::wire::json::read::{Members, once, operation};
+use crate::wire::json::read::{Members, operation, read_once};
 use crate::wire::json::write::key_order;
 use crate::wire::json::{AFTER, BEFORE, CHANGED, COLUMNS, KEY, OP, TABLE};
 
@@ -87,13 +87,13 @@ impl<'de> Deserialize<'de> for Unread {
                 let mut unread = Unread::default();
                 while let Some(member) = map.next_key::<String>()? {
                     match member.as_str() {
-                        OP => once(&mut unread.op, OP, &mut map)?,
-                        TABLE => once(&mut unread.table, TABLE, &mut map)?,
-                        COLUMNS => once(&mut unread.columns, COLUMNS, &mut map)?,
-                        KEY => once(&mut unread.key, KEY, &mut map)?,
-                        BEFORE => once(&mut unread.before, BEFORE, &mut map)?,
-                        AFTER => once(&mut unread.after, AFTER, &mut map)?,
-                        CHANGED => once(&mut unread.changed, CHANGED, &mut map)?,
+                        OP => read_once(&mut unread.op, OP, &mut map)?,
+                        TABLE => read_once(&mut unread.table, TABLE, &mut map)?,
+                        COLUMNS => read_once(&mut unread.columns, COLUMNS, &mut map)?,
+                        KEY => read_once(&mut unread.key, KEY, &mut map)?,
+                        BEFORE => read_once(&mut unread.before, BEFORE, &mut map)?,
+                        AFTER => read_once(&mut unread.after, AFTER, &mut map)?,
+                        CHANGED => read_once(&mut unread.changed, CHANGED, &mut map)?,
                         _ => _ = map.next_value::<IgnoredAny>()?,
                     }
                 }

@@ -6,7 +6,7 @@ use super::super::change::{Change, Patch, Tracked};
 use super::super::field;
 use super::super::private::{Columns, HasColumn, InUpdate, IsKey, KeyOf, of_tuples};
 use crate::wire::Operation;
-use crate::wire::json::write::{key_order, op};
+use crate::wire::json::write::{key_order, operation_name};
 use crate::wire::json::{AFTER, BEFORE, CHANGED, KEY, OP, TABLE};
 
 /// Which value of a column of an UPDATE.
@@ -210,7 +210,7 @@ fn write<R: WriteJson, F: Fields, S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     let this = core::marker::PhantomData::<R>;
     let mut map = serializer.serialize_map(None)?;
-    map.serialize_entry(OP, op(operation))?;
+    map.serialize_entry(OP, operation_name(operation))?;
     map.serialize_entry(TABLE, R::TABLE.table())?;
     map.serialize_entry(KEY, &Key(fields, this))?;
     if before && operation != Operation::Insert {
@@ -254,7 +254,7 @@ where
             }
             Self::Delete(key) => {
                 let mut map = serializer.serialize_map(None)?;
-                map.serialize_entry(OP, op(Operation::Delete))?;
+                map.serialize_entry(OP, operation_name(Operation::Delete))?;
                 map.serialize_entry(TABLE, T::TABLE.table())?;
                 map.serialize_entry(KEY, &KeyAlone::<T::Row>(key))?;
                 map.end()

@@ -149,7 +149,7 @@ impl Rebaser {
     /// let mut rebaser = Rebaser::new();
     /// for section in [&b"T\x02\x01\x00users\0\x12\x01\x01\0\0\0\0\0\0\0\x01\x03\x03Ada"[..], b"T\x01\x01USERS\0\x12\x00\x03\x01k"] {
     ///     if let Err(error) = rebaser.add(&RebaseData::try_from(section)?) {
-    ///         assert_eq!(error.to_string(), "table USERS has 1 columns, in the rebase data 2");
+    ///         assert_eq!(error.to_string(), "table USERS: 1 columns, but 2 in the rebase data");
     ///     }
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,4 +1,4 @@
-//! Changes as text: SQL, and JSON with the feature `serde`.
+//! Writing changes as text: as SQL, and with the feature `serde` as JSON.
 
 #[cfg(feature = "serde")]
 pub mod json;

@@ -1,4 +1,4 @@
-//! Changes as SQL text.
+//! Writing changes as SQL text.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,8 +11,8 @@ use crate::wire::codec::set::{Set, SetFormat, SetRef};
 use crate::wire::codec::table_info::TableInfo;
 use crate::wire::codec::value::Value;
 
-/// The names for so many columns, or none if there are none.
-fn names_for<'n>(table: &str, names: &'n [&'n str], columns: usize) -> Result<&'n [&'n str], BuildError> {
+/// Returns the names of the first `columns` columns, or no names if `names` is empty.
+fn check_names<'n>(table: &str, names: &'n [&'n str], columns: usize) -> Result<&'n [&'n str], BuildError> {
     if names.is_empty() {
         return Ok(names);
     }
@@ -28,7 +28,7 @@ fn names_for<'n>(table: &str, names: &'n [&'n str], columns: usize) -> Result<&'
 impl<'a> Record<'a> {
     /// Returns the change as an SQL statement. `Display` writes it.
     ///
-    /// `tables` has the names of the columns. With the derive, pass `Blog::TABLES` or `[User::TABLE]`.
+    /// `tables` contains the names of the columns. With the derive, pass `Blog::TABLES` or `[User::TABLE]`.
     ///
     /// ```
     /// use diesel_sqlite_session::wire::TableInfo;
@@ -83,7 +83,7 @@ impl<'a> Record<'a> {
     where
         'a: 's,
     {
-        let names = names_for(self.table(), find_names(tables, self.table()), self.column_count())?;
+        let names = check_names(self.table(), find_names(tables, self.table()), self.column_count())?;
         if names.is_empty() && self.operation() != Operation::Insert {
             return Err(BuildError::new(BuildErrorKind::NoColumnNames, self.table(), None));
         }
@@ -91,19 +91,19 @@ impl<'a> Record<'a> {
     }
 }
 
-/// A change as an SQL statement, of [`Record::to_sql`]: `Display` writes it.
+/// A change as an SQL statement, which `Display` writes. [`Record::to_sql`] returns it.
 #[derive(Clone, Copy)]
-#[must_use = "it is written with `Display`"]
+#[must_use = "an `SqlStatement` does nothing until it is displayed"]
 pub struct SqlStatement<'a> {
     record: Record<'a>,
-    /// For each column, or none.
+    /// The name of each column, or no names.
     names: &'a [&'a str],
 }
 
 impl fmt::Display for SqlStatement<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { record, names } = self;
-        let columns = || names.iter().copied().zip(record.key_ordinals().iter().map(|place| *place != 0));
+        let columns = || names.iter().copied().zip(record.key_ordinals().iter().map(|ordinal| *ordinal != 0));
         match record.operation() {
             Operation::Insert => {
                 f.write_str("INSERT INTO ")?;
@@ -159,8 +159,8 @@ fn write_list<T>(
     items: impl Iterator<Item = T>,
     write: impl Fn(&mut fmt::Formatter<'_>, T) -> fmt::Result,
 ) -> fmt::Result {
-    for (place, item) in items.enumerate() {
-        if place > 0 {
+    for (position, item) in items.enumerate() {
+        if position > 0 {
             f.write_str(between)?;
         }
         write(f, item)?;
@@ -178,10 +178,10 @@ fn write_name(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
     write_quoted(f, name, '"')
 }
 
-/// Writes text between quotes, those in it doubled.
+/// Writes text in quotes. Doubles the quotes inside of the text.
 fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str, quote: char) -> fmt::Result {
     fmt::Write::write_char(f, quote)?;
-    // each part but the last one ends with a quote
+    // each part except the last ends with a quote
     for part in text.split_inclusive(quote) {
         f.write_str(part)?;
         if part.ends_with(quote) {
@@ -191,7 +191,7 @@ fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str, quote: char) -> fmt::Res
     fmt::Write::write_char(f, quote)
 }
 
-/// Writes the literal that `Display` of the value writes; long texts and blobs faster.
+/// Writes the same literal as `Display` of the value, but faster for long texts and blobs.
 fn write_value(f: &mut fmt::Formatter<'_>, value: Value<'_>) -> fmt::Result {
     match value {
         Value::Text(bytes) => match core::str::from_utf8(bytes) {
@@ -223,17 +223,17 @@ fn write_blob(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     f.write_str("'")
 }
 
-/// The changes of a whole set as SQL statements, each on a line by itself, of [`Changeset::to_sql`] and its like: `Display`
-/// writes them.
+/// The changes of a set as SQL statements, each on its own line, which `Display` writes. [`Set::to_sql`] returns
+/// it.
 #[derive(Clone)]
-#[must_use = "it is written with `Display`"]
+#[must_use = "an `SqlScript` does nothing until it is displayed"]
 pub struct SqlScript<'a> {
     records: Records<'a>,
     tables: Vec<TableInfo<'a>>,
 }
 
-/// What a table's columns are called, if that is among these.
-pub(in crate::wire) fn find<'a>(
+/// Returns the table with a name, if its columns have names.
+pub(in crate::wire) fn find_table<'a>(
     tables: impl IntoIterator<Item = impl Into<TableInfo<'a>>>,
     table: &str,
 ) -> Option<TableInfo<'a>> {
@@ -244,9 +244,9 @@ pub(in crate::wire) fn find<'a>(
         .filter(|info| !info.columns().is_empty())
 }
 
-/// The names of a table's columns, or none.
+/// Returns the column names of a table, or no names.
 fn find_names<'a>(tables: impl IntoIterator<Item = impl Into<TableInfo<'a>>>, table: &str) -> &'a [&'a str] {
-    find(tables, table).map(|names| names.columns()).unwrap_or_default()
+    find_table(tables, table).map(|names| names.columns()).unwrap_or_default()
 }
 
 impl<'a> SqlScript<'a> {
@@ -257,7 +257,7 @@ impl<'a> SqlScript<'a> {
     ) -> Result<Self, BuildError> {
         for section in sections {
             let names = find_names(&tables, section.table());
-            let names = names_for(section.table(), names, section.column_count())?;
+            let names = check_names(section.table(), names, section.column_count())?;
             if names.is_empty() && section.records().any(|record| record.operation() != Operation::Insert) {
                 return Err(BuildError::new(BuildErrorKind::NoColumnNames, section.table(), None));
             }
@@ -269,8 +269,8 @@ impl<'a> SqlScript<'a> {
 impl fmt::Display for SqlScript<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut last: (&str, &[&str]) = ("", &[]);
-        for (place, record) in self.records.clone().enumerate() {
-            if place == 0 || !core::ptr::eq(last.0, record.table()) {
+        for (position, record) in self.records.clone().enumerate() {
+            if position == 0 || !core::ptr::eq(last.0, record.table()) {
                 last = (record.table(), find_names(&self.tables, record.table()));
             }
             let names = last.1.get(..record.column_count()).unwrap_or_default();
@@ -287,10 +287,10 @@ impl fmt::Debug for SqlScript<'_> {
 }
 
 impl<F: SetFormat> Set<F> {
-    /// Returns the changes as SQL statements in their order, each on a line by itself. `Display` writes
+    /// Returns the changes as SQL statements in their order, each on its own line. `Display` writes
     /// them.
     ///
-    /// `tables` has the names of the columns: see [`Record::to_sql`], which also describes each statement.
+    /// `tables` contains the names of the columns: see [`Record::to_sql`], which also describes each statement.
     ///
     /// Executed in a transaction, with
     /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys) where

@@ -106,7 +106,7 @@ fn what_rows_skip_is_in_no_json_that_their_tables_name() {
                 assert!(!text.contains("secret") && !text.contains("password"), "{text}");
                 assert!(text.contains(&serde_json::to_string(&record.json([User::TABLE])).unwrap()), "{text}");
                 let error = serde_json::from_str::<$Set>(text).unwrap_err().to_string();
-                let expected = "change 0, table users: the column 3 was left out when this was written";
+                let expected = "change 0, table users: column 3 was omitted when the JSON was written";
                 assert!(error.starts_with(expected), "{error}");
                 // SQL is the whole change
                 if record.operation() != Operation::Delete {
@@ -153,7 +153,7 @@ fn what_rows_skip_is_in_no_json_that_their_tables_name() {
     .unwrap();
     assert!(matches!(serde_json::from_str::<Change<User>>(&text), Ok(Change::Update(_))), "{text}");
     let error = serde_json::from_str::<Change<rows::Account>>(&text).unwrap_err();
-    assert_eq!(error.to_string(), "the column password was left out when this was written");
+    assert_eq!(error.to_string(), "column password was omitted when the JSON was written");
     // `#[serde(skip)]` is heeded as well, in a change that is older than the last columns too
     let seat = TableInfo::new("seats", rows::Place::TABLE.key_ordinals());
     let seats = Changeset::builder().insert_values(seat, &["LH1".into(), 7.into(), "secret".into()]).build().unwrap();
@@ -172,7 +172,7 @@ fn columns_are_hidden_by_name() {
     };
     // SQLite does not tell these letters apart
     assert!(!hide(&["VALUE"]).unwrap().contains("secret"));
-    assert_eq!(hide(&["vaule"]).unwrap_err().to_string(), r#"table readings: no column "vaule" to hide"#);
+    assert_eq!(hide(&["vaule"]).unwrap_err().to_string(), r#"table readings: the hidden column "vaule" does not exist"#);
     // one of a key, in its order
     let key = serde_json::from_str::<serde_json::Value>(&hide(&["sensor"]).unwrap()).unwrap();
     assert_eq!(key["changes"][0]["key"], json!(["a", null]));
@@ -430,18 +430,18 @@ fn json_that_contradicts_itself_is_refused_with_the_reason() {
         (json!({"table": "a\0b"}), "the table's name has a NUL in it"),
         (json!({"key_ordinals": [0, 0]}), "no column of the table is part of a primary key"),
         (json!({"key_ordinals": []}), "a table of 0 columns (1 to 65536 are possible)"),
-        (json!({"key": [1]}), "key is the value of one column, or an array of several: this table's has 1"),
+        (json!({"key": [1]}), "key must be a value, or an array if the key has several columns (key columns: 1)"),
         (json!({"key": null}), "column 0: NULL in a column of the primary key"),
-        (json!({"before": {"0": 9, "1": 2}}), "key says another value than the row"),
+        (json!({"before": {"0": 9, "1": 2}}), "key differs from the key in the row"),
         (json!({"before": {"2": 2}}), "the table has no column \"2\""),
         (json!({"before": {"+1": 2}}), "the table has no column \"+1\""),
-        (json!({"after": {}}), "before has a column that after has not"),
-        (json!({"changed": []}), "changed lists other columns than those whose values differ"),
-        (json!({"columns": ["id"]}), "1 names in columns, 2 in key_ordinals"),
-        (json!({"columns": ["id", "id"]}), "columns has \"id\" twice"),
+        (json!({"after": {}}), "before contains a column that after does not contain"),
+        (json!({"changed": []}), "changed must list exactly the columns whose values differ"),
+        (json!({"columns": ["id"]}), "columns contains 1 names, but key_ordinals 2 columns"),
+        (json!({"columns": ["id", "id"]}), "columns contains \"id\" twice"),
         (json!({"columns": ["id", "name"]}), "the table has no column \"1\""),
-        (json!({"op": "delete"}), "DELETE in a changeset has no after"),
-        (json!({"op": "insert"}), "INSERT in a changeset has no before"),
+        (json!({"op": "delete"}), "DELETE in a changeset cannot have after"),
+        (json!({"op": "insert"}), "INSERT in a changeset cannot have before"),
         (json!({"op": "insert", "before": null}), "column 0: a value is not recorded that must be"),
         (json!({"after": {"1": [3]}}), "invalid type: sequence"),
     ] {
@@ -462,7 +462,7 @@ fn json_that_contradicts_itself_is_refused_with_the_reason() {
         assert!(serde_json::from_str::<Changeset>(text).is_err(), "{text}");
     }
     let error = serde_json::from_value::<Patchset>(json!({"format": "changeset", "changes": []})).unwrap_err();
-    assert_eq!(error.to_string(), "the format \"changeset\", where a patchset belongs");
+    assert_eq!(error.to_string(), "expected the format patchset, found \"changeset\"");
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     let text = format!(r#"{{"changes":[{{"op":"insert","table":"t","key_ordinals":[1],"after":{{"0":{deep}}}}}]}}"#);
     assert!(serde_json::from_str::<Changeset>(&text).is_err());

@@ -1,8 +1,10 @@
-//! Changes as JSON, and back, with [serde](https://serde.rs): the feature `serde`.
+//! Writing and reading changes as JSON, with [serde](https://serde.rs) (feature `serde`).
 //!
-//! One change is one JSON object, in the manner of [Debezium](https://debezium.io): what was done to which row, and what it held
-//! before and after. [`Record`], [`Changeset`], [`Patchset`] and their borrowed forms have `Serialize`; `Changeset` and `Patchset`
-//! have `Deserialize`. Typed changes have the same form, with both.
+//! A change is a JSON object, similar to an event of [Debezium](https://debezium.io): the operation, the table,
+//! the key, and the values before and after the change.
+//!
+//! [`Record`], [`Changeset`], [`Patchset`] and their borrowed forms implement `Serialize`. `Changeset` and
+//! `Patchset` also implement `Deserialize`. Typed changes implement both, and use the same format.
 //!
 //! ```
 //! use diesel_sqlite_session::Changeset;
@@ -33,44 +35,52 @@
 //!
 //! # A change
 //!
-//! | member | is | INSERT | UPDATE | DELETE | typed |
+//! | member | value | INSERT | UPDATE | DELETE | typed |
 //! |---|---|---|---|---|---|
 //! | `op` | `"insert"`, `"update"` or `"delete"` | ✓ | ✓ | ✓ | ✓ |
-//! | `table` | the table's name | ✓ | ✓ | ✓ | ✓ |
-//! | `key_ordinals` | for each column its place in the primary key, or 0: see [`Section::key_ordinals`](crate::wire::Section::key_ordinals) | ✓ | ✓ | ✓ | |
-//! | `columns` | the names of all columns, where they were said; `null` for one that is left out | ✓ | ✓ | ✓ | |
-//! | `key` | the value of the key's column; of several, an array of them in the order of the key | ✓ | ✓ | ✓ | ✓ |
-//! | `before` | an object with the old values | | of the columns that changed | the row | ✓ |
-//! | `after` | an object with the new values | the row | of the columns that changed | | ✓ |
+//! | `table` | the table name | ✓ | ✓ | ✓ | ✓ |
+//! | `key_ordinals` | for each column its position in the primary key, from 1, or 0: see [`Section::key_ordinals`](crate::wire::Section::key_ordinals) | ✓ | ✓ | ✓ | |
+//! | `columns` | the names of all columns, if they are known; `null` for an omitted column | ✓ | ✓ | ✓ | |
+//! | `key` | the value of the key column; for a key of several columns, an array of values in key order | ✓ | ✓ | ✓ | ✓ |
+//! | `before` | an object with the old values | | of the changed columns | the row | ✓ |
+//! | `after` | an object with the new values | the row | of the changed columns | | ✓ |
 //! | `changed` | the columns that the UPDATE changed | | ✓ | | ✓ |
-//! | `indirect` | whether a trigger or a foreign key action made it | ✓ | ✓ | ✓ | |
+//! | `indirect` | whether a trigger or a foreign key action made the change | ✓ | ✓ | ✓ | |
 //!
-//! A patchset's changes have no `before`. What is not recorded is absent; NULL is `null`. An UPDATE has a column of the key in `after`
-//! where the key changed to an [equal one](crate::_documentation::format#keys), and an unchanged column on both sides where SQLite has rebased it:
-//! `changed` does not list that.
+//! Changes of a patchset have no `before`. A value that is not recorded is absent; NULL is `null`.
 //!
-//! A column is called by its name where the names are known: in typed changes, and with [`Record::json`] or
-//! [`Changeset::json`]. Otherwise its name is its place, counted from 0, as a string: `{"0": 1, "1": "Ada"}`, so that
-//! `change.after[1]` is the same in JavaScript as with an array, which could not leave a column out.
+//! In two cases, `before` or `after` contains a column that `changed` does not list:
+//!
+//! - `after` of an UPDATE contains a key column if the key changed to an
+//!   [equal key](crate::_documentation::format#keys).
+//! - If SQLite has rebased an UPDATE, both objects can contain a column that did not change.
+//!
+//! A column is identified by its name if the names are known: in typed changes, and with [`Record::json`] or
+//! [`Changeset::json`](Set::json). Otherwise it is identified by its position, counted from 0, as a string:
+//! `{"0": 1, "1": "Ada"}`. In JavaScript, `change.after[1]` reads such a column as if from an array. An array
+//! could not omit a column.
 //!
 //! # Values
 //!
-//! Each keeps its storage class, whoever reads and writes the JSON in between:
+//! Each value keeps its storage class, whatever software reads and writes the JSON in between:
 //!
 //! | value | JSON |
 //! |---|---|
 //! | NULL | `null` |
 //! | an integer from −(2<sup>53</sup> − 1) to 2<sup>53</sup> − 1 | a number |
 //! | any other integer | `{"int": "9007199254740993"}` |
-//! | a real with a fraction, of at most 15 digits, the last of them at most the 22nd place after the point | a number: `19.99` |
+//! | a real with a fraction, at most 15 digits, and at most 22 decimal places | a number: `19.99` |
 //! | any other real | `{"real": "1.0"}`, `{"real": "0.30000000000000004"}`, `{"real": "Infinity"}` |
 //! | text | a string |
-//! | text that is not UTF-8 | `{"text": "ff00"}`, its bytes in hexadecimal digits |
-//! | a blob | `{"blob": "00ff"}`, its bytes in hexadecimal digits |
+//! | text that is not UTF-8 | `{"text": "ff00"}`, the bytes in hexadecimal |
+//! | a blob | `{"blob": "00ff"}`, the bytes in hexadecimal |
 //!
-//! JavaScript and others know but one kind of number: they write 1.0 as `1` and lose the last digits of large integers. Numbers
-//! with more than 15 digits are read as a neighbour by fast readers, serde_json without its feature `float_roundtrip` among
-//! them. `Number(value.real)` and `BigInt(value.int)` are the values in JavaScript, `unhex(…)` is the blob in SQLite.
+//! The tags are needed because JSON readers differ. JavaScript and others have a single type of number: they
+//! write 1.0 as `1`, and lose the last digits of large integers. Fast readers round numbers of more than 15
+//! digits to a neighbor; serde_json without its feature `float_roundtrip` is one of them.
+//!
+//! In JavaScript, `Number(value.real)` and `BigInt(value.int)` return the value. In SQLite, `unhex(…)` returns
+//! the blob.
 //!
 //! # A changeset or patchset
 //!
@@ -80,9 +90,12 @@
 //!
 //! # Hidden columns
 //!
-//! The columns that rows skip, as with `#[tracked(skip(password))]` or `#[serde(skip)]`, are in no JSON that is written by the
-//! rows' tables, typed or untyped: neither values nor names. [`TableInfo::with_hidden`] does it for tables without rows. A table that is not found by its name is
-//! written whole, as are all if no tables are given, and with `#[serde(serialize_with = …)]` a value is what it was.
+//! Rows can skip columns, for example with `#[tracked(skip(password))]` or `#[serde(skip)]`. JSON omits the
+//! values and names of these columns if the tables of the rows are given, for typed and untyped changes.
+//! [`TableInfo::with_hidden`] does the same for tables without rows.
+//!
+//! A table that is not among the given tables is written with all columns. With
+//! `#[serde(serialize_with = …)]`, untyped changes contain the original value.
 //!
 //! ```
 //! use diesel_sqlite_session::Changeset;
@@ -102,34 +115,44 @@
 //!         + r#""columns":["id","name",null],"key":2,"before":{"name":"Bob"},"after":{"name":"Robert"},"changed":["name"],"#
 //!         + r#""indirect":false}]}"#,
 //! );
-//! // nobody applies it by mistake, without what is not there
+//! // incomplete changes cannot be read, and thus not be applied by mistake
 //! let error = serde_json::from_str::<Changeset>(&text).unwrap_err();
-//! assert!(error.to_string().starts_with("change 0, table users: the column 2 was left out when this was written"));
+//! assert!(error.to_string().starts_with("change 0, table users: column 2 was omitted when the JSON was written"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A key that is left out is `null`. Typed changes are not read of it either, unless the rows have not those columns.
+//! An omitted key column is `null`. Typed changes cannot be read from JSON with an omitted column either, unless
+//! the row skips this column.
 //!
 //! # Reading
 //!
-//! What is read passes the [same checks](crate::_documentation::format#what-is-refused) as bytes do, and must not contradict itself: `format` is that of the
-//! type, `key` and `changed` are what the rows say, each column is there once. Where an INSERT or a changeset's DELETE has the row, `key`
-//! need not be there, nor `changed` and `indirect` anywhere; `null` stands for an absent object, and members that are not in the table
-//! above are passed over. Values may be written plainly where that says the same (`9007199254740993`, `1.0`), as far as the reader
-//! of the JSON keeps them.
+//! Reading applies the [same checks](crate::_documentation::format#what-is-refused) as to bytes. The JSON must
+//! also be consistent: `format` matches the type, `key` and `changed` match the values, and no column occurs
+//! twice.
 //!
-//! The way to JSON and back gives the same bytes for all that a session writes. For what others write, the same but for these:
+//! Some parts are optional:
 //!
-//! | bytes | become |
+//! - `key`, if `after` of an INSERT or `before` of a changeset's DELETE contains the row
+//! - `changed` and `indirect`
+//! - absent objects may be `null`
+//! - a value may be a plain number where this means the same (`9007199254740993`, `1.0`), if the JSON reader
+//!   preserves it
+//!
+//! Members that the table above does not contain are ignored.
+//!
+//! Writing and reading JSON restores the same bytes for everything that a session writes. For other input,
+//! these bytes change:
+//!
+//! | bytes | result |
 //! |---|---|
-//! | varints that are longer than needed | the shortest |
+//! | varints that are longer than needed | the shortest varint |
 //! | an indirect flag above 1 | 1 |
 //! | a NaN | NULL |
-//! | an old value without a new one, outside the key of an UPDATE | not recorded |
-//! | a section without changes | nothing |
-//! | sections of one table next to each other, with the same key ordinals | one section |
+//! | an old value without a new value, outside the key of an UPDATE | not recorded |
+//! | an empty section | dropped |
+//! | consecutive sections of one table with the same key ordinals | one section |
 //!
-//! Only self-describing formats can be read: JSON, and others such as CBOR.
+//! Changes can be read only from self-describing formats, such as JSON and CBOR.
 
 pub(crate) mod read;
 pub(crate) mod value;
@@ -137,14 +160,14 @@ pub(crate) mod write;
 
 pub use write::{Json, RecordJson};
 
-use super::sql::find;
+use super::sql::find_table;
 use crate::wire::codec::record::Record;
 #[cfg(doc)]
 use crate::wire::codec::set::{Changeset, Patchset};
 use crate::wire::codec::set::{Set, SetFormat, SetRef};
 use crate::wire::codec::table_info::TableInfo;
 
-/// The members of a change.
+/// The names of a change's members.
 pub(crate) const OP: &str = "op";
 pub(crate) const TABLE: &str = "table";
 pub(crate) const KEY_ORDINALS: &str = "key_ordinals";
@@ -154,12 +177,14 @@ pub(crate) const BEFORE: &str = "before";
 pub(crate) const AFTER: &str = "after";
 pub(crate) const CHANGED: &str = "changed";
 pub(crate) const INDIRECT: &str = "indirect";
-/// Those of a changeset or patchset.
+/// The names of a set's members.
 pub(crate) const FORMAT: &str = "format";
 pub(crate) const CHANGES: &str = "changes";
 
 impl<'a> Record<'a> {
-    /// The change for `Serialize`, with the names of columns: see [the form](self), and [`Changeset::json`] about `tables`.
+    /// Returns the change for `Serialize`, with the names of the columns: see [the format](self).
+    ///
+    /// [`Changeset::json`](Set::json) describes `tables`.
     ///
     /// ```
     /// # use diesel_sqlite_session::Changeset;
@@ -172,19 +197,19 @@ impl<'a> Record<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn json<'n, N: Into<TableInfo<'n>>>(&self, tables: impl IntoIterator<Item = N>) -> RecordJson<'a, 'n> {
-        RecordJson::new(*self, find(tables, self.table()))
+        RecordJson::new(*self, find_table(tables, self.table()))
     }
 }
 
 impl<F: SetFormat> Set<F> {
     /// Returns the set for `Serialize`, with the names of the columns: see [the format](self).
     ///
-    /// `tables` has the names of the columns, as for [`to_sql`](Set::to_sql). With the derive, pass
+    /// `tables` contains the names of the columns, as for [`to_sql`](Set::to_sql). With the derive, pass
     /// `Blog::TABLES`: JSON then omits the columns that the rows [skip](self#hidden-columns). Changes to a table
-    /// that is not in `tables` have the positions of the columns in the place of names.
+    /// that is not in `tables` use the positions of the columns as names.
     ///
-    /// If a table has more names than the changes have columns, the changes are older than the last columns,
-    /// and their names are ignored. If it has fewer, serializing fails.
+    /// If a table has more names than the changes have columns, the changes are older than the last columns.
+    /// The names of these columns are ignored. If a table has fewer names, serializing fails.
     ///
     /// ```
     /// use diesel_sqlite_session::Changeset;

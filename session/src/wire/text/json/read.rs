@@ -1,4 +1,4 @@
-//! JSON to changesets and patchsets. Whatever it says, what becomes of it is checked as bytes are.
+//! Reading changesets and patchsets from JSON. The resulting bytes are checked like any other bytes.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -10,37 +10,38 @@ use core::fmt;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::value::{Item, Stored};
-use super::write::{is_changed, key_order, name, op};
+use super::value::{KeyValues, OwnedValue};
+use super::write::{format_name, is_changed, key_order, operation_name};
 use super::{AFTER, BEFORE, CHANGED, CHANGES, COLUMNS, FORMAT, INDIRECT, KEY, KEY_ORDINALS, OP, TABLE};
 use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
+use crate::wire::codec::error::BuildErrorKind;
 use crate::wire::codec::header::{Header, MAX_COLUMNS};
 use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::set::{Set, SetFormat};
 use crate::wire::codec::value::{Value, write_field};
 
-/// Puts a member's value where it belongs, if it is the first.
-pub(crate) fn once<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
-    place: &mut Option<T>,
+/// Reads the value of a member into `target`. Fails if the member occurs twice.
+pub(crate) fn read_once<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
+    target: &mut Option<T>,
     member: &'static str,
     map: &mut A,
 ) -> Result<(), A::Error> {
-    if place.is_some() {
+    if target.is_some() {
         return Err(A::Error::duplicate_field(member));
     }
-    *place = Some(map.next_value()?);
+    *target = Some(map.next_value()?);
     Ok(())
 }
 
-/// The operation of this name.
+/// Returns the operation with a name.
 pub(crate) fn operation<E: Error>(text: &str) -> Result<Operation, E> {
     let operations = [Operation::Insert, Operation::Update, Operation::Delete];
-    let known = operations.into_iter().find(|operation| op(*operation) == text);
+    let known = operations.into_iter().find(|operation| operation_name(*operation) == text);
     known.ok_or_else(|| E::unknown_variant(text, &["insert", "update", "delete"]))
 }
 
-/// An object's members, in their order.
+/// The members of an object, in their order.
 pub(crate) struct Members<T>(pub(crate) Vec<(String, T)>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
@@ -67,114 +68,115 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
     }
 }
 
-/// A change as the JSON has it.
+/// The members of a change, as the JSON contains them.
 #[derive(Default)]
-struct Parts {
+struct ChangeMembers {
     op: Option<String>,
     table: Option<String>,
     key_ordinals: Option<Vec<u8>>,
     columns: Option<Option<Vec<Option<String>>>>,
-    key: Option<Item>,
-    before: Option<Option<Members<Stored>>>,
-    after: Option<Option<Members<Stored>>>,
+    key: Option<KeyValues>,
+    before: Option<Option<Members<OwnedValue>>>,
+    after: Option<Option<Members<OwnedValue>>>,
     changed: Option<Option<Vec<String>>>,
     indirect: Option<Option<bool>>,
 }
 
-impl<'de> Deserialize<'de> for Parts {
+impl<'de> Deserialize<'de> for ChangeMembers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PartsVisitor;
+        struct ChangeVisitor;
 
-        impl<'de> Visitor<'de> for PartsVisitor {
-            type Value = Parts;
+        impl<'de> Visitor<'de> for ChangeVisitor {
+            type Value = ChangeMembers;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a change")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts, A::Error> {
-                let mut parts = Parts::default();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ChangeMembers, A::Error> {
+                let mut change = ChangeMembers::default();
                 while let Some(member) = map.next_key::<String>()? {
                     match member.as_str() {
-                        OP => once(&mut parts.op, OP, &mut map)?,
-                        TABLE => once(&mut parts.table, TABLE, &mut map)?,
-                        KEY_ORDINALS => once(&mut parts.key_ordinals, KEY_ORDINALS, &mut map)?,
-                        COLUMNS => once(&mut parts.columns, COLUMNS, &mut map)?,
-                        KEY => once(&mut parts.key, KEY, &mut map)?,
-                        BEFORE => once(&mut parts.before, BEFORE, &mut map)?,
-                        AFTER => once(&mut parts.after, AFTER, &mut map)?,
-                        CHANGED => once(&mut parts.changed, CHANGED, &mut map)?,
-                        INDIRECT => once(&mut parts.indirect, INDIRECT, &mut map)?,
+                        OP => read_once(&mut change.op, OP, &mut map)?,
+                        TABLE => read_once(&mut change.table, TABLE, &mut map)?,
+                        KEY_ORDINALS => read_once(&mut change.key_ordinals, KEY_ORDINALS, &mut map)?,
+                        COLUMNS => read_once(&mut change.columns, COLUMNS, &mut map)?,
+                        KEY => read_once(&mut change.key, KEY, &mut map)?,
+                        BEFORE => read_once(&mut change.before, BEFORE, &mut map)?,
+                        AFTER => read_once(&mut change.after, AFTER, &mut map)?,
+                        CHANGED => read_once(&mut change.changed, CHANGED, &mut map)?,
+                        INDIRECT => read_once(&mut change.indirect, INDIRECT, &mut map)?,
                         _ => _ = map.next_value::<IgnoredAny>()?,
                     }
                 }
-                Ok(parts)
+                Ok(change)
             }
         }
 
-        deserializer.deserialize_map(PartsVisitor)
+        deserializer.deserialize_map(ChangeVisitor)
     }
 }
 
-/// What a JSON's columns are called, and where they are.
-enum Places<'p> {
-    Named(BTreeMap<&'p str, usize>),
-    Counted(usize),
+/// The positions of the columns, by the names that the JSON uses.
+enum Positions<'p> {
+    ByName(BTreeMap<&'p str, usize>),
+    /// The names are positions below this number of columns.
+    ByNumber(usize),
 }
 
-impl<'p> Places<'p> {
+impl<'p> Positions<'p> {
     fn new(columns: Option<&'p [Option<String>]>, count: usize) -> Result<Self, String> {
-        let Some(names) = columns else { return Ok(Self::Counted(count)) };
+        let Some(names) = columns else { return Ok(Self::ByNumber(count)) };
         if names.len() != count {
-            return Err(format!("{} names in columns, {count} in key_ordinals", names.len()));
+            return Err(format!("columns contains {} names, but key_ordinals {count} columns", names.len()));
         }
-        let mut places = BTreeMap::new();
-        for (place, name) in names.iter().enumerate() {
-            // of what was left out there is no way back
-            let name = name.as_ref().ok_or_else(|| format!("the column {place} was left out when this was written"))?;
-            if places.insert(name.as_str(), place).is_some() {
-                return Err(format!("columns has {name:?} twice"));
+        let mut positions = BTreeMap::new();
+        for (position, name) in names.iter().enumerate() {
+            let name = name.as_ref().ok_or_else(|| format!("column {position} was omitted when the JSON was written"))?;
+            if positions.insert(name.as_str(), position).is_some() {
+                return Err(format!("columns contains {name:?} twice"));
             }
         }
-        Ok(Self::Named(places))
+        Ok(Self::ByName(positions))
     }
 
+    /// Returns the position of a column.
     fn find(&self, name: &str) -> Result<usize, String> {
-        let place = match self {
-            Self::Named(places) => places.get(name).copied(),
-            Self::Counted(count) => {
-                // as it is written: neither `+1` nor `01`
-                let place = name.parse().ok().filter(|place: &usize| place.to_string() == name);
-                place.filter(|place| place < count)
+        let position = match self {
+            Self::ByName(positions) => positions.get(name).copied(),
+            Self::ByNumber(count) => {
+                // the shortest form alone, neither `+1` nor `01`
+                let position = name.parse().ok().filter(|position: &usize| position.to_string() == name);
+                position.filter(|position| position < count)
             }
         };
-        place.ok_or_else(|| format!("the table has no column {name:?}"))
+        position.ok_or_else(|| format!("the table has no column {name:?}"))
     }
 
-    /// The values by column.
-    fn row<'v>(&self, members: Option<&'v Members<Stored>>, count: usize) -> Result<Vec<Option<Value<'v>>>, String> {
+    /// Returns the values of `before` or `after` by column.
+    fn row<'v>(&self, members: Option<&'v Members<OwnedValue>>, count: usize) -> Result<Vec<Option<Value<'v>>>, String> {
         let mut row = vec![None; count];
         for (name, value) in members.map(|members| members.0.as_slice()).unwrap_or_default() {
             match row.get_mut(self.find(name)?) {
                 Some(empty @ None) => *empty = Some(value.as_value()),
-                _ => return Err(format!("the column {name:?} is there twice")),
+                _ => return Err(format!("column {name:?} occurs twice")),
             }
         }
         Ok(row)
     }
 }
 
-/// The values of the key by column, if the JSON has a key.
-fn key_row<'v>(key: Option<&'v Item>, ordinals: &[u8]) -> Result<Vec<Option<Value<'v>>>, String> {
+/// Returns the values of the member `key` by column.
+fn key_row<'v>(key: Option<&'v KeyValues>, ordinals: &[u8]) -> Result<Vec<Option<Value<'v>>>, String> {
     let mut row = vec![None; ordinals.len()];
     let values = match key {
         None => return Ok(row),
-        Some(Item::One(value)) => core::slice::from_ref(value),
-        Some(Item::Several(values)) => values.as_slice(),
+        Some(KeyValues::One(value)) => core::slice::from_ref(value),
+        Some(KeyValues::Several(values)) => values.as_slice(),
     };
-    let columns = ordinals.iter().filter(|place| **place != 0).count();
-    if columns != values.len() || (columns == 1) != matches!(key, Some(Item::One(_))) {
-        return Err(format!("key is the value of one column, or an array of several: this table's has {columns}"));
+    let columns = ordinals.iter().filter(|ordinal| **ordinal != 0).count();
+    if columns != values.len() || (columns == 1) != matches!(key, Some(KeyValues::One(_))) {
+        return Err(format!("key must be a value, or an array if the key has several columns (key columns: {columns})"));
     }
     for (column, value) in key_order(ordinals).into_iter().zip(values) {
         if let Some(empty) = row.get_mut(column) {
@@ -184,44 +186,45 @@ fn key_row<'v>(key: Option<&'v Item>, ordinals: &[u8]) -> Result<Vec<Option<Valu
     Ok(row)
 }
 
-/// What the bytes of a set are made in.
-struct Out {
+/// The bytes of a set that is read.
+struct Output {
     format: Format,
     bytes: Vec<u8>,
     /// The header of the last section.
     section: Option<(String, Vec<u8>)>,
 }
 
-impl Out {
-    fn add(&mut self, parts: Parts) -> Result<(), String> {
-        let Parts { op, table, key_ordinals, columns, key, before, after, changed, indirect } = parts;
+impl Output {
+    /// Adds a change.
+    fn add(&mut self, change: ChangeMembers) -> Result<(), String> {
+        let ChangeMembers { op, table, key_ordinals, columns, key, before, after, changed, indirect } = change;
         let missing = |member: &str| format!("{member} is missing");
         let operation = operation::<serde::de::value::Error>(&op.ok_or_else(|| missing(OP))?);
         let operation = operation.map_err(|error| error.to_string())?;
         let table = table.ok_or_else(|| missing(TABLE))?;
         let ordinals = key_ordinals.ok_or_else(|| missing(KEY_ORDINALS))?;
-        self.begin(table, &ordinals)?;
+        self.start_section(table, &ordinals)?;
         let (before, after) = (before.flatten(), after.flatten());
-        let refuse = |there: bool, member: &str| {
-            let format = name(self.format);
-            if there { Err(format!("{operation} in a {format} has no {member}")) } else { Ok(()) }
+        let reject = |has: bool, member: &str| {
+            let format = format_name(self.format);
+            if has { Err(format!("{operation} in a {format} cannot have {member}")) } else { Ok(()) }
         };
-        refuse(before.is_some() && (operation == Operation::Insert || self.format == Format::Patchset), BEFORE)?;
-        refuse(after.is_some() && operation == Operation::Delete, AFTER)?;
+        reject(before.is_some() && (operation == Operation::Insert || self.format == Format::Patchset), BEFORE)?;
+        reject(after.is_some() && operation == Operation::Delete, AFTER)?;
         let columns = columns.flatten();
-        let places = Places::new(columns.as_deref(), ordinals.len())?;
+        let positions = Positions::new(columns.as_deref(), ordinals.len())?;
         let key = key_row(key.as_ref(), &ordinals)?;
-        let mut old = places.row(before.as_ref(), ordinals.len())?;
-        let new = places.row(after.as_ref(), ordinals.len())?;
+        let mut old = positions.row(before.as_ref(), ordinals.len())?;
+        let new = positions.row(after.as_ref(), ordinals.len())?;
 
-        for (column, (key, ordinal)) in key.iter().zip(&ordinals).enumerate().filter(|(_, (_, place))| **place != 0) {
-            let said = match operation {
+        for (column, (key, ordinal)) in key.iter().zip(&ordinals).enumerate().filter(|(_, (_, ordinal))| **ordinal != 0) {
+            let in_row = match operation {
                 Operation::Insert => new.get(column),
                 Operation::Update | Operation::Delete => old.get(column),
             };
-            match (key, said.copied().flatten()) {
-                (Some(key), Some(said)) if *key != said => {
-                    return Err(format!("key says another value than the row (ordinal {ordinal})"));
+            match (key, in_row.copied().flatten()) {
+                (Some(key), Some(in_row)) if *key != in_row => {
+                    return Err(format!("key differs from the key in the row (ordinal {ordinal})"));
                 }
                 (Some(key), None) if operation != Operation::Insert => {
                     if let Some(old) = old.get_mut(column) {
@@ -235,40 +238,40 @@ impl Out {
             let both = || old.iter().zip(&new).zip(&ordinals).map(|((old, new), ordinal)| (*old, *new, *ordinal != 0));
             if self.format == Format::Changeset && both().any(|(old, new, key)| !key && old.is_some() && new.is_none())
             {
-                return Err("before has a column that after has not".into());
+                return Err("before contains a column that after does not contain".into());
             }
             if self.format == Format::Patchset && both().any(|(_, new, key)| key && new.is_some()) {
-                return Err("a patchset has no column of the key in after".into());
+                return Err("after of an UPDATE in a patchset cannot contain key columns".into());
             }
         }
-        if let Some(said) = changed.flatten() {
+        if let Some(names) = changed.flatten() {
             let mut listed = vec![false; ordinals.len()];
-            for name in &said {
-                if let Some(place) = listed.get_mut(places.find(name)?) {
-                    *place = true;
+            for name in &names {
+                if let Some(is_listed) = listed.get_mut(positions.find(name)?) {
+                    *is_listed = true;
                 }
             }
             let is_update = operation == Operation::Update;
             let changed = old.iter().zip(&new).map(|(old, new)| is_update && is_changed(*old, *new));
             if !changed.eq(listed) {
-                return Err("changed lists other columns than those whose values differ".into());
+                return Err("changed must list exactly the columns whose values differ".into());
             }
         }
 
         let indirect = u8::from(indirect.flatten().unwrap_or(false));
-        self.record(operation, indirect, &ordinals, &old, &new)
+        self.write_record(operation, indirect, &ordinals, &old, &new)
     }
 
-    /// Begins a section, unless the last is the same.
-    fn begin(&mut self, table: String, ordinals: &[u8]) -> Result<(), String> {
+    /// Starts a section, unless the current section has the same table and key.
+    fn start_section(&mut self, table: String, ordinals: &[u8]) -> Result<(), String> {
         if table.contains('\0') {
-            return Err("the table's name has a NUL in it".into());
+            return Err(BuildErrorKind::TableName.to_string());
         }
         if ordinals.is_empty() || ordinals.len() as u64 > MAX_COLUMNS {
-            return Err(format!("a table of {} columns (1 to {MAX_COLUMNS} are possible)", ordinals.len()));
+            return Err(BuildErrorKind::ColumnCount(ordinals.len()).to_string());
         }
-        if ordinals.iter().all(|place| *place == 0) {
-            return Err("no column of the table is part of a primary key".into());
+        if ordinals.iter().all(|ordinal| *ordinal == 0) {
+            return Err(BuildErrorKind::NoPrimaryKey.to_string());
         }
         let is_same = self.section.as_ref().is_some_and(|(name, key)| *name == table && key == ordinals);
         if !is_same {
@@ -278,7 +281,8 @@ impl Out {
         Ok(())
     }
 
-    fn record(
+    /// Appends and checks a record.
+    fn write_record(
         &mut self,
         operation: Operation,
         indirect: u8,
@@ -289,7 +293,7 @@ impl Out {
         let start = self.bytes.len();
         let out = &mut self.bytes;
         out.extend_from_slice(&[operation.to_byte(), indirect]);
-        let is_key = ordinals.iter().map(|place| *place != 0);
+        let is_key = ordinals.iter().map(|ordinal| *ordinal != 0);
         match (operation, self.format) {
             (Operation::Insert, _) => new.iter().for_each(|value| write_field(out, *value)),
             (Operation::Delete, Format::Changeset) => old.iter().for_each(|value| write_field(out, *value)),
@@ -315,8 +319,8 @@ impl Out {
     }
 }
 
-/// The changes, one after the other.
-struct ChangesSeed<'o>(&'o mut Out);
+/// Reads an array of changes into the output.
+struct ChangesSeed<'o>(&'o mut Output);
 
 impl<'de> DeserializeSeed<'de> for ChangesSeed<'_> {
     type Value = ();
@@ -335,9 +339,9 @@ impl<'de> Visitor<'de> for ChangesSeed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let mut count = 0usize;
-        while let Some(parts) = seq.next_element::<Parts>()? {
-            let table = parts.table.as_ref().map(|table| format!(", table {}", table.escape_debug()));
-            self.0.add(parts).map_err(|error| {
+        while let Some(change) = seq.next_element::<ChangeMembers>()? {
+            let table = change.table.as_ref().map(|table| format!(", table {}", table.escape_debug()));
+            self.0.add(change).map_err(|error| {
                 A::Error::custom(format_args!("change {count}{}: {error}", table.unwrap_or_default()))
             })?;
             count = count.saturating_add(1);
@@ -346,7 +350,7 @@ impl<'de> Visitor<'de> for ChangesSeed<'_> {
     }
 }
 
-/// A whole changeset or patchset.
+/// Reads a set of a format.
 struct SetVisitor(Format);
 
 impl<'de> Visitor<'de> for SetVisitor {
@@ -358,18 +362,18 @@ impl<'de> Visitor<'de> for SetVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<u8>, A::Error> {
         let mut format: Option<String> = None;
-        let mut out: Option<Out> = None;
+        let mut out: Option<Output> = None;
         while let Some(member) = map.next_key::<String>()? {
             match member.as_str() {
                 FORMAT => {
-                    once(&mut format, FORMAT, &mut map)?;
-                    if let Some(found) = format.as_ref().filter(|found| *found != name(self.0)) {
-                        return Err(A::Error::custom(format_args!("the format {found:?}, where a {} belongs", self.0)));
+                    read_once(&mut format, FORMAT, &mut map)?;
+                    if let Some(found) = format.as_ref().filter(|found| *found != format_name(self.0)) {
+                        return Err(A::Error::custom(format_args!("expected the format {}, found {found:?}", self.0)));
                     }
                 }
                 CHANGES if out.is_some() => return Err(A::Error::duplicate_field(CHANGES)),
                 CHANGES => {
-                    let out = out.insert(Out { format: self.0, bytes: Vec::new(), section: None });
+                    let out = out.insert(Output { format: self.0, bytes: Vec::new(), section: None });
                     map.next_value_seed(ChangesSeed(out))?;
                 }
                 _ => _ = map.next_value::<IgnoredAny>()?,
@@ -380,7 +384,7 @@ impl<'de> Visitor<'de> for SetVisitor {
     }
 }
 
-/// From JSON, [checked](crate::wire::json#reading) as bytes are.
+/// Reads [the JSON format](crate::wire::json), and [checks](crate::wire::json#reading) the changes.
 impl<'de, F: SetFormat> Deserialize<'de> for Set<F> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = deserializer.deserialize_map(SetVisitor(F::FORMAT))?;

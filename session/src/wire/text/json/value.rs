@@ -1,4 +1,4 @@
-//! One value as JSON: plain where every reader takes it for what it is, otherwise tagged with its storage class.
+//! Values in JSON. A value is plain if every JSON reader preserves it, and otherwise tagged with its storage class.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::wire::codec::value::Value;
 
-/// The largest integer up to which every reader tells all integers apart.
+/// The largest integer up to which every JSON reader preserves all integers.
 pub(crate) const MAX_SAFE: u64 = 9_007_199_254_740_991;
 
 pub(crate) const INT: &str = "int";
@@ -19,25 +19,26 @@ pub(crate) const REAL: &str = "real";
 const TEXT: &str = "text";
 const BLOB: &str = "blob";
 
-/// An object with one member, whose value is a string.
-pub(crate) fn tagged<S: Serializer>(serializer: S, tag: &str, text: &dyn fmt::Display) -> Result<S::Ok, S::Error> {
+/// Writes a tagged value: an object with one member, whose value is a string.
+pub(crate) fn write_tagged<S: Serializer>(serializer: S, tag: &str, text: &dyn fmt::Display) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(1))?;
-    map.serialize_entry(tag, &Shown(text))?;
+    map.serialize_entry(tag, &DisplayAsString(text))?;
     map.end()
 }
 
-struct Shown<'a>(&'a dyn fmt::Display);
+/// Serializes the `Display` of a value as a string.
+struct DisplayAsString<'a>(&'a dyn fmt::Display);
 
-impl Serialize for Shown<'_> {
+impl Serialize for DisplayAsString<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self.0)
     }
 }
 
-/// A real as a tag has it: what Rust and JavaScript both read.
-pub(crate) struct Exact(pub(crate) f64);
+/// A real in a tag, in a form that Rust and JavaScript both read.
+pub(crate) struct TaggedReal(pub(crate) f64);
 
-impl fmt::Display for Exact {
+impl fmt::Display for TaggedReal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             f64::INFINITY => f.write_str("Infinity"),
@@ -47,12 +48,12 @@ impl fmt::Display for Exact {
     }
 }
 
-/// Bytes in hexadecimal digits.
+/// Displays bytes in hexadecimal.
 pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// So many bytes are written at a time.
+        /// The number of bytes that are written together.
         const CHUNK: usize = 64;
         let mut text = String::with_capacity(CHUNK.saturating_mul(2));
         for chunk in self.0.chunks(CHUNK) {
@@ -68,12 +69,12 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// A blob as JSON.
+/// Writes a blob.
 pub(crate) fn write_blob<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    tagged(serializer, BLOB, &Hex(bytes))
+    write_tagged(serializer, BLOB, &Hex(bytes))
 }
 
-/// How a number is written in decimal: its digits, and the power of ten of the last.
+/// The shape of a decimal number: the number of its digits, and its exponent.
 #[derive(Default)]
 struct Decimal {
     digits: i32,
@@ -100,8 +101,10 @@ impl Write for Decimal {
     }
 }
 
-/// Whether every reader takes the shortest decimal form of a number with a fraction for this real: at most 15 digits, and a power
-/// of ten that a float is exactly, so that one division gives it.
+/// Returns whether every JSON reader reads `real` exactly from its shortest decimal form.
+///
+/// The decimal form must have a fraction, at most 15 digits, and a power of ten that a float represents exactly. One
+/// division computes the value then.
 pub(crate) fn is_plain(real: f64) -> bool {
     let mut decimal = Decimal::default();
     if !real.is_finite() || write!(decimal, "{real:e}").is_err() {
@@ -112,28 +115,28 @@ pub(crate) fn is_plain(real: f64) -> bool {
     decimal.digits <= 15 && (-22..0).contains(&last)
 }
 
-/// As JSON: see [the form](crate::wire::json#values).
+/// Writes [the JSON format](crate::wire::json#values) of a value.
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
             Value::Null => serializer.serialize_unit(),
             Value::Integer(integer) if integer.unsigned_abs() <= MAX_SAFE => serializer.serialize_i64(integer),
-            Value::Integer(integer) => tagged(serializer, INT, &integer),
+            Value::Integer(integer) => write_tagged(serializer, INT, &integer),
             Value::Real(real) if real.is_nan() => serializer.serialize_unit(),
             Value::Real(real) if is_plain(real) => serializer.serialize_f64(real),
-            Value::Real(real) => tagged(serializer, REAL, &Exact(real)),
+            Value::Real(real) => write_tagged(serializer, REAL, &TaggedReal(real)),
             Value::Text(bytes) => match core::str::from_utf8(bytes) {
                 Ok(text) => serializer.serialize_str(text),
-                Err(_) => tagged(serializer, TEXT, &Hex(bytes)),
+                Err(_) => write_tagged(serializer, TEXT, &Hex(bytes)),
             },
             Value::Blob(bytes) => write_blob(bytes, serializer),
         }
     }
 }
 
-/// A value that was read.
+/// A value that was read from JSON.
 #[derive(Debug, PartialEq)]
-pub(super) enum Stored {
+pub(super) enum OwnedValue {
     Null,
     Integer(i64),
     Real(f64),
@@ -141,7 +144,7 @@ pub(super) enum Stored {
     Blob(Vec<u8>),
 }
 
-impl Stored {
+impl OwnedValue {
     pub(super) fn as_value(&self) -> Value<'_> {
         match self {
             Self::Null => Value::Null,
@@ -152,8 +155,8 @@ impl Stored {
         }
     }
 
-    /// What a tag says.
-    fn of_tag<E: Error>(tag: &str, text: &str) -> Result<Self, E> {
+    /// Parses a tagged value.
+    fn parse_tagged<E: Error>(tag: &str, text: &str) -> Result<Self, E> {
         match tag {
             INT => parse_int(text).map(Self::Integer),
             REAL => parse_real(text).map(Self::Real),
@@ -182,98 +185,98 @@ fn parse_hex<E: Error>(text: &str) -> Result<Vec<u8>, E> {
         _ => None,
     };
     let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
-    bytes.ok_or_else(|| E::custom("bytes are pairs of hexadecimal digits"))
+    bytes.ok_or_else(|| E::custom("expected pairs of hexadecimal digits"))
 }
 
-/// The bytes of `{"blob": …}`, and nothing else.
+/// Parses the bytes of `{"blob": …}`. Rejects any other tag.
 #[cfg(feature = "typed")]
 pub(crate) fn parse_blob<E: Error>(tag: &str, text: &str) -> Result<Vec<u8>, E> {
     if tag == BLOB { parse_hex(text) } else { Err(E::unknown_field(tag, &[BLOB])) }
 }
 
-/// A value, or, as a key of several columns is, several.
-pub(super) enum Item {
-    One(Stored),
-    Several(Vec<Stored>),
+/// The member `key`: a value, or an array of values for a key of several columns.
+pub(super) enum KeyValues {
+    One(OwnedValue),
+    Several(Vec<OwnedValue>),
 }
 
-struct ItemVisitor {
-    several: bool,
+struct ValueVisitor {
+    allow_array: bool,
 }
 
-impl<'de> Visitor<'de> for ItemVisitor {
-    type Value = Item;
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = KeyValues;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("null, a number, a string, or an object with one of int, real, text and blob")?;
-        f.write_str(if self.several { ", or an array of these" } else { "" })
+        f.write_str(if self.allow_array { ", or an array of these" } else { "" })
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Item, E> {
-        Ok(Item::One(Stored::Null))
+    fn visit_unit<E: Error>(self) -> Result<KeyValues, E> {
+        Ok(KeyValues::One(OwnedValue::Null))
     }
 
-    fn visit_none<E: Error>(self) -> Result<Item, E> {
+    fn visit_none<E: Error>(self) -> Result<KeyValues, E> {
         self.visit_unit()
     }
 
-    fn visit_i64<E: Error>(self, integer: i64) -> Result<Item, E> {
-        Ok(Item::One(Stored::Integer(integer)))
+    fn visit_i64<E: Error>(self, integer: i64) -> Result<KeyValues, E> {
+        Ok(KeyValues::One(OwnedValue::Integer(integer)))
     }
 
-    fn visit_u64<E: Error>(self, integer: u64) -> Result<Item, E> {
+    fn visit_u64<E: Error>(self, integer: u64) -> Result<KeyValues, E> {
         match i64::try_from(integer) {
             Ok(integer) => self.visit_i64(integer),
             Err(_) => Err(E::invalid_value(Unexpected::Unsigned(integer), &"an integer of 64 bits with a sign")),
         }
     }
 
-    fn visit_f64<E: Error>(self, real: f64) -> Result<Item, E> {
-        if real.is_nan() { Err(E::custom("a NaN, which SQLite has not")) } else { Ok(Item::One(Stored::Real(real))) }
+    fn visit_f64<E: Error>(self, real: f64) -> Result<KeyValues, E> {
+        if real.is_nan() { Err(E::custom("NaN is not a value in SQLite")) } else { Ok(KeyValues::One(OwnedValue::Real(real))) }
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Item, E> {
+    fn visit_str<E: Error>(self, text: &str) -> Result<KeyValues, E> {
         self.visit_string(text.to_owned())
     }
 
-    fn visit_string<E: Error>(self, text: String) -> Result<Item, E> {
-        Ok(Item::One(Stored::Text(text.into_bytes())))
+    fn visit_string<E: Error>(self, text: String) -> Result<KeyValues, E> {
+        Ok(KeyValues::One(OwnedValue::Text(text.into_bytes())))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<KeyValues, A::Error> {
         let Some((tag, text)) = map.next_entry::<String, String>()? else {
             return Err(A::Error::invalid_length(0, &self));
         };
         if map.next_key::<String>()?.is_some() {
             return Err(A::Error::invalid_length(2, &self));
         }
-        Stored::of_tag(&tag, &text).map(Item::One)
+        OwnedValue::parse_tagged(&tag, &text).map(KeyValues::One)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Item, A::Error> {
-        if !self.several {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<KeyValues, A::Error> {
+        if !self.allow_array {
             return Err(A::Error::invalid_type(Unexpected::Seq, &self));
         }
         let mut values = Vec::new();
         while let Some(value) = seq.next_element()? {
             values.push(value);
         }
-        Ok(Item::Several(values))
+        Ok(KeyValues::Several(values))
     }
 }
 
-impl<'de> Deserialize<'de> for Item {
+impl<'de> Deserialize<'de> for KeyValues {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ItemVisitor { several: true })
+        deserializer.deserialize_any(ValueVisitor { allow_array: true })
     }
 }
 
-impl<'de> Deserialize<'de> for Stored {
+impl<'de> Deserialize<'de> for OwnedValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_any(ItemVisitor { several: false })? {
-            Item::One(value) => Ok(value),
-            // not given
-            Item::Several(_) => Err(D::Error::custom("an array is not a value")),
+        match deserializer.deserialize_any(ValueVisitor { allow_array: false })? {
+            KeyValues::One(value) => Ok(value),
+            // unreachable, as arrays are not allowed
+            KeyValues::Several(_) => Err(D::Error::custom("an array is not a value")),
         }
     }
 }
@@ -284,7 +287,7 @@ mod tests {
     use alloc::string::ToString;
 
     #[test]
-    fn values_are_plain_only_where_no_reader_can_mistake_them() {
+    fn values_are_plain_only_if_every_reader_preserves_them() {
         let json = |value: Value<'_>| serde_json::to_string(&value).unwrap();
         for (value, text) in [
             (Value::Null, "null"),
@@ -306,13 +309,13 @@ mod tests {
             (Value::Blob(&[0, 0xaf]), r#"{"blob":"00af"}"#),
         ] {
             assert_eq!(json(value), text);
-            let read: Stored = serde_json::from_str(text).unwrap();
-            assert_eq!(json(read.as_value()), text, "and back");
+            let read: OwnedValue = serde_json::from_str(text).unwrap();
+            assert_eq!(json(read.as_value()), text, "round trip");
         }
         assert_eq!(json(Value::Real(f64::NAN)), "null");
     }
 
-    /// As fast readers do it: all digits as one number, and one division.
+    /// Reads a real as fast JSON readers do: all digits as one integer, then one division.
     fn read_fast(text: &str) -> f64 {
         let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -324,15 +327,15 @@ mod tests {
     }
 
     #[test]
-    fn plain_reals_are_the_same_to_a_reader_that_is_fast_and_not_exact() {
+    fn plain_reals_are_read_exactly_by_a_fast_reader() {
         let (mut state, mut plain) = (1u64, 0);
-        for place in 0..200_000i32 {
-            // xorshift: a number, cut to some digits for half of them
+        for digits in 0..200_000i32 {
+            // xorshift: random bits, and a number with few digits
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
             let bits = f64::from_bits(state);
-            let short = (state >> 12) as f64 / 10f64.powi(place % 30);
+            let short = (state >> 12) as f64 / 10f64.powi(digits % 30);
             for real in [bits, short, -(((state % 1_000_000) as f64) / 1000.0)] {
                 if is_plain(real) {
                     plain += 1;
@@ -344,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_value_is_refused() {
+    fn json_that_is_not_a_value_is_rejected() {
         for text in [
             "true",
             "[1]",
@@ -359,11 +362,11 @@ mod tests {
             r#"{"text":"+1"}"#,
             r#"{"date":"today"}"#,
         ] {
-            let read = serde_json::from_str::<Stored>(text);
+            let read = serde_json::from_str::<OwnedValue>(text);
             assert!(read.is_err(), "{text}: {read:?}");
         }
-        assert_eq!(serde_json::from_str::<Stored>("1.0").unwrap(), Stored::Real(1.0));
-        let error = serde_json::from_str::<Stored>(r#"{"date":"today"}"#).unwrap_err().to_string();
+        assert_eq!(serde_json::from_str::<OwnedValue>("1.0").unwrap(), OwnedValue::Real(1.0));
+        let error = serde_json::from_str::<OwnedValue>(r#"{"date":"today"}"#).unwrap_err().to_string();
         assert!(error.starts_with("unknown field `date`, expected one of `int`, `real`, `text`, `blob`"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Changes to JSON.
+//! Writing changes as JSON.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -12,9 +12,9 @@ use crate::wire::codec::record::{Record, Records};
 use crate::wire::codec::set::{Set, SetFormat, SetRef};
 use crate::wire::codec::table_info::TableInfo;
 use crate::wire::codec::value::Value;
-use crate::wire::text::sql::find;
+use crate::wire::text::sql::find_table;
 
-/// A change for `Serialize`, with the names of its columns: from [`Record::json`].
+/// A record with the names of its columns, which implements `Serialize`. [`Record::json`] returns it.
 #[derive(Clone, Copy)]
 pub struct RecordJson<'a, 'n> {
     record: Record<'a>,
@@ -33,53 +33,53 @@ impl<'a, 'n> RecordJson<'a, 'n> {
     }
 }
 
-/// What the columns of a change are called, if that is known.
+/// The names of the columns of a change, if they are known.
 #[derive(Clone, Copy)]
 struct Names<'n>(Option<TableInfo<'n>>);
 
 impl<'n> Names<'n> {
-    /// Those of a change, or why they cannot be.
+    /// Fails if the names do not match the columns of the change.
     fn new<E: Error>(columns: Option<TableInfo<'n>>, record: Record<'_>) -> Result<Self, E> {
         if let Some(columns) = columns {
             let (names, table, count) = (columns.columns(), record.table().escape_debug(), record.column_count());
             if names.len() < count {
                 return Err(E::custom(format_args!("table {table}: {} names for {count} columns", names.len())));
             }
-            if let Some(other) = columns.hidden().iter().find(|hidden| !has(names, hidden)) {
-                return Err(E::custom(format_args!("table {table}: no column {other:?} to hide")));
+            if let Some(other) = columns.hidden().iter().find(|hidden| !contains_name(names, hidden)) {
+                return Err(E::custom(format_args!("table {table}: the hidden column {other:?} does not exist")));
             }
         }
         Ok(Self(columns))
     }
 
-    /// Whether a column is left out.
-    fn hides(self, place: usize) -> bool {
-        self.0.is_some_and(|table| table.columns().get(place).is_some_and(|name| has(table.hidden(), name)))
+    /// Returns whether a column is hidden.
+    fn hides(self, position: usize) -> bool {
+        self.0.is_some_and(|table| table.columns().get(position).is_some_and(|name| contains_name(table.hidden(), name)))
     }
 }
 
-/// Whether a column is among these; SQLite takes the letters A to Z and a to z for the same.
-fn has(names: &[&str], name: &str) -> bool {
+/// Returns whether `names` contains a name, ignoring ASCII case as SQLite does.
+fn contains_name(names: &[&str], name: &str) -> bool {
     names.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
-/// What a column is called.
-struct Column<'n> {
-    place: usize,
+/// Serializes the name of a column, or its position if the name is not known.
+struct ColumnName<'n> {
+    position: usize,
     names: Names<'n>,
 }
 
-impl Serialize for Column<'_> {
+impl Serialize for ColumnName<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.names.0.and_then(|table| table.columns().get(self.place).copied()) {
+        match self.names.0.and_then(|table| table.columns().get(self.position).copied()) {
             Some(name) => serializer.serialize_str(name),
-            None => serializer.collect_str(&self.place),
+            None => serializer.collect_str(&self.position),
         }
     }
 }
 
-/// The name of an operation.
-pub(crate) fn op(operation: Operation) -> &'static str {
+/// Returns the name of an operation in JSON.
+pub(crate) fn operation_name(operation: Operation) -> &'static str {
     match operation {
         Operation::Insert => "insert",
         Operation::Update => "update",
@@ -87,22 +87,23 @@ pub(crate) fn op(operation: Operation) -> &'static str {
     }
 }
 
-pub(super) fn name(format: Format) -> &'static str {
+/// Returns the name of a format in JSON.
+pub(super) fn format_name(format: Format) -> &'static str {
     match format {
         Format::Changeset => "changeset",
         Format::Patchset => "patchset",
     }
 }
 
-/// The places of the key's columns, in the order of the key.
+/// Returns the positions of the key columns, in the order of the key.
 pub(crate) fn key_order(ordinals: &[u8]) -> Vec<usize> {
-    let mut places: Vec<(u8, usize)> =
-        ordinals.iter().enumerate().filter(|(_, place)| **place != 0).map(|(column, place)| (*place, column)).collect();
-    places.sort_unstable();
-    places.into_iter().map(|(_, column)| column).collect()
+    let mut columns: Vec<(u8, usize)> =
+        ordinals.iter().enumerate().filter(|(_, ordinal)| **ordinal != 0).map(|(column, ordinal)| (*ordinal, column)).collect();
+    columns.sort_unstable();
+    columns.into_iter().map(|(_, column)| column).collect()
 }
 
-/// A key: a value, or an array of several.
+/// Serializes a key: a value, or an array of values for a key of several columns.
 struct Key<'a, 'n> {
     record: Record<'a>,
     names: Names<'n>,
@@ -113,7 +114,7 @@ impl Serialize for Key<'_, '_> {
         let columns = self.record.key_ordinals().iter().enumerate().filter(|(_, ordinal)| **ordinal != 0);
         let mut values = columns
             .zip(self.record.key_values())
-            .map(|((place, ordinal), value)| (*ordinal, Some(value).filter(|_| !self.names.hides(place))));
+            .map(|((position, ordinal), value)| (*ordinal, Some(value).filter(|_| !self.names.hides(position))));
         match (values.next(), values.next()) {
             (Some((_, value)), None) => value.serialize(serializer),
             (first, second) => {
@@ -125,60 +126,60 @@ impl Serialize for Key<'_, '_> {
     }
 }
 
-/// The values of one side.
-struct Side<'a, 'n> {
+/// Serializes `before` or `after`.
+struct RowValues<'a, 'n> {
     record: Record<'a>,
     names: Names<'n>,
-    new: bool,
+    is_new: bool,
 }
 
-impl Serialize for Side<'_, '_> {
+impl Serialize for RowValues<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let record = &self.record;
-        let values = if self.new { record.new_values() } else { record.old_values() };
-        // the old key of an UPDATE stands by itself
-        let with_key = self.new || record.operation() != Operation::Update;
+        let values = if self.is_new { record.new_values() } else { record.old_values() };
+        // the old key of an UPDATE is the member `key`
+        let with_key = self.is_new || record.operation() != Operation::Update;
         let recorded = values.zip(record.key_ordinals()).enumerate();
-        let shown = recorded.filter(|(place, (_, ordinal))| (with_key || **ordinal == 0) && !self.names.hides(*place));
+        let shown = recorded.filter(|(position, (_, ordinal))| (with_key || **ordinal == 0) && !self.names.hides(*position));
         let mut map = serializer.serialize_map(None)?;
-        for (place, (value, _)) in shown {
+        for (position, (value, _)) in shown {
             if let Some(value) = value {
-                map.serialize_entry(&Column { place, names: self.names }, &value)?;
+                map.serialize_entry(&ColumnName { position, names: self.names }, &value)?;
             }
         }
         map.end()
     }
 }
 
-/// Whether an UPDATE changes a column from one value to the other.
+/// Returns whether an UPDATE changes a column with these values.
 pub(super) fn is_changed(old: Option<Value<'_>>, new: Option<Value<'_>>) -> bool {
     new.is_some() && old != new
 }
 
-/// All columns that the change has, which may be older than the last ones of the table.
-struct All<'n> {
+/// Serializes `columns`: all columns of the change, which can be older than the last columns of the table.
+struct AllColumns<'n> {
     count: usize,
     names: Names<'n>,
 }
 
-impl Serialize for All<'_> {
+impl Serialize for AllColumns<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let names = self.names;
-        serializer.collect_seq((0..self.count).map(|place| (!names.hides(place)).then_some(Column { place, names })))
+        serializer.collect_seq((0..self.count).map(|position| (!names.hides(position)).then_some(ColumnName { position, names })))
     }
 }
 
-/// The columns that an UPDATE changes.
-struct Changed<'a, 'n> {
+/// Serializes `changed`: the columns that an UPDATE changes.
+struct ChangedColumns<'a, 'n> {
     record: Record<'a>,
     names: Names<'n>,
 }
 
-impl Serialize for Changed<'_, '_> {
+impl Serialize for ChangedColumns<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let both = self.record.old_values().zip(self.record.new_values()).enumerate();
-        let changed = both.filter(|(place, (old, new))| is_changed(*old, *new) && !self.names.hides(*place));
-        serializer.collect_seq(changed.map(|(place, _)| Column { place, names: self.names }))
+        let changed = both.filter(|(position, (old, new))| is_changed(*old, *new) && !self.names.hides(*position));
+        serializer.collect_seq(changed.map(|(position, _)| ColumnName { position, names: self.names }))
     }
 }
 
@@ -187,39 +188,39 @@ impl Serialize for RecordJson<'_, '_> {
         let Self { record, columns } = *self;
         let (operation, (_, format, _)) = (record.operation(), record.parts());
         let names = Names::new(columns, record)?;
-        let side = |new| Side { record, names, new };
+        let row_values = |is_new| RowValues { record, names, is_new };
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry(OP, op(operation))?;
+        map.serialize_entry(OP, operation_name(operation))?;
         map.serialize_entry(TABLE, record.table())?;
         map.serialize_entry(KEY_ORDINALS, record.key_ordinals())?;
         if columns.is_some() {
-            map.serialize_entry(COLUMNS, &All { count: record.column_count(), names })?;
+            map.serialize_entry(COLUMNS, &AllColumns { count: record.column_count(), names })?;
         }
         map.serialize_entry(KEY, &Key { record, names })?;
         if operation != Operation::Insert && format == Format::Changeset {
-            map.serialize_entry(BEFORE, &side(false))?;
+            map.serialize_entry(BEFORE, &row_values(false))?;
         }
         if operation != Operation::Delete {
-            map.serialize_entry(AFTER, &side(true))?;
+            map.serialize_entry(AFTER, &row_values(true))?;
         }
         if operation == Operation::Update {
-            map.serialize_entry(CHANGED, &Changed { record, names })?;
+            map.serialize_entry(CHANGED, &ChangedColumns { record, names })?;
         }
         map.serialize_entry(INDIRECT, &record.indirect())?;
         map.end()
     }
 }
 
-/// As JSON, its columns by their places: see [the form](crate::wire::json).
+/// Writes [the JSON format](crate::wire::json), with the positions of the columns as names.
 impl Serialize for Record<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         RecordJson::new(*self, None).serialize(serializer)
     }
 }
 
-/// A changeset or patchset for `Serialize`, with the names of its columns: from [`Changeset::json`] and [`Patchset::json`].
+/// A set with the names of its columns, which implements `Serialize`. [`Changeset::json`](Set::json) returns it.
 #[derive(Clone)]
-#[must_use = "it is written with `Serialize`"]
+#[must_use = "a `Json` does nothing until it is serialized"]
 pub struct Json<'a> {
     records: Records<'a>,
     tables: Vec<TableInfo<'a>>,
@@ -237,17 +238,17 @@ impl<'a> Json<'a> {
     }
 }
 
-/// The changes alone.
+/// Serializes `changes`.
 struct Changes<'j, 'a>(&'j Json<'a>);
 
 impl Serialize for Changes<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Json { records, tables } = self.0;
         let mut last = ("", None);
-        serializer.collect_seq(records.clone().enumerate().map(|(place, record)| {
-            // the names are looked for once in each section
-            if place == 0 || !core::ptr::eq(last.0, record.table()) {
-                last = (record.table(), find(tables, record.table()));
+        serializer.collect_seq(records.clone().enumerate().map(|(position, record)| {
+            // the names are searched once for each section
+            if position == 0 || !core::ptr::eq(last.0, record.table()) {
+                last = (record.table(), find_table(tables, record.table()));
             }
             RecordJson::new(record, last.1)
         }))
@@ -257,20 +258,20 @@ impl Serialize for Changes<'_, '_> {
 impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut json = serializer.serialize_struct("Changes", 2)?;
-        json.serialize_field(FORMAT, name(self.records.format))?;
+        json.serialize_field(FORMAT, format_name(self.records.format))?;
         json.serialize_field(CHANGES, &Changes(self))?;
         json.end()
     }
 }
 
-/// As JSON, with the positions of the columns for names: see [the format](crate::wire::json).
+/// Writes [the JSON format](crate::wire::json), with the positions of the columns as names.
 impl<F: SetFormat> Serialize for Set<F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.as_borrowed().serialize(serializer)
     }
 }
 
-/// As JSON, with the positions of the columns for names: see [the format](crate::wire::json).
+/// Writes [the JSON format](crate::wire::json), with the positions of the columns as names.
 impl<F: SetFormat> Serialize for SetRef<'_, F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Json::new(self.records(), Vec::new()).serialize(serializer)
