@@ -557,7 +557,7 @@ fn rebase_data_are_refused_with_the_place_of_what_is_wrong() {
     );
     assert_eq!(
         refused(b"T\x02\x01\0t\0\x09\0\x03\x01k\0"),
-        "at byte 11, table t, column 1: a value is not recorded that must be"
+        "at byte 11, table t, column 1: a required value is not recorded"
     );
     assert_eq!(
         refused(b"T\x02\x01\0t\0\x12\0\x05\0"),

@@ -36,7 +36,7 @@ pub struct ParseError {
     io: Option<Arc<io::Error>>,
 }
 
-/// The longest table or column name that an error keeps, in bytes: it can come from a stranger.
+/// The longest table or column name that an error keeps, in bytes: it can come from an untrusted source.
 pub(in crate::wire) const LONGEST_NAME: usize = 200;
 
 impl ParseError {
@@ -102,7 +102,8 @@ impl ParseError {
     }
 }
 
-/// Two errors are equal if their kinds and places are. The error of a source is not compared.
+/// Two errors are equal if their kinds, offsets, tables and columns are. The errors of their sources are
+/// not compared.
 impl PartialEq for ParseError {
     fn eq(&self, other: &Self) -> bool {
         (self.kind, self.offset, self.column, &self.table) == (other.kind, other.offset, other.column, &other.table)
@@ -139,8 +140,8 @@ impl core::error::Error for ParseError {
 
 /// The kind of a [`ParseError`].
 ///
-/// [The module's documentation](crate::_documentation::format#what-is-refused) explains why bytes that SQLite's own iterator
-/// reads can be rejected.
+/// [The format's documentation](crate::_documentation::format#what-is-refused) explains why some bytes are
+/// rejected that SQLite's own iterator reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseErrorKind {
@@ -174,7 +175,7 @@ pub enum ParseErrorKind {
     NullKey,
     /// The input exceeds a limit of the reader.
     Limit {
-        /// What is limited.
+        /// The limited quantity.
         limit: Limit,
         /// The largest number that the reader accepts.
         max: u64,
@@ -184,7 +185,7 @@ pub enum ParseErrorKind {
     Io,
 }
 
-/// What a reader or an apply can limit, for bytes that come from strangers.
+/// A quantity that a reader or an apply can limit, for bytes from an untrusted source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
@@ -212,7 +213,7 @@ impl fmt::Display for ParseErrorKind {
             Self::UnexpectedEnd => f.write_str("the input ends inside a table header or a change"),
             Self::WrongFormat { found } => write!(f, "the header of a {found} in a {}", found.other()),
             Self::MissingHeader => f.write_str("neither a changeset nor a patchset: no table header (0x54 or 0x50)"),
-            Self::ColumnCount(count) => write!(f, "a table of {count} columns (1 to 65536 are possible)"),
+            Self::ColumnCount(count) => write!(f, "a table of {count} columns (SQLite reads 1 to 65536)"),
             Self::NoPrimaryKey => f.write_str("no column of the table is part of a primary key"),
             Self::TableName => f.write_str("the table's name is not UTF-8"),
             Self::Operation(byte) => {
@@ -221,11 +222,11 @@ impl fmt::Display for ParseErrorKind {
             Self::RebaseOperation(byte) => {
                 write!(f, "0x{byte:02x} is not an operation of rebase data (INSERT is 0x12, DELETE 0x09)")
             }
-            Self::ValueType(byte) => write!(f, "0x{byte:02x} is not a type of a value (0 to 5 are)"),
+            Self::ValueType(byte) => write!(f, "0x{byte:02x} is not the type of a value (the types are 0 to 5)"),
             Self::ValueLength(length) => {
                 write!(f, "a value of {length} bytes (SQLite reads at most {MAX_VALUE_LENGTH})")
             }
-            Self::MissingValue => f.write_str("a value is not recorded that must be"),
+            Self::MissingValue => f.write_str("a required value is not recorded"),
             Self::NullKey => f.write_str("NULL in a column of the primary key"),
             Self::Limit { limit, max } => write!(f, "more than {max} {limit}"),
             #[cfg(feature = "std")]
@@ -316,7 +317,8 @@ impl BuildError {
     }
 }
 
-/// Two errors are equal if their kinds and places are. The error of a reader or writer is not compared.
+/// Two errors are equal if their kinds, tables, columns and reasons are. The errors of readers and
+/// writers are not compared.
 impl PartialEq for BuildError {
     fn eq(&self, other: &Self) -> bool {
         (self.kind, &self.table, self.column, &self.column_name, &self.reason)
@@ -440,9 +442,9 @@ pub enum BuildErrorKind {
 impl fmt::Display for BuildErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ColumnCount(count) => write!(f, "a table of {count} columns (1 to 65536 are possible)"),
+            Self::ColumnCount(count) => write!(f, "a table of {count} columns (SQLite reads 1 to 65536)"),
             Self::NoPrimaryKey => f.write_str("no column of the table is part of a primary key"),
-            Self::TableName => f.write_str("the table's name has a NUL in it"),
+            Self::TableName => f.write_str("the table's name contains a NUL"),
             Self::OtherColumns { before, now } => {
                 write!(f, "the table has {now} columns, but {before} in an earlier change")
             }

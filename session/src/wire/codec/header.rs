@@ -2,9 +2,15 @@
 //!
 //! [`check::header`](super::check::header) reads headers; [`Header::write`] writes them.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use super::check::ParseFault;
 use super::cursor::Cursor;
-use super::error::ParseErrorKind;
+use super::encode::{EncodeError, EncodeResult};
+use super::error::{BuildErrorKind, ParseErrorKind};
+use super::kind::Format;
+use super::value::write_varint;
 
 /// The largest column count that SQLite reads.
 pub(in crate::wire) const MAX_COLUMNS: u64 = 65_536;
@@ -50,6 +56,32 @@ impl<'a> Header<'a> {
             Ok(name) => Ok(Self { name, key }),
             Err(_) => Err(ParseFault::new(ParseErrorKind::TableName, name_start)),
         }
+    }
+}
+
+impl Header<'_> {
+    /// Checks a header that was made by a builder: rejects what [`read`](Self::read) would reject.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the kind for the column count, the primary key or the name.
+    pub(in crate::wire) fn check(self) -> EncodeResult<()> {
+        if self.key.is_empty() || self.key.len() as u64 > MAX_COLUMNS {
+            return Err(EncodeError::new(BuildErrorKind::ColumnCount(self.key.len())));
+        }
+        if self.key.iter().all(|ordinal| *ordinal == 0) {
+            return Err(EncodeError::new(BuildErrorKind::NoPrimaryKey));
+        }
+        if self.name.contains('\0') { Err(EncodeError::new(BuildErrorKind::TableName)) } else { Ok(()) }
+    }
+
+    /// Appends the header, with the byte of the format.
+    pub(in crate::wire) fn write(self, format: Format, out: &mut Vec<u8>) {
+        out.push(format.to_byte());
+        write_varint(out, self.key.len() as u64);
+        out.extend_from_slice(self.key);
+        out.extend_from_slice(self.name.as_bytes());
+        out.push(0);
     }
 }
 

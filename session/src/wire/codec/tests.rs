@@ -1,5 +1,5 @@
-//! Tests of `wire` without SQLite, so that Miri can run them. What SQLite says of the same bytes is asked in the package
-//! `tests`.
+//! Tests of `wire` without SQLite, so that Miri can run them. The package `tests` compares the same bytes
+//! with SQLite.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::wire::*;
 
-/// A changeset of every operation: three columns, the key in the second and the first.
+/// A changeset of every operation. The key of `pairs` consists of the second and the first column.
 const CHANGESET: &[u8] = b"T\x03\x02\x01\0pairs\0\
     \x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x01a\x05\
     \x17\x01\x01\0\0\0\0\0\0\0\x02\x03\x01b\x02\x3f\xf8\0\0\0\0\0\0\x00\x00\x04\x02\x00\xff\
@@ -15,7 +15,7 @@ const CHANGESET: &[u8] = b"T\x03\x02\x01\0pairs\0\
     T\x01\x01empty\0\
     T\x01\x01keys\0\x12\x00\x04\x01k";
 
-/// The same as a patchset.
+/// The same changes as a patchset.
 const PATCHSET: &[u8] = b"P\x03\x02\x01\0pairs\0\
     \x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x01a\x05\
     \x17\x01\x01\0\0\0\0\0\0\0\x02\x03\x01b\x04\x02\x00\xff\
@@ -102,8 +102,8 @@ fn the_inverse_undoes_and_its_inverse_is_the_changeset() {
 }
 
 #[test]
-fn what_an_inverse_leaves_out_leaves_no_gap() {
-    // of each the inverse is shorter: a new key, a NaN, a varint that is longer than needed, and an INSERT that is not
+fn inverses_that_are_shorter_leave_no_gap() {
+    // the inverse is shorter for a new key, a NaN and a varint that is longer than necessary, but not for an INSERT
     let header = &b"T\x02\x01\x00t\0"[..];
     let key = &b"\x17\x00\x03\x01k\x03\x01a\x03\x01K\x03\x01b"[..];
     let nan = &b"\x17\x01\x03\x01n\x02\x7f\xf8\0\0\0\0\0\0\x00\x03\x01b"[..];
@@ -124,7 +124,7 @@ fn what_an_inverse_leaves_out_leaves_no_gap() {
 }
 
 #[test]
-fn no_bytes_are_no_changes() {
+fn zero_bytes_are_an_empty_set() {
     assert!(Changeset::new().is_empty());
     assert!(Patchset::try_from(Vec::new()).unwrap().is_empty());
     assert!(ChangesetRef::parse(b"T\x01\x01t\0").unwrap().is_empty(), "a header alone");
@@ -134,7 +134,7 @@ fn no_bytes_are_no_changes() {
 }
 
 #[test]
-fn every_cut_is_an_error_at_or_before_it_or_a_shorter_changeset() {
+fn every_truncation_is_an_error_or_a_shorter_changeset() {
     for (whole, all) in [(CHANGESET, &CHANGESET_LINES), (PATCHSET, &PATCHSET_LINES)] {
         for end in 0..whole.len() {
             let bytes = &whole[..end];
@@ -166,11 +166,11 @@ fn errors_name_byte_table_and_column() {
         ),
         (b"no", "at byte 0: neither a changeset nor a patchset: no table header (0x54 or 0x50)"),
         (b"P\x01\x01t\0", "at byte 0: the header of a patchset in a changeset"),
-        (b"T\x00t\0", "at byte 1: a table of 0 columns (1 to 65536 are possible)"),
+        (b"T\x00t\0", "at byte 1: a table of 0 columns (SQLite reads 1 to 65536)"),
         (b"T\x02\0\0t\0", "at byte 2: no column of the table is part of a primary key"),
         (b"T\x01\x01\xff\0", "at byte 3: the table's name is not UTF-8"),
-        (b"T\x01\x01t\0\x12\0\x07", "at byte 7, table t, column 0: 0x07 is not a type of a value (0 to 5 are)"),
-        (b"T\x01\x01t\0\x12\0\x00", "at byte 7, table t, column 0: a value is not recorded that must be"),
+        (b"T\x01\x01t\0\x12\0\x07", "at byte 7, table t, column 0: 0x07 is not the type of a value (the types are 0 to 5)"),
+        (b"T\x01\x01t\0\x12\0\x00", "at byte 7, table t, column 0: a required value is not recorded"),
         (b"T\x01\x01t\0\x12\0\x05", "at byte 7, table t, column 0: NULL in a column of the primary key"),
         (
             b"T\x02\x01\0t\0\x12\0\x04\x01k\x03\x83\xdc\xeb\x94\x01",
@@ -183,7 +183,7 @@ fn errors_name_byte_table_and_column() {
 }
 
 #[test]
-fn long_lists_of_changes_are_cut_in_debug() {
+fn long_lists_of_changes_are_truncated_in_debug() {
     let bytes = [&b"T\x01\x01t\0"[..], &b"\x12\0\x01\0\0\0\0\0\0\0\x01".repeat(103)].concat();
     let shown = format!("{:?}", ChangesetRef::parse(&bytes).unwrap());
     assert_eq!(shown.matches("INSERT").count(), 100);
@@ -196,7 +196,7 @@ mod streams {
 
     use super::*;
 
-    /// Gives one byte at a time, and first each time an interruption.
+    /// A source that returns one byte at a time, each after an interruption.
     struct Slow<'a> {
         rest: &'a [u8],
         interrupted: bool,
@@ -224,7 +224,7 @@ mod streams {
     }
 
     #[test]
-    fn a_slow_source_gives_the_same_changes() {
+    fn a_slow_source_results_in_the_same_changes() {
         assert_eq!(streamed(Slow { rest: CHANGESET, interrupted: false }).unwrap(), CHANGESET_LINES);
         let mut reader = PatchsetReader::new(Slow { rest: PATCHSET, interrupted: false });
         let mut offsets = Vec::new();
@@ -235,7 +235,7 @@ mod streams {
         assert_eq!(offsets, whole);
     }
 
-    /// Gives its bytes one by one, and then what an open connection gives where nothing has arrived.
+    /// A source that returns its bytes one by one, and then an error, as a connection without data does.
     struct Open<'a>(&'a [u8]);
 
     impl Read for Open<'_> {
@@ -249,10 +249,10 @@ mod streams {
     }
 
     #[test]
-    fn a_change_is_handed_out_as_soon_as_it_has_arrived() {
+    fn a_change_is_returned_as_soon_as_it_has_arrived() {
         let ends = |offsets: Vec<usize>, length| offsets.into_iter().skip(1).chain([length]).collect::<Vec<_>>();
         let records = ChangesetRef::parse(CHANGESET).unwrap().records();
-        // the third change is followed by headers, which need not be there yet
+        // the headers after the third change need not have arrived
         for (nth, end) in ends(records.map(|record| record.offset()).collect(), CHANGESET.len()).into_iter().enumerate()
         {
             let end = if nth == 2 { end - b"T\x01\x01empty\0T\x01\x01keys\0".len() } else { end };
@@ -273,8 +273,8 @@ mod streams {
     }
 
     #[test]
-    fn after_an_error_of_the_source_reading_goes_on_where_it_was() {
-        /// Fails at every second call.
+    fn after_an_error_of_the_source_the_next_call_retries() {
+        /// A source that fails at every second call.
         struct Shaky<'a>(Slow<'a>);
         impl Read for Shaky<'_> {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -320,8 +320,8 @@ mod streams {
     }
 
     #[test]
-    fn a_long_name_that_arrives_byte_by_byte_is_looked_at_once() {
-        // were each byte looked at anew with every other, this would take hours
+    fn a_long_name_that_arrives_byte_by_byte_is_parsed_once() {
+        // parsing the name again after each byte would take hours
         let length = if cfg!(miri) { 1_000 } else { 500_000 };
         let mut bytes = b"T\x01\x01".to_vec();
         bytes.resize(length, b'n');
@@ -330,7 +330,7 @@ mod streams {
     }
 
     #[test]
-    fn a_source_that_claims_to_have_read_more_than_it_could_is_not_believed() {
+    fn a_source_that_reports_too_many_bytes_is_not_trusted() {
         struct Liar;
         impl Read for Liar {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

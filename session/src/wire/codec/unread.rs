@@ -1,7 +1,8 @@
-//! One change that is read once, from front to back, into arrays: what typed rows are made of.
+//! Records that are read once, from front to back, into arrays: the source of typed rows.
 //!
-//! A [`Record`] is found by passing over its values, and then read by passing over them again. Where the reader knows how
-//! many columns there are, both can be done at once, and the arrays need not even be in memory.
+//! A [`Record`] is found by skipping its values, and is read in a second pass. A reader that knows the
+//! number of columns at compile time does both in one pass, and its arrays can stay in registers. The
+//! typed iterators and typed applies call it.
 
 use core::cell::Cell;
 
@@ -9,16 +10,19 @@ use super::cursor::Cursor;
 use super::kind::{Format, Operation};
 use super::record::{Record, Records};
 use super::value::Value;
+use super::walk::Layout;
 
-/// A change of checked bytes, of which the values are yet to be read.
+/// A change of checked bytes whose values have not been read.
 pub struct UnreadRecord<'r, 'a> {
-    /// From where the change begins.
+    /// The records from the start of the change on.
     records: &'r Records<'a>,
     operation: Operation,
-    /// How many bytes of it have been read. Not what is left of them: that takes two words, and the processor has to wait where
-    /// they are written one by one and copied as one.
+    /// The number of bytes of the change that have been read.
+    ///
+    /// A slice of the rest would take two words, which are written one by one and copied as one: a
+    /// processor stalls there.
     read: Cell<usize>,
-    /// The record that is read, where it is one by itself.
+    /// The record that is read, if it was not found by an iterator.
     record: Option<&'r Record<'a>>,
 }
 
@@ -40,44 +44,44 @@ impl<'a> UnreadRecord<'_, 'a> {
         self.operation
     }
 
-    /// The change as a record.
+    /// Returns the change as a record.
     #[cold]
     pub(crate) fn record(&self) -> Option<Record<'a>> {
         self.record.copied().or_else(|| self.records.clone().next())
     }
 
-    /// How many bytes have been read.
+    /// Returns the number of bytes that have been read.
     #[inline]
     pub(crate) fn length_read(&self) -> usize {
         self.read.get()
     }
 
-    /// Passes over all of the change, whatever has been read of it.
+    /// Skips the whole change, even if a part of it has been read.
     pub(crate) fn skip(&self) {
         if self.record.is_some() {
             return;
         }
         let mut records = self.records.clone();
-        // without a record, which checked bytes have, this is the end
+        // checked bytes contain a record here; any others end the iteration
         if records.next().is_none() {
             records.rest = Cursor::new(&[]);
         }
         self.set_rest(records.rest);
     }
 
-    /// What the columns held before. To be called before [`new_values`](Self::new_values).
+    /// Returns the old values. Must be called before [`new_values`](Self::new_values).
     #[inline]
     pub(crate) fn old<const N: usize>(&self) -> Side<'a, N> {
-        match (self.operation, self.records.format) {
-            (Operation::Insert, _) => [None; N],
-            (_, Format::Changeset) => self.next(),
-            (Operation::Delete, Format::Patchset) => self.next_key(),
-            // the key, which stands among the new values; or what does not stand before them
-            (Operation::Update, Format::Patchset) => self.peek(),
+        match Layout::of(self.operation, self.records.format) {
+            Layout::Row if self.operation == Operation::Insert => [None; N],
+            Layout::Row | Layout::OldAndNew => self.next(),
+            Layout::Key => self.next_key(),
+            // the primary key is among the new values, or the old values do not precede them
+            Layout::KeyAndNew => self.peek(),
         }
     }
 
-    /// What the columns hold now.
+    /// Returns the new values.
     #[inline]
     pub(crate) fn new_values<const N: usize>(&self) -> Side<'a, N> {
         match self.operation {
@@ -112,7 +116,7 @@ impl<'a> UnreadRecord<'_, 'a> {
         side
     }
 
-    /// What has not been read.
+    /// Returns the bytes that have not been read.
     #[inline]
     fn rest(&self) -> Cursor<'a> {
         Cursor::new(self.records.rest.rest().get(self.read.get()..).unwrap_or_default())
@@ -131,7 +135,7 @@ fn read<'a, const N: usize>(rest: &mut Cursor<'a>, columns: usize) -> Side<'a, N
     }
     let mut side = [None; N];
     let mut cursor = *rest;
-    // so many times that the compiler knows it
+    // the compiler knows the number of iterations
     for slot in &mut side {
         *slot = cursor.value();
     }
@@ -149,27 +153,26 @@ fn read_fewer<'a, const N: usize>(rest: &mut Cursor<'a>, columns: usize) -> Side
 }
 
 impl<'a> Record<'a> {
-    /// The change, unread, for `read`.
+    /// Calls `read` with the change, unread.
     pub(crate) fn with_unread<R>(&self, read: impl FnOnce(&UnreadRecord<'_, 'a>) -> R) -> R {
         let (table, format, raw) = self.parts();
-        // both sides of an UPDATE need not stand next to each other: the old one is looked up, as in a patchset
+        // the records of an UPDATE need not be adjacent: the old values are found as in a patchset
         let format = if self.before().is_some() { Format::Patchset } else { format };
         let records = Records::of_record(table, format, raw.after);
         read(&UnreadRecord { records: &records, operation: raw.operation, read: Cell::new(0), record: Some(self) })
     }
 
-    /// The old side of an UPDATE of a changeset.
+    /// Returns the old values of a changeset's UPDATE.
     fn before(&self) -> Option<Cursor<'a>> {
-        match self.parts() {
-            (_, Format::Changeset, raw) if raw.operation == Operation::Update => Some(Cursor::new(raw.before)),
-            _ => None,
-        }
+        let (_, format, raw) = self.parts();
+        (Layout::of(raw.operation, format) == Layout::OldAndNew).then(|| Cursor::new(raw.before))
     }
 }
 
 impl<'a> Records<'a> {
-    /// The next change, unread; `begin` is called at each table header before it. What has been read is then to be
-    /// [left](Self::skip_bytes), which must be all of the change.
+    /// Returns the next change, unread. Calls `begin` at each header before it.
+    ///
+    /// The caller must read the whole change and then [skip](Self::skip_bytes) the bytes it has read.
     #[inline]
     pub(crate) fn next_unread(&mut self, mut begin: impl FnMut()) -> Option<UnreadRecord<'_, 'a>> {
         loop {
@@ -182,7 +185,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Leaves so many bytes behind.
+    /// Skips bytes that have been read.
     #[inline]
     pub(crate) fn skip_bytes(&mut self, length: usize) {
         self.rest = Cursor::new(self.rest.rest().get(length..).unwrap_or_default());

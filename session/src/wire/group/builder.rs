@@ -1,4 +1,4 @@
-//! Changesets and patchsets made of values and of records, without a database.
+//! Builders: create changesets and patchsets from values and records, without a database.
 //!
 //! [`Core`] checks and encodes what is added, straight into the bytes of the result. [`Fold`] keeps one
 //! change for each row. [`Builder`] adds the format as a type.
@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 
-use super::fold::{Fold, TableChanges, SettleContext};
+use super::fold::Fold;
 use super::merge::sets_anything;
+use super::table_changes::{SettleContext, TableChanges};
 use crate::wire::codec::encode::{EncodeError, EncodeResult, write_key, write_update, write_whole};
 use crate::wire::codec::error::{BuildError, BuildErrorKind};
 use crate::wire::codec::header::Header;
@@ -19,7 +20,7 @@ use crate::wire::codec::set::{ChangesetFormat, PatchsetFormat, Set, SetFormat};
 use crate::wire::codec::table_info::TableInfo;
 use crate::wire::codec::value::Value;
 
-/// The builder of either format. After an error it adds nothing more.
+/// The builder of either format. After an error, it ignores everything that is added.
 #[derive(Clone)]
 pub(in crate::wire) struct Core {
     pub(in crate::wire) fold: Fold,
@@ -32,7 +33,7 @@ impl Core {
         Self { fold: Fold::new(format), indirect: false, error: None }
     }
 
-    /// Keeps what is wrong, if anything is.
+    /// Calls `work` unless an earlier call failed, and keeps its error.
     #[inline(always)]
     pub(in crate::wire) fn guard(
         &mut self,
@@ -53,7 +54,7 @@ impl Core {
     }
 
     #[inline(always)]
-    fn group(&mut self, table: TableInfo<'_>) -> EncodeResult<(&mut TableChanges, SettleContext<'_>)> {
+    fn table(&mut self, table: TableInfo<'_>) -> EncodeResult<(&mut TableChanges, SettleContext<'_>)> {
         self.fold.table(Header { name: table.table(), key: table.key_ordinals() })
     }
 
@@ -64,13 +65,13 @@ impl Core {
             table.columns(),
             #[inline(always)]
             |core| {
-                expect(table, values)?;
+                check_value_count(table, values)?;
                 let indirect = core.indirect;
-                let (group, context) = core.group(table)?;
-                let (start, out) = group.end();
+                let (changes, context) = core.table(table)?;
+                let (start, out) = changes.begin_whole();
                 let head = [Operation::Insert.to_byte(), u8::from(indirect)];
                 let written = write_whole(head, table.key_ordinals(), values, out).map(|()| true);
-                finish(group, context, start, written)
+                finish(changes, context, start, written)
             },
         );
     }
@@ -78,23 +79,23 @@ impl Core {
     #[inline]
     fn update(&mut self, table: TableInfo<'_>, before: &[Value<'_>], after: &[Value<'_>]) {
         self.guard(table.table(), table.columns(), |core| {
-            expect(table, before)?;
-            expect(table, after)?;
+            check_value_count(table, before)?;
+            check_value_count(table, after)?;
             let (format, indirect) = (core.fold.format(), core.indirect);
-            let (group, context) = core.group(table)?;
-            let (start, out) = group.begin(Operation::Update, indirect);
+            let (changes, context) = core.table(table)?;
+            let (start, out) = changes.begin(Operation::Update, indirect);
             let written = write_update(table.key_ordinals(), format, before, after, out);
-            finish(group, context, start, written)
+            finish(changes, context, start, written)
         });
     }
 
     #[inline]
     fn delete(&mut self, table: TableInfo<'_>, values: &[Value<'_>]) {
         self.guard(table.table(), table.columns(), |core| {
-            expect(table, values)?;
+            check_value_count(table, values)?;
             let (format, indirect) = (core.fold.format(), core.indirect);
-            let (group, context) = core.group(table)?;
-            let (start, out) = group.end();
+            let (changes, context) = core.table(table)?;
+            let (start, out) = changes.begin_whole();
             let head = [Operation::Delete.to_byte(), u8::from(indirect)];
             let written = match format {
                 Format::Changeset => write_whole(head, table.key_ordinals(), values, out),
@@ -103,7 +104,7 @@ impl Core {
                     write_key(table.key_ordinals(), values, out)
                 }
             };
-            finish(group, context, start, written.map(|()| true))
+            finish(changes, context, start, written.map(|()| true))
         });
     }
 
@@ -130,17 +131,22 @@ impl Core {
     }
 }
 
-/// Settles the change that was written, or takes it back where it failed or says nothing.
+/// Settles the change that was appended, or removes it if it failed or changes nothing.
 #[inline(always)]
-fn finish(group: &mut TableChanges, context: SettleContext<'_>, start: usize, written: EncodeResult<bool>) -> EncodeResult<()> {
+fn finish(
+    changes: &mut TableChanges,
+    context: SettleContext<'_>,
+    start: usize,
+    written: EncodeResult<bool>,
+) -> EncodeResult<()> {
     match written {
-        Ok(true) => group.settle(start, context),
+        Ok(true) => changes.settle(start, context),
         Ok(false) => {
-            group.drop_from(start);
+            changes.drop_from(start);
             Ok(())
         }
         Err(error) => {
-            group.drop_from(start);
+            changes.drop_from(start);
             Err(error)
         }
     }
@@ -148,7 +154,7 @@ fn finish(group: &mut TableChanges, context: SettleContext<'_>, start: usize, wr
 
 /// Checks that a row has a value for each column.
 #[inline(always)]
-fn expect(table: TableInfo<'_>, values: &[Value<'_>]) -> EncodeResult<()> {
+fn check_value_count(table: TableInfo<'_>, values: &[Value<'_>]) -> EncodeResult<()> {
     let (columns, values) = (table.key_ordinals().len(), values.len());
     if columns == values { Ok(()) } else { Err(EncodeError::new(BuildErrorKind::ValueCount { columns, values })) }
 }

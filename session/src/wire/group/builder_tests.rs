@@ -1,4 +1,4 @@
-//! Tests of the builders without SQLite: the table of rules, the order, and every error.
+//! Tests of the builders without SQLite: the folding rules, the order of the output, and every error.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -12,7 +12,7 @@ fn lines<'a>(records: impl IntoIterator<Item = Record<'a>>) -> Vec<String> {
     records.into_iter().map(|record| record.to_string()).collect()
 }
 
-/// The lines of what is built, which must be well-formed.
+/// Returns the lines of the built set, which must be well-formed.
 fn changeset(builder: ChangesetBuilder) -> Vec<String> {
     lines(&Changeset::try_from(builder.build().unwrap().into_bytes()).unwrap())
 }
@@ -25,7 +25,7 @@ fn error(builder: ChangesetBuilder) -> String {
     builder.build().unwrap_err().to_string()
 }
 
-/// One of the rows of `pairs` with the key 7, by the values of the two other columns.
+/// Returns a row of `pairs` with the key 7 and these values of the two other columns.
 fn row(first: &str, last: i64) -> [Value<'_>; 3] {
     [first.into(), 7.into(), last.into()]
 }
@@ -33,7 +33,7 @@ fn row(first: &str, last: i64) -> [Value<'_>; 3] {
 #[test]
 fn each_pair_of_operations_folds_by_the_table_of_rules() {
     use Operation::{Delete, Insert, Update};
-    // every second change: an INSERT or UPDATE to ('b', 2), from ('a', 1), or a DELETE of that
+    // the second change is an INSERT of ('b', 2), an UPDATE from ('a', 1) to it, or a DELETE of ('a', 1)
     let cases: [(Operation, Operation, &str, &str); 9] = [
         (Insert, Insert, "INSERT pairs('a', 7, 0)", "INSERT pairs('a', 7, 0)"),
         (Insert, Update, "INSERT pairs('b', 7, 2)", "INSERT pairs('b', 7, 2)"),
@@ -48,7 +48,7 @@ fn each_pair_of_operations_folds_by_the_table_of_rules() {
     for (first, second, in_changeset, in_patchset) in cases {
         for (one_is, other_is) in [(false, false), (false, true), (true, false), (true, true)] {
             let (mut changes, mut patches) = (Changeset::builder(), Patchset::builder());
-            // in the index, and before there is one
+            // with an index of rows, and without one
             for key in if one_is { &[9, 8][..] } else { &[] } {
                 let other = [Value::Null, (*key).into(), Value::Null];
                 (changes, patches) = (changes.insert_values(PAIRS, &other), patches.insert_values(PAIRS, &other));
@@ -81,7 +81,7 @@ fn each_pair_of_operations_folds_by_the_table_of_rules() {
 }
 
 #[test]
-fn what_goes_back_to_where_it_was_leaves_nothing() {
+fn changes_that_are_undone_result_in_no_change() {
     let (one, two) = (row("a", 1), row("b", 2));
     assert!(Changeset::builder().build().unwrap().as_bytes().is_empty());
     assert!(changeset(Changeset::builder().update_values(PAIRS, &one, &one)).is_empty());
@@ -101,7 +101,7 @@ fn what_goes_back_to_where_it_was_leaves_nothing() {
 }
 
 #[test]
-fn keys_of_other_classes_or_bytes_are_other_rows() {
+fn keys_with_different_classes_or_bytes_are_different_rows() {
     let table = TableInfo::new("t", &[1]);
     let keys = [1.into(), 1.0.into(), "1".into(), Value::Blob(b"1"), 0.0.into(), Value::Real(-0.0), "".into()];
     let twice =
@@ -110,7 +110,7 @@ fn keys_of_other_classes_or_bytes_are_other_rows() {
 }
 
 #[test]
-fn tables_and_rows_stand_in_the_order_in_which_they_came() {
+fn tables_and_rows_keep_the_order_in_which_they_were_added() {
     let (a, b) = (TableInfo::new("a", &[1, 0]), TableInfo::new("b", &[1, 0]));
     let builder = Changeset::builder()
         .insert_values(b, &[3.into(), "three".into()])
@@ -126,8 +126,8 @@ fn tables_and_rows_stand_in_the_order_in_which_they_came() {
 }
 
 #[test]
-fn records_of_other_sets_are_taken_as_they_stand() {
-    // with a varint that is longer than need be
+fn records_of_other_sets_are_copied_byte_for_byte() {
+    // with a varint that is longer than necessary
     let bytes = b"T\x02\x01\0t\0\x12\x07\x01\0\0\0\0\0\0\0\x01\x03\x80\x01a".to_vec();
     let set = Changeset::try_from(bytes).unwrap();
     let built = set.records().fold(Changeset::builder(), |builder, record| builder.record(&record)).build().unwrap();
@@ -137,7 +137,7 @@ fn records_of_other_sets_are_taken_as_they_stand() {
 }
 
 #[test]
-fn many_changes_to_few_rows_take_the_memory_of_few() {
+fn memory_is_proportional_to_rows_not_to_changes() {
     let table = TableInfo::new("t", &[1, 0]);
     let texts = ["short", "a text that is longer", "one that is longer than all of the other texts"];
     let mut builder = Changeset::builder();
@@ -150,7 +150,7 @@ fn many_changes_to_few_rows_take_the_memory_of_few() {
                 _ => builder.push_update(table, &[key.into(), text(round - 1)], &[key.into(), text(round)]),
             }
         }
-        // a row that comes and goes
+        // a row that is inserted and deleted
         builder.push_insert(table, &[(round + 10).into(), Value::Null]);
         builder.push_delete(table, &[(round + 10).into(), Value::Null]);
     }
@@ -160,7 +160,7 @@ fn many_changes_to_few_rows_take_the_memory_of_few() {
 }
 
 #[test]
-fn changes_that_wait_for_each_other_come_to_the_same_as_one_by_one() {
+fn changes_settled_in_batches_result_in_the_same_as_one_by_one() {
     let tables = [TableInfo::new("one", &[1, 0]), TableInfo::new("two", &[1, 0])];
     let mut random = 1u64;
     let mut below = |end: u64| {
@@ -217,28 +217,28 @@ fn errors_name_table_and_column() {
         ),
         (
             row(start(), &[text; 3]).insert_values(TableInfo::new("Pairs", &[1, 0, 0]), &[text; 3]),
-            "table Pairs: a table whose key was declared otherwise before",
+            "table Pairs: the table has another primary key than in an earlier change",
         ),
         (
             row(start(), &[text; 3]).insert_values(TableInfo::new("pairs", &[0, 1]), &[text; 2]),
-            "table pairs: a table of 2 columns, which had 3 before",
+            "table pairs: the table has 2 columns, but 3 in an earlier change",
         ),
         (
             start().record(&patch.records().next().unwrap()),
-            "table pairs: a patchset's record, where a changeset is built",
+            "table pairs: a record of a patchset cannot be added to a changeset",
         ),
         (
             start().insert_values(TableInfo::new("pairs", &[1]), &[text]).record(&change.records().next().unwrap()),
-            "table pairs: a table of 3 columns, which had 1 before",
+            "table pairs: the table has 3 columns, but 1 in an earlier change",
         ),
-        (start().insert_values(TableInfo::new("a\0b", &[1]), &[text]), "table a\\0b: the table's name has a NUL in it"),
+        (start().insert_values(TableInfo::new("a\0b", &[1]), &[text]), "table a\\0b: the table's name contains a NUL"),
         (
             start().insert_values(TableInfo::new("t", &[0]), &[text]),
             "table t: no column of the table is part of a primary key",
         ),
         (
             start().delete_values(TableInfo::new("t", &[]), &[]),
-            "table t: a table of 0 columns (1 to 65536 are possible)",
+            "table t: a table of 0 columns (SQLite reads 1 to 65536)",
         ),
     ];
     for (builder, says) in cases {
@@ -248,7 +248,7 @@ fn errors_name_table_and_column() {
 
 #[test]
 #[cfg_attr(miri, ignore = "65,536 columns take minutes")]
-fn tables_are_as_wide_as_sqlite_reads() {
+fn tables_have_as_many_columns_as_sqlite_reads() {
     let (start, text) = (Changeset::builder, Value::from("x"));
     let wide = alloc::vec![1; 65_537];
     let too_wide = start().insert_values(TableInfo::new("t", &wide), &alloc::vec![text; wide.len()]);
@@ -259,13 +259,13 @@ fn tables_are_as_wide_as_sqlite_reads() {
 }
 
 #[test]
-fn a_patchsets_delete_looks_at_the_key_alone() {
+fn a_patchset_delete_requires_the_key_alone() {
     let row = [Value::Real(f64::NAN), 7.into(), Value::Null];
     assert_eq!(patchset(Patchset::builder().delete_values(PAIRS, &row)), ["DELETE pairs(_, 7, _)"]);
 }
 
 #[test]
-fn the_first_error_stays() {
+fn the_first_error_is_returned() {
     let good = [Value::Null, 7.into(), Value::Null];
     let builder = Changeset::builder()
         .insert_values(PAIRS, &good)

@@ -1,40 +1,43 @@
-//! A small hash index: from the bytes of a key to the number of its row. The keys themselves stay where they are; whoever asks
-//! compares them.
+//! A small hash index from the hash of a key to the number of its row.
 //!
-//! Open addressing, one word for each slot: the upper half is the hash, the lower half the row's number plus one, and 0 is an
-//! empty slot. A slot's home is given by the upper bits of its hash, so growing takes the slots in the order in which they
-//! stand, from one end of the memory to the other, and no key is read or hashed again.
+//! The index does not hold keys: the caller compares them. It uses open addressing with one word for
+//! each slot. The upper half of a slot is the hash, the lower half the row's number plus one; 0 is an
+//! empty slot. The upper bits of its hash determine the home of a slot. So the index grows by moving the
+//! slots in the order of memory, and reads and hashes no key again.
+//!
+//! The fold and the rebaser use it, for rows and for the names of tables.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// The most rows that one index takes.
+/// The largest number of rows that an index can hold.
 pub(in crate::wire) const MOST_ROWS: usize = 0xc000_0000;
 
 const EMPTY: u64 = 0;
 const FEWEST_SLOTS: usize = 16;
 
-/// With fewer slots it grows faster: up to 32 kB.
+/// An index with fewer slots (16 KiB) grows by the factor 4, a larger one by 2.
 const SMALL_SLOTS: usize = 2048;
 
-/// Where a row is in an index: good until the index is changed.
+/// The position of a row in an index. It is valid until the index changes.
 #[derive(Clone, Copy)]
 pub(in crate::wire) struct Slot(usize);
 
-/// See the [module](self).
+/// A hash index: see the [module](self).
 #[derive(Clone, Default)]
 pub(in crate::wire) struct Index {
-    /// A power of two of them, or none.
+    /// The number of slots is 0 or a power of two.
     slots: Vec<u64>,
-    /// What is left of a slot after shifting it so far is where its search begins.
+    /// The home of a slot is its word shifted right by this many bits.
     shift: u32,
     used: usize,
-    /// At so many it grows: three quarters of the slots.
-    most: usize,
+    /// The largest number of used slots before the index grows: three quarters.
+    max_used: usize,
 }
 
 impl Index {
-    /// The row with this hash for which `is_it` holds. If there is none, puts in row `new`.
+    /// Returns the row with this hash for which `is_it` returns true. If there is none, inserts row `new` and
+    /// returns `None`.
     #[inline]
     pub(in crate::wire) fn find_or_insert(
         &mut self,
@@ -65,21 +68,21 @@ impl Index {
         None
     }
 
-    /// Grows until so many more rows fit.
+    /// Grows until `more` further rows fit.
     #[inline]
     pub(in crate::wire) fn make_room(&mut self, more: usize) {
-        while self.used.saturating_add(more) > self.most {
+        while self.used.saturating_add(more) > self.max_used {
             self.grow();
         }
     }
 
-    /// What is in the slot where the search for a hash begins: to have it in the cache.
+    /// Reads the slot at which the search for a hash begins, to fetch it into the cache.
     #[inline]
-    pub(in crate::wire) fn peek(&self, hash: u32) -> u64 {
+    pub(in crate::wire) fn home_slot(&self, hash: u32) -> u64 {
         self.slots.get(self.home(u64::from(hash) << 32)).copied().unwrap_or(EMPTY)
     }
 
-    /// The row with this hash for which `is_it` holds.
+    /// Returns the row with this hash for which `is_it` returns true.
     #[inline]
     pub(in crate::wire) fn find(&self, hash: u32, mut is_it: impl FnMut(usize) -> bool) -> Option<usize> {
         let mut at = self.home(u64::from(hash) << 32);
@@ -95,14 +98,15 @@ impl Index {
         }
     }
 
-    /// What is seen where a search for this hash begins: a row that has it, another row, or `None`: then there is none.
+    /// Returns `None` if the slot at which the search for a hash begins is empty: no row has the hash.
+    /// Otherwise returns the row in the slot, or `Some(None)` if the slot has another hash.
     #[inline]
     pub(in crate::wire) fn first_candidate(&self, hash: u32) -> Option<Option<usize>> {
         let slot = self.slots.get(self.home(u64::from(hash) << 32)).copied().unwrap_or(EMPTY);
         (slot != EMPTY).then(|| (slot >> 32 == u64::from(hash)).then(|| row_of(slot)))
     }
 
-    /// Adds the hash of the row that was put in last. From time to time all others are added anew.
+    /// Adds the hash of the last inserted row to `filter`. Refills the filter if the index has grown.
     #[inline]
     pub(in crate::wire) fn add_to(&self, filter: &mut Filter, hash: u32) {
         if filter.words.len() == self.slots.len().div_ceil(8) {
@@ -114,13 +118,13 @@ impl Index {
 
     #[cold]
     fn refill(&self, filter: &mut Filter) {
-        // eight bits for a slot, in the same order
+        // eight bits for each slot, in the same order
         let shift = self.shift.saturating_sub(32).saturating_sub(3);
         *filter = Filter { words: vec![0; self.slots.len().div_ceil(8)], shift };
         self.slots.iter().filter(|slot| **slot != EMPTY).for_each(|slot| filter.add((slot >> 32) as u32));
     }
 
-    /// Takes a row out, and moves those after it that stand away from their homes.
+    /// Removes a row. Moves the slots after it that are not at their homes.
     pub(in crate::wire) fn remove(&mut self, Slot(mut hole): Slot) {
         let mut at = hole;
         loop {
@@ -155,12 +159,12 @@ impl Index {
         at.wrapping_add(1) & self.mask()
     }
 
-    /// How many slots after `from` the slot `to` is.
+    /// Returns the number of slots from `from` to `to`.
     fn distance(&self, from: usize, to: usize) -> usize {
         to.wrapping_sub(from) & self.mask()
     }
 
-    /// The slot at which the search begins.
+    /// Returns the position at which the search for a slot begins.
     #[inline]
     fn home(&self, slot: u64) -> usize {
         (slot >> (self.shift & 63)) as usize
@@ -171,7 +175,7 @@ impl Index {
         let times = if self.slots.len() < SMALL_SLOTS { 4 } else { 2 };
         let count = self.slots.len().saturating_mul(times).max(FEWEST_SLOTS);
         let old = core::mem::replace(&mut self.slots, vec![EMPTY; count]);
-        self.most = (count / 4).saturating_mul(3);
+        self.max_used = (count / 4).saturating_mul(3);
         self.shift = 64u32.saturating_sub(count.trailing_zeros());
         for slot in old.into_iter().filter(|slot| *slot != EMPTY) {
             let mut at = self.home(slot);
@@ -183,7 +187,7 @@ impl Index {
     }
 }
 
-/// A summary of the hashes that are in an index, an eighth as large: for whoever looks up much that is not there.
+/// A summary of the hashes in an index, an eighth of its size: a fast answer to look-ups that fail.
 #[derive(Clone, Default)]
 pub(in crate::wire) struct Filter {
     words: Vec<u64>,
@@ -198,7 +202,7 @@ impl Filter {
         }
     }
 
-    /// Whether there may be a row with this hash: of ten that are not there, it is said of one.
+    /// Returns whether there may be a row with this hash. About one in ten answers is a false positive.
     #[inline]
     pub(in crate::wire) fn may_have(&self, hash: u32) -> bool {
         let bit = hash >> (self.shift & 31);
@@ -211,12 +215,12 @@ fn row_of(slot: u64) -> usize {
     (slot as u32).wrapping_sub(1) as usize
 }
 
-/// A hash function with a secret, so that a stranger who chooses keys cannot choose those that collide.
+/// A keyed hash function: a stranger who chooses keys cannot choose keys that collide.
 #[derive(Clone, Copy)]
 pub(in crate::wire) struct Seed(u64, u64);
 
 impl Seed {
-    /// A new secret.
+    /// Creates a random secret.
     #[cfg(feature = "std")]
     pub(in crate::wire) fn new() -> Self {
         use std::hash::BuildHasher;
@@ -224,27 +228,28 @@ impl Seed {
         Self(random.hash_one(0u8), random.hash_one(1u8))
     }
 
-    /// Without `std` there is nothing random to be had: whoever knows these numbers can choose keys that all collide, and so
-    /// make adding take time in the square of their count.
+    /// Returns a fixed secret, because there is no source of randomness without `std`.
+    ///
+    /// Keys can be chosen to collide with it: adding them takes quadratic time.
     #[cfg(not(feature = "std"))]
     pub(in crate::wire) fn new() -> Self {
         Self(0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344)
     }
 
-    /// With it, all small integers have the same hash.
+    /// Creates a secret for which all small integers have the same hash.
     #[cfg(test)]
     pub(in crate::wire) fn that_collides() -> Self {
         Self(0, 1)
     }
 
-    /// The hash of nothing, to which [`add`](Self::add) adds.
+    /// Returns the hash of nothing, which [`add`](Self::add) continues.
     #[inline]
     pub(in crate::wire) fn start(self) -> u64 {
         self.0
     }
 
-    /// Adds some bytes: each two words are multiplied, with the secret and what came before, and the product's halves put
-    /// together, as in wyhash.
+    /// Adds bytes to a hash. As in wyhash, each two words are combined with the secret and the hash, and
+    /// multiplied; the result is the XOR of the halves of the product.
     #[inline]
     pub(in crate::wire) fn add(self, hash: u64, bytes: &[u8]) -> u64 {
         let mut hash = hash ^ bytes.len() as u64;
@@ -258,7 +263,7 @@ impl Seed {
         mix(one ^ self.1, two ^ hash)
     }
 
-    /// The hash of a table's name, whatever the case of its ASCII letters.
+    /// Returns the hash of a table's name, without regard to the case of ASCII letters.
     pub(in crate::wire) fn of_name(self, name: &str) -> u32 {
         self.finish(name.as_bytes().chunks(16).fold(self.start(), |hash, chunk| {
             let mut lower = [0; 16];
@@ -267,20 +272,20 @@ impl Seed {
         }))
     }
 
-    /// The hash as an [`Index`] takes it.
+    /// Returns the hash as an [`Index`] requires it.
     #[inline]
     pub(in crate::wire) fn finish(self, hash: u64) -> u32 {
         (self.finish_whole(hash) >> 32) as u32
     }
 
-    /// All bits of it.
+    /// Returns all bits of the hash.
     #[inline]
     pub(in crate::wire) fn finish_whole(self, hash: u64) -> u64 {
         mix(hash ^ self.0, self.1 | 1)
     }
 }
 
-/// The first eight and the last eight of at most 16 bytes, which overlap where there are fewer.
+/// Returns the first eight and the last eight of at most 16 bytes. They overlap if there are fewer.
 #[inline]
 fn ends(bytes: &[u8]) -> (u64, u64) {
     if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
@@ -288,13 +293,14 @@ fn ends(bytes: &[u8]) -> (u64, u64) {
     } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
     } else {
-        // of one byte up to three: the first, the one in the middle and the last
+        // of 0 to 3 bytes: the first, the middle and the last
         let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or(0));
         (byte(0) << 16 | byte(bytes.len() / 2) << 8 | byte(bytes.len().wrapping_sub(1)), 0)
     }
 }
 
-/// Whether they are the same: without a call for short ones, as names and lists of key ordinals are.
+/// Returns whether two slices are equal, without a function call for short slices, such as most names and
+/// key ordinals.
 #[inline]
 pub(in crate::wire) fn are_equal(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && if one.len() <= 16 { ends(one) == ends(other) } else { one == other }
@@ -310,7 +316,7 @@ fn mix(one: u64, two: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// An index over numbers, whose hash is whatever the test wants.
+    /// Checks an index over numbers whose hashes the test determines.
     fn check(count: usize, hash: impl Fn(usize) -> u32) {
         let (mut index, mut filter) = (Index::default(), Filter::default());
         for row in 0..count {

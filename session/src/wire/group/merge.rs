@@ -1,6 +1,7 @@
-//! What becomes of two changes to one row: the rules of `sqlite3changegroup_add`, for both formats.
+//! The rules that merge two changes to one row: those of `sqlite3changegroup_add`, for both formats.
 //!
-//! All of it works on encoded records that have been checked, and copies their values as they stand.
+//! The functions require encoded records that have been checked. They copy encoded values byte for byte.
+//! Builders and concatenation call [`merge`].
 
 use alloc::vec::Vec;
 
@@ -10,18 +11,18 @@ use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::record::RawRecord;
 use crate::wire::codec::value::UNDEFINED;
 
-/// What two changes to one row come to.
+/// The result of merging two changes to one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wire) enum Merged {
-    /// The first one; the second does not fit it, or sets nothing in its row, and is dropped.
+    /// The first change. The second does not fit the first, or sets nothing, and is dropped.
     First,
-    /// One change, which has been appended.
+    /// Another change, which has been appended.
     Combined,
     /// No change.
     Nothing,
 }
 
-/// Appends what two changes to one row come to, if that is another change than the first.
+/// Merges two changes to one row. Appends the result, if it is a change other than the first.
 pub(in crate::wire) fn merge(
     key: &[u8],
     format: Format,
@@ -83,13 +84,14 @@ pub(in crate::wire) fn merge(
     Merged::Nothing
 }
 
-/// Whether an UPDATE sets a column other than to what it was. A column of the key is never set.
+/// Returns whether an UPDATE sets a column to a value other than its old value. An UPDATE never sets a
+/// column of the primary key.
 #[inline]
 pub(in crate::wire) fn sets_anything(key: &[u8], format: Format, record: RawRecord<'_>) -> bool {
     let (mut before, mut after) = (Cursor::new(record.before), Cursor::new(record.after));
     let mut columns = key.iter();
     if format == Format::Changeset {
-        // most often the first column that is recorded differs
+        // the first recorded column differs most often
         let same = after.rest().iter().take_while(|byte| **byte == UNDEFINED).count();
         after.take(same);
         if before.skip_values(same).is_none() {
@@ -104,9 +106,11 @@ pub(in crate::wire) fn sets_anything(key: &[u8], format: Format, record: RawReco
     })
 }
 
-/// Whether the second of two UPDATEs of a changeset sets everything back, and both set something, as far as that is seen without a
-/// look at each value: the columns behind the first ones of the key have the same bytes before the one and after the other, both
-/// ways, and in one of them the values are recorded, and differ.
+/// Returns whether the second of two UPDATEs of a changeset undoes the first, and both set a column.
+///
+/// This is a fast test that can miss cases. It requires that the primary key consists of the first
+/// columns. Behind them, the old values of each UPDATE must have the same bytes as the new values of the
+/// other, and in one column both values must be recorded and differ.
 #[inline]
 pub(in crate::wire) fn is_undone(key: &[u8], format: Format, first: RawRecord<'_>, second: RawRecord<'_>) -> bool {
     if format != Format::Changeset || first.operation != Operation::Update || second.operation != Operation::Update {
@@ -128,14 +132,14 @@ pub(in crate::wire) fn is_undone(key: &[u8], format: Format, first: RawRecord<'_
     }
 }
 
-/// The next value of the one where it is recorded, else that of the other.
+/// Reads a field of both, and returns the first that has a value.
 #[inline(always)]
 fn either<'a>(one: &mut Cursor<'a>, other: &mut Cursor<'a>) -> &'a [u8] {
     let (one, other) = (one.field(), other.field());
     one.filter(|one| *one != [UNDEFINED]).or(other).unwrap_or(&[UNDEFINED])
 }
 
-/// Appends a record of the values of `over` where they are recorded, else of `under`.
+/// Appends a record with the values of `over`, and those of `under` where `over` has none.
 fn overlay(key: &[u8], over: &[u8], under: &[u8], out: &mut Vec<u8>) {
     let (mut over, mut under) = (Cursor::new(over), Cursor::new(under));
     for _ in key {
@@ -143,14 +147,15 @@ fn overlay(key: &[u8], over: &[u8], under: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a row with the new values of an UPDATE, other than those for its key. Says whether the UPDATE sets a column.
+/// Appends a row with the new values of an UPDATE, except for those of the primary key. Returns whether
+/// the UPDATE sets a column.
 fn updated_row(key: &[u8], row: &[u8], update: RawRecord<'_>, out: &mut Vec<u8>) -> bool {
     let (mut row, mut old, mut new) = (Cursor::new(row), Cursor::new(update.before), Cursor::new(update.after));
     let mut sets = false;
     for ordinal in key {
         let (same, updated) = (row.field().unwrap_or(&[UNDEFINED]), new.field().unwrap_or(&[UNDEFINED]));
         let is_recorded = *ordinal == 0 && updated != [UNDEFINED];
-        // up to the first that differs; a patchset has no old values
+        // only until the first column that differs; a patchset has no old values
         if !sets {
             sets = !are_equal(old.field().unwrap_or_default(), updated) && is_recorded;
         }
@@ -159,8 +164,8 @@ fn updated_row(key: &[u8], row: &[u8], update: RawRecord<'_>, out: &mut Vec<u8>)
     sets
 }
 
-/// Appends both records of a changeset's UPDATE from the old values to the new ones, each from the first of the two records
-/// that has one. Says whether it sets a column.
+/// Appends both records of a changeset's UPDATE. Each old and new value is taken from the first of two
+/// records that has one. Returns whether the UPDATE sets a column.
 fn update<'a>(
     key: &[u8],
     [old_one, old_other]: [&'a [u8]; 2],
@@ -179,7 +184,7 @@ fn update<'a>(
             (old, if *ordinal == 0 && differs { new } else { &[UNDEFINED] }, sets)
         },
     );
-    // of most tables all values are found before any is written
+    // for most tables, all fields are found before any is written
     let mut found: [(&[u8], &[u8]); 16] = [(&[], &[]); 16];
     let mut sets_any = false;
     if let Some(found) = found.get_mut(..key.len()) {
@@ -203,7 +208,7 @@ fn update<'a>(
     sets_any
 }
 
-/// Appends an encoded value: without a call for those of most kinds.
+/// Appends a field, without a function call for most kinds.
 #[inline(always)]
 pub(in crate::wire) fn append_field(field: &[u8], out: &mut Vec<u8>) {
     if let [byte] = field {

@@ -1,5 +1,7 @@
-//! Changes of a table that has got more columns since, made as wide as it is now: as `sqlite3changegroup_add` does it with
+//! Pads changes of a table that has grown to its present columns, as `sqlite3changegroup_add` does after
 //! `sqlite3changegroup_schema`.
+//!
+//! [`TableChanges`](super::table_changes::TableChanges) calls [`pad`] for tables with declared defaults.
 
 use alloc::vec::Vec;
 
@@ -7,19 +9,24 @@ use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::encode::{EncodeError, EncodeResult, write_row};
 use crate::wire::codec::header::Header;
-use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::kind::Format;
 use crate::wire::codec::value::{UNDEFINED, Value};
+use crate::wire::codec::walk::Layout;
 
-/// What the last columns of a table hold by default, encoded.
+/// The default values of the last columns of a table, encoded.
 #[derive(Clone)]
 pub(in crate::wire) struct Defaults {
     bytes: Vec<u8>,
-    /// Where each of them begins.
+    /// The offset of each value in `bytes`.
     starts: Vec<usize>,
 }
 
 impl Defaults {
-    /// Of a table whose columns before these are so many.
+    /// Encodes the default values of the columns from number `before` on.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a value is too long.
     pub(in crate::wire) fn new(before: usize, values: &[Value<'_>]) -> EncodeResult<Self> {
         let (mut bytes, mut starts) = (Vec::new(), Vec::with_capacity(values.len()));
         for (column, value) in (before..).zip(values) {
@@ -30,19 +37,23 @@ impl Defaults {
         Ok(Self { bytes, starts })
     }
 
+    /// Returns the number of columns that have a default value.
     pub(in crate::wire) fn count(&self) -> usize {
         self.starts.len()
     }
 
-    /// Those of the last so many columns.
+    /// Returns the encoded values of the last `count` columns.
     fn last(&self, count: usize) -> &[u8] {
         let first = self.starts.len().saturating_sub(count);
         self.starts.get(first).and_then(|start| self.bytes.get(*start..)).unwrap_or_default()
     }
 }
 
-/// Adds `missing` columns to the change that begins at `start` and ends the bytes, and which has the columns of `header`: with
-/// the defaults where a whole row is recorded, else not recorded. None of them is in the key.
+/// Adds `missing` columns to the last change of `bytes`, which begins at `start` and has the columns of
+/// `header`.
+///
+/// A record of a whole row gets the default values; in any other record the columns are not recorded.
+/// None of the columns is part of the primary key.
 pub(in crate::wire) fn pad(
     bytes: &mut Vec<u8>,
     start: usize,
@@ -53,16 +64,14 @@ pub(in crate::wire) fn pad(
 ) {
     let mut cursor = Cursor::new(bytes.get(start..).unwrap_or_default());
     let Some(record) = check::read_checked(&mut cursor, header, format) else {
-        return; // a change that was appended whole does not come here
+        return; // not reached: the change is well-formed
     };
     let unrecorded = || core::iter::repeat_n(UNDEFINED, missing);
-    match (record.operation, format) {
-        (Operation::Insert, _) | (Operation::Delete, Format::Changeset) => {
-            bytes.extend_from_slice(defaults.last(missing));
-        }
-        (Operation::Delete, Format::Patchset) => {}
-        (Operation::Update, Format::Patchset) => bytes.extend(unrecorded()),
-        (Operation::Update, Format::Changeset) => {
+    match Layout::of(record.operation, format) {
+        Layout::Row => bytes.extend_from_slice(defaults.last(missing)),
+        Layout::Key => {}
+        Layout::KeyAndNew => bytes.extend(unrecorded()),
+        Layout::OldAndNew => {
             let middle = bytes.len().saturating_sub(record.after.len());
             bytes.splice(middle..middle, unrecorded());
             bytes.extend(unrecorded());

@@ -11,7 +11,7 @@
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::fold::{KeyFields, key_span};
+use super::key::{KeyFields, key_span};
 use super::merge::sets_anything;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::header::Header;

@@ -427,9 +427,9 @@ fn json_that_contradicts_itself_is_refused_with_the_reason() {
     };
     for (members, reason) in [
         (json!({"op": "upsert"}), "unknown variant `upsert`, expected one of `insert`, `update`, `delete`"),
-        (json!({"table": "a\0b"}), "the table's name has a NUL in it"),
+        (json!({"table": "a\0b"}), "the table's name contains a NUL"),
         (json!({"key_ordinals": [0, 0]}), "no column of the table is part of a primary key"),
-        (json!({"key_ordinals": []}), "a table of 0 columns (1 to 65536 are possible)"),
+        (json!({"key_ordinals": []}), "a table of 0 columns (SQLite reads 1 to 65536)"),
         (json!({"key": [1]}), "key must be a value, or an array if the key has several columns (key columns: 1)"),
         (json!({"key": null}), "column 0: NULL in a column of the primary key"),
         (json!({"before": {"0": 9, "1": 2}}), "key differs from the key in the row"),
@@ -442,7 +442,7 @@ fn json_that_contradicts_itself_is_refused_with_the_reason() {
         (json!({"columns": ["id", "name"]}), "the table has no column \"1\""),
         (json!({"op": "delete"}), "DELETE in a changeset cannot have after"),
         (json!({"op": "insert"}), "INSERT in a changeset cannot have before"),
-        (json!({"op": "insert", "before": null}), "column 0: a value is not recorded that must be"),
+        (json!({"op": "insert", "before": null}), "column 0: a required value is not recorded"),
         (json!({"after": {"1": [3]}}), "invalid type: sequence"),
     ] {
         let error = with(members.clone());

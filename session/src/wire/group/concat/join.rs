@@ -18,8 +18,9 @@ use crate::wire::codec::walk::Walker;
 use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::record::RawRecord;
-use crate::wire::group::fold::{Fold, KeyFields, key_span};
+use crate::wire::group::fold::Fold;
 use crate::wire::group::index::Seed;
+use crate::wire::group::key::{KeyFields, key_span};
 use crate::wire::group::merge::{Merged, merge, sets_anything};
 
 /// A change, by the hash of its table and key.
