@@ -370,7 +370,7 @@ pub(super) fn filter<'a, F: TypedFormat, T: AppliedTable>(
 }
 
 fn read_change<F: TypedFormat, T: AppliedTable>(change: Records<'_>) -> Result<F::Change<T>, ApplyError> {
-    read_first(change, F::read::<T>).map_err(|error| ApplyError::Decode(error.in_applied()))
+    read_first(change, F::read::<T>).map_err(|error| ApplyError::Decode(error.in_conflict()))
 }
 
 fn read_row<T: AppliedTable>(row: Records<'_>) -> Result<T::Row, ApplyError> {
@@ -384,6 +384,6 @@ fn read_first<R>(
 ) -> Result<R, DecodeError> {
     match records.next_unread(|| {}) {
         Some(source) => read(&source),
-        None => Err(DecodeError::of_nothing("")),
+        None => Err(DecodeError::of_missing_record("")),
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong when changes are read as typed values.
+//! The errors of reading changes as typed values.
 
 use std::boxed::Box;
 use std::fmt;
@@ -6,32 +6,32 @@ use std::string::{String, ToString};
 
 use crate::wire::{Format, Record, Value};
 
-/// Why a value of a change is not a value of a Rust type.
+/// The error of a value that does not fit a Rust type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ValueError {
-    /// The value is of a storage class that the type is not made of: what is expected, such as `"an integer"`.
+    /// The value has a storage class that the type cannot be read from.
     StorageClass {
-        /// What is expected.
+        /// The expected storage class, such as `"an integer"`.
         expected: &'static str,
     },
-    /// NULL, where the column is not `Nullable`.
+    /// The value is NULL, but the column is not `Nullable`.
     Null,
-    /// A number that the type cannot hold.
+    /// The number is out of the range of the type.
     OutOfRange,
-    /// Text that is not UTF-8.
+    /// The text is not UTF-8.
     Utf8,
-    /// The value is of the right class, but not what the type is made of, for this reason.
+    /// The value has the right storage class, but the type rejects it.
     Invalid {
-        /// Why.
+        /// The reason.
         message: String,
     },
-    /// No value is recorded, where there has to be one.
+    /// No value is recorded, but the type requires a value.
     Missing,
 }
 
 impl ValueError {
-    /// A value that is of the right class but not what the type is made of.
+    /// Creates the error of a value that has the right storage class, but that the type rejects for `reason`.
     pub fn invalid(reason: impl fmt::Display) -> Self {
         Self::Invalid { message: reason.to_string() }
     }
@@ -52,7 +52,7 @@ impl fmt::Display for ValueError {
 
 impl std::error::Error for ValueError {}
 
-/// Why a change is not a value of the types that it was to be read as.
+/// The error of a change that cannot be read as a typed value.
 ///
 /// ```
 /// # #[cfg(feature = "derive")] {
@@ -90,42 +90,45 @@ struct Inner {
     sql_type: Option<&'static str>,
     kind: DecodeErrorKind,
     found: Option<String>,
-    place: Place,
+    location: Location,
 }
 
-/// Where a value or a change stands.
+/// The location of a value or a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Location {
     Byte(usize),
-    /// In a change that was being applied.
+    /// In a change in conflict.
     #[cfg(feature = "sqlite")]
-    Applied,
+    Conflict,
     /// In a row of the database.
     #[cfg(feature = "sqlite")]
     Row,
 }
 
-/// What is wrong: see [`DecodeError`].
+/// The kind of a [`DecodeError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
-    /// The table is none of the set's. [`skip_unknown_tables`](crate::typed::Changes::skip_unknown_tables) leaves such changes out.
+    /// The table is not part of the set. [`skip_unknown_tables`](crate::typed::Changes::skip_unknown_tables)
+    /// skips such changes.
     UnknownTable,
     /// The changes have another number of columns than the table.
     ColumnCount {
-        /// How many the table has.
+        /// The number of columns in the table.
         expected: usize,
-        /// How many the changes have.
+        /// The number of columns in the changes.
         found: usize,
     },
-    /// The changes have another primary key than the table: the column is in one of the two alone.
+    /// The changes have another primary key than the table. The error's column is part of only one of the two
+    /// keys.
     PrimaryKey,
-    /// The change is one of a patchset, where [`Change`](crate::Change)s are read, or the reverse.
+    /// A record of a patchset was read as a [`Change`](crate::Change), or a record of a changeset as a
+    /// [`Patch`](crate::Patch).
     WrongFormat {
-        /// What it is of.
+        /// The format of the record.
         found: Format,
     },
-    /// A value does not fit the column's type.
+    /// A value does not fit the type of the column.
     Value(ValueError),
 }
 
@@ -133,17 +136,18 @@ impl fmt::Display for DecodeErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownTable => {
-                f.write_str("not in the set that the changes are read as; `skip_unknown_tables` passes over it")
+                f.write_str("the table is not part of the set; `skip_unknown_tables` skips such changes")
             }
             Self::ColumnCount { expected, found } => write!(f, "expected {expected} columns, found {found}"),
             Self::PrimaryKey => f.write_str("the changes have another primary key"),
-            Self::WrongFormat { found } => write!(f, "a change of a {found}, read as one of a {}", found.other()),
+            Self::WrongFormat { found } => write!(f, "expected a change of a {}, found a change of a {found}", found.other()),
             Self::Value(error) => error.fmt(f),
         }
     }
 }
 
 impl DecodeError {
+    /// Creates the error of a change.
     #[cold]
     pub(crate) fn of_table(record: &Record<'_>, column: Option<&'static str>, kind: DecodeErrorKind) -> Self {
         Self(Box::new(Inner {
@@ -152,10 +156,11 @@ impl DecodeError {
             sql_type: None,
             kind,
             found: None,
-            place: Place::Byte(record.offset()),
+            location: Location::Byte(record.offset()),
         }))
     }
 
+    /// Creates the error of a value.
     #[cold]
     pub(crate) fn of_value(
         record: &Record<'_>,
@@ -173,63 +178,64 @@ impl DecodeError {
                 Value::Null => String::from("NULL"),
                 value => std::format!("{} {value:?}", value.storage_class()),
             }),
-            place: Place::Byte(value.map_or(record.offset(), |(_, offset)| offset)),
+            location: Location::Byte(value.map_or(record.offset(), |(_, offset)| offset)),
         }))
     }
 
-    /// An error of a change that is not there, which checked bytes do not have.
+    /// Creates the error of a missing record, which checked bytes do not cause.
     #[cold]
-    pub(crate) fn of_nothing(table: &str) -> Self {
+    pub(crate) fn of_missing_record(table: &str) -> Self {
         let (table, kind) = (table.to_string(), DecodeErrorKind::Value(ValueError::Missing));
-        Self(Box::new(Inner { table, column: None, sql_type: None, kind, found: None, place: Place::Byte(0) }))
+        Self(Box::new(Inner { table, column: None, sql_type: None, kind, found: None, location: Location::Byte(0) }))
     }
 
-    /// That the change is one that was being applied, and no longer stands among the bytes.
+    /// Sets the location to a change in conflict, which has no offset.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn in_applied(mut self) -> Self {
-        self.0.place = Place::Applied;
+    pub(crate) fn in_conflict(mut self) -> Self {
+        self.0.location = Location::Conflict;
         self
     }
 
-    /// That it is not a change but a row of the database.
+    /// Sets the location to a row of the database.
     #[cfg(feature = "sqlite")]
     pub(crate) fn in_row(mut self) -> Self {
-        self.0.place = Place::Row;
+        self.0.location = Location::Row;
         self
     }
 
-    /// What is wrong.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> &DecodeErrorKind {
         &self.0.kind
     }
 
-    /// The table's name, as the changes have it.
+    /// Returns the name of the table, as the changes contain it.
     pub fn table(&self) -> &str {
         &self.0.table
     }
 
-    /// The column, if it is one that is wrong.
+    /// Returns the name of the column, if the error is about a column.
     pub fn column(&self) -> Option<&str> {
         self.0.column
     }
 
-    /// The name of the column's SQL type, such as `Text`, if it is a value that is wrong.
+    /// Returns the name of the column's SQL type, such as `Text`, if the error is about a value.
     pub fn sql_type(&self) -> Option<String> {
         self.0.sql_type.map(short_type)
     }
 
-    /// The byte, counted from 0, at which the value that is wrong begins, or else the change. `None` for a change that was in a
-    /// conflict, and for a row of the database.
+    /// Returns the byte offset of the value, or of the change if the error is not about a value.
+    ///
+    /// Returns `None` for a change in conflict, and for a row of the database.
     pub fn offset(&self) -> Option<usize> {
-        match self.0.place {
-            Place::Byte(offset) => Some(offset),
+        match self.0.location {
+            Location::Byte(offset) => Some(offset),
             #[cfg(feature = "sqlite")]
-            Place::Applied | Place::Row => None,
+            Location::Conflict | Location::Row => None,
         }
     }
 }
 
-/// A type's name without the modules: `Nullable<Text>` for `diesel::sql_types::Nullable<diesel::sql_types::Text>`.
+/// Returns the name of a type without modules: `Nullable<Text>` for `diesel::sql_types::Nullable<diesel::sql_types::Text>`.
 fn short_type(path: &'static str) -> String {
     let mut short = String::new();
     let mut word = "";
@@ -252,7 +258,7 @@ fn short_type(path: &'static str) -> String {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { table, column, kind, found, place, .. } = &*self.0;
+        let Inner { table, column, kind, found, location, .. } = &*self.0;
         write!(f, "table {}", table.escape_debug())?;
         if let Some(column) = column {
             write!(f, ", column {}", column.escape_debug())?;
@@ -260,12 +266,12 @@ impl fmt::Display for DecodeError {
         if let Some(sql_type) = self.sql_type() {
             write!(f, " ({sql_type})")?;
         }
-        match place {
-            Place::Byte(offset) => write!(f, ", at byte {offset}")?,
+        match location {
+            Location::Byte(offset) => write!(f, ", at byte {offset}")?,
             #[cfg(feature = "sqlite")]
-            Place::Applied => f.write_str(", in the change")?,
+            Location::Conflict => f.write_str(", in the change")?,
             #[cfg(feature = "sqlite")]
-            Place::Row => f.write_str(", in the row of the database")?,
+            Location::Row => f.write_str(", in the database row")?,
         }
         write!(f, ": {kind}")?;
         found.iter().try_for_each(|found| write!(f, ", found {found}"))
@@ -285,7 +291,7 @@ impl fmt::Debug for DecodeError {
     }
 }
 
-/// Without a source: what it says has all of its [`kind`](DecodeError::kind).
+/// Has no source: the message contains that of the [`kind`](DecodeError::kind).
 impl std::error::Error for DecodeError {}
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl<'r, 'de> Reader<'r, 'de> {
                 let offset = |value| record.offset_of(column, value).unwrap_or(record.offset());
                 DecodeError::of_value(&record, name, sql_type(), value.map(|value| (value, offset(value))), error)
             }
-            None => DecodeError::of_nothing(self.source.table()),
+            None => DecodeError::of_missing_record(self.source.table()),
         }
     }
 }

@@ -197,7 +197,7 @@ fn failed(source: &UnreadRecord<'_, '_>, column: Option<&'static str>, kind: Dec
     source.skip();
     match source.record() {
         Some(record) => DecodeError::of_table(&record, column, kind),
-        None => DecodeError::of_nothing(source.table()),
+        None => DecodeError::of_missing_record(source.table()),
     }
 }
 
@@ -266,7 +266,7 @@ impl<'a, F, S> TypedRecords<'a, F, S> {
     {
         std::iter::from_fn(move || {
             self.tagged.next(S::TABLES, |table, source| {
-                let record = source.record().ok_or_else(|| DecodeError::of_nothing(source.table()))?;
+                let record = source.record().ok_or_else(|| DecodeError::of_missing_record(source.table()))?;
                 S::read(table, source, |change| (record, change))
             })
         })

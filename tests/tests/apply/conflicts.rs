@@ -118,7 +118,7 @@ fn values_that_do_not_fit_the_types_are_errors_that_say_where() {
     assert!(matches!(error, ApplyError::Decode(_)), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "table items, column name (Text), in the row of the database: expected text, found blob x'ff'"
+        "table items, column name (Text), in the database row: expected text, found blob x'ff'"
     );
 
     // a change that is not

@@ -184,7 +184,7 @@ fn a_record_of_the_other_format_is_an_error() {
     let (changeset, patchset) = recorded();
     let error = patchset.records().next().unwrap().change::<Flights>().unwrap_err();
     assert_eq!(*error.kind(), DecodeErrorKind::WrongFormat { found: Format::Patchset });
-    assert!(error.to_string().contains("a change of a patchset, read as one of a changeset"), "{error}");
+    assert!(error.to_string().contains("expected a change of a changeset, found a change of a patchset"), "{error}");
     let error = changeset.records().next().unwrap().patch::<FlightPatches>().unwrap_err();
     assert_eq!(*error.kind(), DecodeErrorKind::WrongFormat { found: Format::Changeset });
 }

@@ -121,13 +121,13 @@ fn kinds_of_errors_say_what_they_are() {
     for (kind, text) in [
         (
             DecodeErrorKind::UnknownTable,
-            "not in the set that the changes are read as; `skip_unknown_tables` passes over it",
+            "the table is not part of the set; `skip_unknown_tables` skips such changes",
         ),
         (DecodeErrorKind::ColumnCount { expected: 3, found: 2 }, "expected 3 columns, found 2"),
         (DecodeErrorKind::PrimaryKey, "the changes have another primary key"),
         (
             DecodeErrorKind::WrongFormat { found: Format::Patchset },
-            "a change of a patchset, read as one of a changeset",
+            "expected a change of a changeset, found a change of a patchset",
         ),
         (DecodeErrorKind::Value(ValueError::Utf8), "the text is not UTF-8"),
     ] {

@@ -1,9 +1,9 @@
-//! Typed changes as JSON and back, in the [form](crate::wire::json) that untyped ones have. The derive's code says how one field is
-//! written and read; which of them stand where is decided here.
+//! Writing and reading typed changes as JSON, in the [format](crate::wire::json) of untyped changes. The code of the derive
+//! writes and reads single fields. This module determines the structure around them.
 //!
-//! - [`write`]: changes to any serializer
-//! - [`plain`]: the serializer of one field, which keeps large numbers and infinities safe
-//! - [`read`]: JSON to changes, by way of [`tree`], since its members come in any order
+//! - [`write`]: writing changes to any serializer
+//! - [`plain`]: the serializer of a field, which preserves large numbers and infinities
+//! - [`read`]: reading changes from any deserializer, through a [`tree`], because members can have any order
 
 pub mod plain;
 pub mod read;
@@ -18,8 +18,10 @@ pub use write::{Part, Parts, Side, WriteJson};
 
 use core::marker::PhantomData;
 
-/// A field of the type `T` in JSON. For blobs the methods are of the type itself, which go before those of the traits
-/// [`plain::WriteSerde`] and [`read::ReadSerde`].
+/// A field of the type `T` in JSON.
+///
+/// The derive's code calls `write` and `read`. For blobs, these are inherent methods, which take precedence over the
+/// methods of the traits [`plain::WriteSerde`] and [`read::ReadSerde`].
 pub struct Field<T>(PhantomData<fn() -> T>);
 
 impl<T> Field<T> {

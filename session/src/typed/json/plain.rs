@@ -1,4 +1,4 @@
-//! How one field is written: as its type has it, but for numbers that readers would not keep, and for blobs.
+//! Writing one field with its own `Serialize`, except for numbers that JSON readers do not preserve, and for blobs.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -8,7 +8,7 @@ use serde::ser::{Serialize, Serializer};
 use super::Field;
 use crate::wire::json::value::{INT, MAX_SAFE, REAL, TaggedReal, is_plain, write_blob, write_tagged};
 
-/// By serde.
+/// Writes a field with `Serialize`.
 pub trait WriteSerde<T> {
     fn write<S: Serializer>(&self, value: &T, serializer: S) -> Result<S::Ok, S::Error>;
 }
@@ -21,7 +21,7 @@ impl<T: Serialize> WriteSerde<T> for Field<T> {
 
 macro_rules! blobs {
     ($($T:ty),*) => {$(
-        #[allow(clippy::ptr_arg, reason = "called with what a field is")]
+        #[allow(clippy::ptr_arg, reason = "called with a reference to the field")]
         impl Field<$T> {
             pub fn write<S: Serializer>(&self, value: &$T, serializer: S) -> Result<S::Ok, S::Error> {
                 write_blob(value, serializer)
@@ -40,25 +40,27 @@ macro_rules! blobs {
 }
 blobs!(Vec<u8>, &[u8], Cow<'_, [u8]>);
 
-/// Passes everything on, but integers above 2^53 and reals that not every reader takes for what they are: those are tagged. Looks
-/// into `Some` and newtypes, and no further: what a field has inside is its type's own.
+/// A serializer that writes integers above 2^53 and reals that not every JSON reader preserves as tagged values, and
+/// forwards everything else.
+///
+/// It also applies inside of `Some` and newtypes, but not inside of arrays and objects.
 pub struct Plainly<S>(pub S);
 
-/// A value that is passed on with its serializer wrapped.
-struct Inside<'a, T: ?Sized>(&'a T);
+/// A value that is serialized with [`Plainly`].
+struct WithPlainly<'a, T: ?Sized>(&'a T);
 
-impl<T: Serialize + ?Sized> Serialize for Inside<'_, T> {
+impl<T: Serialize + ?Sized> Serialize for WithPlainly<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(Plainly(serializer))
     }
 }
 
-/// Whether a whole number in a column of reals is safe as it stands.
+/// Returns whether a real is a whole number that every JSON reader preserves.
 fn is_whole(real: f64) -> bool {
     real.fract() == 0.0 && real.abs() <= MAX_SAFE as f64 && !(real == 0.0 && real.is_sign_negative())
 }
 
-macro_rules! pass {
+macro_rules! forward {
     ($($method:ident: $T:ty),*) => {$(
         fn $method(self, value: $T) -> Result<S::Ok, S::Error> {
             self.0.$method(value)
@@ -77,7 +79,7 @@ impl<S: Serializer> Serializer for Plainly<S> {
     type SerializeStruct = S::SerializeStruct;
     type SerializeStructVariant = S::SerializeStructVariant;
 
-    pass! {
+    forward! {
         serialize_bool: bool, serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_u8: u8, serialize_u16: u16,
         serialize_u32: u32, serialize_char: char, serialize_str: &str
     }
@@ -106,7 +108,7 @@ impl<S: Serializer> Serializer for Plainly<S> {
 
     fn serialize_f32(self, value: f32) -> Result<S::Ok, S::Error> {
         let real = f64::from(value);
-        // as short as a float of 32 bits is
+        // the shortest decimal form of a 32-bit float
         let shortest = value.to_string().parse().unwrap_or(real);
         if is_whole(real) || is_plain(shortest) {
             self.0.serialize_f32(value)
@@ -132,7 +134,7 @@ impl<S: Serializer> Serializer for Plainly<S> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.0.serialize_some(&Inside(value))
+        self.0.serialize_some(&WithPlainly(value))
     }
 
     fn serialize_unit(self) -> Result<S::Ok, S::Error> {
@@ -148,7 +150,7 @@ impl<S: Serializer> Serializer for Plainly<S> {
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<S::Ok, S::Error> {
-        self.0.serialize_newtype_struct(name, &Inside(value))
+        self.0.serialize_newtype_struct(name, &WithPlainly(value))
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(

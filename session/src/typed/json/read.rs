@@ -1,4 +1,4 @@
-//! JSON to typed changes.
+//! Reading typed changes from JSON.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,13 +10,12 @@ use super::super::field;
 use super::super::private::{Columns, HasColumn, InUpdate, IsKey, KeyOf, of_tuples};
 use super::super::set::TrackedSet;
 use super::{Error, Field, Tree};
-use crate::wire::Operation;
-use crate::wire::TableInfo;
+use crate::wire::{Format, Operation, TableInfo};
 use crate::wire::json::read::{Members, operation, read_once};
 use crate::wire::json::write::key_order;
 use crate::wire::json::{AFTER, BEFORE, CHANGED, COLUMNS, KEY, OP, TABLE};
 
-/// By serde.
+/// Reads a field with `Deserialize`.
 pub trait ReadSerde<T> {
     fn read(&self, tree: Tree) -> Result<T, Error>;
 }
@@ -27,11 +26,13 @@ impl<T: Owned> ReadSerde<T> for Field<T> {
     }
 }
 
-/// What has `Deserialize` for every lifetime. Unlike serde's own trait for that it has no supertrait: two bounds of one type, under
-/// two names, would be ambiguous.
+/// A type that implements `Deserialize` for every lifetime.
+///
+/// Unlike serde's `DeserializeOwned`, this trait has no supertrait. Two bounds for one type under two names would be
+/// ambiguous.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has no `Deserialize`, or borrows from what it is read from",
-    note = "changes are read from JSON as values that own what they hold; `#[serde(deserialize_with = …)]` is for other types"
+    message = "`{Self}` does not implement `Deserialize`, or borrows from the input",
+    note = "changes are read from JSON as owned values; use `#[serde(deserialize_with = …)]` for other types"
 )]
 pub trait Owned: Sized {
     fn from_tree(tree: Tree) -> Result<Self, Error>;
@@ -60,7 +61,7 @@ macro_rules! blobs {
 }
 blobs!(Vec<u8>, Cow<'_, [u8]>);
 
-/// A change whose table is not known yet.
+/// The members of a change whose table has not been determined yet.
 #[derive(Default)]
 pub struct Unread {
     op: Option<String>,
@@ -106,28 +107,28 @@ impl<'de> Deserialize<'de> for Unread {
 }
 
 impl Unread {
-    /// The place of its table among these.
+    /// Returns the position of the change's table in `tables`.
     pub fn find(&self, tables: &[&TableInfo]) -> Result<usize, Error> {
         let name = self.table.as_deref().ok_or_else(|| Error::missing_field(TABLE))?;
-        let place = tables.iter().position(|table| table.table().eq_ignore_ascii_case(name));
-        place.ok_or_else(|| Error::custom(format_args!("the table {name:?} is not one of the types'")))
+        let position = tables.iter().position(|table| table.table().eq_ignore_ascii_case(name));
+        position.ok_or_else(|| Error::custom(format_args!("table {name:?} is not part of the set")))
     }
 
-    /// The change by columns, and what it does.
-    fn of(self, table: &'static TableInfo<'static>, format_has_before: bool) -> Result<(Operation, Parsed), Error> {
+    /// Returns the operation, and the values by column.
+    fn parse(self, table: &'static TableInfo<'static>, format: Format) -> Result<(Operation, Parsed), Error> {
         self.find(&[table])?;
-        let written = self.columns.flatten().unwrap_or_default();
-        let mut left_out = table.columns().iter().zip(&written).filter(|(_, name)| name.is_none());
-        if let Some((column, _)) = left_out.find(|(column, _)| !table.hidden().contains(column)) {
-            return Err(Error::custom(format_args!("the column {column} was left out when this was written")));
+        let names = self.columns.flatten().unwrap_or_default();
+        let mut omitted = table.columns().iter().zip(&names).filter(|(_, name)| name.is_none());
+        if let Some((column, _)) = omitted.find(|(column, _)| !table.hidden().contains(column)) {
+            return Err(Error::custom(format_args!("column {column} was omitted when the JSON was written")));
         }
         let operation = operation::<Error>(self.op.as_deref().ok_or_else(|| Error::missing_field(OP))?)?;
         let (before, after, changed) = (self.before.flatten(), self.after.flatten(), self.changed.flatten());
-        if before.is_some() && (operation == Operation::Insert || !format_has_before) {
-            return Err(Error::custom(format_args!("this {operation} has no {BEFORE}")));
+        if before.is_some() && (operation == Operation::Insert || format == Format::Patchset) {
+            return Err(Error::custom(format_args!("{operation} in a {format} cannot have {BEFORE}")));
         }
         if after.is_some() && operation == Operation::Delete {
-            return Err(Error::custom(format_args!("a {operation} has no {AFTER}")));
+            return Err(Error::custom(format_args!("{operation} in a {format} cannot have {AFTER}")));
         }
         let mut parsed = Parsed {
             table,
@@ -136,15 +137,15 @@ impl Unread {
             new: by_column(table, after)?,
         };
         if let Some(key) = self.key {
-            parsed.place_key(key)?;
+            parsed.set_key(key)?;
         }
         let row = match operation {
             Operation::Insert => &parsed.new,
             Operation::Update | Operation::Delete => &parsed.old,
         };
-        for (key, said) in parsed.key.iter().zip(row) {
-            if key.is_some() && said.is_some() && key != said {
-                return Err(Error::custom("key says another value than the row"));
+        for (key, in_row) in parsed.key.iter().zip(row) {
+            if key.is_some() && in_row.is_some() && key != in_row {
+                return Err(Error::custom("key differs from the key in the row"));
             }
         }
         if let Some(changed) = changed {
@@ -154,22 +155,23 @@ impl Unread {
     }
 }
 
-/// Values by column.
+/// Values by column, `None` where no value is recorded.
 type ByColumn = Vec<Option<Tree>>;
 
+/// Returns the values of an object by column.
 fn by_column(table: &TableInfo, members: Option<Members<Tree>>) -> Result<ByColumn, Error> {
     let mut values: ByColumn = table.columns().iter().map(|_| None).collect();
     for (name, value) in members.into_iter().flat_map(|members| members.0) {
-        match table.columns().iter().position(|known| *known == name).and_then(|place| values.get_mut(place)) {
+        match table.columns().iter().position(|known| *known == name).and_then(|column| values.get_mut(column)) {
             Some(empty @ None) => *empty = Some(value),
-            Some(_) => return Err(Error::custom(format_args!("the column {name:?} is there twice"))),
-            None => return Err(Error::custom(format_args!("the table {} has no column {name:?}", table.table()))),
+            Some(_) => return Err(Error::custom(format_args!("column {name:?} occurs twice"))),
+            None => return Err(Error::custom(format_args!("table {} has no column {name:?}", table.table()))),
         }
     }
     Ok(values)
 }
 
-/// A change by columns, of which fields are taken.
+/// The values of a change by column. Reading a field takes its value.
 pub struct Parsed {
     table: &'static TableInfo<'static>,
     key: ByColumn,
@@ -178,7 +180,8 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    fn place_key(&mut self, key: Tree) -> Result<(), Error> {
+    /// Sets the values of the member `key`.
+    fn set_key(&mut self, key: Tree) -> Result<(), Error> {
         let order = key_order(self.table.key_ordinals());
         let values = match key {
             Tree::Array(values) if order.len() != 1 => values,
@@ -188,29 +191,31 @@ impl Parsed {
             return Err(Error::invalid_length(values.len(), &"a value for each column of the key"));
         }
         for (column, value) in order.into_iter().zip(values) {
-            if let Some(place) = self.key.get_mut(column) {
-                *place = Some(value);
+            if let Some(target) = self.key.get_mut(column) {
+                *target = Some(value);
             }
         }
         Ok(())
     }
 
+    /// Checks that the member `changed` matches the values.
     fn check_changed(&self, changed: &[String]) -> Result<(), Error> {
         let columns = self.table.columns();
         let unknown = changed.iter().find(|name| !columns.contains(&name.as_str()));
         let differ = columns.iter().zip(self.old.iter().zip(&self.new)).find(|(name, (old, new))| {
             let is_listed = changed.iter().any(|listed| listed == *name);
-            // a column that is the same on both sides may be there
-            let is_there = new.is_some();
-            is_listed != is_there && !(is_there && old == new)
+            // a column whose values are equal may be listed or not
+            let has_new = new.is_some();
+            is_listed != has_new && !(has_new && old == new)
         });
         match unknown.map(String::as_str).or(differ.map(|(name, _)| *name)) {
-            Some(name) => Err(Error::custom(format_args!("changed does not agree with the values of {name:?}"))),
+            Some(name) => Err(Error::custom(format_args!("changed does not match the values of column {name:?}"))),
             None => Ok(()),
         }
     }
 
-    fn named(&self, column: usize, error: &Error) -> Error {
+    /// Adds the table and column to an error.
+    fn with_column(&self, column: usize, error: &Error) -> Error {
         let (table, name) = (self.table.table(), self.table.columns().get(column).copied().unwrap_or_default());
         Error::custom(format_args!("table {table}, column {name}: {error}"))
     }
@@ -222,16 +227,16 @@ impl Parsed {
         read: impl FnOnce(Tree) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let read = value.ok_or_else(|| Error::custom("the value is missing")).and_then(read);
-        read.map_err(|error| self.named(column, &error))
+        read.map_err(|error| self.with_column(column, &error))
     }
 
-    /// A column of a row, which is on one side alone.
+    /// Reads a column of a row from `after` or `before`.
     pub fn row<T>(&mut self, column: usize, read: impl FnOnce(Tree) -> Result<T, Error>) -> Result<T, Error> {
         let value = take(&mut self.new, column).or_else(|| take(&mut self.old, column));
         self.read(column, value, read)
     }
 
-    /// A column of a row that may be missing.
+    /// Reads a column of a row, or returns the default if the column is missing.
     pub fn row_or_default<T: Default>(
         &mut self,
         column: usize,
@@ -243,6 +248,7 @@ impl Parsed {
         }
     }
 
+    /// Reads a key column.
     fn key<T>(&mut self, column: usize, read: impl FnOnce(Tree) -> Result<T, Error>) -> Result<T, Error> {
         let value = take(&mut self.key, column).or_else(|| take(&mut self.old, column));
         self.read(column, value, read)
@@ -302,7 +308,7 @@ impl<T> ReadParts<T> for IsKey<false> {
 /// Reads a row and its companions.
 #[diagnostic::on_unimplemented(
     message = "the changes of `{Self}` cannot be deserialized",
-    note = "each field needs a type with `Deserialize` that owns what it holds, or `#[serde(with = …)]`"
+    note = "the type of each field must implement `Deserialize` and be owned, or have `#[serde(with = …)]`"
 )]
 pub trait ReadJson: Tracked<Row = Self> + Sized {
     fn read_row(parsed: &mut Parsed) -> Result<Self, Error>;
@@ -311,12 +317,12 @@ pub trait ReadJson: Tracked<Row = Self> + Sized {
     fn read_key(parsed: &mut Parsed) -> Result<Self::Key, Error>;
 }
 
-/// A change, or a set, that can be read.
+/// A change or set that can be read from JSON.
 pub trait FromJson: TrackedSet + Sized {
     fn from_json(unread: Unread) -> Result<Self, Error>;
 }
 
-/// Reads a change, or one of a set.
+/// Reads a change, or a change of a set.
 pub fn deserialize<'de, C: FromJson, D: Deserializer<'de>>(deserializer: D) -> Result<C, D::Error> {
     C::from_json(Unread::deserialize(deserializer)?).map_err(D::Error::custom)
 }
@@ -326,7 +332,7 @@ where
     T::Row: ReadJson<Update = T::Update, Patch = T::Patch, Key = T::Key>,
 {
     fn from_json(unread: Unread) -> Result<Self, Error> {
-        let (operation, mut parsed) = unread.of(const { &T::TABLE }, true)?;
+        let (operation, mut parsed) = unread.parse(const { &T::TABLE }, Format::Changeset)?;
         match operation {
             Operation::Insert => T::Row::read_row(&mut parsed).map(Self::Insert),
             Operation::Update => T::Row::read_update(&mut parsed).map(Self::Update),
@@ -340,7 +346,7 @@ where
     T::Row: ReadJson<Update = T::Update, Patch = T::Patch, Key = T::Key>,
 {
     fn from_json(unread: Unread) -> Result<Self, Error> {
-        let (operation, mut parsed) = unread.of(const { &T::TABLE }, false)?;
+        let (operation, mut parsed) = unread.parse(const { &T::TABLE }, Format::Patchset)?;
         match operation {
             Operation::Insert => T::Row::read_row(&mut parsed).map(Self::Insert),
             Operation::Update => T::Row::read_patch(&mut parsed).map(Self::Update),
@@ -349,7 +355,7 @@ where
     }
 }
 
-/// From JSON: see [the form](crate::wire::json).
+/// Reads [the JSON format](crate::wire::json).
 impl<'de, T: Tracked> Deserialize<'de> for Change<T>
 where
     Self: FromJson,
@@ -359,7 +365,7 @@ where
     }
 }
 
-/// From JSON: see [the form](crate::wire::json).
+/// Reads [the JSON format](crate::wire::json).
 impl<'de, T: Tracked> Deserialize<'de> for Patch<T>
 where
     Self: FromJson,
@@ -369,7 +375,7 @@ where
     }
 }
 
-// The key, where its columns are known to the compiler alone.
+// Keys whose columns only the compiler knows.
 
 /// Reads the field for the column `C`.
 pub trait ReadKeyColumn<C>: HasColumn<C> {
@@ -407,7 +413,7 @@ macro_rules! keys {
 }
 of_tuples!(keys);
 
-/// A column of a key.
+/// Reads a key column.
 pub fn key<T>(parsed: &mut Parsed, column: usize, read: impl FnOnce(Tree) -> Result<T, Error>) -> Result<T, Error> {
     parsed.key(column, read)
 }

@@ -1,4 +1,4 @@
-//! JSON in memory, from which one field is read. Other than a field's type would by itself, it takes the tagged forms too.
+//! JSON in memory, as the deserializer of a field. It also accepts tagged values, for types that do not know them.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use serde::forward_to_deserialize_any;
 
 use crate::wire::json::value::{INT, REAL, parse_blob, parse_real};
 
-/// Why JSON is not what a type has it as.
+/// The error of JSON that does not match a type.
 pub type Error = serde::de::value::Error;
 
-/// Any JSON.
+/// Any JSON value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tree {
     Null,
@@ -25,7 +25,7 @@ pub enum Tree {
 }
 
 impl Tree {
-    /// The tag and the text of an object that is `{"tag": "text"}`.
+    /// Returns the tag and the text of an object of the form `{"tag": "text"}`.
     fn tag(&self) -> Option<(&str, &str)> {
         match self {
             Self::Object(members) => match &members[..] {
@@ -36,11 +36,11 @@ impl Tree {
         }
     }
 
-    /// The bytes of a blob.
+    /// Returns the bytes of a blob.
     pub(super) fn blob(&self) -> Result<Vec<u8>, Error> {
         match self.tag() {
             Some((tag, text)) => parse_blob(tag, text),
-            None => Err(serde::de::Error::custom("a blob is {\"blob\": \"…\"}")),
+            None => Err(serde::de::Error::custom("expected a blob as {\"blob\": \"…\"}")),
         }
     }
 }
@@ -121,7 +121,7 @@ impl<'de> IntoDeserializer<'de, Error> for Tree {
     }
 }
 
-/// Methods for numbers: a tagged one is taken too.
+/// Methods for numbers, which also accept tagged numbers.
 macro_rules! numbers {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

@@ -1,15 +1,15 @@
-//! Typed changes to JSON.
+//! Writing typed changes as JSON.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::super::change::{Change, Patch, Tracked};
 use super::super::field;
 use super::super::private::{Columns, HasColumn, InUpdate, IsKey, KeyOf, of_tuples};
-use crate::wire::Operation;
+use crate::wire::{Format, Operation};
 use crate::wire::json::write::{key_order, operation_name};
 use crate::wire::json::{AFTER, BEFORE, CHANGED, KEY, OP, TABLE};
 
-/// Which value of a column of an UPDATE.
+/// The part of an UPDATE that a value belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Key,
@@ -17,7 +17,7 @@ pub enum Side {
     New,
 }
 
-/// What an UPDATE has of a column.
+/// The values of a column in an UPDATE.
 pub struct Part<'a, T> {
     key: Option<&'a T>,
     old: Option<&'a T>,
@@ -34,7 +34,7 @@ impl<'a, T> Part<'a, T> {
     }
 }
 
-/// What an UPDATE has of a column of the type `T`, be it of the key or not.
+/// Returns the values of a column of type `T` in an UPDATE, for key columns and other columns.
 pub trait Parts<T>: InUpdate<T> {
     fn update(field: &Self::Update) -> Part<'_, T>;
     fn patch(field: &Self::Patch) -> Part<'_, T>;
@@ -63,14 +63,14 @@ impl<T> Parts<T> for IsKey<false> {
 /// Writes the fields of a row and its companions.
 #[diagnostic::on_unimplemented(
     message = "the changes of `{Self}` cannot be serialized",
-    note = "each field needs a type with `Serialize`, or `#[serde(with = …)]`"
+    note = "the type of each field must implement `Serialize`, or have `#[serde(with = …)]`"
 )]
 pub trait WriteJson: Tracked<Row = Self> + Sized {
-    /// For each field its column; `None` for one that is never shown.
+    /// The column of each field; `None` for a field that is never written.
     const COLUMNS: &'static [Option<usize>];
 
     fn write_row<S: Serializer>(&self, field: usize, serializer: S) -> Result<S::Ok, S::Error>;
-    /// The field of an UPDATE; an error is not thought of where it is not there, but a null.
+    /// Writes the field of an UPDATE, or null if it has no value.
     fn write_update<S: Serializer>(
         update: &Self::Update,
         field: usize,
@@ -88,7 +88,7 @@ pub trait WriteJson: Tracked<Row = Self> + Sized {
     fn write_key<S: Serializer>(key: &Self::Key, serializer: S) -> Result<S::Ok, S::Error>;
 }
 
-/// A row or a companion, field by field.
+/// The fields of a row or companion.
 trait Fields {
     fn has(&self, field: usize, side: Side) -> bool;
     fn write<S: Serializer>(&self, field: usize, side: Side, serializer: S) -> Result<S::Ok, S::Error>;
@@ -128,52 +128,52 @@ impl<R: WriteJson> Fields for Patched<'_, R> {
     }
 }
 
-/// What is known of the fields: a name for each that is shown.
-fn shown<R: WriteJson>() -> impl Iterator<Item = (usize, &'static str)> {
+/// Returns the index and name of each field that is written.
+fn written_fields<R: WriteJson>() -> impl Iterator<Item = (usize, &'static str)> {
     let names = R::TABLE.columns();
     R::COLUMNS.iter().enumerate().filter_map(|(field, column)| Some((field, *names.get((*column)?)?)))
 }
 
-/// One field.
-struct One<'a, F>(&'a F, usize, Side);
+/// Serializes one field.
+struct OneField<'a, F>(&'a F, usize, Side);
 
-impl<F: Fields> Serialize for One<'_, F> {
+impl<F: Fields> Serialize for OneField<'_, F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.write(self.1, self.2, serializer)
     }
 }
 
-/// `before` or `after`.
+/// Serializes `before` or `after`.
 struct Values<'a, F, R>(&'a F, Side, core::marker::PhantomData<R>);
 
 impl<F: Fields, R: WriteJson> Serialize for Values<'_, F, R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (field, name) in shown::<R>().filter(|(field, _)| self.0.has(*field, self.1)) {
-            map.serialize_entry(name, &One(self.0, field, self.1))?;
+        for (field, name) in written_fields::<R>().filter(|(field, _)| self.0.has(*field, self.1)) {
+            map.serialize_entry(name, &OneField(self.0, field, self.1))?;
         }
         map.end()
     }
 }
 
-/// `changed`.
+/// Serializes `changed`.
 struct Changed<'a, F, R>(&'a F, core::marker::PhantomData<R>);
 
 impl<F: Fields, R: WriteJson> Serialize for Changed<'_, F, R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let changed = shown::<R>().filter(|(field, _)| self.0.has(*field, Side::New));
+        let changed = written_fields::<R>().filter(|(field, _)| self.0.has(*field, Side::New));
         serializer.collect_seq(changed.map(|(_, name)| name))
     }
 }
 
-/// `key`, of a row or an UPDATE.
+/// Serializes `key` of a row or an UPDATE.
 struct Key<'a, F, R>(&'a F, core::marker::PhantomData<R>);
 
 impl<F: Fields, R: WriteJson> Serialize for Key<'_, F, R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let table = R::TABLE;
         let order = key_order(table.key_ordinals());
-        // a hidden one has no place, but is among the fields, and is written as null
+        // a hidden column has no field here, and is written as null
         let fields = order.iter().map(|column| R::COLUMNS.iter().position(|known| *known == Some(*column)));
         if let [column] = order[..] {
             return match R::COLUMNS.iter().position(|known| *known == Some(column)) {
@@ -184,7 +184,7 @@ impl<F: Fields, R: WriteJson> Serialize for Key<'_, F, R> {
         let mut seq = serializer.serialize_seq(Some(order.len()))?;
         for field in fields {
             match field {
-                Some(field) => seq.serialize_element(&One(self.0, field, Side::Key))?,
+                Some(field) => seq.serialize_element(&OneField(self.0, field, Side::Key))?,
                 None => seq.serialize_element(&())?,
             }
         }
@@ -192,20 +192,20 @@ impl<F: Fields, R: WriteJson> Serialize for Key<'_, F, R> {
     }
 }
 
-/// The key of a DELETE of a patchset.
-struct KeyAlone<'a, R: Tracked>(&'a R::Key);
+/// Serializes `key` of a DELETE in a patchset.
+struct DeletedKey<'a, R: Tracked>(&'a R::Key);
 
-impl<R: WriteJson> Serialize for KeyAlone<'_, R> {
+impl<R: WriteJson> Serialize for DeletedKey<'_, R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         R::write_key(self.0, serializer)
     }
 }
 
-/// What of a row or companion a change shows.
+/// Writes a change.
 fn write<R: WriteJson, F: Fields, S: Serializer>(
     operation: Operation,
     fields: &F,
-    before: bool,
+    format: Format,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let this = core::marker::PhantomData::<R>;
@@ -213,7 +213,7 @@ fn write<R: WriteJson, F: Fields, S: Serializer>(
     map.serialize_entry(OP, operation_name(operation))?;
     map.serialize_entry(TABLE, R::TABLE.table())?;
     map.serialize_entry(KEY, &Key(fields, this))?;
-    if before && operation != Operation::Insert {
+    if format == Format::Changeset && operation != Operation::Insert {
         map.serialize_entry(BEFORE, &Values(fields, Side::Old, this))?;
     }
     if operation != Operation::Delete {
@@ -225,55 +225,55 @@ fn write<R: WriteJson, F: Fields, S: Serializer>(
     map.end()
 }
 
-/// As JSON: see [the form](crate::wire::json).
+/// Writes [the JSON format](crate::wire::json).
 impl<T: Tracked> Serialize for Change<T>
 where
     T::Row: WriteJson<Update = T::Update, Patch = T::Patch, Key = T::Key>,
 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Insert(row) => write::<T::Row, _, _>(Operation::Insert, &Row(row), true, serializer),
+            Self::Insert(row) => write::<T::Row, _, _>(Operation::Insert, &Row(row), Format::Changeset, serializer),
             Self::Update(update) => {
-                write::<T::Row, _, _>(Operation::Update, &Update::<T::Row>(update), true, serializer)
+                write::<T::Row, _, _>(Operation::Update, &Update::<T::Row>(update), Format::Changeset, serializer)
             }
-            Self::Delete(row) => write::<T::Row, _, _>(Operation::Delete, &Row(row), true, serializer),
+            Self::Delete(row) => write::<T::Row, _, _>(Operation::Delete, &Row(row), Format::Changeset, serializer),
         }
     }
 }
 
-/// As JSON: see [the form](crate::wire::json).
+/// Writes [the JSON format](crate::wire::json).
 impl<T: Tracked> Serialize for Patch<T>
 where
     T::Row: WriteJson<Update = T::Update, Patch = T::Patch, Key = T::Key>,
 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Insert(row) => write::<T::Row, _, _>(Operation::Insert, &Row(row), false, serializer),
+            Self::Insert(row) => write::<T::Row, _, _>(Operation::Insert, &Row(row), Format::Patchset, serializer),
             Self::Update(patch) => {
-                write::<T::Row, _, _>(Operation::Update, &Patched::<T::Row>(patch), false, serializer)
+                write::<T::Row, _, _>(Operation::Update, &Patched::<T::Row>(patch), Format::Patchset, serializer)
             }
             Self::Delete(key) => {
                 let mut map = serializer.serialize_map(None)?;
                 map.serialize_entry(OP, operation_name(Operation::Delete))?;
                 map.serialize_entry(TABLE, T::TABLE.table())?;
-                map.serialize_entry(KEY, &KeyAlone::<T::Row>(key))?;
+                map.serialize_entry(KEY, &DeletedKey::<T::Row>(key))?;
                 map.end()
             }
         }
     }
 }
 
-// The key, where its columns are known to the compiler alone.
+// Keys whose columns only the compiler knows.
 
 /// Writes the field for the column `C`.
 pub trait WriteColumn<C>: HasColumn<C> {
     fn write<S: Serializer>(value: &Self::Type, serializer: S) -> Result<S::Ok, S::Error>;
 }
 
-/// The field for the column `C` of the row `R`.
-struct OfColumn<'a, C, R: HasColumn<C>>(&'a R::Type);
+/// Serializes the field for the column `C` of the row `R`.
+struct KeyColumn<'a, C, R: HasColumn<C>>(&'a R::Type);
 
-impl<C, R: WriteColumn<C>> Serialize for OfColumn<'_, C, R> {
+impl<C, R: WriteColumn<C>> Serialize for KeyColumn<'_, C, R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         R::write(self.0, serializer)
     }
@@ -306,7 +306,7 @@ macro_rules! keys {
             fn write<__S: Serializer>(key: &Self::Key, serializer: __S) -> Result<__S::Ok, __S::Error> {
                 let ($($C,)*) = key;
                 let mut seq = serializer.serialize_seq(Some($count))?;
-                $(seq.serialize_element(&OfColumn::<$C, R>($C))?;)*
+                $(seq.serialize_element(&KeyColumn::<$C, R>($C))?;)*
                 seq.end()
             }
         }

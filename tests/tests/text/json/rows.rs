@@ -332,7 +332,7 @@ fn a_change_can_be_part_of_a_line_with_more() {
 #[test]
 fn typed_json_that_does_not_fit_is_refused_with_the_reason() {
     for (text, reason) in [
-        (r#"{"op":"delete","table":"other","key":1}"#, "the table \"other\" is not one of the types'"),
+        (r#"{"op":"delete","table":"other","key":1}"#, "table \"other\" is not part of the set"),
         (r#"{"op":"delete","key":1}"#, "missing field `table`"),
         (r#"{"table":"users","key":1}"#, "missing field `op`"),
         (
@@ -345,7 +345,7 @@ fn typed_json_that_does_not_fit_is_refused_with_the_reason() {
         ),
         (
             r#"{"op":"insert","table":"seats","key":[8,"x"],"after":{"row":9,"flight":"x"}}"#,
-            "key says another value than the row",
+            "key differs from the key in the row",
         ),
         (
             r#"{"op":"update","table":"seats","key":[8,"x"],"after":{"the passenger":null}}"#,
@@ -353,11 +353,11 @@ fn typed_json_that_does_not_fit_is_refused_with_the_reason() {
         ),
         (
             r#"{"op":"update","table":"seats","key":[8,"x"],"after":{"passenger":null}}"#,
-            "the table seats has no column \"passenger\"",
+            "table seats has no column \"passenger\"",
         ),
         (
             r#"{"op":"update","table":"seats","key":[8,"x"],"changed":["the passenger"]}"#,
-            "changed does not agree with the values of \"the passenger\"",
+            "changed does not match the values of column \"the passenger\"",
         ),
         (
             r#"{"op":"update","table":"seats","key":["8","x"]}"#,
