@@ -253,10 +253,7 @@ impl Script {
         assert!(!expected.0.is_empty() && !expected.1.is_empty() && !expected.2.is_empty());
         assert!(self.outcome::<Ours>() == expected, "this crate and SQLite differ");
         #[cfg(feature = "peers")]
-        assert!(
-            self.outcome::<peers::Rusqlite>() == expected,
-            "rusqlite and SQLite differ"
-        );
+        assert!(self.outcome::<peers::Rusqlite>() == expected, "rusqlite and SQLite differ");
     }
 }
 

@@ -64,7 +64,10 @@ pub(super) fn rebase(criterion: &mut Criterion) {
         let (changes, on) = (local.as_bytes(), data.as_bytes());
         let rebased = local.rebase(&data).unwrap();
         assert!(*raw::rebase(changes, on) == *rebased.as_bytes(), "this crate and SQLite rebase to different bytes");
-        assert!(local.clone().into_rebased(&data).unwrap() == rebased, "in place and into new memory produce different bytes");
+        assert!(
+            local.clone().into_rebased(&data).unwrap() == rebased,
+            "in place and into new memory produce different bytes"
+        );
         drop(rebased);
         let mut group = criterion.benchmark_group(format!("rebase_{rows}_rows_one_in_{one_in}_in_conflict"));
         group.throughput(Throughput::Elements(rows.unsigned_abs()));

@@ -33,7 +33,8 @@ pub fn quantity(id: i32) -> Option<i32> {
 
 fn insert(sql: &mut String, id: i32) {
     let quantity = quantity(id).map_or_else(|| String::from("NULL"), |quantity| quantity.to_string());
-    write!(sql, "INSERT INTO items VALUES ({id}, '{}', {quantity});", name(id)).expect("writing to a String does not fail");
+    write!(sql, "INSERT INTO items VALUES ({id}, '{}', {quantity});", name(id))
+        .expect("writing to a String does not fail");
 }
 
 /// Returns SQL that inserts the items 1 to `rows` in a transaction.

@@ -116,11 +116,7 @@ fn mirror(source: &Path, replica: &Path, script: Option<&str>) -> Result<ExitCod
             failed = true;
         }
     }
-    println!(
-        "{} tables compared: {}",
-        tables.len() - untracked.len(),
-        if failed { "different" } else { "all equal" }
-    );
+    println!("{} tables compared: {}", tables.len() - untracked.len(), if failed { "different" } else { "all equal" });
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -195,7 +191,7 @@ fn edit(conn: &mut SqliteConnection, table: &Table) -> Result<String> {
         }
     }
     let [deletes, updates, inserts] = done.map(|(kind, count)| format!("{count:>4} {kind}"));
-    Ok(format!("{deletes}, {updates}, {inserts}; {refused} statements failed on constraints"))
+    Ok(format!("{deletes}, {updates}, {inserts}; failed on constraints: {refused}"))
 }
 
 /// Returns whether the table contains the same rows in both databases. Ignores rows with NULL in the key.

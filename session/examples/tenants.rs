@@ -201,7 +201,8 @@ fn main() -> Result<()> {
                 guard.allows(&what, current.map(|project| project.tenant), after)
             })
             .on_conflict::<notes::table>(|conflict| {
-                let why = conflict.current().map_or("no such row".into(), |note| format!("the text is {:?}", note.text));
+                let why =
+                    conflict.current().map_or("no such row".into(), |note| format!("the text is {:?}", note.text));
                 guard.note("omitted", &of_note(conflict.change()).0, &format!("conflict: {why}"));
                 conflict.omit()
             })

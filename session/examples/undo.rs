@@ -78,7 +78,7 @@ impl History {
         work: impl FnOnce(&mut SqliteConnection) -> QueryResult<usize>,
     ) -> Result<()> {
         let captured = conn.capture::<Drawing>().run(work)?;
-        println!("{name}: {} rows changed", captured.changes.len());
+        println!("{name} (changed rows: {})", captured.changes.len());
         // an action without changes needs no undo
         if !captured.changeset.is_empty() {
             self.to_undo.push((name, captured.changeset));
