@@ -1,8 +1,10 @@
-//! Building changesets: this crate from values and from typed rows, SQLite's session around prepared INSERTs, and with the
-//! feature `peers` rusqlite and sqlite-diff-rs. Building from records: this crate and SQLite's changegroup.
+//! Building changesets: this crate from values and from typed rows, SQLite's session around
+//! prepared INSERTs, and with the feature `peers` rusqlite and sqlite-diff-rs. Building from
+//! records: this crate and SQLite's changegroup.
 //!
-//! The benchmark first checks that all outputs contain the same changes. The timed part includes dropping the output and the
-//! builder, as in a program. If they were kept, each iteration would get fresh memory, and the page faults would dominate.
+//! The benchmark first checks that all outputs contain the same changes. The timed part includes
+//! dropping the output and the builder, as in a program. If they were kept, each iteration would
+//! get fresh memory, and the page faults would dominate.
 
 use std::hint::black_box;
 use std::time::Duration;

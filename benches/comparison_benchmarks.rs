@@ -1,7 +1,9 @@
-//! Sessions and applying: this crate on Diesel's connection, SQLite's C functions, and with the feature `peers` rusqlite.
+//! Sessions and applying: this crate on Diesel's connection, SQLite's C functions, and with the
+//! feature `peers` rusqlite.
 //!
-//! All contestants link the same SQLite and run the same SQL text. The benchmark first checks that all record the same bytes
-//! and that applying them results in the same tables. The timed part includes neither opening connections nor filling tables.
+//! All contestants link the same SQLite and run the same SQL text. The benchmark first checks that
+//! all record the same bytes and that applying them results in the same tables. The timed part
+//! includes neither opening connections nor filling tables.
 
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
@@ -232,7 +234,8 @@ impl Script {
         connection
     }
 
-    /// Returns the bytes that a contestant records and the final contents of its table. Panics if its replica differs.
+    /// Returns the bytes that a contestant records and the final contents of its table. Panics if
+    /// its replica differs.
     fn outcome<C: Contestant>(&self) -> (Vec<u8>, Vec<u8>, String) {
         let (source, replica) = (self.seeded::<C>(), self.seeded::<C>());
         let mut session = source.track();
@@ -244,7 +247,8 @@ impl Script {
         (changeset, patchset, contents)
     }
 
-    /// Checks once that all contestants have the same results. Benchmarks that do not run skip this check.
+    /// Checks once that all contestants have the same results. Benchmarks that do not run skip this
+    /// check.
     fn check(&self) {
         if self.checked.replace(true) {
             return;
@@ -269,7 +273,8 @@ macro_rules! each {
     };
 }
 
-/// Measures the first session on a connection. `iter_batched` does not allow a session that borrows its connection.
+/// Measures the first session on a connection. `iter_batched` does not allow a session that borrows
+/// its connection.
 fn track_first<C: Contestant>(group: &mut Group<'_>) {
     group.bench_function(C::NAME, |b| {
         b.iter_custom(|iterations| {
@@ -334,7 +339,8 @@ fn apply_again<C: Contestant>(group: &mut Group<'_>, script: &Script) {
     });
 }
 
-/// Measures the first apply of untrusted bytes. This crate checks them first; the other contestants do not.
+/// Measures the first apply of untrusted bytes. This crate checks them first; the other contestants
+/// do not.
 fn apply_bytes(group: &mut Group<'_>, script: &Script) {
     group.bench_function(BenchmarkId::new("ours_from_bytes", script.rows), |b| {
         script.check();

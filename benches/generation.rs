@@ -1,15 +1,18 @@
-//! Generating the changeset of a session on a database file. SQLite looks up each changed row in the order of its hash table.
+//! Generating the changeset of a session on a database file. SQLite looks up each changed row in
+//! the order of its hash table.
 //!
 //! ```sh
 //! cargo bench -p diesel-sqlite-session-benches --bench generation                 # 1,000, 100,000 and 1,000,000 rows
 //! cargo bench -p diesel-sqlite-session-benches --bench generation -- '/100000$'   # only 100,000 rows
 //! ```
 //!
-//! `ours` enlarges the page cache to the size of the file during the call if that is faster (`Session::set_cache_limit`).
-//! `ours_cache_alone` does not, and `sqlite_c` is SQLite's own call. All return the same bytes.
+//! `ours` enlarges the page cache to the size of the file during the call if that is faster
+//! (`Session::set_cache_limit`). `ours_cache_alone` does not, and `sqlite_c` is SQLite's own call.
+//! All return the same bytes.
 //!
-//! Each connection is the only connection of the process, except in `beside_another`: there, another connection has read a
-//! whole table before. libsqlite3-sys compiles SQLite such that all connections share the memory of their page caches.
+//! Each connection is the only connection of the process, except in `beside_another`: there,
+//! another connection has read a whole table before. libsqlite3-sys compiles SQLite such that all
+//! connections share the memory of their page caches.
 
 use std::cell::{LazyCell, RefCell};
 use std::time::Duration;
@@ -84,7 +87,8 @@ impl Case {
 const LIMIT: u64 = 128 << 20;
 
 fn sizes() -> &'static [u64] {
-    // `cargo bench -- --test` runs each benchmark once: use small inputs. The second size is large enough for a larger cache.
+    // `cargo bench -- --test` runs each benchmark once: use small inputs. The second size is large
+    // enough for a larger cache.
     let small = std::env::args().any(|argument| argument == "--test");
     if small { &[1_000, 60_000] } else { &[1_000, 100_000, 1_000_000] }
 }

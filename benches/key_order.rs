@@ -1,12 +1,13 @@
-//! Applying the changes of a session to a file in WAL mode: this crate with its own order (`ours`), this crate in the order of
-//! the session's hash table (`ours_in_given_order`), and `sqlite3changeset_apply`, on the same bytes.
+//! Applying the changes of a session to a file in WAL mode: this crate with its own order (`ours`),
+//! this crate in the order of the session's hash table (`ours_in_given_order`), and
+//! `sqlite3changeset_apply`, on the same bytes.
 //!
 //! ```text
 //! cargo bench -p diesel-sqlite-session-benches --bench key_order
 //! ```
 //!
-//! The timed part does not include opening and closing the file, and the connection has been used before. The benchmark checks
-//! that the first apply results in the same file contents as SQLite.
+//! The timed part does not include opening and closing the file, and the connection has been used
+//! before. The benchmark checks that the first apply results in the same file contents as SQLite.
 
 use std::cell::Cell;
 use std::fs;

@@ -38,7 +38,8 @@ fn insert(connection: &mut SqliteConnection, id: i32) {
         .unwrap();
 }
 
-/// Makes the changes of `statements::mixed` to a table of 100 rows: INSERTs, UPDATEs and DELETEs in turn.
+/// Makes the changes of `statements::mixed` to a table of 100 rows: INSERTs, UPDATEs and DELETEs in
+/// turn.
 fn mix(connection: &mut SqliteConnection) {
     for id in 1..=100 {
         match id % 3 {
@@ -61,7 +62,8 @@ fn sizes() -> &'static [i32] {
 
 fn creation(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("session");
-    // the first call on a connection looks up its handle and registers a faster way to find it again
+    // the first call on a connection looks up its handle and registers a faster way to find it
+    // again
     group.bench_function("create_first", |b| {
         b.iter_batched_ref(open, |connection| connection.create_session().unwrap(), BatchSize::PerIteration);
     });

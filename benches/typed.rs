@@ -1,7 +1,9 @@
-//! Reading typed rows, owned and borrowed, compared with SQLite's C iterator, and with the feature `peers` sqlite-diff-rs.
+//! Reading typed rows, owned and borrowed, compared with SQLite's C iterator, and with the feature
+//! `peers` sqlite-diff-rs.
 //!
-//! Every contestant reads every value. The benchmark first checks that all read the same values. `sqlite_c_iterator` reads
-//! texts in place, as borrowed rows do; `sqlite_c_iterator_owned` makes a `String` of each, as owned rows do.
+//! Every contestant reads every value. The benchmark first checks that all read the same values.
+//! `sqlite_c_iterator` reads texts in place, as borrowed rows do; `sqlite_c_iterator_owned` makes a
+//! `String` of each, as owned rows do.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Reading and writing one value: with the traits of this crate, and with Diesel's traits by way of SQLite.
+//! Reading and writing one value: with the traits of this crate, and with Diesel's traits by way of
+//! SQLite.
 //!
 //! The benchmark first checks that both ways have the same result.
 

@@ -1,4 +1,5 @@
-//! Reading changesets: this crate, SQLite's C iterator, and with the feature `peers` rusqlite and sqlite-diff-rs.
+//! Reading changesets: this crate, SQLite's C iterator, and with the feature `peers` rusqlite and
+//! sqlite-diff-rs.
 //!
 //! Every contestant reads every value. The benchmark first checks that all read the same values.
 
@@ -62,7 +63,8 @@ mod peers {
         }
     }
 
-    /// Reads only INSERTs: rusqlite does not distinguish a value that is not recorded. It iterates over bytes only as a stream.
+    /// Reads only INSERTs: rusqlite does not distinguish a value that is not recorded. It iterates
+    /// over bytes only as a stream.
     pub(super) fn rusqlite_sum(mut bytes: &[u8]) -> u64 {
         let input: &mut dyn std::io::Read = &mut bytes;
         let mut iterator = ChangesetIter::start_strm(&input).unwrap();
@@ -101,7 +103,8 @@ fn group(criterion: &mut Criterion, name: &str, bytes: &[u8], narrow: bool) {
     group.bench_function("sqlite_c_iterator", |b| b.iter(|| sqlite::sum_of_values(black_box(bytes)).unwrap()));
     group.bench_function("invert", |b| b.iter(|| black_box(changeset).invert()));
     group.bench_function("invert_in_place", |b| {
-        // the copy is not timed, since a program that inverts in place does not need the input afterwards
+        // the copy is not timed, since a program that inverts in place does not need the input
+        // afterwards
         let in_place = |changeset: Changeset| drop(black_box(changeset.into_inverted()));
         b.iter_batched(|| changeset.into_owned(), in_place, BatchSize::PerIteration);
     });

@@ -1,7 +1,8 @@
 //! Concatenating changesets: this crate, SQLite's changegroup and `sqlite3changeset_concat`.
 //!
-//! The benchmark first checks that all outputs contain the same changes. The timed part neither drops nor copies the output:
-//! SQLite's output stays in SQLite's memory. `ours_into` reuses the memory of the previous iteration.
+//! The benchmark first checks that all outputs contain the same changes. The timed part neither
+//! drops nor copies the output: SQLite's output stays in SQLite's memory. `ours_into` reuses the
+//! memory of the previous iteration.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -65,8 +66,10 @@ pub(crate) fn concat(criterion: &mut Criterion) {
     let rows = events(count);
     let (half, other_half) = rows.split_at(rows.len() / 2);
     // - insert_then_edit: INSERTs, then edits of the same rows
-    // - insert_then_edit_unordered: the edits are in random order, so that this crate needs an index
-    // - few_edits, few_inserts_first: one side has 1 % of the rows, and SQLite's hash table has fewer buckets
+    // - insert_then_edit_unordered: the edits are in random order, so that this crate needs an
+    //   index
+    // - few_edits, few_inserts_first: one side has 1 % of the rows, and SQLite's hash table has
+    //   fewer buckets
     // - other_rows, other_rows_ascending: no row has two changes
     // - inverse: the changes cancel out
     let (inserted, edited) = (inserts(&rows), edits(&rows));

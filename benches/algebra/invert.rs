@@ -1,8 +1,9 @@
-//! Inverting changesets: this crate into new memory (`ours`), into reused memory (`ours_into`) and in place
-//! (`ours_in_place`), and SQLite.
+//! Inverting changesets: this crate into new memory (`ours`), into reused memory (`ours_into`) and
+//! in place (`ours_in_place`), and SQLite.
 //!
-//! All outputs are the same bytes. The timed part includes dropping the output. `ours_in_place` inverts a copy that is made
-//! outside of the timed part, since a program that inverts in place does not need the input afterwards.
+//! All outputs are the same bytes. The timed part includes dropping the output. `ours_in_place`
+//! inverts a copy that is made outside of the timed part, since a program that inverts in place
+//! does not need the input afterwards.
 
 use std::hint::black_box;
 

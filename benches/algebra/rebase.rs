@@ -1,8 +1,8 @@
-//! Rebasing changesets: this crate into new memory, this crate in place, and SQLite's rebaser. Inputs and outputs are the
-//! same bytes.
+//! Rebasing changesets: this crate into new memory, this crate in place, and SQLite's rebaser.
+//! Inputs and outputs are the same bytes.
 //!
-//! The timed part includes dropping the output. `ours_in_place` rebases a copy that is made outside of the timed part, since a
-//! program that rebases in place does not need the input afterwards.
+//! The timed part includes dropping the output. `ours_in_place` rebases a copy that is made outside
+//! of the timed part, since a program that rebases in place does not need the input afterwards.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use diesel_sqlite_session_tests::sqlite;
 
 const EVENTS: TableInfo<'_> = TableInfo::new("events", &[1, 0, 0]);
 
-/// Returns `rows` changes, one third each of INSERTs, UPDATEs and DELETEs, in the order that a session writes.
+/// Returns `rows` changes, one third each of INSERTs, UPDATEs and DELETEs, in the order that a
+/// session writes.
 fn local(rows: i64) -> Changeset {
     let mut builder = Changeset::builder();
     for id in 0..rows {
@@ -32,8 +33,8 @@ fn local(rows: i64) -> Changeset {
     Changeset::try_from(recorded).unwrap()
 }
 
-/// Returns rebase data with conflicts in one of `one_in` rows. Half of the remote changes replaced the row, one fifth are
-/// DELETEs.
+/// Returns rebase data with conflicts in one of `one_in` rows. Half of the remote changes replaced
+/// the row, one fifth are DELETEs.
 fn data(local: &Changeset, one_in: usize) -> RebaseData {
     let key = |record: Record<'_>| match record.key_values().next() {
         Some(Value::Integer(id)) => id,

@@ -13,7 +13,8 @@ fn rows() -> i64 {
     if std::env::args().any(|argument| argument == "--test") { 1_000 } else { 1_000_000 }
 }
 
-/// Returns INSERTs of (key, text, integer) in an order like that of a session, with keys from `key`.
+/// Returns INSERTs of (key, text, integer) in an order like that of a session, with keys from
+/// `key`.
 fn unsorted(rows: i64, key: impl Fn(u64) -> Key) -> Changeset {
     const EVENTS: TableInfo<'_> = TableInfo::new("events", &[1, 0, 0]);
     let mut order: Vec<i64> = (0..rows).collect();

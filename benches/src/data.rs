@@ -82,7 +82,8 @@ pub fn shuffle<T>(rows: &mut [T]) {
 /// The number of columns of the wide table.
 pub const WIDE_COLUMNS: usize = 24;
 
-/// Returns `changes` changes of rows of 24 columns of every type: INSERTs, UPDATEs of three columns and DELETEs in turn.
+/// Returns `changes` changes of rows of 24 columns of every type: INSERTs, UPDATEs of three columns
+/// and DELETEs in turn.
 pub fn wide_mixed(changes: i64) -> Vec<u8> {
     let mut key = vec![0; WIDE_COLUMNS];
     key[..2].copy_from_slice(&[2, 1]);

@@ -33,7 +33,8 @@ impl Connection {
         let name = CString::new(name).unwrap();
         let flags = ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_CREATE | ffi::SQLITE_OPEN_URI;
         let mut handle = ptr::null_mut();
-        // SAFETY: the name is a C string, `handle` may be written to, and null stands for the default VFS.
+        // SAFETY: the name is a C string, `handle` may be written to, and null stands for the
+        // default VFS.
         let code = unsafe { ffi::sqlite3_open_v2(name.as_ptr(), &raw mut handle, flags, ptr::null()) };
         assert_eq!(code, ffi::SQLITE_OK);
         Self { handle }
@@ -59,8 +60,9 @@ impl Connection {
     pub fn text(&self, query: &str) -> String {
         let query = CString::new(query).unwrap();
         let mut statement = ptr::null_mut();
-        // SAFETY: the handle is open, `query` is a C string, `statement` may be written to. The statement is stepped,
-        // read and finalized while the handle is open; the text is a C string that is copied before that.
+        // SAFETY: the handle is open, `query` is a C string, `statement` may be written to. The
+        // statement is stepped, read and finalized while the handle is open; the text is a C string
+        // that is copied before that.
         unsafe {
             let (start, tail) = (query.as_ptr(), ptr::null_mut());
             assert_eq!(ffi::sqlite3_prepare_v2(self.handle, start, -1, &raw mut statement, tail), ffi::SQLITE_OK);
@@ -85,8 +87,8 @@ impl Connection {
         assert_eq!(prepared, ffi::SQLITE_OK);
         for (id, name, at) in rows {
             let length = c_int::try_from(name.len()).unwrap();
-            // SAFETY: the statement is prepared; the length is that of the text, which lives until the statement has been
-            // reset and is bound anew before the next step.
+            // SAFETY: the statement is prepared; the length is that of the text, which lives until
+            // the statement has been reset and is bound anew before the next step.
             unsafe {
                 ffi::sqlite3_bind_int64(statement, 1, *id);
                 ffi::sqlite3_bind_text(statement, 2, name.as_ptr().cast(), length, ffi::SQLITE_STATIC());
@@ -125,8 +127,8 @@ impl Connection {
         }
         let size = c_int::try_from(bytes.len()).unwrap();
         let start = bytes.as_ptr().cast_mut().cast();
-        // SAFETY: the handle is open; the length is that of `bytes`, which SQLite only reads; the callback has the type
-        // that SQLite calls.
+        // SAFETY: the handle is open; the length is that of `bytes`, which SQLite only reads; the
+        // callback has the type that SQLite calls.
         let code = unsafe { ffi::sqlite3changeset_apply(self.handle, size, start, None, Some(abort), ptr::null_mut()) };
         assert_eq!(code, ffi::SQLITE_OK);
     }
@@ -134,7 +136,8 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // SAFETY: opened in `open` and closed only here; sessions borrow the connection and so are gone.
+        // SAFETY: opened in `open` and closed only here; sessions borrow the connection and so are
+        // gone.
         unsafe { ffi::sqlite3_close(self.handle) };
     }
 }
@@ -169,7 +172,8 @@ impl Session<'_> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        // SAFETY: created in `Connection::track`, deleted only here, and the connection is still open.
+        // SAFETY: created in `Connection::track`, deleted only here, and the connection is still
+        // open.
         unsafe { ffi::sqlite3session_delete(self.handle) };
     }
 }
@@ -188,7 +192,8 @@ fn start(bytes: &[u8]) -> *mut c_void {
 ///
 /// Panics if SQLite returns an error.
 pub fn invert(bytes: &[u8]) -> Buffer {
-    // SAFETY: the length is that of `bytes`, which SQLite only reads; `output` passes valid pointers.
+    // SAFETY: the length is that of `bytes`, which SQLite only reads; `output` passes valid
+    // pointers.
     output(|size, out| unsafe { ffi::sqlite3changeset_invert(length(bytes), start(bytes), size, out) })
 }
 
@@ -198,7 +203,8 @@ pub fn invert(bytes: &[u8]) -> Buffer {
 ///
 /// Panics if SQLite returns an error.
 pub fn concat(one: &[u8], other: &[u8]) -> Buffer {
-    // SAFETY: the lengths are those of the slices, which SQLite only reads; `output` passes valid pointers.
+    // SAFETY: the lengths are those of the slices, which SQLite only reads; `output` passes valid
+    // pointers.
     output(|size, out| unsafe {
         ffi::sqlite3changeset_concat(length(one), start(one), length(other), start(other), size, out)
     })
@@ -235,8 +241,8 @@ pub fn rebase(changeset: &[u8], on: &[u8]) -> Buffer {
     assert_eq!(unsafe { ffi::sqlite3rebaser_create(&raw mut rebaser) }, ffi::SQLITE_OK);
     // SAFETY: the rebaser has been made; the length is that of `on`, which SQLite only reads.
     assert_eq!(unsafe { ffi::sqlite3rebaser_configure(rebaser, length(on), start(on)) }, ffi::SQLITE_OK);
-    // SAFETY: the rebaser has not been deleted; the length is that of `changeset`, which SQLite only reads; `output`
-    // passes valid pointers.
+    // SAFETY: the rebaser has not been deleted; the length is that of `changeset`, which SQLite
+    // only reads; `output` passes valid pointers.
     let rebased = output(|size, out| unsafe {
         ffi::sqlite3rebaser_rebase(rebaser, length(changeset), start(changeset), size, out)
     });
@@ -264,7 +270,8 @@ impl Deref for Buffer {
         if self.start.is_null() {
             return &[];
         }
-        // SAFETY: SQLite returned a pointer to `size` bytes, which are freed only when the buffer is dropped.
+        // SAFETY: SQLite returned a pointer to `size` bytes, which are freed only when the buffer
+        // is dropped.
         unsafe { std::slice::from_raw_parts(self.start.cast(), self.size) }
     }
 }

@@ -1,4 +1,5 @@
-//! The table that sessions record in the benchmarks, and the SQL text that changes the table, the same for every contestant.
+//! The table that sessions record in the benchmarks, and the SQL text that changes the table, the
+//! same for every contestant.
 
 use std::fmt::Write;
 
@@ -46,7 +47,8 @@ pub fn inserts(rows: i32) -> String {
     sql + "COMMIT"
 }
 
-/// Returns SQL that changes a table of the items 1 to `rows`: INSERTs of other items, UPDATEs and DELETEs in turn, `rows` in all.
+/// Returns SQL that changes a table of the items 1 to `rows`: INSERTs of other items, UPDATEs and
+/// DELETEs in turn, `rows` in all.
 pub fn mixed(rows: i32) -> String {
     let mut sql = String::from("BEGIN;");
     for id in 1..=rows {

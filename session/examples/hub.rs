@@ -1,6 +1,6 @@
-//! A hub and two replicas that edit the same tasks while they are offline. A replica sends its changes to the hub. The hub
-//! decides each conflict once, rebases its own new changes by these decisions, and sends them back: the replica applies
-//! them without a conflict.
+//! A hub and two replicas that edit the same tasks while they are offline. A replica sends its
+//! changes to the hub. The hub decides each conflict once, rebases its own new changes by these
+//! decisions, and sends them back: the replica applies them without a conflict.
 //!
 //! ```text
 //! cargo run --example hub
@@ -85,10 +85,11 @@ impl Replica {
     }
 }
 
-/// Decides the conflict of a replica's change with the rows of the hub. Of two edits, the last writer wins.
+/// Decides the conflict of a replica's change with the rows of the hub. Of two edits, the last
+/// writer wins.
 ///
-/// `omit` for two edits is possible too, but `omit` skips the whole UPDATE. The replica would keep its values in columns
-/// that only the replica changed.
+/// `omit` for two edits is possible too, but `omit` skips the whole UPDATE. The replica would keep
+/// its values in columns that only the replica changed.
 fn decide<'a>(conflict: Conflict<'a, Change<tasks::table>>, log: &mut Vec<String>) -> Decision<'a> {
     let (line, decision) = match conflict {
         Conflict::Data(c) if matches!(c.change(), Change::Delete(_)) => {
@@ -127,9 +128,11 @@ impl Hub {
         Ok(&mut found.ok_or("unknown replica")?.1)
     }
 
-    /// Applies the changes of a replica and returns the changes that make the replica equal to the hub.
+    /// Applies the changes of a replica and returns the changes that make the replica equal to the
+    /// hub.
     fn exchange(&mut self, name: &str, theirs: &Changeset) -> Result<Changeset> {
-        // 1. Take the changes of the hub since the last sync. They start from the same rows as the replica's changes.
+        // 1. Take the changes of the hub since the last sync. They start from the same rows as the
+        //    replica's changes.
         let news = self.session_of(name)?.changeset()?;
         show("  new on the hub", &news);
 
@@ -139,10 +142,12 @@ impl Hub {
         let data = applied.run()?.into_rebase_data();
         log.iter().for_each(|line| println!("  conflict: {line}"));
 
-        // 3. Rebase the hub's changes onto the replica's changes. This requires the decisions, but no database.
+        // 3. Rebase the hub's changes onto the replica's changes. This requires the decisions, but
+        //    no database.
         let rebased = news.rebase(&data)?;
 
-        // 4. Start a new session for this replica. The sessions of the other replicas go on: they record this sync.
+        // 4. Start a new session for this replica. The sessions of the other replicas go on: they
+        //    record this sync.
         *self.session_of(name)? = record(&mut self.conn)?;
         Ok(rebased)
     }

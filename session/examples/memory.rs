@@ -1,5 +1,5 @@
-//! Prints the memory use of a session ([`Session::memory_used`]) and the sizes of its changeset and patchset, in bytes per
-//! changed row.
+//! Prints the memory use of a session ([`Session::memory_used`]) and the sizes of its changeset and
+//! patchset, in bytes per changed row.
 //!
 //! ```text
 //! cargo run --release --example memory              100,000 rows

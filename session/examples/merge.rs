@@ -1,5 +1,6 @@
-//! A three-way merge. A client and a server edit the same cards offline. The server merges the client's changes column by
-//! column, and the client applies the result: both databases contain the same rows again.
+//! A three-way merge. A client and a server edit the same cards offline. The server merges the
+//! client's changes column by column, and the client applies the result: both databases contain the
+//! same rows again.
 //!
 //! ```text
 //! cargo run --example merge
@@ -74,7 +75,8 @@ struct Merge {
 }
 
 impl Merge {
-    /// Returns the merged value of a column. If both sides changed the column, `client_wins` decides.
+    /// Returns the merged value of a column. If both sides changed the column, `client_wins`
+    /// decides.
     fn field<T: Clone + Debug + PartialEq>(
         &mut self,
         name: &str,
@@ -100,8 +102,8 @@ impl Merge {
 
     /// Merges two edits of a card: the newer edit wins, but of two texts the longer text wins.
     ///
-    /// SQLite compares only the columns that an UPDATE changes. Every edit sets `edited_at`, so two edits of a card always
-    /// conflict.
+    /// SQLite compares only the columns that an UPDATE changes. Every edit sets `edited_at`, so two
+    /// edits of a card always conflict.
     fn card(&mut self, client: &CardUpdate, server: &Card) -> Card {
         let is_newer = client.edited_at.new_value() > Some(&server.edited_at);
         Card {
@@ -128,8 +130,9 @@ fn main() -> Result<()> {
     server.batch_execute(SERVER)?;
     println!("The client sends {} changes, {} bytes.", sent.records().count(), sent.as_bytes().len());
 
-    // 2. Apply them on the server, and write the merged cards with Diesel in the same transaction. The maps are ordered by
-    //    key, since changes come in any order and SQLite can ask a handler about one change more than once.
+    // 2. Apply them on the server, and write the merged cards with Diesel in the same transaction.
+    //    The maps are ordered by key, since changes come in any order and SQLite can ask a handler
+    //    about one change more than once.
     let mut log = BTreeMap::new();
     let (mut merged, mut renumbered) = (BTreeMap::new(), BTreeMap::new());
     let report = server.transaction(|conn| {
@@ -178,7 +181,8 @@ fn main() -> Result<()> {
     }
     println!("\nThe report of the server: {report}");
 
-    // 3. The client undoes its own changes, which restores the common start, and applies all changes of the server.
+    // 3. The client undoes its own changes, which restores the common start, and applies all
+    //    changes of the server.
     let result = session.changeset()?;
     let taken = client.transaction(|conn| {
         conn.apply(&sent).inverted().run()?;

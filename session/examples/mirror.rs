@@ -1,16 +1,17 @@
-//! Mirrors changes between two copies of any SQLite file: records them on one copy, applies them to the other, and compares
-//! the copies. The table! macro is not needed.
+//! Mirrors changes between two copies of any SQLite file: records them on one copy, applies them to
+//! the other, and compares the copies. The table! macro is not needed.
 //!
 //! ```text
 //! cargo run --example mirror -- FILE [SCRIPT.sql]
 //! ```
 //!
-//! The program only reads the file itself. The script runs on one copy; without a script, the program edits some rows of
-//! every table. It lists the tables and rows that cannot be tracked: tables without a primary key, rows with NULL in the
-//! key. It fails if the copies differ in any other row.
+//! The program only reads the file itself. The script runs on one copy; without a script, the
+//! program edits some rows of every table. It lists the tables and rows that cannot be tracked:
+//! tables without a primary key, rows with NULL in the key. It fails if the copies differ in any
+//! other row.
 //!
-//! The second copy has no triggers, and foreign keys are off. The changes of triggers and foreign key actions are already
-//! in the changeset.
+//! The second copy has no triggers, and foreign keys are off. The changes of triggers and foreign
+//! key actions are already in the changeset.
 
 use std::error::Error;
 use std::path::Path;
@@ -150,7 +151,8 @@ fn tables(conn: &mut SqliteConnection) -> Result<Vec<Table>> {
     Ok(tables)
 }
 
-/// Deletes, updates and inserts some rows, and returns a summary. Skips statements that constraints or triggers reject.
+/// Deletes, updates and inserts some rows, and returns a summary. Skips statements that constraints
+/// or triggers reject.
 fn edit(conn: &mut SqliteConnection, table: &Table) -> Result<String> {
     const ROWS: usize = 10;
     let name = quoted(&table.name);
@@ -194,7 +196,8 @@ fn edit(conn: &mut SqliteConnection, table: &Table) -> Result<String> {
     Ok(format!("{deletes}, {updates}, {inserts}; failed on constraints: {refused}"))
 }
 
-/// Returns whether the table contains the same rows in both databases. Ignores rows with NULL in the key.
+/// Returns whether the table contains the same rows in both databases. Ignores rows with NULL in
+/// the key.
 fn same(source: &mut SqliteConnection, replica: &mut SqliteConnection, table: &Table) -> Result<bool> {
     let value = |column: &String| {
         let column = quoted(column);
@@ -207,7 +210,8 @@ fn same(source: &mut SqliteConnection, replica: &mut SqliteConnection, table: &T
     Ok(count(source, table, "")? == count(replica, table, "")? && texts(source, &query)? == texts(replica, &query)?)
 }
 
-/// Returns the number of rows without NULL in the key or, if `not` is "NOT", the number of rows with NULL.
+/// Returns the number of rows without NULL in the key or, if `not` is "NOT", the number of rows
+/// with NULL.
 fn count(conn: &mut SqliteConnection, table: &Table, not: &str) -> Result<i64> {
     #[derive(QueryableByName)]
     struct Count {

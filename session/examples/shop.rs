@@ -1,5 +1,5 @@
-//! A shop and its branch exchange changesets. Both print an audit log of typed changes. Both sold the same product
-//! meanwhile: a typed conflict handler merges the two sales.
+//! A shop and its branch exchange changesets. Both print an audit log of typed changes. Both sold
+//! the same product meanwhile: a typed conflict handler merges the two sales.
 //!
 //! ```text
 //! cargo run --example shop
@@ -54,7 +54,8 @@ enum Shop {
     Orders(Change<orders::table>),
 }
 
-/// Returns one line of the audit log. The compiler rejects this `match` when `Shop` gets another table.
+/// Returns one line of the audit log. The compiler rejects this `match` when `Shop` gets another
+/// table.
 fn audit(change: &Shop) -> String {
     match change {
         Shop::Products(Change::Insert(product)) => format!("new product: {}, {} in stock", product.name, product.stock),
@@ -71,7 +72,8 @@ fn audit(change: &Shop) -> String {
     }
 }
 
-/// Applies the changes of the other database. If both sides changed the stock of a product, both changes count.
+/// Applies the changes of the other database. If both sides changed the stock of a product, both
+/// changes count.
 fn merge(conn: &mut SqliteConnection, changeset: &Changeset) -> Result<()> {
     conn.transaction(|conn| {
         let mut differences = BTreeMap::new();
@@ -109,7 +111,8 @@ const SCHEMA: &str = "
 ";
 
 fn main() -> Result<()> {
-    // 1. Two databases start with the same rows. A session on each records the changes to the tracked tables.
+    // 1. Two databases start with the same rows. A session on each records the changes to the
+    //    tracked tables.
     let (mut shop, mut branch) = (open(SCHEMA)?, open(SCHEMA)?);
     let (mut shop_session, mut branch_session) = (record(&mut shop)?, record(&mut branch)?);
 

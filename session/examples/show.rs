@@ -1,4 +1,5 @@
-//! Prints the changes of a changeset or patchset, and the inverse of a changeset. Needs neither Diesel nor SQLite.
+//! Prints the changes of a changeset or patchset, and the inverse of a changeset. Needs neither
+//! Diesel nor SQLite.
 //!
 //! ```text
 //! cargo run --example show            prints a small built-in changeset
@@ -11,7 +12,8 @@ use std::io::{self, Read, Write};
 
 use diesel_sqlite_session::{Changeset, ChangesetReader, Format, Operation, PatchsetReader, Record};
 
-/// A changeset that a session recorded in a shop's database: an order, the stock that a trigger reduced, a deleted product.
+/// A changeset that a session recorded in a shop's database: an order, the stock that a trigger
+/// reduced, a deleted product.
 const SHOP: &[u8] = b"T\x04\x01\x00\x00\x00orders\0\
     \x12\x00\x01\0\0\0\0\0\0\x03\xe9\x03\x0fada@example.org\x01\0\0\0\0\0\0\0\x07\x02\x40\x33\xeb\x85\x1e\xb8\x51\xec\
     T\x04\x01\x00\x00\x00products\0\

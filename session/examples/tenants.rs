@@ -1,5 +1,5 @@
-//! A server with the rows of several tenants applies a changeset of an untrusted client. Limits bound its size, and typed
-//! filters skip each change to a row of another tenant.
+//! A server with the rows of several tenants applies a changeset of an untrusted client. Limits
+//! bound its size, and typed filters skip each change to a row of another tenant.
 //!
 //! ```text
 //! cargo run --example tenants
@@ -79,7 +79,8 @@ const SCHEMA: &str = "
     INSERT INTO admins VALUES (1, 'root');
 ";
 
-/// Builds the changeset that a client of tenant 2 sends. A client can send anything, including false old values.
+/// Builds the changeset that a client of tenant 2 sends. A client can send anything, including
+/// false old values.
 fn hostile() -> Result<Changeset, BuildError> {
     let note = |id, tenant, text: &str| Note { id, tenant, text: text.into() };
     let project = |tenant, number, name: &str| Project { tenant, number, name: name.into() };
@@ -101,7 +102,8 @@ fn hostile() -> Result<Changeset, BuildError> {
         .build()
 }
 
-/// Decides which changes a tenant may make, and logs why. All filters and handlers write to one log.
+/// Decides which changes a tenant may make, and logs why. All filters and handlers write to one
+/// log.
 struct Guard {
     tenant: i32,
     log: RefCell<Vec<String>>,
@@ -110,7 +112,8 @@ struct Guard {
 impl Guard {
     /// Returns whether the tenant may make a change.
     ///
-    /// `before` is the tenant of the row in the database, if the row exists. `after` is the tenant that the change sets.
+    /// `before` is the tenant of the row in the database, if the row exists. `after` is the tenant
+    /// that the change sets.
     fn allows(&self, change: &str, before: Option<i32>, after: Option<i32>) -> bool {
         let of_others = |tenant: &i32| *tenant != self.tenant;
         let why_not = match (before.filter(of_others), after.filter(of_others)) {
@@ -176,7 +179,8 @@ fn main() -> Result<()> {
     let body = changeset.into_bytes();
     let sent = || ChangesetReader::new(&body[..]);
 
-    // 1. Reject the whole changeset: limits bound the input, and `only` fails on tables outside of the set.
+    // 1. Reject the whole changeset: limits bound the input, and `only` fails on tables outside of
+    //    the set.
     println!("\nThe whole changeset is rejected:");
     let many = server.apply(sent()).max_changes(10).run();
     let large = server.apply(sent()).max_bytes(256).run();
@@ -187,7 +191,8 @@ fn main() -> Result<()> {
     }
     assert_eq!(rows(&mut server)?, before);
 
-    // 2. Or decide change by change: skip other tables, and filter each change together with the current row.
+    // 2. Or decide change by change: skip other tables, and filter each change together with the
+    //    current row.
     let guard = Guard { tenant: 2, log: RefCell::default() };
     let captured = server.capture::<Shared>().try_run(|server| {
         let apply = server.apply(sent()).max_bytes(1 << 20).max_changes(1000).only::<Shared>().skip_other_tables();

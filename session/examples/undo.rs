@@ -1,4 +1,5 @@
-//! Undo and redo in an editor. Each action of the user is one changeset: undo applies its inverse, redo applies it again.
+//! Undo and redo in an editor. Each action of the user is one changeset: undo applies its inverse,
+//! redo applies it again.
 //!
 //! ```text
 //! cargo run --example undo
@@ -62,7 +63,8 @@ const SCHEMA: &str = "
     );
 ";
 
-/// The changesets of the actions to undo and to redo, with their names. Changesets are bytes: a table or a file can store them.
+/// The changesets of the actions to undo and to redo, with their names. Changesets are bytes: a
+/// table or a file can store them.
 #[derive(Default)]
 struct History {
     to_undo: Vec<(&'static str, Changeset)>,
@@ -87,7 +89,8 @@ impl History {
         Ok(())
     }
 
-    /// Undoes the last action. Fails and changes nothing if somebody else has changed the same rows since.
+    /// Undoes the last action. Fails and changes nothing if somebody else has changed the same rows
+    /// since.
     fn undo(&mut self, conn: &mut SqliteConnection) -> Result<(), ApplyError> {
         let Some((name, changeset)) = self.to_undo.last() else { return Ok(()) };
         println!("undo {name}:");

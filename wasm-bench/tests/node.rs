@@ -1,4 +1,5 @@
-//! Sessions and applying on wasm32-unknown-unknown, with sqlite-wasm-rs. `scripts/wasm` runs these tests in Node.
+//! Sessions and applying on wasm32-unknown-unknown, with sqlite-wasm-rs. `scripts/wasm` runs these
+//! tests in Node.
 #![cfg(all(target_family = "wasm", target_os = "unknown"))]
 
 use std::cell::Cell;
@@ -79,7 +80,8 @@ fn changes(prepare: impl FnOnce(&mut SqliteConnection), work: impl FnOnce(&mut S
     session.changeset().unwrap()
 }
 
-/// Applies a changeset, answers every conflict with `action`, and returns the kinds of the conflicts.
+/// Applies a changeset, answers every conflict with `action`, and returns the kinds of the
+/// conflicts.
 fn apply(
     replica: &mut SqliteConnection,
     changeset: &Changeset,

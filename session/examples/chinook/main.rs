@@ -1,5 +1,6 @@
-//! Typed changes of a whole schema with one derive. `schema.rs` is the output of `diesel print-schema` for the Chinook sample
-//! database. The program edits every table of a copy of the database and prints the changes.
+//! Typed changes of a whole schema with one derive. `schema.rs` is the output of `diesel
+//! print-schema` for the Chinook sample database. The program edits every table of a copy of the
+//! database and prints the changes.
 //!
 //! ```text
 //! cargo run --example chinook -- chinook.sqlite
@@ -16,8 +17,9 @@ use diesel_sqlite_session::{Change, SqliteSessionExt, Tracked};
 #[allow(non_snake_case)]
 mod schema;
 
-/// The derive generates the structs `AlbumRow`, `AlbumUpdate` and `AlbumPatch` for the table `Album`, the same for every
-/// other table, and the enums `ChinookChange` and `ChinookPatch` for all tables.
+/// The derive generates the structs `AlbumRow`, `AlbumUpdate` and `AlbumPatch` for the table
+/// `Album`, the same for every other table, and the enums `ChinookChange` and `ChinookPatch` for
+/// all tables.
 #[derive(Tracked)]
 #[tracked(schema = "examples/chinook/schema.rs", module = crate::schema)]
 pub struct Chinook;
@@ -57,7 +59,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns one line for a change. The compiler rejects this `match` when the schema gets another table.
+/// Returns one line for a change. The compiler rejects this `match` when the schema gets another
+/// table.
 fn describe(change: &ChinookChange) -> String {
     match change {
         ChinookChange::Artist(Change::Insert(artist)) => {
