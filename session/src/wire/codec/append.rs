@@ -1,7 +1,8 @@
-//! Appends sections and changes to a buffer, from checked records or from values that SQLite returns.
+//! Appends sections and changes to a buffer, from checked records or from values that SQLite
+//! returns.
 //!
-//! Applying and rebasing call these functions. They check nothing: the caller appends the parts of a
-//! well-formed set in order.
+//! Applying and rebasing call these functions. They check nothing: the caller appends the parts of
+//! a well-formed set in order.
 
 use alloc::vec::Vec;
 
@@ -28,7 +29,8 @@ pub(crate) fn write_value(value: Option<Value<'_>>, out: &mut Vec<u8>) {
     write_field(out, value);
 }
 
-/// Returns the records of bytes that were appended here. The iterator ends where they are not well-formed.
+/// Returns the records of bytes that were appended here. The iterator ends where they are not
+/// well-formed.
 pub(crate) fn records(bytes: &[u8], format: Format) -> Records<'_> {
     Records::new(bytes, format)
 }
@@ -44,8 +46,8 @@ impl Record<'_> {
 
     /// Returns the columns of an UPDATE: key ordinal, old value and new value.
     ///
-    /// The values are those of [`old_values`](Self::old_values) and [`new_values`](Self::new_values), read
-    /// in one pass.
+    /// The values are those of [`old_values`](Self::old_values) and
+    /// [`new_values`](Self::new_values), read in one pass.
     pub(crate) fn update_columns(&self) -> impl Iterator<Item = (u8, Option<Value<'_>>, Option<Value<'_>>)> {
         let (header, format, raw) = self.parts();
         let (mut before, mut after) = (Cursor::new(raw.before), Cursor::new(raw.after));
@@ -60,8 +62,8 @@ impl Record<'_> {
         })
     }
 
-    /// Appends the UPDATE of a changeset with only the columns that it sets: without new values of the
-    /// primary key, and without columns whose old and new values are equal.
+    /// Appends the UPDATE of a changeset with only the columns that it sets: without new values of
+    /// the primary key, and without columns whose old and new values are equal.
     pub(crate) fn write_set_columns(&self, out: &mut Vec<u8>) {
         let (_, _, raw) = self.parts();
         write_change(raw.operation, raw.indirect, out);

@@ -1,8 +1,9 @@
 //! The rules for well-formed bytes, and the fast reads of bytes that have been checked.
 //!
 //! [`record`] decides what a well-formed change is. The check of a whole input ([`input`]) and the
-//! [reader](super::reader) both call it. [`read_checked`] reads a change that [`record`] has accepted.
-//! If the bytes have not been checked, it returns `None` or a wrong record, but never panics.
+//! [reader](super::reader) both call it. [`read_checked`] reads a change that [`record`] has
+//! accepted. If the bytes have not been checked, it returns `None` or a wrong record, but never
+//! panics.
 
 use alloc::boxed::Box;
 
@@ -62,8 +63,9 @@ impl ParseFault {
         Box::new(Self { needed, ..*Self::in_column(kind, at, column) })
     }
 
-    /// Adds to `needed` the fields after the truncated one, which take at least a byte each. So a reader
-    /// whose source returns single bytes checks each record a few times, not once for each column.
+    /// Adds to `needed` the fields after the truncated one, which take at least a byte each. So a
+    /// reader whose source returns single bytes checks each record a few times, not once for each
+    /// column.
     #[cold]
     fn and_later(mut self: Box<Self>, key: &[u8], in_record: fn(u8) -> bool, next_record: usize) -> Box<ParseFault> {
         let next = self.column.map_or(usize::MAX, |column| column.saturating_add(1));
@@ -112,7 +114,8 @@ fn sections<'a>(
 ) -> Result<(), ParseError> {
     let mut cursor = Cursor::new(bytes);
     let mut table: Option<Header<'_>> = None;
-    let error = |fault: Box<ParseFault>, table: Option<Header<'_>>| fault.into_error(bytes.len() as u64, table.map(|t| t.name));
+    let error =
+        |fault: Box<ParseFault>, table: Option<Header<'_>>| fault.into_error(bytes.len() as u64, table.map(|t| t.name));
     while let Some(first) = cursor.peek() {
         match (Format::from_byte(first), table) {
             (Some(_), _) => table = Some(self::header(&mut cursor, format).map_err(|fault| error(fault, None))?),
@@ -224,8 +227,8 @@ fn key_and_any(cursor: &mut Cursor<'_>, key: &[u8]) -> Result<(), Box<ParseFault
     Ok(())
 }
 
-/// Checks a record in which every value is optional, those of the primary key too: if a key changed to
-/// an [equal key](crate::_documentation::format#keys), SQLite records an UPDATE with a new key.
+/// Checks a record in which every value is optional, those of the primary key too: if a key changed
+/// to an [equal key](crate::_documentation::format#keys), SQLite records an UPDATE with a new key.
 fn any_row(cursor: &mut Cursor<'_>, key: &[u8]) -> Result<(), Box<ParseFault>> {
     for (column, _) in key.iter().enumerate() {
         any_value(cursor, column)?;
@@ -249,9 +252,14 @@ fn key_value(cursor: &mut Cursor<'_>, column: usize) -> Result<(), Box<ParseFaul
     }
 }
 
-/// Reads a change that [`record`] has accepted before. Returns `None` if the bytes are not a change.
+/// Reads a change that [`record`] has accepted before. Returns `None` if the bytes are not a
+/// change.
 #[inline]
-pub(in crate::wire) fn read_checked<'a>(cursor: &mut Cursor<'a>, table: Header<'_>, format: Format) -> Option<RawRecord<'a>> {
+pub(in crate::wire) fn read_checked<'a>(
+    cursor: &mut Cursor<'a>,
+    table: Header<'_>,
+    format: Format,
+) -> Option<RawRecord<'a>> {
     read_checked_inline(cursor, table, format)
 }
 

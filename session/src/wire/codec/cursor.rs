@@ -78,8 +78,8 @@ impl<'a> Cursor<'a> {
 
 /// Reads the rest of a varint whose first byte has the continuation bit.
 ///
-/// It takes the bytes, not the cursor. A cursor whose address is taken would not stay in registers in
-/// any loop that reads values.
+/// It takes the bytes, not the cursor. A cursor whose address is taken would not stay in registers
+/// in any loop that reads values.
 fn long_varint(first: u8, mut rest: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = u64::from(first & 0x7f);
     for _ in 0..7 {

@@ -10,7 +10,8 @@ use super::error::BuildErrorKind;
 use super::kind::Format;
 use super::value::{BLOB, INTEGER, MAX_VALUE_LENGTH, NULL, REAL, TEXT, UNDEFINED, Value};
 
-/// The result of adding a change. The error is boxed, so that a result without one is a single word.
+/// The result of adding a change. The error is boxed, so that a result without one is a single
+/// word.
 pub(in crate::wire) type EncodeResult<T> = Result<T, Box<EncodeError>>;
 
 /// The error of a change that cannot be added, without the name of its table.
@@ -53,9 +54,11 @@ pub(in crate::wire) fn write_whole(
     write_row(key, values, out)
 }
 
-/// Writes a change to `window` and returns its length, or `None` if it does not fit or has an error.
+/// Writes a change to `window` and returns its length, or `None` if it does not fit or has an
+/// error.
 ///
-/// The position in a window stays in a register. The end of a vector that may have to grow does not.
+/// The position in a window stays in a register. The end of a vector that may have to grow does
+/// not.
 #[inline(always)]
 fn write_small(head: [u8; 2], key: &[u8], values: &[Value<'_>], window: &mut [u8; SMALL]) -> Option<usize> {
     let (start, mut rest) = window.split_first_chunk_mut()?;
@@ -101,8 +104,8 @@ fn write_small_bytes<'a>(class: u8, bytes: &[u8], rest: &'a mut [u8]) -> Option<
     Some(rest)
 }
 
-/// Copies the first and the last `HALF` bytes, which may overlap. A copy of variable length would be
-/// a function call.
+/// Copies the first and the last `HALF` bytes, which may overlap. A copy of variable length would
+/// be a function call.
 #[inline(always)]
 fn copy_halves<const HALF: usize>(bytes: &[u8], target: &mut [u8]) -> Option<()> {
     let (first, last) = (bytes.first_chunk::<HALF>()?, bytes.last_chunk::<HALF>()?);
@@ -128,8 +131,8 @@ pub(in crate::wire) fn write_key(key: &[u8], values: &[Value<'_>], out: &mut Vec
     Ok(())
 }
 
-/// Appends the records of an UPDATE from `before` to `after`. Returns whether a column changed; if none
-/// did, the bytes that were appended are not a record.
+/// Appends the records of an UPDATE from `before` to `after`. Returns whether a column changed; if
+/// none did, the bytes that were appended are not a record.
 pub(in crate::wire) fn write_update(
     key: &[u8],
     format: Format,

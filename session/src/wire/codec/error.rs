@@ -36,7 +36,8 @@ pub struct ParseError {
     io: Option<Arc<io::Error>>,
 }
 
-/// The longest table or column name that an error keeps, in bytes: it can come from an untrusted source.
+/// The longest table or column name that an error keeps, in bytes: it can come from an untrusted
+/// source.
 pub(in crate::wire) const LONGEST_NAME: usize = 200;
 
 impl ParseError {
@@ -68,8 +69,8 @@ impl ParseError {
         self.kind
     }
 
-    /// Returns the offset, counted from 0, at which the faulty element starts, or at which a missing
-    /// element should start.
+    /// Returns the offset, counted from 0, at which the faulty element starts, or at which a
+    /// missing element should start.
     ///
     /// In a stream, offsets beyond `usize::MAX` are `usize::MAX`.
     pub fn offset(&self) -> usize {
@@ -102,8 +103,8 @@ impl ParseError {
     }
 }
 
-/// Two errors are equal if their kinds, offsets, tables and columns are. The errors of their sources are
-/// not compared.
+/// Two errors are equal if their kinds, offsets, tables and columns are. The errors of their
+/// sources are not compared.
 impl PartialEq for ParseError {
     fn eq(&self, other: &Self) -> bool {
         (self.kind, self.offset, self.column, &self.table) == (other.kind, other.offset, other.column, &other.table)
@@ -140,8 +141,8 @@ impl core::error::Error for ParseError {
 
 /// The kind of a [`ParseError`].
 ///
-/// [The format's documentation](crate::_documentation::format#what-is-refused) explains why some bytes are
-/// rejected that SQLite's own iterator reads.
+/// [The format's documentation](crate::_documentation::format#what-is-refused) explains why some
+/// bytes are rejected that SQLite's own iterator reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseErrorKind {
@@ -311,7 +312,8 @@ impl BuildError {
         self.column
     }
 
-    /// Returns the name of the column, if it is known from a typed row or a [`TableInfo`](super::TableInfo).
+    /// Returns the name of the column, if it is known from a typed row or a
+    /// [`TableInfo`](super::TableInfo).
     pub fn column_name(&self) -> Option<&str> {
         self.column_name.as_deref()
     }
@@ -403,7 +405,8 @@ pub enum BuildErrorKind {
     ValueLength(usize),
     /// A value of a typed row has no representation in SQLite.
     Value,
-    /// A record has the other format: a patchset's record where a changeset is built, or the reverse.
+    /// A record has the other format: a patchset's record where a changeset is built, or the
+    /// reverse.
     WrongFormat {
         /// The format of the record.
         found: Format,

@@ -19,7 +19,8 @@ pub(in crate::wire) const MAX_COLUMNS: u64 = 65_536;
 #[derive(Clone, Copy)]
 pub(in crate::wire) struct Header<'a> {
     pub(in crate::wire) name: &'a str,
-    /// The key ordinals: a byte for each column, its position in the primary key counted from 1, or 0.
+    /// The key ordinals: a byte for each column, its position in the primary key counted from 1, or
+    /// 0.
     pub(in crate::wire) key: &'a [u8],
 }
 
@@ -28,7 +29,8 @@ impl<'a> Header<'a> {
     ///
     /// # Errors
     ///
-    /// Fails with the kinds that concern a table: column count, primary key, name, end of the input.
+    /// Fails with the kinds that concern a table: column count, primary key, name, end of the
+    /// input.
     pub(in crate::wire) fn read(cursor: &mut Cursor<'a>) -> Result<Self, Box<ParseFault>> {
         let start = *cursor;
         let Some(columns) = cursor.varint() else {

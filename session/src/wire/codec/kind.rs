@@ -7,15 +7,16 @@ use core::fmt;
 pub enum Operation {
     /// The row was inserted.
     Insert,
-    /// Columns of the row were updated. A changed primary key is recorded as a DELETE and an INSERT,
-    /// unless the new key is [equal](crate::_documentation::format#keys) to the old one.
+    /// Columns of the row were updated. A changed primary key is recorded as a DELETE and an
+    /// INSERT, unless the new key is [equal](crate::_documentation::format#keys) to the old one.
     Update,
     /// The row was deleted.
     Delete,
 }
 
 impl Operation {
-    /// Returns the byte of the operation: `SQLITE_INSERT` 18, `SQLITE_UPDATE` 23, `SQLITE_DELETE` 9.
+    /// Returns the byte of the operation: `SQLITE_INSERT` 18, `SQLITE_UPDATE` 23, `SQLITE_DELETE`
+    /// 9.
     pub const fn to_byte(self) -> u8 {
         match self {
             Self::Insert => 0x12,

@@ -1,7 +1,7 @@
 //! Readers of changesets and patchsets that are larger than memory.
 //!
-//! The buffer holds one change at a time. It grows only as bytes arrive, never because a length in the
-//! input demands it.
+//! The buffer holds one change at a time. It grows only as bytes arrive, never because a length in
+//! the input demands it.
 
 use alloc::string::String;
 use alloc::vec::Vec;

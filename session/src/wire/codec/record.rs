@@ -36,8 +36,8 @@ impl<'a> RawRecord<'a> {
 
 /// One change to one row, borrowed from the bytes of a changeset or patchset.
 ///
-/// Columns are counted from 0 in the order of the table's declaration, generated columns excluded. The
-/// operation and the format determine which values are recorded:
+/// Columns are counted from 0 in the order of the table's declaration, generated columns excluded.
+/// The operation and the format determine which values are recorded:
 ///
 /// | | `old_value` | `new_value` |
 /// |---|---|---|
@@ -49,12 +49,13 @@ impl<'a> RawRecord<'a> {
 ///
 /// A value that is not recorded is `None`. NULL is a value: `Some(Value::Null)`.
 ///
-/// An UPDATE can also contain a new value for its primary key, or equal old and new values of a column
-/// that did not change. This occurs in changesets that SQLite rebased, and where a key changed to an
-/// [equal key](crate::_documentation::format#keys). Compare the values to be sure that they differ.
+/// An UPDATE can also contain a new value for its primary key, or equal old and new values of a
+/// column that did not change. This occurs in changesets that SQLite rebased, and where a key
+/// changed to an [equal key](crate::_documentation::format#keys). Compare the values to be sure
+/// that they differ.
 ///
-/// `Display` lists the columns in order, with `_` for a value that is not recorded and an arrow for a
-/// change: `UPDATE users(2, 'Bob' -> 'Robert', _)`.
+/// `Display` lists the columns in order, with `_` for a value that is not recorded and an arrow for
+/// a change: `UPDATE users(2, 'Bob' -> 'Robert', _)`.
 ///
 /// ```
 /// use diesel_sqlite_session::{Changeset, Operation, Value};
@@ -98,8 +99,8 @@ impl<'a> Record<'a> {
         self.raw.operation
     }
 
-    /// Returns whether the change was made by a trigger or a foreign key action, or while the session was
-    /// set to [indirect](https://www.sqlite.org/session/sqlite3session_indirect.html).
+    /// Returns whether the change was made by a trigger or a foreign key action, or while the
+    /// session was set to [indirect](https://www.sqlite.org/session/sqlite3session_indirect.html).
     pub fn indirect(&self) -> bool {
         self.raw.indirect
     }
@@ -109,14 +110,14 @@ impl<'a> Record<'a> {
         self.table.key.len()
     }
 
-    /// Returns a byte for each column: its position in the primary key, counted from 1, or 0 if it is not
-    /// part of the key. See [`Section::key_ordinals`].
+    /// Returns a byte for each column: its position in the primary key, counted from 1, or 0 if it
+    /// is not part of the key. See [`Section::key_ordinals`].
     pub fn key_ordinals(&self) -> &'a [u8] {
         self.table.key
     }
 
-    /// Returns the positions of the primary key's columns, counted from 0, in the order of the table's
-    /// columns.
+    /// Returns the positions of the primary key's columns, counted from 0, in the order of the
+    /// table's columns.
     pub fn key_columns(&self) -> impl Iterator<Item = usize> + use<'a> {
         key_columns(self.table.key)
     }
@@ -169,7 +170,8 @@ impl<'a> Record<'a> {
         None
     }
 
-    /// Returns the old value of a column, or `None` if it is not recorded or there is no such column.
+    /// Returns the old value of a column, or `None` if it is not recorded or there is no such
+    /// column.
     ///
     /// Each call reads the record from its start. To read several columns, use
     /// [`old_values`](Self::old_values).
@@ -177,7 +179,8 @@ impl<'a> Record<'a> {
         self.old_values().nth(column).flatten()
     }
 
-    /// Returns the new value of a column, or `None` if it is not recorded or there is no such column.
+    /// Returns the new value of a column, or `None` if it is not recorded or there is no such
+    /// column.
     ///
     /// Each call reads the record from its start. To read several columns, use
     /// [`new_values`](Self::new_values).
@@ -211,8 +214,8 @@ impl<'a> Record<'a> {
         Values { bytes: Cursor::new(self.raw.after), key: self.table.key.iter(), columns }
     }
 
-    /// Returns the values of the primary key, in the order of the table's columns. Every change records
-    /// them, and none is NULL.
+    /// Returns the values of the primary key, in the order of the table's columns. Every change
+    /// records them, and none is NULL.
     pub fn key_values(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
         let values = match self.raw.operation {
             Operation::Insert => self.new_values(),
@@ -222,8 +225,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Two records are equal if their table, format, operation, indirect flag and values are. Their offsets
-/// are not compared.
+/// Two records are equal if their table, format, operation, indirect flag and values are. Their
+/// offsets are not compared.
 impl PartialEq for Record<'_> {
     fn eq(&self, other: &Self) -> bool {
         (self.table.name, self.table.key, self.format) == (other.table.name, other.table.key, other.format)
@@ -289,12 +292,13 @@ enum Columns<'a> {
     KeyOfRow,
     /// All columns have a field; those outside of the primary key are returned.
     RestOfRow,
-    /// All columns have a field; those of the primary key are returned, and those with a new value here.
+    /// All columns have a field; those of the primary key are returned, and those with a new value
+    /// here.
     Changed(Cursor<'a>),
 }
 
-/// An iterator over the old or the new values of a change: an item for each column of the table, `None`
-/// if the value is not recorded.
+/// An iterator over the old or the new values of a change: an item for each column of the table,
+/// `None` if the value is not recorded.
 #[derive(Clone)]
 #[must_use = "iterators are lazy"]
 pub struct Values<'a> {
@@ -355,7 +359,8 @@ impl fmt::Debug for Values<'_> {
     }
 }
 
-/// An iterator over the records of a changeset, a patchset or one section, in the order of the bytes.
+/// An iterator over the records of a changeset, a patchset or one section, in the order of the
+/// bytes.
 ///
 /// The iterator copies nothing, and cannot fail because the bytes have been checked.
 #[derive(Clone)]

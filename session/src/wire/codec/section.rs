@@ -9,7 +9,8 @@ use super::record::Records;
 use super::table_info::TableInfo;
 use super::walk::Walker;
 
-/// The section that a change belongs to, for comparison with the section of another change of the same input.
+/// The section that a change belongs to, for comparison with the section of another change of the
+/// same input.
 #[cfg(feature = "sqlite")]
 #[derive(Clone, Copy)]
 pub(crate) struct SectionId<'a>(&'a [u8]);

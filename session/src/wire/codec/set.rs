@@ -90,8 +90,9 @@ pub type PatchsetRef<'a> = SetRef<'a, PatchsetFormat>;
 
 /// A changeset or patchset that owns its bytes: see [`Changeset`] and [`Patchset`].
 ///
-/// The bytes have been [checked](crate::_documentation::format#what-is-refused), so that reading cannot fail. Two sets are
-/// equal if their bytes are: the same changes in another order are another set.
+/// The bytes have been [checked](crate::_documentation::format#what-is-refused), so that reading
+/// cannot fail. Two sets are equal if their bytes are: the same changes in another order are
+/// another set.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Set<F> {
     bytes: Vec<u8>,
@@ -100,7 +101,8 @@ pub struct Set<F> {
 
 /// A changeset or patchset over borrowed bytes: see [`ChangesetRef`] and [`PatchsetRef`].
 ///
-/// The bytes have been [checked](crate::_documentation::format#what-is-refused), so that reading cannot fail.
+/// The bytes have been [checked](crate::_documentation::format#what-is-refused), so that reading
+/// cannot fail.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct SetRef<'a, F> {
     bytes: &'a [u8],

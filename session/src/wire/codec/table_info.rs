@@ -1,14 +1,16 @@
-//! The description of a table: what builders, SQL and JSON need to know beyond the bytes.
+//! The description of a table, which builders, SQL and JSON require beyond the bytes.
 
 use core::hash::{Hash, Hasher};
 
 use super::header::key_columns;
 use super::section::Section;
 
-/// The description of a table: its name, its key, and the names of its columns where they are known.
+/// The description of a table: its name, its key, and the names of its columns where they are
+/// known.
 ///
-/// Builders require the key ordinals. [`Record::to_sql`](super::Record::to_sql) and JSON require the
-/// column names. `#[derive(Tracked)]` makes a complete description of each table: `User::TABLE`.
+/// Builders require the key ordinals. [`Record::to_sql`](super::Record::to_sql) and JSON require
+/// the column names. `#[derive(Tracked)]` makes a complete description of each table:
+/// `User::TABLE`.
 ///
 /// Two descriptions are equal if their names and key ordinals are: column names do not count.
 ///
@@ -70,7 +72,8 @@ impl<'a> TableInfo<'a> {
         Self { hidden, ..self }
     }
 
-    /// Returns the same description with the number of columns at the end that older changes may lack.
+    /// Returns the same description with the number of columns at the end that older changes may
+    /// lack.
     #[cfg(feature = "typed")]
     #[doc(hidden)]
     pub const fn with_optional(self, optional: usize) -> Self {
@@ -82,8 +85,8 @@ impl<'a> TableInfo<'a> {
         self.table
     }
 
-    /// Returns the names of the columns in the order of the table, generated columns excluded; empty
-    /// if they are unknown.
+    /// Returns the names of the columns in the order of the table, generated columns excluded;
+    /// empty if they are unknown.
     pub const fn columns(&self) -> &'a [&'a str] {
         self.columns
     }
@@ -110,8 +113,8 @@ impl<'a> TableInfo<'a> {
         self.hidden
     }
 
-    /// Returns the number of columns at the end of the table that older changes may lack: those with
-    /// `#[tracked(default)]`.
+    /// Returns the number of columns at the end of the table that older changes may lack: those
+    /// with `#[tracked(default)]`.
     pub const fn optional(&self) -> usize {
         self.optional
     }

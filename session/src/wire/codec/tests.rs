@@ -1,5 +1,5 @@
-//! Tests of `wire` without SQLite, so that Miri can run them. The package `tests` compares the same bytes
-//! with SQLite.
+//! Tests of `wire` without SQLite, so that Miri can run them. The package `tests` compares the same
+//! bytes with SQLite.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -103,7 +103,8 @@ fn the_inverse_undoes_and_its_inverse_is_the_changeset() {
 
 #[test]
 fn inverses_that_are_shorter_leave_no_gap() {
-    // the inverse is shorter for a new key, a NaN and a varint that is longer than necessary, but not for an INSERT
+    // the inverse is shorter for a new key, a NaN and a varint that is longer than necessary, but
+    // not for an INSERT
     let header = &b"T\x02\x01\x00t\0"[..];
     let key = &b"\x17\x00\x03\x01k\x03\x01a\x03\x01K\x03\x01b"[..];
     let nan = &b"\x17\x01\x03\x01n\x02\x7f\xf8\0\0\0\0\0\0\x00\x03\x01b"[..];
@@ -169,7 +170,10 @@ fn errors_name_byte_table_and_column() {
         (b"T\x00t\0", "at byte 1: a table of 0 columns (SQLite reads 1 to 65536)"),
         (b"T\x02\0\0t\0", "at byte 2: no column of the table is part of a primary key"),
         (b"T\x01\x01\xff\0", "at byte 3: the table's name is not UTF-8"),
-        (b"T\x01\x01t\0\x12\0\x07", "at byte 7, table t, column 0: 0x07 is not the type of a value (the types are 0 to 5)"),
+        (
+            b"T\x01\x01t\0\x12\0\x07",
+            "at byte 7, table t, column 0: 0x07 is not the type of a value (the types are 0 to 5)",
+        ),
         (b"T\x01\x01t\0\x12\0\x00", "at byte 7, table t, column 0: a required value is not recorded"),
         (b"T\x01\x01t\0\x12\0\x05", "at byte 7, table t, column 0: NULL in a column of the primary key"),
         (
@@ -235,7 +239,8 @@ mod streams {
         assert_eq!(offsets, whole);
     }
 
-    /// A source that returns its bytes one by one, and then an error, as a connection without data does.
+    /// A source that returns its bytes one by one, and then an error, as a connection without data
+    /// does.
     struct Open<'a>(&'a [u8]);
 
     impl Read for Open<'_> {
@@ -290,7 +295,7 @@ mod streams {
                 Err(error) if error.kind() == ParseErrorKind::Io => {
                     assert_eq!(error.io_error().unwrap().kind(), io::ErrorKind::WouldBlock);
                     errors += 1;
-                },
+                }
                 Err(other) => panic!("{other}"),
             }
         }

@@ -1,8 +1,8 @@
 //! Records that are read once, from front to back, into arrays: the source of typed rows.
 //!
-//! A [`Record`] is found by skipping its values, and is read in a second pass. A reader that knows the
-//! number of columns at compile time does both in one pass, and its arrays can stay in registers. The
-//! typed iterators and typed applies call it.
+//! A [`Record`] is found by skipping its values, and is read in a second pass. A reader that knows
+//! the number of columns at compile time does both in one pass, and its arrays can stay in
+//! registers. The typed iterators and typed applies call it.
 
 use core::cell::Cell;
 
@@ -172,7 +172,8 @@ impl<'a> Record<'a> {
 impl<'a> Records<'a> {
     /// Returns the next change, unread. Calls `begin` at each header before it.
     ///
-    /// The caller must read the whole change and then [skip](Self::skip_bytes) the bytes it has read.
+    /// The caller must read the whole change and then [skip](Self::skip_bytes) the bytes it has
+    /// read.
     #[inline]
     pub(crate) fn next_unread(&mut self, mut begin: impl FnMut()) -> Option<UnreadRecord<'_, 'a>> {
         loop {

@@ -1,8 +1,8 @@
 //! Values: how one value of a record is checked, skipped, read, written and displayed.
 //!
-//! The bytes of a value, or the byte 0 for a value that is not recorded, are a *field*. The functions
-//! of [`Cursor`] come in two kinds: [`check_value`](Cursor::check_value) requires nothing, all others
-//! require bytes that have been checked.
+//! The bytes of a value, or the byte 0 for a value that is not recorded, are a *field*. The
+//! functions of [`Cursor`] come in two kinds: [`check_value`](Cursor::check_value) requires
+//! nothing, all others require bytes that have been checked.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -37,8 +37,8 @@ pub(in crate::wire) const NULL: u8 = 5;
 /// assert_eq!(Value::Blob(&[0, 255]).to_string(), "x'00ff'");
 /// ```
 ///
-/// `Value` implements `From` for integers, `bool`, floating point numbers, texts, blobs, and `Option`s
-/// of these.
+/// `Value` implements `From` for integers, `bool`, floating point numbers, texts, blobs, and
+/// `Option`s of these.
 ///
 /// ```
 /// # use diesel_sqlite_session::Value;
@@ -52,7 +52,8 @@ pub enum Value<'a> {
     Null,
     /// A signed 64-bit integer.
     Integer(i64),
-    /// A floating point number. A value that was read is never NaN, because SQLite reads NaN as NULL.
+    /// A floating point number. A value that was read is never NaN, because SQLite reads NaN as
+    /// NULL.
     Real(f64),
     /// A text. Neither SQLite nor this crate checks that it is UTF-8: see [`Value::as_str`].
     Text(&'a [u8]),
@@ -141,7 +142,8 @@ fn write_bytes(out: &mut Vec<u8>, class: u8, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Appends the shortest varint for `value`, which must be below 2^56. All lengths and column counts are.
+/// Appends the shortest varint for `value`, which must be below 2^56. All lengths and column counts
+/// are.
 pub(in crate::wire) fn write_varint(out: &mut Vec<u8>, value: u64) {
     let mut shift = 49u32;
     while shift > 0 && value >> shift == 0 {
@@ -222,8 +224,8 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     }
 }
 
-/// Displays the value as an SQL literal. A text that is not UTF-8 or contains a NUL is displayed as the
-/// cast of a blob.
+/// Displays the value as an SQL literal. A text that is not UTF-8 or contains a NUL is displayed as
+/// the cast of a blob.
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.render(f, usize::MAX, false)

@@ -1,7 +1,7 @@
 //! Builders: create changesets and patchsets from values and records, without a database.
 //!
-//! [`Core`] checks and encodes what is added, straight into the bytes of the result. [`Fold`] keeps one
-//! change for each row. [`Builder`] adds the format as a type.
+//! [`Core`] checks the added values and encodes them into the bytes of the result. [`Fold`] keeps
+//! one change for each row. [`Builder`] adds the format as a type.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -196,15 +196,16 @@ pub type PatchsetBuilder = Builder<PatchsetFormat>;
 
 /// A builder of changesets or patchsets from values and records, without a database.
 ///
-/// The builder checks what is added at once, but returns errors from [`build`](Self::build), so that
-/// calls can be chained. In a loop, assign: `builder = builder.insert_values(…)`.
+/// The builder checks added changes immediately, but returns errors from [`build`](Self::build), so
+/// that calls can be chained. In a loop, assign: `builder = builder.insert_values(…)`.
 ///
 /// # Folding
 ///
-/// The result contains at most one change for each row. Two rows are the same if the values of their
-/// keys have the same storage classes and bytes: 1 and 1.0 are different keys, and so are 0.0 and
-/// -0.0. Changes to one row are merged as
-/// [`sqlite3changegroup_add`](https://www.sqlite.org/session/sqlite3changegroup_add.html) merges them:
+/// The result contains at most one change for each row. Two rows are the same if the values of
+/// their keys have the same storage classes and bytes: 1 and 1.0 are different keys, and so are 0.0
+/// and -0.0. Changes to one row are merged as
+/// [`sqlite3changegroup_add`](https://www.sqlite.org/session/sqlite3changegroup_add.html) merges
+/// them:
 ///
 /// | existing change | added change | result in a changeset | result in a patchset |
 /// |---|---|---|---|
@@ -219,14 +220,14 @@ pub type PatchsetBuilder = Builder<PatchsetFormat>;
 /// | DELETE | DELETE | the existing change; the second is dropped | the same |
 ///
 /// The builder does not compare the old values of a change with the new values of the change before
-/// it. A merged change is [indirect](Record::indirect) if both changes were. If the second change is
-/// dropped, the first keeps its flag.
+/// it. A merged change is [indirect](Record::indirect) if both changes were. If the second change
+/// is dropped, the first keeps its flag.
 ///
 /// The builder differs from SQLite's changegroup in two cases:
 ///
 /// - It drops an UPDATE that sets no column to another value. The changegroup keeps such an UPDATE,
-///   which SQLite records when a key changes to an [equal key](crate::_documentation::format#keys), and which a DELETE and
-///   an INSERT make in a patchset of a table without columns beside its key.
+///   which SQLite records when a key changes to an [equal key](crate::_documentation::format#keys),
+///   and which a DELETE and an INSERT make in a patchset of a table without columns beside its key.
 /// - It ignores the new key that an UPDATE can contain, as an apply does. The changegroup copies it
 ///   into an existing INSERT.
 ///
@@ -234,15 +235,15 @@ pub type PatchsetBuilder = Builder<PatchsetFormat>;
 /// were added and the table was [declared](Self::declare).
 ///
 /// Tables keep the order in which they were first named. Rows keep the order of their first change.
-/// Table names are compared without regard to the case of ASCII letters, and written as in the first
-/// change.
+/// Table names are compared without regard to the case of ASCII letters, and written as in the
+/// first change.
 ///
 /// # Memory
 ///
-/// Each change takes its bytes, in a buffer that can be twice as large. While each row of a table has
-/// a greater key than the row added before it (ascending integers of one sign, UUIDs of version 7),
-/// nothing else is needed. From the first other row on, each row takes 19 to 37 bytes more, and half
-/// as much again while the index grows.
+/// Each change takes its bytes, in a buffer that can be twice as large. While each row of a table
+/// has a greater key than the row added before it (ascending integers of one sign, UUIDs of version
+/// 7), nothing else is needed. From the first other row on, each row takes 19 to 37 bytes more, and
+/// half as much again while the index grows.
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder<F> {
@@ -288,8 +289,8 @@ impl<F: SetFormat> Builder<F> {
 
     /// Adds the UPDATE of a row from `before` to `after`. Both are whole rows with the same key.
     ///
-    /// The builder records the primary key and the columns that changed, in a changeset with their old
-    /// values. It adds no change if no column changed. 0.0 and -0.0 count as the same value.
+    /// The builder records the primary key and the columns that changed, in a changeset with their
+    /// old values. It adds no change if no column changed. 0.0 and -0.0 count as the same value.
     ///
     /// ```
     /// use diesel_sqlite_session::wire::TableInfo;
@@ -356,8 +357,8 @@ impl<F: SetFormat> Builder<F> {
         self
     }
 
-    /// Sets whether the changes that are added by value from here on are [indirect](Record::indirect).
-    /// The default is `false`.
+    /// Sets whether the changes that are added by value from here on are
+    /// [indirect](Record::indirect). The default is `false`.
     ///
     /// ```
     /// use diesel_sqlite_session::Changeset;
@@ -381,7 +382,7 @@ impl<F: SetFormat> Builder<F> {
     ///
     /// # Errors
     ///
-    /// Fails with the first error of what was added. Nothing after it was checked.
+    /// Fails with the first error of the added changes. Changes after it are not checked.
     ///
     /// ```
     /// use diesel_sqlite_session::Changeset;

@@ -1,4 +1,5 @@
-//! Tests of the builders without SQLite: the folding rules, the order of the output, and every error.
+//! Tests of the builders without SQLite: the folding rules, the order of the output, and every
+//! error.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -33,7 +34,8 @@ fn row(first: &str, last: i64) -> [Value<'_>; 3] {
 #[test]
 fn each_pair_of_operations_folds_by_the_table_of_rules() {
     use Operation::{Delete, Insert, Update};
-    // the second change is an INSERT of ('b', 2), an UPDATE from ('a', 1) to it, or a DELETE of ('a', 1)
+    // the second change is an INSERT of ('b', 2), an UPDATE from ('a', 1) to it, or a DELETE of
+    // ('a', 1)
     let cases: [(Operation, Operation, &str, &str); 9] = [
         (Insert, Insert, "INSERT pairs('a', 7, 0)", "INSERT pairs('a', 7, 0)"),
         (Insert, Update, "INSERT pairs('b', 7, 2)", "INSERT pairs('b', 7, 2)"),

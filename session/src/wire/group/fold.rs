@@ -1,8 +1,8 @@
 //! Changes to any number of tables, folded to at most one for each row, as SQLite's
 //! [changegroup](https://www.sqlite.org/session/changegroup.html) folds them.
 //!
-//! [`Fold`] finds the [`TableChanges`] of a table by its name, and puts the sections together at the end.
-//! Builders call it for each change that is added.
+//! [`Fold`] finds the [`TableChanges`] of a table by its name, and puts the sections together at
+//! the end. Builders call it for each change that is added.
 
 use alloc::vec::Vec;
 
@@ -24,7 +24,8 @@ pub(in crate::wire) struct Fold {
     tables: Vec<TableChanges>,
     /// From the lower-case name of a table to its number in `tables`.
     names: Index,
-    /// The number of the table of the last change, which is most often the table of the next change.
+    /// The number of the table of the last change, which is most often the table of the next
+    /// change.
     last: usize,
     scratch: Scratch,
 }
@@ -45,9 +46,13 @@ impl Fold {
     ///
     /// # Errors
     ///
-    /// Fails if the header is not valid, or if the table has other columns than in an earlier change.
+    /// Fails if the header is not valid, or if the table has other columns than in an earlier
+    /// change.
     #[inline(always)]
-    pub(in crate::wire) fn table(&mut self, header: Header<'_>) -> EncodeResult<(&mut TableChanges, SettleContext<'_>)> {
+    pub(in crate::wire) fn table(
+        &mut self,
+        header: Header<'_>,
+    ) -> EncodeResult<(&mut TableChanges, SettleContext<'_>)> {
         match self.tables.get(self.last) {
             Some(table) if are_equal(table.name.as_bytes(), header.name.as_bytes()) => {}
             _ => self.last = self.find(header)?,
@@ -113,7 +118,8 @@ impl Fold {
         }
     }
 
-    /// Returns the bytes: the sections in the order in which their tables were named, without empty ones.
+    /// Returns the bytes: the sections in the order in which their tables were named, without empty
+    /// ones.
     ///
     /// # Errors
     ///
@@ -135,7 +141,8 @@ impl Fold {
     /// Settles the pending changes of all tables.
     fn settle_all(&mut self) -> Result<(), BuildError> {
         for table in &mut self.tables {
-            let context = SettleContext { format: self.format, seed: self.seed, missing: 0, scratch: &mut self.scratch };
+            let context =
+                SettleContext { format: self.format, seed: self.seed, missing: 0, scratch: &mut self.scratch };
             if let Err(error) = table.settle_pending(context) {
                 return Err(BuildError::new(error.kind, &table.name, error.column));
             }
@@ -143,8 +150,8 @@ impl Fold {
         Ok(())
     }
 
-    /// Passes the same bytes to `sink` in pieces, without a copy. Frees the memory of each table after it has
-    /// been written.
+    /// Passes the same bytes to `sink` in pieces, without a copy. Frees the memory of each table
+    /// after it has been written.
     ///
     /// # Errors
     ///

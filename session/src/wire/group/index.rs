@@ -1,9 +1,9 @@
 //! A small hash index from the hash of a key to the number of its row.
 //!
-//! The index does not hold keys: the caller compares them. It uses open addressing with one word for
-//! each slot. The upper half of a slot is the hash, the lower half the row's number plus one; 0 is an
-//! empty slot. The upper bits of its hash determine the home of a slot. So the index grows by moving the
-//! slots in the order of memory, and reads and hashes no key again.
+//! The index does not hold keys: the caller compares them. It uses open addressing with one word
+//! for each slot. The upper half of a slot is the hash, the lower half the row's number plus one; 0
+//! is an empty slot. The upper bits of its hash determine the home of a slot. So the index grows by
+//! moving the slots in the order of memory, and reads and hashes no key again.
 //!
 //! The fold and the rebaser use it, for rows and for the names of tables.
 
@@ -36,8 +36,8 @@ pub(in crate::wire) struct Index {
 }
 
 impl Index {
-    /// Returns the row with this hash for which `is_it` returns true. If there is none, inserts row `new` and
-    /// returns `None`.
+    /// Returns the row with this hash for which `is_it` returns true. If there is none, inserts row
+    /// `new` and returns `None`.
     #[inline]
     pub(in crate::wire) fn find_or_insert(
         &mut self,
@@ -98,15 +98,16 @@ impl Index {
         }
     }
 
-    /// Returns `None` if the slot at which the search for a hash begins is empty: no row has the hash.
-    /// Otherwise returns the row in the slot, or `Some(None)` if the slot has another hash.
+    /// Returns `None` if the slot at which the search for a hash begins is empty: no row has the
+    /// hash. Otherwise returns the row in the slot, or `Some(None)` if the slot has another hash.
     #[inline]
     pub(in crate::wire) fn first_candidate(&self, hash: u32) -> Option<Option<usize>> {
         let slot = self.slots.get(self.home(u64::from(hash) << 32)).copied().unwrap_or(EMPTY);
         (slot != EMPTY).then(|| (slot >> 32 == u64::from(hash)).then(|| row_of(slot)))
     }
 
-    /// Adds the hash of the last inserted row to `filter`. Refills the filter if the index has grown.
+    /// Adds the hash of the last inserted row to `filter`. Refills the filter if the index has
+    /// grown.
     #[inline]
     pub(in crate::wire) fn add_to(&self, filter: &mut Filter, hash: u32) {
         if filter.words.len() == self.slots.len().div_ceil(8) {
@@ -202,7 +203,8 @@ impl Filter {
         }
     }
 
-    /// Returns whether there may be a row with this hash. About one in ten answers is a false positive.
+    /// Returns whether there may be a row with this hash: true for about one in ten absent hashes
+    /// too.
     #[inline]
     pub(in crate::wire) fn may_have(&self, hash: u32) -> bool {
         let bit = hash >> (self.shift & 31);
@@ -248,8 +250,8 @@ impl Seed {
         self.0
     }
 
-    /// Adds bytes to a hash. As in wyhash, each two words are combined with the secret and the hash, and
-    /// multiplied; the result is the XOR of the halves of the product.
+    /// Adds bytes to a hash. As in wyhash, each two words are combined with the secret and the
+    /// hash, and multiplied; the result is the XOR of the halves of the product.
     #[inline]
     pub(in crate::wire) fn add(self, hash: u64, bytes: &[u8]) -> u64 {
         let mut hash = hash ^ bytes.len() as u64;
@@ -299,8 +301,8 @@ fn ends(bytes: &[u8]) -> (u64, u64) {
     }
 }
 
-/// Returns whether two slices are equal, without a function call for short slices, such as most names and
-/// key ordinals.
+/// Returns whether two slices are equal, without a function call for short slices, such as most
+/// names and key ordinals.
 #[inline]
 pub(in crate::wire) fn are_equal(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && if one.len() <= 16 { ends(one) == ends(other) } else { one == other }

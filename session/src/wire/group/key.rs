@@ -1,7 +1,7 @@
 //! The primary key of a change, read from its encoded bytes: compared and hashed without decoding.
 //!
-//! Two changes concern the same row if the bytes of their keys are equal. The fold, concatenation and
-//! rebasing find rows by it.
+//! Two changes concern the same row if the bytes of their keys are equal. The fold, concatenation
+//! and rebasing find rows by it.
 
 use core::cmp::Ordering;
 
@@ -32,7 +32,8 @@ impl<'a> KeyFields<'a> {
         Self { values: Cursor::new(record), ordinals: key.get(..key_span).unwrap_or(key), key_only: false }
     }
 
-    /// Returns the key of the change that begins at `at`. `key_span` must be [`key_span(key)`](key_span).
+    /// Returns the key of the change that begins at `at`. `key_span` must be
+    /// [`key_span(key)`](key_span).
     #[inline]
     pub(in crate::wire) fn new(bytes: &'a [u8], at: usize, key: &'a [u8], key_span: usize, format: Format) -> Self {
         let mut values = Cursor::new(bytes.get(at..).unwrap_or_default());

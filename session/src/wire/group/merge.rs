@@ -1,7 +1,8 @@
-//! The rules that merge two changes to one row: those of `sqlite3changegroup_add`, for both formats.
+//! The rules that merge two changes to one row: those of `sqlite3changegroup_add`, for both
+//! formats.
 //!
-//! The functions require encoded records that have been checked. They copy encoded values byte for byte.
-//! Builders and concatenation call [`merge`].
+//! The functions require encoded records that have been checked. They copy encoded values byte for
+//! byte. Builders and concatenation call [`merge`].
 
 use alloc::vec::Vec;
 
@@ -84,8 +85,8 @@ pub(in crate::wire) fn merge(
     Merged::Nothing
 }
 
-/// Returns whether an UPDATE sets a column to a value other than its old value. An UPDATE never sets a
-/// column of the primary key.
+/// Returns whether an UPDATE sets a column to a value other than its old value. An UPDATE never
+/// sets a column of the primary key.
 #[inline]
 pub(in crate::wire) fn sets_anything(key: &[u8], format: Format, record: RawRecord<'_>) -> bool {
     let (mut before, mut after) = (Cursor::new(record.before), Cursor::new(record.after));
@@ -106,11 +107,12 @@ pub(in crate::wire) fn sets_anything(key: &[u8], format: Format, record: RawReco
     })
 }
 
-/// Returns whether the second of two UPDATEs of a changeset undoes the first, and both set a column.
+/// Returns whether the second of two UPDATEs of a changeset undoes the first, and both set a
+/// column.
 ///
 /// This is a fast test that can miss cases. It requires that the primary key consists of the first
-/// columns. Behind them, the old values of each UPDATE must have the same bytes as the new values of the
-/// other, and in one column both values must be recorded and differ.
+/// columns. Behind them, the old values of each UPDATE must have the same bytes as the new values
+/// of the other, and in one column both values must be recorded and differ.
 #[inline]
 pub(in crate::wire) fn is_undone(key: &[u8], format: Format, first: RawRecord<'_>, second: RawRecord<'_>) -> bool {
     if format != Format::Changeset || first.operation != Operation::Update || second.operation != Operation::Update {
@@ -147,8 +149,8 @@ fn overlay(key: &[u8], over: &[u8], under: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a row with the new values of an UPDATE, except for those of the primary key. Returns whether
-/// the UPDATE sets a column.
+/// Appends a row with the new values of an UPDATE, except for those of the primary key. Returns
+/// whether the UPDATE sets a column.
 fn updated_row(key: &[u8], row: &[u8], update: RawRecord<'_>, out: &mut Vec<u8>) -> bool {
     let (mut row, mut old, mut new) = (Cursor::new(row), Cursor::new(update.before), Cursor::new(update.after));
     let mut sets = false;
@@ -164,8 +166,8 @@ fn updated_row(key: &[u8], row: &[u8], update: RawRecord<'_>, out: &mut Vec<u8>)
     sets
 }
 
-/// Appends both records of a changeset's UPDATE. Each old and new value is taken from the first of two
-/// records that has one. Returns whether the UPDATE sets a column.
+/// Appends both records of a changeset's UPDATE. Each old and new value is taken from the first of
+/// two records that has one. Returns whether the UPDATE sets a column.
 fn update<'a>(
     key: &[u8],
     [old_one, old_other]: [&'a [u8]; 2],

@@ -1,7 +1,8 @@
-//! Pads changes of a table that has grown to its present columns, as `sqlite3changegroup_add` does after
-//! `sqlite3changegroup_schema`.
+//! Pads changes of a table that has grown to its present columns, as `sqlite3changegroup_add` does
+//! after `sqlite3changegroup_schema`.
 //!
-//! [`TableChanges`](super::table_changes::TableChanges) calls [`pad`] for tables with declared defaults.
+//! [`TableChanges`](super::table_changes::TableChanges) calls [`pad`] for tables with declared
+//! defaults.
 
 use alloc::vec::Vec;
 
@@ -49,11 +50,11 @@ impl Defaults {
     }
 }
 
-/// Adds `missing` columns to the last change of `bytes`, which begins at `start` and has the columns of
-/// `header`.
+/// Adds `missing` columns to the last change of `bytes`, which begins at `start` and has the
+/// columns of `header`.
 ///
-/// A record of a whole row gets the default values; in any other record the columns are not recorded.
-/// None of the columns is part of the primary key.
+/// A record of a whole row gets the default values; in any other record the columns are not
+/// recorded. None of the columns is part of the primary key.
 pub(in crate::wire) fn pad(
     bytes: &mut Vec<u8>,
     start: usize,

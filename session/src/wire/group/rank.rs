@@ -1,12 +1,15 @@
-//! The order in which a table's changes stand, where it shows that no row has two, and lets two inputs be read side by side.
+//! The order of the changes of a section, by which two sections are merged without looking up keys.
 //!
-//! SQLite's sessions and changegroups write a table's changes in the order of their hash table: by the bucket, which is the lower
-//! bits of a hash of the key. Whoever builds changes in the order of an integer key writes them in that order. Either way each
-//! change has a [rank](Order::rank) that is a function of its key alone and never falls from one change to the next. Equal keys
-//! have equal ranks, so those of a row are neighbours in one input, and at the same ordinal in two.
+//! SQLite's sessions and changegroups write the changes of a table in the order of their hash
+//! table: by the bucket, which is the lower bits of a hash of the key. Changes that were added in
+//! the order of an integer key have the order of that key. In both cases each change has a
+//! [rank](Order::rank), which depends on its key alone and never falls from one change to the next.
+//! Equal keys have equal ranks. So the changes to a row are close to each other in one section, and
+//! have the same rank in two.
 //!
-//! Whether an input has such an order is guessed by its [first changes](orders_of), and found out on the way: [`OrderedRecords`] ends where
-//! it has not.
+//! [`orders_of`] guesses the order of a section from its first changes. [`OrderedRecords`] verifies
+//! it while it reads, and fails at the first change out of order. Concatenation and the merge
+//! matcher of the rebaser call it.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -16,29 +19,36 @@ use super::merge::sets_anything;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
-use crate::wire::codec::walk::Walker;
 use crate::wire::codec::record::RawRecord;
 use crate::wire::codec::value::{BLOB, INTEGER, REAL, TEXT};
+use crate::wire::codec::walk::Walker;
 
 /// An order of changes by their keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::wire) enum Order {
-    /// By the integer that is the whole key.
+    /// By the integer that is the whole primary key, in the first column.
     Integer,
-    /// By these bits of SQLite's hash.
+    /// By the bits of SQLite's hash that this mask selects.
     Buckets(u32),
 }
 
-/// So many changes that stand anywhere in memory are fetched at once, and of each so many bytes from its start.
-const TOGETHER: usize = 64;
+/// The number of changes that are fetched into the cache at once.
+const BATCH: usize = 64;
+
+/// The distance of the two bytes of a change that are read to fetch it.
 const CACHE_LINE: usize = 64;
 
-/// There is no such order, or the input is out of the ordinary in another way.
+/// The error of input that has no order, or that is unusual in another way: the caller must take
+/// the general path.
 #[derive(Debug)]
 pub(in crate::wire) struct NeedsFallback;
 
 impl Order {
-    /// The rank of the change that begins there.
+    /// Returns the rank of the change that begins at `change`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the order is that of an integer key and the key is not an integer.
     #[inline(always)]
     pub(in crate::wire) fn rank(self, change: Cursor<'_>, table: KeyedTable<'_>) -> Result<u64, NeedsFallback> {
         match (self, table.integer(change)) {
@@ -50,29 +60,31 @@ impl Order {
     }
 }
 
-/// A table, and how to find the key of its changes.
+/// A table with what is needed to find the keys of its changes.
 #[derive(Clone, Copy)]
 pub(in crate::wire) struct KeyedTable<'a> {
     pub(in crate::wire) header: Header<'a>,
     pub(in crate::wire) format: Format,
+    /// See [`key_span`](fn@key_span).
     key_span: usize,
-    /// How many columns the key has.
-    keys: usize,
+    /// The number of columns of the primary key.
+    key_columns: usize,
 }
 
 impl<'a> KeyedTable<'a> {
     pub(in crate::wire) fn new(header: Header<'a>, format: Format) -> Self {
-        let keys = header.key.iter().filter(|ordinal| **ordinal != 0).count();
-        Self { header, format, key_span: key_span(header.key), keys }
+        let key_columns = header.key.iter().filter(|ordinal| **ordinal != 0).count();
+        Self { header, format, key_span: key_span(header.key), key_columns }
     }
 
-    /// The key of the change that begins there.
+    /// Returns the key of the change that begins at `change`.
     #[inline(always)]
     pub(in crate::wire) fn key(self, change: Cursor<'a>) -> KeyFields<'a> {
         KeyFields::new(change.rest(), 0, self.header.key, self.key_span, self.format)
     }
 
-    /// The key of the change that begins there, if it is the first value, and an integer.
+    /// Returns the key of the change that begins at `change`, if it is an integer in the first
+    /// column.
     #[inline(always)]
     fn integer(self, change: Cursor<'_>) -> Option<u64> {
         match change.rest().first_chunk::<11>() {
@@ -81,7 +93,7 @@ impl<'a> KeyedTable<'a> {
         }
     }
 
-    /// Whether two changes are of one row.
+    /// Returns whether two changes concern the same row.
     #[inline(always)]
     pub(in crate::wire) fn is_same_row(self, one: Cursor<'a>, other: Cursor<'a>) -> bool {
         match (self.integer(one), self.integer(other)) {
@@ -91,7 +103,7 @@ impl<'a> KeyedTable<'a> {
     }
 }
 
-/// `HASH_APPEND` in sqlite3session.c.
+/// Continues a hash: `HASH_APPEND` in sqlite3session.c.
 #[inline(always)]
 fn append(hash: u32, add: u32) -> u32 {
     (hash << 3) ^ hash ^ add
@@ -107,7 +119,7 @@ fn hash_integer(integer: u64) -> u32 {
     append_eight(append(0, INTEGER.into()), integer)
 }
 
-/// `sessionChangeHash` in sqlite3session.c, all bits of it.
+/// Returns all bits of SQLite's hash of a key: `sessionChangeHash` in sqlite3session.c.
 fn hash(key: KeyFields<'_>) -> u32 {
     key.fold(0, |hash, field| {
         let mut field = Cursor::new(field);
@@ -124,19 +136,19 @@ fn hash(key: KeyFields<'_>) -> u32 {
     })
 }
 
-/// The orders in which some changes stand: a bit for each number of bits of the hash, and one for integers.
+/// A set of orders: a bit for each number of bits of the hash, and a bit for integer keys.
 #[derive(Clone, Copy)]
 pub(in crate::wire) struct Orders(u64);
 
 const BY_INTEGER: u64 = 1 << 33;
 
 impl Orders {
-    /// One that two parts have in common.
+    /// Returns the finest order that both sets contain.
     pub(in crate::wire) fn common(self, other: Self) -> Option<Order> {
         Self(self.0 & other.0).finest()
     }
 
-    /// The one that tells most changes apart.
+    /// Returns the order that distinguishes most changes.
     pub(in crate::wire) fn finest(self) -> Option<Order> {
         if self.0 & BY_INTEGER != 0 {
             return Some(Order::Integer);
@@ -146,14 +158,14 @@ impl Orders {
     }
 }
 
-/// The orders in which the changes of a section may stand that begin there.
+/// Returns the orders that the changes from `changes` on can have, judged by the first of them.
 ///
-/// If there are many, their first ones are too few to tell all bits of the hash. Those of a table with more buckets are in order by
-/// fewer bits too, as long as the first buckets last; so then it is the most bits that count.
+/// If the section is longer, its first changes also appear to be in the order of fewer bits,
+/// because they are all in the first buckets. So the largest possible number of bits is returned.
 pub(in crate::wire) fn orders_of(table: KeyedTable<'_>, changes: Cursor<'_>) -> Orders {
-    /// So many are looked at.
+    /// The number of changes that are examined.
     const FIRST: usize = 1024;
-    /// A table with fewer buckets is not worth it.
+    /// The smallest number of bits: for fewer buckets, merging by order is not worth it.
     const FEWEST_BITS: u32 = 8;
     let mut walk = Walker::at(changes, table.format);
     let (mut orders, mut last) = (BY_INTEGER, None);
@@ -192,15 +204,15 @@ fn signed(integer: u64) -> i64 {
     integer as i64
 }
 
-/// A change, where it stands and by its rank.
+/// A change with its position and its rank.
 #[derive(Clone, Copy)]
 pub(in crate::wire) struct RankedRecord<'a> {
     pub(in crate::wire) start: Cursor<'a>,
-    /// Where the last of its records begins.
-    middle: Cursor<'a>,
+    /// The start of its last record.
+    last_record: Cursor<'a>,
     pub(in crate::wire) end: Cursor<'a>,
     pub(in crate::wire) rank: u64,
-    /// Its ordinal in the section, where it was [sorted](SortedRecords).
+    /// Its number in the section, if the section was [sorted](SortedRecords); otherwise 0.
     pub(in crate::wire) number: u32,
     pub(in crate::wire) operation: Operation,
     pub(in crate::wire) indirect: bool,
@@ -212,39 +224,51 @@ impl<'a> RankedRecord<'a> {
         let mut body = self.start;
         body.byte();
         body.byte();
-        let (before, after) = (self.middle.since(body), self.end.since(self.middle));
+        let (before, after) = (self.last_record.since(body), self.end.since(self.last_record));
         RawRecord { operation: self.operation, indirect: self.indirect, before, after }
     }
 
-    /// Whether it is an UPDATE that sets nothing.
+    /// Returns whether the change is an UPDATE that sets no column.
     #[inline]
     pub(in crate::wire) fn sets_nothing(&self, table: KeyedTable<'_>) -> bool {
         self.operation == Operation::Update && !sets_anything(table.header.key, table.format, self.record())
     }
 }
 
-/// The changes of a section in an order, of each row one.
+/// The changes of a section in an order, at most one for each row.
 pub(in crate::wire) trait RankedRecords<'a> {
-    /// The change that was read last, unless all have been read.
+    /// Returns the current change, or `None` at the end of the section.
     fn current(&self) -> Option<&RankedRecord<'a>>;
 
-    /// Goes on to the next change. There is an error if its row may have had one, its rank is below that of the last one, or its
-    /// flag is neither 0 nor 1.
+    /// Moves to the next change.
+    ///
+    /// # Errors
+    ///
+    /// Fails if its row may have had a change before, if its rank is lower than the rank before it,
+    /// or if its flag is neither 0 nor 1.
     fn advance(&mut self) -> Result<(), NeedsFallback>;
 
-    /// Where the section ends, when all have been read.
+    /// Returns the end of the section, if all changes have been read.
     fn end(&self) -> Cursor<'a>;
 }
 
-/// The changes of a section that stand in an order.
+/// The changes of a section whose bytes have the order.
 pub(in crate::wire) struct OrderedRecords<'a> {
     reader: RankReader<'a>,
     rest: Cursor<'a>,
 }
 
 impl<'a> OrderedRecords<'a> {
-    /// Begins with the first change. For errors see [`advance`](RankedRecords::advance).
-    pub(in crate::wire) fn new(table: KeyedTable<'a>, order: Order, changes: Cursor<'a>) -> Result<Self, NeedsFallback> {
+    /// Starts at the first change.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`advance`](RankedRecords::advance).
+    pub(in crate::wire) fn new(
+        table: KeyedTable<'a>,
+        order: Order,
+        changes: Cursor<'a>,
+    ) -> Result<Self, NeedsFallback> {
         let mut walk = Self { reader: RankReader::new(table, order), rest: changes };
         walk.advance()?;
         Ok(walk)
@@ -270,19 +294,28 @@ impl<'a> RankedRecords<'a> for OrderedRecords<'a> {
     }
 }
 
-/// The changes of a section that stand in another order than is needed: an index of 16 bytes for each brings them into it.
+/// The changes of a section whose bytes have another order: an index of 16 bytes for each change
+/// sorts them.
 pub(in crate::wire) struct SortedRecords<'a> {
     reader: RankReader<'a>,
     changes: Cursor<'a>,
     end: Cursor<'a>,
-    /// The rank of each change, its number in the section and where there it begins, which are 32 bits each.
+    /// For each change its rank, and its number and offset in the section, 32 bits each.
     index: Vec<(u64, u64)>,
     next: usize,
 }
 
 impl<'a> SortedRecords<'a> {
-    /// Begins with the first change in the order. For errors see [`advance`](RankedRecords::advance); sections of 4 GiB have none.
-    pub(in crate::wire) fn new(table: KeyedTable<'a>, order: Order, changes: Cursor<'a>) -> Result<Self, NeedsFallback> {
+    /// Sorts the section and starts at the first change in the order.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`advance`](RankedRecords::advance), and if the section has 4 GiB or more.
+    pub(in crate::wire) fn new(
+        table: KeyedTable<'a>,
+        order: Order,
+        changes: Cursor<'a>,
+    ) -> Result<Self, NeedsFallback> {
         let (mut index, mut walk) = (Vec::new(), Walker::at(changes, table.format));
         for number in 0u32.. {
             let start = walk.position();
@@ -300,21 +333,22 @@ impl<'a> SortedRecords<'a> {
         Ok(sorted)
     }
 
-    /// How many changes there are.
+    /// Returns the number of changes.
     pub(in crate::wire) fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// The change of an entry of the index.
+    /// Returns the change of an entry of the index.
     #[inline(always)]
-    fn at(&self, (_, ordinal): (u64, u64)) -> Cursor<'a> {
-        Cursor::new(self.changes.rest().get(ordinal as u32 as usize..).unwrap_or_default())
+    fn at(&self, (_, number_and_offset): (u64, u64)) -> Cursor<'a> {
+        Cursor::new(self.changes.rest().get(number_and_offset as u32 as usize..).unwrap_or_default())
     }
 
-    /// Has the next changes in the cache: they stand anywhere in memory, and so none waits for another to come from there.
+    /// Fetches the next changes into the cache. They are scattered in memory; fetched together,
+    /// none waits for another.
     #[inline(never)]
     fn fetch(&self) {
-        let next = self.index.get(self.next..).unwrap_or_default().iter().take(TOGETHER);
+        let next = self.index.get(self.next..).unwrap_or_default().iter().take(BATCH);
         let bytes = next.map(|entry| {
             let byte = |at: usize| self.at(*entry).rest().get(at).copied().unwrap_or(0);
             byte(0) ^ byte(CACHE_LINE)
@@ -331,7 +365,7 @@ impl<'a> RankedRecords<'a> for SortedRecords<'a> {
 
     #[inline(never)]
     fn advance(&mut self) -> Result<(), NeedsFallback> {
-        if self.next % TOGETHER == 0 {
+        if self.next % BATCH == 0 {
             self.fetch();
         }
         let (start, number) = match self.index.get(self.next) {
@@ -347,20 +381,22 @@ impl<'a> RankedRecords<'a> for SortedRecords<'a> {
     }
 }
 
-/// Reads changes, and looks whether each has a row of its own and a rank that is not below the last one. What it reads it leaves
-/// where it can be asked for: returned, as by [`check::read_checked`], it would be copied for each change.
+/// Reads changes, and verifies that each concerns a new row and that the ranks do not fall.
+///
+/// The reader keeps the current change in place. Returned by value, each change would be copied.
 struct RankReader<'a> {
     table: KeyedTable<'a>,
     order: Order,
-    /// The last change that was read, unless there was none.
+    /// The last change that was read. Valid if `has_current`.
     current: RankedRecord<'a>,
-    is_there: bool,
-    /// Those that have the same rank.
+    has_current: bool,
+    /// The changes that have the same rank as `current`, which is the last of them.
     run: [Cursor<'a>; LONGEST_RUN],
     run_length: usize,
 }
 
-/// So many changes may have one rank. SQLite gives a table twice as many buckets as it has changes.
+/// The largest number of changes with one rank. SQLite's hash tables have about twice as many
+/// buckets as changes.
 const LONGEST_RUN: usize = 32;
 
 impl<'a> RankReader<'a> {
@@ -368,30 +404,33 @@ impl<'a> RankReader<'a> {
         let nothing = Cursor::new(&[]);
         let current = RankedRecord {
             start: nothing,
-            middle: nothing,
+            last_record: nothing,
             end: nothing,
             rank: 0,
             number: 0,
             operation: Operation::Insert,
             indirect: false,
         };
-        Self { table, order, current, is_there: false, run: [nothing; LONGEST_RUN], run_length: 0 }
+        Self { table, order, current, has_current: false, run: [nothing; LONGEST_RUN], run_length: 0 }
     }
 
     #[inline(always)]
     fn current(&self) -> Option<&RankedRecord<'a>> {
-        if self.is_there { Some(&self.current) } else { None }
+        if self.has_current { Some(&self.current) } else { None }
     }
 
-    /// Reads the change that begins there. Gives where it ends, if there was one.
+    /// Reads the change that begins at `start`. Returns its end, or `None` if no change begins
+    /// there.
+    ///
+    /// Written by hand instead of by a [`Walker`], because this is the innermost loop.
     #[inline(always)]
     fn read(&mut self, start: Cursor<'a>, number: u32) -> Result<Option<Cursor<'a>>, NeedsFallback> {
         let Some(&[operation, flag, ..]) = start.rest().first_chunk::<2>() else {
-            self.is_there = false;
+            self.has_current = false;
             return Ok(None);
         };
         let Some(operation) = Operation::from_byte(operation) else {
-            self.is_there = false;
+            self.has_current = false;
             return Ok(None);
         };
         let mut end = start;
@@ -400,7 +439,7 @@ impl<'a> RankReader<'a> {
         let mut middle = end;
         let columns = self.table.header.key.len();
         match (operation, self.table.format) {
-            (Operation::Delete, Format::Patchset) => end.skip_values(self.table.keys).ok_or(NeedsFallback)?,
+            (Operation::Delete, Format::Patchset) => end.skip_values(self.table.key_columns).ok_or(NeedsFallback)?,
             (Operation::Update, Format::Changeset) => {
                 end.skip_values(columns).ok_or(NeedsFallback)?;
                 middle = end;
@@ -415,25 +454,25 @@ impl<'a> RankReader<'a> {
         if rank != self.current.rank {
             self.run_length = 0;
         } else if self.run_length > 0 {
-            self.look_for_twin(start)?;
+            self.check_new_row(start)?;
         }
-        let ordinal = self.run.get_mut(self.run_length).ok_or(NeedsFallback)?;
-        *ordinal = start;
+        let slot = self.run.get_mut(self.run_length).ok_or(NeedsFallback)?;
+        *slot = start;
         self.run_length = self.run_length.wrapping_add(1);
-        self.current = RankedRecord { start, middle, end, rank, number, operation, indirect: flag != 0 };
-        self.is_there = true;
+        self.current = RankedRecord { start, last_record: middle, end, rank, number, operation, indirect: flag != 0 };
+        self.has_current = true;
         Ok(Some(end))
     }
 
-    /// Fails if there was a change of the same row.
+    /// Fails if an earlier change of the run concerns the same row.
     #[inline(never)]
-    fn look_for_twin(&self, change: Cursor<'a>) -> Result<(), NeedsFallback> {
+    fn check_new_row(&self, change: Cursor<'a>) -> Result<(), NeedsFallback> {
         let run = self.run.get(..self.run_length).unwrap_or_default();
         if run.iter().any(|other| self.table.is_same_row(*other, change)) { Err(NeedsFallback) } else { Ok(()) }
     }
 }
 
-/// The bucket of the change that begins there, of so many bits.
+/// Returns the bucket of the change that begins at `change`, for a hash table of 2^`bits` buckets.
 #[cfg(test)]
 pub(in crate::wire) fn bucket_of(table: KeyedTable<'_>, change: Cursor<'_>, bits: u32) -> u32 {
     hash(table.key(change)) & ((1 << bits) - 1)
@@ -445,7 +484,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_sqlite() {
-        // computed by hand after sessionChangeHash: ((h << 3) ^ h) ^ what is added
+        // computed by hand after sessionChangeHash: ((h << 3) ^ h) ^ added
         let change = [0x12, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5, 3, 1, b'a'];
         let table = |key| KeyedTable::new(Header { name: "t", key }, Format::Changeset);
         let cursor = Cursor::new(&change);

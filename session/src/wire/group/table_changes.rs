@@ -1,15 +1,15 @@
 //! The changes to one table, at most one for each row, as the bytes of a section.
 //!
-//! A change is appended to the bytes and then [settled](TableChanges::settle). If its row has no change
-//! yet, it stays where it is; otherwise the two are [merged](super::merge). A merged change that is
-//! longer than before, or no change at all, leaves waste and disorder in the bytes. They are compacted when half of
-//! them is waste, and when the bytes are taken.
+//! A change is appended to the bytes and then [settled](TableChanges::settle). If its row has no
+//! change yet, it stays where it is; otherwise the two are [merged](super::merge). A merged change
+//! that is longer than before, or no change at all, leaves waste and disorder in the bytes. They
+//! are compacted when half of them is waste, and when the bytes are taken.
 //!
-//! To settle a change is to look up its key, in an index that soon exceeds the processor's caches. So
-//! changes are pending until there are some, and their slots in the index are fetched at once.
+//! To settle a change is to look up its key, in an index that soon exceeds the processor's caches.
+//! So changes are pending until there are some, and their slots in the index are fetched at once.
 //!
-//! While the keys are ascending, no row can have two changes, and no look-up is needed. The index is
-//! created when the first key arrives that is not greater than the one before it.
+//! While the keys are ascending, no row can have two changes, and no look-up is needed. The index
+//! is created when the first key arrives that is not greater than the one before it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -60,7 +60,8 @@ pub(in crate::wire) struct TableChanges {
     header_length: usize,
     /// The offset of the last change, as long as the keys are ascending.
     ascending: Option<usize>,
-    /// Once the keys are not ascending: the offset of the change to each row, in the order of the output.
+    /// Once the keys are not ascending: the offset of the change to each row, in the order of the
+    /// output.
     rows: Vec<usize>,
     index: Index,
     /// The last changes, which are not in `rows` yet: their offsets and the hashes of their keys.
@@ -117,7 +118,9 @@ impl TableChanges {
         let most = self.defaults.as_ref().map_or(0, Defaults::count);
         match self.key.split_at_checked(header.key.len()) {
             Some((_, missing)) if missing.is_empty() || missing.len() > most => Err(self.mismatch(header)),
-            Some((same, missing)) if same == header.key && missing.iter().all(|ordinal| *ordinal == 0) => Ok(missing.len()),
+            Some((same, missing)) if same == header.key && missing.iter().all(|ordinal| *ordinal == 0) => {
+                Ok(missing.len())
+            }
             Some(_) => Err(EncodeError::new(BuildErrorKind::OtherKey)),
             None => Err(self.mismatch(header)),
         }
@@ -143,7 +146,8 @@ impl TableChanges {
         (start, out)
     }
 
-    /// Does the same as [`begin`](Self::begin), for a caller that appends the operation and the flag too.
+    /// Does the same as [`begin`](Self::begin), for a caller that appends the operation and the
+    /// flag too.
     #[inline(always)]
     pub(in crate::wire) fn begin_whole(&mut self) -> (usize, &mut Vec<u8>) {
         (self.bytes.len(), &mut self.bytes)
@@ -155,7 +159,8 @@ impl TableChanges {
         self.bytes.truncate(start);
     }
 
-    /// Settles the last change, which begins at `start`: merges it with the earlier change to its row.
+    /// Settles the last change, which begins at `start`: merges it with the earlier change to its
+    /// row.
     ///
     /// # Errors
     ///
@@ -243,7 +248,8 @@ impl TableChanges {
         self.is_any_ascending(one, other, format)
     }
 
-    /// Returns the encoded key of a change if it is an integer in the first column, as most keys are.
+    /// Returns the encoded key of a change if it is an integer in the first column, as most keys
+    /// are.
     #[inline(always)]
     fn integer_key(&self, at: usize) -> Option<&[u8; 9]> {
         if self.key_span != 1 {
@@ -268,7 +274,8 @@ impl TableChanges {
         }
     }
 
-    /// Adds the changes before `end` to `rows` and to the index, when the keys are no longer ascending.
+    /// Adds the changes before `end` to `rows` and to the index, when the keys are no longer
+    /// ascending.
     #[cold]
     fn index_up_to(&mut self, end: usize, format: Format, seed: Seed) -> EncodeResult<()> {
         self.ascending = None;
@@ -390,8 +397,8 @@ impl TableChanges {
         (self.bytes.len() > self.header_length).then_some(self.bytes)
     }
 
-    /// Passes the bytes of the section to `sink` in the order of the output, in contiguous pieces that are
-    /// as long as possible. A section without a change is skipped.
+    /// Passes the bytes of the section to `sink` in the order of the output, in contiguous pieces
+    /// that are as long as possible. A section without a change is skipped.
     #[cfg(feature = "std")]
     pub(super) fn write_to<E>(self, format: Format, sink: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         if !self.is_disordered {

@@ -1,9 +1,9 @@
-//! Sets of changes, by their numbers.
+//! A set of changes, by their numbers. The join and the replacements of sorted sections use it.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// One bit for each change.
+/// A set of numbers, with a bit for each.
 #[derive(Default)]
 pub(super) struct BitSet(Vec<u64>);
 
@@ -25,7 +25,7 @@ impl BitSet {
         self.word(number) >> (number % 64) & 1 != 0
     }
 
-    /// The word in which a change's bit is.
+    /// Returns the word that contains the bit of `number`.
     #[inline]
     pub(super) fn word(&self, number: usize) -> u64 {
         self.0.get(number / 64).copied().unwrap_or(0)

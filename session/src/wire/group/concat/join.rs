@@ -1,11 +1,12 @@
-//! Inputs that are all in memory, put together at once: the same bytes as of [`Fold`], in less time.
+//! Concatenation of inputs in memory by a hash join: the same bytes as a [`Fold`] makes, in less
+//! time.
 //!
-//! [`Fold`] looks up each change as it comes, somewhere in memory. Here the hashes of all keys are taken first, from one end of
-//! the inputs to the other, and dealt out by their upper bits into parts that a processor's cache holds; in each part, changes
-//! with the same hash are linked. Then all is written, again from one end to the other: what is linked to nothing is copied as it
-//! stands, many changes at a time.
+//! A [`Fold`] looks up each change when it is added, anywhere in memory. The join first computes
+//! the hashes of all keys, in one pass over the inputs. It partitions them by their upper bits, so
+//! that each part fits into a processor's cache, and links the changes with equal hashes in each
+//! part. A second pass writes the output. Changes without a link are copied, many at a time.
 //!
-//! Whatever is out of the ordinary is left to [`Fold`], errors too: then there is [no answer](join).
+//! Unusual inputs, and those with errors, are left to the [`Fold`]: [`join`] returns `None`.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,52 +15,60 @@ use core::cmp::Ordering;
 use super::bit_set::BitSet;
 use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
-use crate::wire::codec::walk::Walker;
 use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::record::RawRecord;
+use crate::wire::codec::walk::Walker;
 use crate::wire::group::fold::Fold;
 use crate::wire::group::index::Seed;
 use crate::wire::group::key::{KeyFields, key_span};
 use crate::wire::group::merge::{Merged, merge, sets_anything};
 
-/// A change, by the hash of its table and key.
+/// A change with the hash of its table and key.
 #[derive(Clone, Copy)]
 struct Item {
     hash: u64,
     number: u32,
 }
 
-/// Changes that stand together: one table's, of one input.
+/// A section of one input.
 struct Section<'a> {
     table: usize,
     header: Header<'a>,
-    /// The numbers of the first one and of the one after the last.
+    /// The number of the first change.
     first: usize,
+    /// The number after that of the last change.
     end: usize,
-    /// Where the last one ends.
-    end_at: usize,
+    /// The offset at which the last change ends.
+    end_offset: usize,
 }
 
 struct Join<'a> {
     format: Format,
-    /// The inputs, and where each begins if they are counted as one.
+    /// The inputs with their offsets. All offsets count the inputs as if they were concatenated.
     inputs: Vec<(usize, &'a [u8])>,
     sections: Vec<Section<'a>>,
-    /// Where each change begins.
+    /// The offset of each change.
     starts: Vec<u32>,
-    /// By the upper bits of their hashes.
+    /// The changes, partitioned by the upper bits of their hashes.
     parts: Vec<Vec<Item>>,
-    /// The changes that are not written where they stand: another one is the first of their row, or they set nothing.
+    /// The changes that are not copied: those that are not the first of their row, and UPDATEs that
+    /// set nothing.
     dropped: BitSet,
-    /// The changes that are linked to a next one.
+    /// The changes that have a link.
     linked: BitSet,
-    /// The number of the next change of the row, and 1.
+    /// For each change the number of the next change to the row plus 1, or 0.
     links: Vec<u32>,
 }
 
-/// Puts inputs together whose bytes have been checked. There is no answer for those that do not fit together, with flags that
-/// are neither 0 nor 1, of 4 GiB or more, or where two keys have the same hash; something may have been written then.
+/// Concatenates inputs whose bytes have been checked.
+///
+/// Returns `None`, possibly after it has written a part, if
+///
+/// - a table has other columns or another key in one input than in another;
+/// - a flag is neither 0 nor 1;
+/// - the inputs have 4 GiB or more;
+/// - two different keys have the same hash.
 pub(super) fn join(inputs: &[&[u8]], format: Format, out: &mut Vec<u8>) -> Option<()> {
     join_by(inputs, format, Seed::new(), out)
 }
@@ -89,15 +98,16 @@ fn join_by(inputs: &[&[u8]], format: Format, seed: Seed, out: &mut Vec<u8>) -> O
 }
 
 impl<'a> Join<'a> {
-    /// Numbers the changes and takes the hashes of their keys.
+    /// Numbers the changes and computes the hashes of their keys.
     fn read(&mut self, seed: Seed, length: usize) -> Option<()> {
-        /// So many bytes have some thousand changes, whose items, and what finds them, a cache can hold.
+        /// The bytes of input for one part: some thousand changes, whose items and slots fit into a
+        /// cache.
         const PART: usize = 256 * 1024;
         let bits = (length / PART).checked_ilog2().map_or(0, |bits| bits.saturating_add(1)).min(8);
         self.parts.resize(1 << bits, Vec::new());
         let part_of = |hash: u64| (hash >> 1 >> 63u32.saturating_sub(bits)) as usize;
         let mut names = Fold::new(self.format);
-        let mut idle = Vec::new();
+        let mut no_ops = Vec::new();
         for (base, bytes) in &self.inputs {
             let at = |cursor: Cursor<'_>| base.saturating_add(bytes.len()).saturating_sub(cursor.remaining());
             let mut walk = Walker::new(bytes, self.format);
@@ -115,25 +125,31 @@ impl<'a> Join<'a> {
                     let number = u32::try_from(self.starts.len()).ok()?;
                     self.starts.push(u32::try_from(at(start)).ok()?);
                     if record.operation == Operation::Update && !sets_anything(header.key, self.format, record) {
-                        idle.push(number);
+                        no_ops.push(number);
                         continue;
                     }
                     let key = KeyFields::new(start.rest(), 0, header.key, key_span, self.format);
                     let hash = key.whole_hash(seed, start_hash);
                     self.parts.get_mut(part_of(hash))?.push(Item { hash, number });
                 }
-                self.sections.push(Section { table, header, first, end: self.starts.len(), end_at: at(walk.position()) });
+                self.sections.push(Section {
+                    table,
+                    header,
+                    first,
+                    end: self.starts.len(),
+                    end_offset: at(walk.position()),
+                });
             }
         }
         self.dropped = BitSet::new(self.starts.len());
         self.linked = BitSet::new(self.starts.len());
-        for number in idle {
+        for number in no_ops {
             self.dropped.set(number as usize, true);
         }
         Some(())
     }
 
-    /// Links the changes that have the same hash.
+    /// Links the changes that have equal hashes.
     fn link(&mut self) {
         self.links = vec![0; self.starts.len()];
         let mut slots = Vec::new();
@@ -142,7 +158,7 @@ impl<'a> Join<'a> {
         }
     }
 
-    /// Links the changes of one part, which are in order.
+    /// Links the changes of one part, which are in the order of the inputs.
     fn link_part(&mut self, part: &[Item], slots: &mut Vec<u32>) {
         let count = part.len().saturating_mul(2).next_power_of_two();
         let mask = count.wrapping_sub(1);
@@ -169,20 +185,20 @@ impl<'a> Join<'a> {
         }
     }
 
-    /// The number of the next change of the row.
+    /// Returns the number of the next change to the row.
     #[inline]
     fn next_of(&self, number: usize) -> Option<usize> {
         let next = self.links.get(number)?.checked_sub(1)?;
         Some(next as usize)
     }
 
-    /// All bytes from this change on.
+    /// Returns the bytes from a change on.
     #[inline]
     fn change(&self, number: usize) -> &'a [u8] {
         self.rest(self.starts.get(number).map_or(usize::MAX, |at| *at as usize))
     }
 
-    /// All bytes from there on.
+    /// Returns the bytes from an offset on.
     #[inline]
     fn rest(&self, at: usize) -> &'a [u8] {
         let input = match &self.inputs[..] {
@@ -193,6 +209,7 @@ impl<'a> Join<'a> {
         input.and_then(|(begin, bytes)| bytes.get(at.saturating_sub(*begin)..)).unwrap_or_default()
     }
 
+    /// Writes the output.
     fn write(mut self, out: &mut Vec<u8>) -> Option<()> {
         let mut sections = core::mem::take(&mut self.sections);
         sections.sort_by_key(|section| section.table);
@@ -211,19 +228,20 @@ impl<'a> Join<'a> {
         Some(())
     }
 
+    /// Writes the changes of a section, merged with the changes that they are linked to.
     fn write_section(&mut self, section: &Section<'a>, out: &mut Vec<u8>, scratch: &mut Vec<u8>) -> Option<()> {
         let start_of = |join: &Self, number: usize| match number < section.end {
             true => join.starts.get(number).map_or(0, |at| *at as usize),
-            false => section.end_at,
+            false => section.end_offset,
         };
-        // where what has not been copied yet begins
+        // the offset of the bytes that have not been copied
         let mut begin = start_of(self, section.first);
         let mut number = section.first;
         while number < section.end {
             let dropped = self.dropped.word(number) >> (number % 64);
             let linked = self.linked.word(number) >> (number % 64);
             if number == section.first || number % 64 == 0 {
-                self.touch(linked & !dropped, number);
+                self.fetch(linked & !dropped, number);
             }
             let special = linked | dropped;
             if special & 1 == 0 {
@@ -239,13 +257,13 @@ impl<'a> Join<'a> {
             }
             number = next;
         }
-        out.extend_from_slice(self.rest(begin).get(..section.end_at.saturating_sub(begin))?);
+        out.extend_from_slice(self.rest(begin).get(..section.end_offset.saturating_sub(begin))?);
         Some(())
     }
 
-    /// Reads a byte of each change to which those of one word are linked: the processor gets them while it waits for the first.
+    /// Fetches into the cache the changes to which the changes of one word are linked, all at once.
     #[inline]
-    fn touch(&self, mut word: u64, first: usize) {
+    fn fetch(&self, mut word: u64, first: usize) {
         let mut sum = 0u8;
         while word != 0 {
             if let Some(next) = self.next_of(first.saturating_add(word.trailing_zeros() as usize)) {
@@ -261,7 +279,7 @@ impl<'a> Join<'a> {
         check::read_checked_inline(&mut Cursor::new(bytes), header, self.format)
     }
 
-    /// Writes what the changes to one row come to.
+    /// Writes the result of merging the changes to one row.
     fn write_row(
         &mut self,
         header: Header<'a>,
@@ -293,7 +311,7 @@ impl<'a> Join<'a> {
                 Merged::First => {}
                 Merged::Combined => is_merged = true,
                 Merged::Nothing => {
-                    // what comes then begins a row anew, where it stands
+                    // the next change becomes the first of the row, at its own position
                     if let Some(number) = next {
                         self.dropped.set(number, false);
                     }
@@ -316,7 +334,7 @@ mod tests {
     use super::*;
     use crate::wire::{Changeset, TableInfo, Value};
 
-    /// Three inputs with changes to many rows of two tables, in no order, which grow, shrink, come and go.
+    /// Returns three inputs with changes of all kinds to many rows of two tables, in no order.
     fn inputs(rows: usize) -> [Changeset; 3] {
         let tables = [TableInfo::new("t", &[0, 1]), TableInfo::new("other", &[1, 0])];
         let mut numbers =
@@ -351,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn joined_inputs_are_byte_for_byte_what_the_builder_makes() {
+    fn joining_returns_the_bytes_of_the_builder() {
         for rows in if cfg!(miri) { [3, 100] } else { [3, 20_000] } {
             let inputs = inputs(rows);
             let all = joined(&inputs.each_ref().map(|input| input.as_bytes())).unwrap();
@@ -365,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_collide_and_flags_of_other_values_have_no_answer() {
+    fn colliding_keys_and_unusual_flags_are_left_to_the_builder() {
         let table = TableInfo::new("t", &[1]);
         let insert = |key: i64| Changeset::builder().insert_values(table, &[key.into()]).build().unwrap();
         let (one, other) = (insert(1), insert(2));

@@ -1,8 +1,8 @@
-//! Whole changesets and patchsets put together: what the [builders](super::builder) have of SQLite's
-//! [changegroup](https://www.sqlite.org/session/changegroup.html) beyond single changes.
+//! Concatenation of whole sets: the methods of [`Builder`] and [`Set`] beyond single changes.
 //!
-//! Inputs in memory are read [side by side](mod@zip) where one of two stands in an order, else found by [the hashes of their
-//! keys](mod@join); the builder takes what has no answer there. All three give the same bytes.
+//! Three algorithms return the same bytes. Two inputs in memory, one of which is in order, are
+//! merged by the [zip](mod@zip). Other inputs in memory are merged by the [hash join](mod@join). A
+//! builder merges everything that these leave to it, and reports the errors.
 
 mod bit_set;
 mod join;
@@ -45,7 +45,8 @@ impl Core {
         });
     }
 
-    fn all(&mut self, mut records: Records<'_>) {
+    /// Adds records until one of them is an error.
+    fn add_all(&mut self, mut records: Records<'_>) {
         while let (None, Some(record)) = (&self.error, records.next()) {
             self.record(&record);
         }
@@ -53,7 +54,7 @@ impl Core {
 
     #[cfg(feature = "std")]
     fn write_to(self, writer: impl Write) -> Result<(), BuildError> {
-        /// Changes that do not stand together are so put together before they are written.
+        /// The buffer that collects pieces before they are written.
         const PIECE: usize = 64 * 1024;
         if let Some(error) = self.error {
             return Err(*error);
@@ -64,7 +65,8 @@ impl Core {
     }
 }
 
-/// Puts inputs together whose bytes have been checked, in this memory. There is no answer for those that take a builder.
+/// Concatenates inputs whose bytes have been checked into `out`. Returns `None` for inputs that
+/// require a builder.
 fn without_builder(inputs: &[&[u8]], format: Format, out: &mut Vec<u8>) -> Option<()> {
     out.clear();
     if let [first, second] = inputs {
@@ -79,16 +81,16 @@ fn without_builder(inputs: &[&[u8]], format: Format, out: &mut Vec<u8>) -> Optio
 impl<F: SetFormat> Builder<F> {
     /// Declares the columns of a table that has grown since some of the changes were recorded.
     ///
-    /// `defaults` has a value for each of the last columns. Changes that lack as many columns, or fewer,
-    /// are accepted: an INSERT, and the DELETE of a changeset, get the defaults; an UPDATE does not record
-    /// the missing columns. The result has all columns. This is
+    /// `defaults` has a value for each of the last columns. Changes that lack as many columns, or
+    /// fewer, are accepted: an INSERT, and the DELETE of a changeset, get the defaults; an UPDATE
+    /// does not record the missing columns. The result has all columns. This is
     /// [`sqlite3changegroup_schema`](https://www.sqlite.org/session/sqlite3changegroup_schema.html)
     /// without a database.
     ///
-    /// A change that has more columns than declared, or lacks a column of the key, is an error, as in
-    /// SQLite. Declare a table before its first change, unless that change has all columns. The last
-    /// declaration of a table counts. SQLite takes the values after `DEFAULT` in the declaration of the
-    /// table, without the affinity of the column, and NULL if there is none.
+    /// A change that has more columns than declared, or lacks a column of the key, is an error, as
+    /// in SQLite. Declare a table before its first change, unless that change has all columns. The
+    /// last declaration of a table counts. SQLite takes the values after `DEFAULT` in the
+    /// declaration of the table, without the affinity of the column, and NULL if there is none.
     ///
     /// ```
     /// use diesel_sqlite_session::wire::TableInfo;
@@ -130,18 +132,18 @@ impl<F: SetFormat> Builder<F> {
     /// ```
     #[allow(clippy::should_implement_trait, reason = "the builder collects; it is no number")]
     pub fn add<'a>(mut self, changes: impl Into<SetRef<'a, F>>) -> Self {
-        self.core.all(changes.into().records());
+        self.core.add_all(changes.into().records());
         self
     }
 
-    /// Adds all changes that `reader` reads. Memory use is proportional to the number of changed rows,
-    /// not to the input. See
+    /// Adds all changes that `reader` reads. Memory use is proportional to the number of changed
+    /// rows, not to the input. See
     /// [`sqlite3changegroup_add_strm`](https://www.sqlite.org/session/sqlite3changegroup_add_strm.html).
     ///
     /// # Errors
     ///
-    /// Fails with the error of the reader; the builder is lost then. Changes that do not fit the changes
-    /// before them are an error of [`build`](Self::build); the source is not read further.
+    /// Fails with the error of the reader; the builder is lost then. Changes that do not fit the
+    /// changes before them are an error of [`build`](Self::build); the source is not read further.
     ///
     /// ```
     /// use diesel_sqlite_session::wire::TableInfo;
@@ -166,8 +168,8 @@ impl<F: SetFormat> Builder<F> {
 
     /// Writes the result of [`build`](Self::build) to `writer` without building it in memory first.
     ///
-    /// The memory of each table is freed after it has been written. The writer gets large pieces and is
-    /// flushed. See
+    /// The memory of each table is freed after it has been written. The writer gets large pieces
+    /// and is flushed. See
     /// [`sqlite3changegroup_output_strm`](https://www.sqlite.org/session/sqlite3changegroup_add_strm.html).
     ///
     /// # Errors
@@ -193,24 +195,24 @@ impl<F: SetFormat> Builder<F> {
 }
 
 impl<F: SetFormat> Set<F> {
-    /// Concatenates two sets: returns the set that makes the changes of `self` and then those of `other`,
-    /// with at most one change for each row. See
+    /// Concatenates two sets: returns the set that makes the changes of `self` and then those of
+    /// `other`, with at most one change for each row. See
     /// [`sqlite3changeset_concat`](https://www.sqlite.org/session/sqlite3changeset_concat.html).
     ///
-    /// [`Builder`](Builder#folding) lists how two changes to one row are merged, and what happens to
-    /// changes that do not fit each other.
+    /// [`Builder`](Builder#folding) lists how two changes to one row are merged, and what happens
+    /// to changes that do not fit each other.
     ///
-    /// Concatenating a changeset with its own [inverse](Changeset::invert) results in no change, if it
-    /// has one change for each row. Concatenation is associative if each set begins where the one before
-    /// it ends, except for the indirect flag: of an indirect UPDATE, a direct DELETE and an indirect
-    /// INSERT of one row, merging the first two first results in a direct UPDATE, and merging the last
-    /// two first in an indirect UPDATE. SQLite does the same.
+    /// Concatenating a changeset with its own [inverse](Changeset::invert) results in no change, if
+    /// it has one change for each row. Concatenation is associative if each set begins where the
+    /// one before it ends, except for the indirect flag: of an indirect UPDATE, a direct DELETE and
+    /// an indirect INSERT of one row, merging the first two first results in a direct UPDATE, and
+    /// merging the last two first in an indirect UPDATE. SQLite does the same.
     ///
     /// # Errors
     ///
     /// Fails with [`OtherColumns`](BuildErrorKind::OtherColumns) or
-    /// [`OtherKey`](BuildErrorKind::OtherKey) if a table differs between the two. For tables that have
-    /// grown, use a builder and [`declare`](Builder::declare).
+    /// [`OtherKey`](BuildErrorKind::OtherKey) if a table differs between the two. For tables that
+    /// have grown, use a builder and [`declare`](Builder::declare).
     ///
     /// ```
     /// use diesel_sqlite_session::Changeset;
@@ -290,8 +292,8 @@ impl<F: SetFormat> Set<F> {
     /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
     /// ```
     ///
-    /// Inputs that only a [builder](Self::builder) can merge use new memory all the same: 4 GiB and more,
-    /// or flags that no session writes.
+    /// Inputs that only a [builder](Self::builder) can merge use new memory all the same: 4 GiB and
+    /// more, or flags that no session writes.
     ///
     /// # Errors
     ///

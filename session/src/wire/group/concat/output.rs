@@ -1,58 +1,78 @@
-//! How a section of two inputs is written: what becomes of the first one's changes, then those of the second that remain.
+//! The output of two merged sections: the changes of the first with their replacements, then those
+//! changes of the second that remain.
+//!
+//! Each part has two implementations. The first writes on the way and requires that the section is
+//! read in the order of its bytes. The second is for a section that was sorted, and writes at the
+//! end.
 
 use alloc::vec::Vec;
 
 use super::bit_set::BitSet;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::walk::Walker;
-use crate::wire::group::rank::{KeyedTable, RankedRecord, NeedsFallback};
+use crate::wire::group::rank::{KeyedTable, NeedsFallback, RankedRecord};
 
-/// Which changes of the second input are to be written behind the first: those of rows that it has not.
+/// The changes of the second section that remain: those to rows that the first section does not
+/// have.
 pub(super) trait Remaining<'a> {
-    /// One is found to be such, or not to be. They are told in their order.
-    fn settle(&mut self, change: &RankedRecord<'a>, stays: bool);
+    /// Records whether a change remains. The calls are in the order in which the changes are read.
+    fn record(&mut self, change: &RankedRecord<'a>, remains: bool);
 
-    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, table: KeyedTable<'a>, out: &mut Vec<u8>) -> Result<(), NeedsFallback>;
+    /// Appends the changes that remain. The section goes from `changes` to `end`.
+    fn write(
+        self,
+        changes: Cursor<'a>,
+        end: Cursor<'a>,
+        table: KeyedTable<'a>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), NeedsFallback>;
 }
 
-/// Of a section that stands in the order: pieces of it, and where those begin that stand together.
+/// The remaining changes of a section in order, as ranges of its bytes.
 #[derive(Default)]
 pub(super) struct RemainingRanges<'a> {
-    pieces: Vec<&'a [u8]>,
+    ranges: Vec<&'a [u8]>,
+    /// The start of the range that has not ended.
     begin: Option<Cursor<'a>>,
 }
 
 impl<'a> Remaining<'a> for RemainingRanges<'a> {
     #[inline(always)]
-    fn settle(&mut self, change: &RankedRecord<'a>, stays: bool) {
-        if stays {
+    fn record(&mut self, change: &RankedRecord<'a>, remains: bool) {
+        if remains {
             if self.begin.is_none() {
                 self.begin = Some(change.start);
             }
         } else if let Some(begin) = self.begin.take() {
-            self.pieces.push(change.start.since(begin));
+            self.ranges.push(change.start.since(begin));
         }
     }
 
     fn write(self, _: Cursor<'a>, end: Cursor<'a>, _: KeyedTable<'a>, out: &mut Vec<u8>) -> Result<(), NeedsFallback> {
         let last = self.begin.map(|begin| end.since(begin));
-        self.pieces.into_iter().chain(last).for_each(|piece| out.extend_from_slice(piece));
+        self.ranges.into_iter().chain(last).for_each(|range| out.extend_from_slice(range));
         Ok(())
     }
 }
 
-/// Of one that does not: a bit for each change that is gone.
+/// The remaining changes of a sorted section: the set contains the numbers of all others.
 pub(super) struct RemainingByNumber(pub(super) BitSet);
 
 impl<'a> Remaining<'a> for RemainingByNumber {
     #[inline(always)]
-    fn settle(&mut self, change: &RankedRecord<'a>, stays: bool) {
-        if !stays {
+    fn record(&mut self, change: &RankedRecord<'a>, remains: bool) {
+        if !remains {
             self.0.set(change.number as usize, true);
         }
     }
 
-    fn write(self, changes: Cursor<'a>, end: Cursor<'a>, table: KeyedTable<'a>, out: &mut Vec<u8>) -> Result<(), NeedsFallback> {
+    fn write(
+        self,
+        changes: Cursor<'a>,
+        end: Cursor<'a>,
+        table: KeyedTable<'a>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), NeedsFallback> {
         let (mut walk, mut number, mut same) = (Walker::at(changes, table.format), 0, changes);
         while walk.position().remaining() > end.remaining() {
             let start = walk.position();
@@ -68,19 +88,21 @@ impl<'a> Remaining<'a> for RemainingByNumber {
     }
 }
 
-/// What becomes of the changes of the first input.
+/// The replacements of changes of the first section.
 pub(super) trait Replacements<'a> {
-    /// A change that begins there is replaced: by what is appended to this.
+    /// Begins the replacement of the change at `change`. The caller appends it to the bytes
+    /// returned.
     fn begin<'o>(&'o mut self, change: Cursor<'a>, out: &'o mut Vec<u8>) -> &'o mut Vec<u8>;
 
-    /// What is replaced ends there.
+    /// Ends the replacement: the bytes up to `end` are replaced.
     fn end(&mut self, end: Cursor<'a>);
 
-    /// The section ends there.
+    /// Appends the rest of the section, which goes from `changes` to `end`.
     fn write(self, changes: Cursor<'a>, end: Cursor<'a>, out: &mut Vec<u8>);
 }
 
-/// Of a section that stands in the order: it is written on the way, up to what has not been copied yet.
+/// The replacements in a section in order, written at once. Holds the start of the bytes that have
+/// not been copied.
 pub(super) struct ImmediateReplacements<'a>(pub(super) Cursor<'a>);
 
 impl<'a> Replacements<'a> for ImmediateReplacements<'a> {
@@ -100,30 +122,35 @@ impl<'a> Replacements<'a> for ImmediateReplacements<'a> {
     }
 }
 
-/// Of one that does not: what is replaced, and by what.
+/// The replacements in a sorted section, written at the end.
 #[derive(Default)]
 pub(super) struct DeferredReplacements<'a> {
     replaced: Vec<Replaced<'a>>,
-    by: Vec<u8>,
+    /// The bytes of all replacements.
+    replacements: Vec<u8>,
 }
 
-/// A part of the section, and where in what was written stands what comes in its stead.
+/// A part of the section, and the range of `replacements` that replaces it.
 struct Replaced<'a> {
     start: Cursor<'a>,
     end: Cursor<'a>,
-    by: (usize, usize),
+    range: (usize, usize),
 }
 
 impl<'a> Replacements<'a> for DeferredReplacements<'a> {
     fn begin<'o>(&'o mut self, change: Cursor<'a>, _: &'o mut Vec<u8>) -> &'o mut Vec<u8> {
-        self.replaced.push(Replaced { start: change, end: change, by: (self.by.len(), self.by.len()) });
-        &mut self.by
+        self.replaced.push(Replaced {
+            start: change,
+            end: change,
+            range: (self.replacements.len(), self.replacements.len()),
+        });
+        &mut self.replacements
     }
 
     fn end(&mut self, end: Cursor<'a>) {
         if let Some(last) = self.replaced.last_mut() {
             last.end = end;
-            last.by.1 = self.by.len();
+            last.range.1 = self.replacements.len();
         }
     }
 
@@ -132,7 +159,7 @@ impl<'a> Replacements<'a> for DeferredReplacements<'a> {
         let mut same = changes;
         for replaced in self.replaced {
             out.extend_from_slice(replaced.start.since(same));
-            out.extend_from_slice(self.by.get(replaced.by.0..replaced.by.1).unwrap_or_default());
+            out.extend_from_slice(self.replacements.get(replaced.range.0..replaced.range.1).unwrap_or_default());
             same = replaced.end;
         }
         out.extend_from_slice(end.since(same));

@@ -1,4 +1,4 @@
-//! The sections of an input, by table.
+//! The sections of an input, found by their tables. The [zip](super::zip) reads both inputs by it.
 
 use alloc::vec::Vec;
 
@@ -8,10 +8,10 @@ use crate::wire::codec::kind::Format;
 use crate::wire::codec::walk::Walker;
 use crate::wire::group::rank::{KeyedTable, NeedsFallback};
 
-/// With more tables, what would be found by their names is left to others.
+/// The largest number of tables that is searched by name. Inputs with more take the general path.
 const MOST_TABLES: usize = 64;
 
-/// A section that has a change.
+/// A section that is not empty.
 #[derive(Clone, Copy)]
 pub(super) struct Section<'a> {
     pub(super) table: KeyedTable<'a>,
@@ -20,34 +20,39 @@ pub(super) struct Section<'a> {
 }
 
 impl Section<'_> {
-    /// The same table, and no change.
+    /// Returns an empty section of the same table.
     pub(super) fn without_changes(self) -> Self {
         Self { changes: Cursor::new(&[]), ..self }
     }
 
-    /// How many changes it has, if they are not more than so many.
+    /// Returns the number of changes, but at most `most`.
     pub(super) fn count_to(self, most: usize) -> usize {
         let mut walk = Walker::at(self.changes, self.table.format);
         (0..most).take_while(|_| walk.is_at_record() && walk.record(self.table.header).is_some()).count()
     }
 }
 
-/// The sections of one input, each table's the only one.
+/// The sections of one input, at most one for each table.
 pub(super) struct Sections<'a> {
     format: Format,
-    /// What has not been looked at yet. In the midst of a section, if that has not been passed over.
+    /// The bytes that have not been read: the changes of the last section, until they are skipped.
     rest: Cursor<'a>,
     found: Vec<Section<'a>>,
-    /// Those that have been asked for: a bit for each.
-    taken: u64,
+    /// A bit for each section of `found` that has been returned by `find` or `next_unmatched`.
+    matched: u64,
 }
 
 impl<'a> Sections<'a> {
     pub(super) fn new(bytes: &'a [u8], format: Format) -> Self {
-        Self { format, rest: Cursor::new(bytes), found: Vec::new(), taken: 0 }
+        Self { format, rest: Cursor::new(bytes), found: Vec::new(), matched: 0 }
     }
 
-    /// The next section in the order of the bytes. The one before it must have been passed over.
+    /// Returns the next section in the order of the bytes. The section before it must have been
+    /// skipped.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the table has a section before, and if there are too many tables.
     pub(super) fn next_section(&mut self) -> Result<Option<Section<'a>>, NeedsFallback> {
         let mut walk = Walker::at(self.rest, self.format);
         let header = walk.header_with_records();
@@ -64,7 +69,12 @@ impl<'a> Sections<'a> {
         Ok(Some(section))
     }
 
-    /// The section of a table, which must have the same columns and key.
+    /// Returns the section of a table.
+    ///
+    /// # Errors
+    ///
+    /// Fails if its key ordinals differ from those of `header`, and with the errors of
+    /// [`next_section`](Self::next_section).
     pub(super) fn find(&mut self, header: Header<'_>) -> Result<Option<Section<'a>>, NeedsFallback> {
         let found = self.found.iter().find(|found| is_same(found.table.header, header)).copied();
         let found = match found {
@@ -78,7 +88,7 @@ impl<'a> Sections<'a> {
             },
         };
         if let Some(found) = found {
-            self.taken |= 1 << found.number;
+            self.matched |= 1 << found.number;
             if found.table.header.key != header.key {
                 return Err(NeedsFallback);
             }
@@ -86,14 +96,19 @@ impl<'a> Sections<'a> {
         Ok(found)
     }
 
-    /// The next section that has not been asked for, in the order of the bytes.
+    /// Returns the next section that [`find`](Self::find) has not returned, in the order of the
+    /// bytes.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`next_section`](Self::next_section).
     pub(super) fn next_unmatched(&mut self) -> Result<Option<Section<'a>>, NeedsFallback> {
-        let left = match self.found.get(self.taken.trailing_ones() as usize) {
+        let left = match self.found.get(self.matched.trailing_ones() as usize) {
             Some(section) => Some(*section),
             None => self.next_section()?,
         };
         if let Some(section) = left {
-            self.taken |= 1 << section.number;
+            self.matched |= 1 << section.number;
         }
         Ok(left)
     }
@@ -105,12 +120,12 @@ impl<'a> Sections<'a> {
         Ok(())
     }
 
-    /// The last section that was found has been read up to there.
+    /// Continues at `rest`, the end of the last section that was found.
     pub(super) fn resume_at(&mut self, rest: Cursor<'a>) {
         self.rest = rest;
     }
 
-    /// A section has been read up to there.
+    /// Continues at `rest`, the end of `section`, if that is the last section that was found.
     pub(super) fn resume_after(&mut self, section: Section<'a>, rest: Cursor<'a>) {
         if section.number.saturating_add(1) == self.found.len() && rest.remaining() < self.rest.remaining() {
             self.rest = rest;

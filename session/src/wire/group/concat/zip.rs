@@ -1,26 +1,34 @@
-//! Two inputs put together side by side: the same bytes as of [`join`](mod@super::join), in less time, where one has its tables'
-//! changes in an [order](crate::wire::order), as SQLite writes them.
+//! Concatenation of two inputs by a merge of their [orders](crate::wire::group::rank): the same
+//! bytes as the [join](mod@super::join) makes, in less time, if one input has an order, as SQLite
+//! writes it.
 //!
-//! No key is looked up anywhere. Both inputs are read once, from one end to the other, and the output is written on the way: what
-//! only one of them has is copied as it stands, many changes at a time. If one has another order, as it has with fewer changes, or
-//! none, it is sorted first, through an index.
+//! No key is looked up. Both inputs are read once, in parallel, and the output is written on the
+//! way. Changes to rows that only one input has are copied, many at a time. If an input has no
+//! order, or another order because it has fewer changes, an index sorts it first.
 
 use alloc::vec::Vec;
 
 use super::bit_set::BitSet;
-use super::output::{ImmediateReplacements, RemainingByNumber, Remaining, DeferredReplacements, RemainingRanges, Replacements};
+use super::output::{
+    DeferredReplacements, ImmediateReplacements, Remaining, RemainingByNumber, RemainingRanges, Replacements,
+};
 use super::sections::{Section, Sections};
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::group::merge::{Merged, is_undone, merge};
-use crate::wire::group::rank::{RankedRecords, KeyedTable, RankedRecord, SortedRecords, NeedsFallback, OrderedRecords, orders_of};
+use crate::wire::group::rank::{
+    KeyedTable, NeedsFallback, OrderedRecords, RankedRecord, RankedRecords, SortedRecords, orders_of,
+};
 
-/// Puts two inputs together whose bytes have been checked. There is no answer, though something may have been written, where
+/// Concatenates two inputs whose bytes have been checked.
 ///
-/// - they do not fit together;
-/// - an input has several changes of one row, several sections of one table, or more than 64 tables;
-/// - neither section of a table has an order, or more than 32 changes have one rank, or what would have to be sorted is much larger than
-///   the other;
+/// Returns `None`, possibly after it has written a part, if
+///
+/// - a table has other columns or another key in one input than in the other;
+/// - an input has several changes to one row, several sections of one table, or more than 64
+///   tables;
+/// - neither section of a table has an order, or more than 32 changes have one rank;
+/// - the section that must be sorted is much larger than the other;
 /// - a flag is neither 0 nor 1.
 pub(super) fn zip(first: &[u8], second: &[u8], format: Format, out: &mut Vec<u8>) -> Option<()> {
     out.reserve(first.len().checked_add(second.len())?);
@@ -48,10 +56,12 @@ enum Side {
     Second,
 }
 
-/// Which of two sections may be brought into the order of the other, of inputs of these lengths: the smaller one rather than the larger.
-/// To sort what is much larger takes longer than to look up all keys.
+/// Returns the sections that can be sorted into the order of the other, the smaller first.
+///
+/// A much larger section is not sorted, because looking up all keys is faster. `lengths` are the
+/// lengths of the inputs.
 fn to_sort(first: Section<'_>, second: Section<'_>, lengths: (usize, usize)) -> &'static [Side] {
-    /// So many are counted, as nobody knows how long a section is.
+    /// The largest count: beyond it, the lengths of the inputs are compared.
     const MANY: usize = 4096;
     let (one, other) = match (first.count_to(MANY), second.count_to(MANY)) {
         (MANY, MANY) => lengths,
@@ -68,7 +78,7 @@ fn to_sort(first: Section<'_>, second: Section<'_>, lengths: (usize, usize)) -> 
     }
 }
 
-/// Writes a section of what two come to, or one. Gives where they end.
+/// Writes the section that results from two sections, or from one. Returns their ends.
 fn zip_section<'a>(
     first: Section<'a>,
     second: Option<Section<'a>>,
@@ -82,7 +92,7 @@ fn zip_section<'a>(
     let (rest, end) = zip_in_order(first, other, None, out).or_else(|NeedsFallback| {
         let sides = second.map_or(&[][..], |second| to_sort(first, second, lengths));
         let sorted = sides.iter().find_map(|side| {
-            // one has not the order that it began with, or another
+            // the order of a section changed on the way, or the sections have no common order
             out.truncate(header_end);
             zip_in_order(first, other, Some(*side), out).ok()
         });
@@ -94,7 +104,8 @@ fn zip_section<'a>(
     Ok((rest, second.map(|_| end)))
 }
 
-/// Writes what the changes of two sections come to, in the order of both or, where one is sorted, of the other. Gives where they end.
+/// Merges the changes of two sections in the order of both or, if one is `sorted`, of the other.
+/// Returns their ends.
 fn zip_in_order<'a>(
     first: Section<'a>,
     second: Section<'a>,
@@ -107,7 +118,15 @@ fn zip_in_order<'a>(
             let order = orders(first).common(orders(second)).ok_or(NeedsFallback)?;
             let mine = OrderedRecords::new(first.table, order, first.changes)?;
             let theirs = OrderedRecords::new(second.table, order, second.changes)?;
-            zip_changes(first, second, mine, theirs, ImmediateReplacements(first.changes), RemainingRanges::default(), out)
+            zip_changes(
+                first,
+                second,
+                mine,
+                theirs,
+                ImmediateReplacements(first.changes),
+                RemainingRanges::default(),
+                out,
+            )
         }
         Some(Side::First) => {
             let order = orders(second).finest().ok_or(NeedsFallback)?;
@@ -119,41 +138,42 @@ fn zip_in_order<'a>(
             let order = orders(first).finest().ok_or(NeedsFallback)?;
             let mine = OrderedRecords::new(first.table, order, first.changes)?;
             let theirs = SortedRecords::new(second.table, order, second.changes)?;
-            let gone = RemainingByNumber(BitSet::new(theirs.len()));
-            zip_changes(first, second, mine, theirs, ImmediateReplacements(first.changes), gone, out)
+            let remaining = RemainingByNumber(BitSet::new(theirs.len()));
+            zip_changes(first, second, mine, theirs, ImmediateReplacements(first.changes), remaining, out)
         }
     }
 }
 
-/// Writes what the changes of two sections come to. Gives where they end.
+/// Merges the changes of two sections, which are read in the same order. Returns their ends.
 fn zip_changes<'a>(
     first: Section<'a>,
     second: Section<'a>,
     mut mine: impl RankedRecords<'a>,
     mut theirs: impl RankedRecords<'a>,
-    mut replaced: impl Replacements<'a>,
-    mut kept: impl Remaining<'a>,
+    mut replacements: impl Replacements<'a>,
+    mut remaining: impl Remaining<'a>,
     out: &mut Vec<u8>,
 ) -> Result<(Cursor<'a>, Cursor<'a>), NeedsFallback> {
     let table = first.table;
-    // an UPDATE that sets nothing is not to stay
-    let stays = |change: &RankedRecord<'a>, is_used: bool| !is_used && !change.sets_nothing(table);
-    // those of the second input that have the rank of the last change, where they stand in another order than in the first
+    // an UPDATE that sets nothing does not remain
+    let remains = |change: &RankedRecord<'a>, is_used: bool| !is_used && !change.sets_nothing(table);
+    // the changes of the second section with the current rank, if they have another order than in
+    // the first
     let mut run: Vec<(RankedRecord<'a>, bool)> = Vec::new();
-    // each change is looked at where it is: copied, it would be waited for
+    // each change is read in place: a copy would stall the processor
     while let Some(change) = mine.current() {
         if run.first().is_some_and(|(held, _)| held.rank != change.rank) {
-            run.drain(..).for_each(|(held, is_used)| kept.settle(&held, stays(&held, is_used)));
+            run.drain(..).for_each(|(held, is_used)| remaining.record(&held, remains(&held, is_used)));
         }
         while let Some(other) = theirs.current().filter(|other| other.rank < change.rank) {
-            kept.settle(other, stays(other, false));
+            remaining.record(other, remains(other, false));
             theirs.advance()?;
         }
         let found = match theirs.current().filter(|other| other.rank == change.rank) {
             Some(other) if run.is_empty() && table.is_same_row(other.start, change.start) => {
-                let (end, is_used) = merge_pair(table, change, other, replaced.begin(change.start, out));
-                replaced.end(end);
-                kept.settle(other, stays(other, is_used));
+                let (end, is_used) = merge_pair(table, change, other, replacements.begin(change.start, out));
+                replacements.end(end);
+                remaining.record(other, remains(other, is_used));
                 theirs.advance()?;
                 true
             }
@@ -166,8 +186,8 @@ fn zip_changes<'a>(
                 let other = run.iter_mut().find(|(other, _)| table.is_same_row(other.start, change.start));
                 if let Some((other, is_used)) = other {
                     let end;
-                    (end, *is_used) = merge_pair(table, change, other, replaced.begin(change.start, out));
-                    replaced.end(end);
+                    (end, *is_used) = merge_pair(table, change, other, replacements.begin(change.start, out));
+                    replacements.end(end);
                     true
                 } else {
                     false
@@ -175,23 +195,26 @@ fn zip_changes<'a>(
             }
         };
         if !found && change.sets_nothing(table) {
-            replaced.begin(change.start, out);
-            replaced.end(change.end);
+            replacements.begin(change.start, out);
+            replacements.end(change.end);
         }
         mine.advance()?;
     }
-    run.drain(..).for_each(|(held, is_used)| kept.settle(&held, stays(&held, is_used)));
+    run.drain(..).for_each(|(held, is_used)| remaining.record(&held, remains(&held, is_used)));
     while let Some(other) = theirs.current() {
-        kept.settle(other, stays(other, false));
+        remaining.record(other, remains(other, false));
         theirs.advance()?;
     }
-    replaced.write(first.changes, mine.end(), out);
-    kept.write(second.changes, theirs.end(), table, out)?;
+    replacements.write(first.changes, mine.end(), out);
+    remaining.write(second.changes, theirs.end(), table, out)?;
     Ok((mine.end(), theirs.end()))
 }
 
-/// Appends what a change of the first input and that of the second for the same row come to. Gives where that ends in the first
-/// input in whose stead this is, and whether the change of the second has been taken account of.
+/// Merges a change of the first input with the change of the second to the same row, and appends
+/// the result.
+///
+/// Returns the end of the bytes of the first input that the result replaces, and whether the change
+/// of the second input is used up.
 #[inline(always)]
 fn merge_pair<'a>(
     table: KeyedTable<'a>,
@@ -233,7 +256,7 @@ mod tests {
         }
     }
 
-    /// Keys of every kind, so few that most buckets have several.
+    /// Returns a key of any kind. There are so few keys that most buckets have several.
     fn key(number: usize, text: &str) -> [Value<'_>; 2] {
         [Value::from(number as i64 % 7), if number % 3 == 0 { Value::Real(number as f64) } else { text.into() }]
     }
@@ -241,7 +264,7 @@ mod tests {
     const TABLES: [TableInfo<'_>; 3] =
         [TableInfo::new("t", &[1, 0]), TableInfo::new("two", &[0, 2, 1]), TableInfo::new("blobs", &[0, 1, 0])];
 
-    /// Changes of many rows of three tables.
+    /// Returns changes to many rows of three tables.
     fn changes(rows: usize, seed: u64) -> Changeset {
         let mut next = numbers(seed);
         let mut builder = Changeset::builder();
@@ -264,7 +287,8 @@ mod tests {
         builder.build().unwrap()
     }
 
-    /// As SQLite would write it, if each table had so many buckets; idle UPDATEs and all.
+    /// Returns the changeset in the order of SQLite's hash tables with 2^`bits` buckets, with
+    /// UPDATEs that set nothing.
     fn in_buckets(changeset: &Changeset, bits: u32) -> Changeset {
         let mut out = Vec::new();
         for section in changeset.sections() {
@@ -298,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_in_the_order_of_their_buckets_come_to_what_the_builder_makes() {
+    fn inputs_in_the_order_of_buckets_result_in_the_bytes_of_the_builder() {
         for (rows, bits) in if cfg!(miri) { [(20, 8), (50, 9)] } else { [(300, 8), (20_000, 15)] } {
             let (one, other) = (in_buckets(&changes(rows, 7), bits), in_buckets(&changes(rows, 8), bits));
             for [one, other] in [
@@ -310,7 +334,7 @@ mod tests {
             ] {
                 assert!(zipped(one, other).unwrap() == built(one, other));
             }
-            // other buckets, or none: one of them is sorted
+            // another number of buckets, or no order: one section is sorted
             for other in [in_buckets(&changes(rows, 9), bits + 1), in_buckets(&changes(9, 9), 8), changes(rows, 10)] {
                 assert!(zipped(&one, &other).unwrap() == built(&one, &other));
                 assert!(zipped(&other, &one).unwrap() == built(&other, &one));
@@ -321,9 +345,10 @@ mod tests {
         }
     }
 
-    /// Rebased UPDATEs hold the whole row, and others write what no session does.
+    /// Rebased UPDATEs contain the whole row, and other software writes UPDATEs that no session
+    /// records.
     #[test]
-    fn updates_that_set_nothing_are_none_whatever_they_hold() {
+    fn updates_that_set_nothing_are_dropped_whatever_they_contain() {
         const HEADER: &[u8] = b"T\x02\x01\0t\0";
         const KEY: &[u8] = b"\x01\0\0\0\0\0\0\0\x01";
         let change = |parts: &[&[u8]]| Changeset::try_from([&[HEADER], parts].concat().concat()).unwrap();
@@ -354,13 +379,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_much_larger_is_not_sorted() {
+    fn a_much_larger_section_is_not_sorted() {
         let (small, large) = (in_buckets(&changes(20, 7), 8), changes(200, 8));
         for [one, other] in [[&small, &large], [&large, &small]] {
             assert!(zipped(one, other).is_none());
             assert!(one.concat(other).unwrap() == built(one, other));
         }
-        // what is much smaller is
+        // a much smaller section is sorted
         let (small, large) = (changes(20, 7), in_buckets(&changes(200, 8), 10));
         for [one, other] in [[&small, &large], [&large, &small]] {
             assert!(zipped(one, other).unwrap() == built(one, other));
@@ -368,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_in_the_order_of_an_integer_key_come_to_what_the_builder_makes() {
+    fn inputs_in_the_order_of_an_integer_key_result_in_the_bytes_of_the_builder() {
         let table = TableInfo::new("t", &[1, 0]);
         let inserts = |keys: &mut dyn Iterator<Item = i64>| {
             keys.fold(Changeset::builder(), |builder, key| builder.insert_values(table, &[key.into(), Value::Null]))
@@ -386,7 +411,7 @@ mod tests {
         if cfg!(miri) {
             return;
         }
-        // what is in order at first, for longer than is looked at, and then is not
+        // in order for longer than is examined, and then not
         let late = inserts(&mut (0..2000).chain([-1]));
         assert!(zipped(&late, &late).is_none());
         assert!(zipped(&late, &one).unwrap() == built(&late, &one));
@@ -396,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_the_ordinary_has_no_answer() {
+    fn unusual_inputs_are_left_to_the_builder() {
         let table = TableInfo::new("t", &[1]);
         let insert = |key: i64| Changeset::builder().insert_values(table, &[key.into()]).build().unwrap();
         let one = insert(1).into_bytes();
@@ -418,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_stand_in_the_order_in_which_they_are_first_named() {
+    fn tables_keep_the_order_in_which_they_are_first_named() {
         let insert = |name: &str, key: i64| {
             Changeset::builder().insert_values(TableInfo::new(name, &[1]), &[key.into()]).build().unwrap().into_bytes()
         };
@@ -452,10 +477,10 @@ mod tests {
         assert_eq!(one.concat(&other).unwrap(), expected);
     }
 
-    /// The order is that of SQLite's own hash function, and so found in what it writes.
+    /// SQLite's hash function determines the order, so changesets that SQLite writes must have it.
     #[cfg(feature = "sqlite")]
     #[test]
-    fn what_sqlite_has_recorded_is_in_order() {
+    fn changesets_that_sqlite_recorded_are_in_order() {
         use crate::SqliteSessionExt;
         use diesel::connection::SimpleConnection;
         use diesel::{Connection, SqliteConnection};
