@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::RngSeed;
 
-use crate::change::Change;
+use crate::change::{Change, Owned};
 use crate::sqlite::{Database, read_sorted};
 
 /// A schema, rows that are there before the session, and edits that it sees.
@@ -254,6 +254,77 @@ pub fn fork(replicas: usize) -> impl Strategy<Value = Fork> {
         let edits = vec(vec(edit(tables, 0..8), 1..10), replicas);
         (Just(schema), before, edits).prop_map(|(schema, before, edits)| Fork { schema, before, edits })
     })
+}
+
+/// The tables of [`change`], each with its key ordinals.
+pub const TABLES: [(&str, &[u8]); 6] = [
+    ("t", &[1, 0, 0]),
+    ("T", &[1, 0, 0]),
+    ("pairs", &[0, 2, 1, 0]),
+    ("last", &[0, 0, 1]),
+    ("only a key", &[1]),
+    ("Ünïcode", &[2, 1]),
+];
+
+/// A value of any storage class, often one of a few that are easily confused.
+pub fn value() -> impl Strategy<Value = Owned> {
+    prop_oneof![
+        Just(Owned::Null),
+        (0i64..3).prop_map(Owned::Integer),
+        select(vec![1.0, 0.0, -0.0, f64::INFINITY]).prop_map(|real| Owned::Real(f64::to_bits(real))),
+        select(vec!["", "a", "é"]).prop_map(|text| Owned::Text(text.into())),
+        (120usize..140).prop_map(|length| Owned::Text(vec![b'x'; length])),
+        vec(0u8..2, 0..2).prop_map(Owned::Blob),
+        Just(Owned::Text(vec![0xff])),
+    ]
+}
+
+/// A value for a key: one of a few, some of which look alike.
+pub fn key_value() -> impl Strategy<Value = Owned> {
+    select(vec![
+        Owned::Integer(1),
+        Owned::Integer(-2),
+        Owned::Real(f64::to_bits(1.0)),
+        Owned::Text(b"1".to_vec()),
+        Owned::Blob(b"1".to_vec()),
+        Owned::Text(vec![b'k'; 130]),
+    ])
+}
+
+/// A change of any kind to a row of any of [`TABLES`], whether or not such a row exists.
+pub fn change() -> impl Strategy<Value = Change> {
+    let values = || (vec(value(), 4), vec(0u8..8, 4));
+    let keys = prop_oneof![3 => Just(vec![Owned::Integer(1); 4]), 2 => vec(key_value(), 4)];
+    (select(TABLES.to_vec()), select(vec![18, 23, 9]), any::<bool>(), keys, values(), vec(value(), 4)).prop_map(
+        |((table, key), operation, indirect, keys, (old, kinds), new)| {
+            let side = |values: &[Owned]| {
+                let column = |(column, place): (usize, &u8)| {
+                    Some(if *place == 0 { values[column].clone() } else { keys[column].clone() })
+                };
+                key.iter().enumerate().map(column).collect::<Vec<_>>()
+            };
+            let (mut old, mut new) = (side(&old), side(&new));
+            match operation {
+                18 => old.fill(None),
+                9 => new.fill(None),
+                _ => {
+                    for column in 0..key.len() {
+                        match (kinds[column], key[column] != 0) {
+                            // as the rebaser has it
+                            (0, _) => {}
+                            (_, true) => new[column] = None,
+                            // without the old value, and without the new one
+                            (1, _) => old[column] = None,
+                            (2, _) => new[column] = None,
+                            (3 | 4, _) => (old[column], new[column]) = (None, None),
+                            _ => {}
+                        }
+                    }
+                }
+            }
+            Change { table: table.into(), key: key.into(), operation, indirect, old, new }
+        },
+    )
 }
 
 /// One change to some bytes.

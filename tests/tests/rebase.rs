@@ -7,14 +7,13 @@ use diesel_sqlite_session::{
     ApplyError, Changeset, ConflictAction, ConflictType, Operation, Session, SqliteSessionExt,
 };
 use diesel_sqlite_session_tests::change::{Change, Owned};
-use diesel_sqlite_session_tests::random::{config, fork, mutation};
+use diesel_sqlite_session_tests::random::{change, config, fork, mutation};
 use diesel_sqlite_session_tests::rebasing::judge;
 use diesel_sqlite_session_tests::sqlite::{self, Code, Database};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::group::building::change;
 use crate::common::{lines, open};
 
 const SQLITE_ERROR: i32 = 1;

@@ -1,14 +1,11 @@
 //! Applying with types: what handlers and filters are given, what they may answer, and what the report says.
 
-use std::io::{self, Read};
 use std::ops::ControlFlow;
 
 use diesel::prelude::*;
-use diesel_sqlite_session::apply::{Decision, UntypedConflict};
-use diesel_sqlite_session::wire::{ChangesetFormat, Limit, TableInfo};
+use diesel_sqlite_session::wire::TableInfo;
 use diesel_sqlite_session::{
-    ApplyError, Change, Changeset, ChangesetReader, Conflict, ConflictAction, ConflictType, Patch, Patchset,
-    PatchsetReader, SqliteSessionExt, Tracked, Value,
+    ApplyError, Changeset, Conflict, ConflictAction, ConflictType, Patch, Patchset, SqliteSessionExt, Value,
 };
 
 use super::shop::*;
@@ -410,7 +407,7 @@ fn foreign_keys_have_a_handler_that_sees_which() {
     assert_eq!(asked, 1);
     assert_eq!(
         error.to_string(),
-        "it would leave 1 broken foreign key: table notes, rowid 5, refers to a row of items that is not there"
+        "applying the changes would leave 1 foreign key violation: table notes, rowid 5, references a missing row of items"
     );
     assert!(matches!(error, ApplyError::ForeignKeyViolations(_)));
     let count = |conn: &mut SqliteConnection| lines(conn, "SELECT count(*) || '' AS line FROM notes");

@@ -1,15 +1,7 @@
 //! Which changes are made at all: filters, and sets of tables.
 
-use std::io::{self, Read};
-use std::ops::ControlFlow;
-
-use diesel::prelude::*;
-use diesel_sqlite_session::apply::{Decision, UntypedConflict};
-use diesel_sqlite_session::wire::{ChangesetFormat, Limit, TableInfo};
-use diesel_sqlite_session::{
-    ApplyError, Change, Changeset, ChangesetReader, Conflict, ConflictAction, ConflictType, Patch, Patchset,
-    PatchsetReader, SqliteSessionExt, Tracked, Value,
-};
+use diesel_sqlite_session::wire::TableInfo;
+use diesel_sqlite_session::{ApplyError, Change, Changeset, ChangesetReader, Patch, Patchset, SqliteSessionExt};
 
 use super::shop::*;
 use crate::common::{exec, lines, open};
@@ -115,7 +107,7 @@ fn only_leaves_out_what_it_is_told_to() {
     let error = conn.apply(&changeset).only::<Shop>().run().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "table admins: `only` does not name it, and its changes, at byte 10, are not left out by `skip_other_tables`"
+        "table admins: the changes at byte 10 are to a table that `only` does not list; `skip_other_tables` skips them"
     );
     assert!(rows(&mut conn).is_empty());
     // what is left out need not even be there

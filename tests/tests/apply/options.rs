@@ -5,15 +5,13 @@ use diesel_sqlite_session_tests::sqlite::Database;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use std::io::{self, Read};
 use std::ops::ControlFlow;
 
 use diesel::prelude::*;
-use diesel_sqlite_session::apply::{Decision, UntypedConflict};
+use diesel_sqlite_session::apply::UntypedConflict;
 use diesel_sqlite_session::wire::{ChangesetFormat, Limit, TableInfo};
 use diesel_sqlite_session::{
-    ApplyError, Change, Changeset, ChangesetReader, Conflict, ConflictAction, ConflictType, Patch, Patchset,
-    PatchsetReader, SqliteSessionExt, Tracked, Value,
+    ApplyError, Change, Changeset, ChangesetReader, ConflictAction, ConflictType, SqliteSessionExt,
 };
 
 use super::shop::*;
@@ -204,7 +202,7 @@ fn the_statistics_of_a_table_without_an_index_can_be_there_already() {
         .run()
         .unwrap();
     assert_eq!(report.replaced(), 1);
-    assert_eq!(found, [("table sqlite_stat1: INSERT of a row that is there, key 't', x''".to_string(), true)]);
+    assert_eq!(found, [("table sqlite_stat1: INSERT finds an existing row, key 't', x''".to_string(), true)]);
 }
 
 #[test]
@@ -234,8 +232,8 @@ fn one_handler_is_told_of_the_conflicts_of_all_tables() {
     assert_eq!(
         told,
         [
-            ("table items: INSERT of a row that is there, key 1", "(\"items\", Insert, true)"),
-            ("table items: UPDATE of a row that has other values, key 2", "(\"items\", Update, true)"),
+            ("table items: INSERT finds an existing row, key 1", "(\"items\", Insert, true)"),
+            ("table items: UPDATE finds a row with other values, key 2", "(\"items\", Update, true)"),
         ]
     );
     // a kind that takes no replace, an error of its own, and foreign keys, of which it is not asked
@@ -245,7 +243,7 @@ fn one_handler_is_told_of_the_conflicts_of_all_tables() {
     assert!(matches!(error, ApplyError::IllegalReplace { .. }), "{error:?}");
     let error = conn.apply(&gone).try_otherwise(|conflict| Err(conflict.to_string())).run().unwrap_err();
     assert!(
-        matches!(&error, ApplyError::Handler(error) if error.to_string().contains("DELETE of a row that is not there"))
+        matches!(&error, ApplyError::Handler(error) if error.to_string().contains("DELETE finds no row"))
     );
     let orphan = Changeset::builder().insert(&Note { id: 9, item: 99 }).build().unwrap();
     exec(&mut conn, "PRAGMA foreign_keys = ON");

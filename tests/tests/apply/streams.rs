@@ -1,18 +1,13 @@
 //! Changes that are applied as they are read.
 
 use std::io::{self, Read};
-use std::ops::ControlFlow;
 
-use diesel::prelude::*;
-use diesel_sqlite_session::apply::{Decision, UntypedConflict};
-use diesel_sqlite_session::wire::{ChangesetFormat, Limit, TableInfo};
+use diesel_sqlite_session::wire::{Limit, TableInfo};
 use diesel_sqlite_session::{
-    ApplyError, Change, Changeset, ChangesetReader, Conflict, ConflictAction, ConflictType, Patch, Patchset,
-    PatchsetReader, SqliteSessionExt, Tracked, Value,
+    ApplyError, Changeset, ChangesetReader, Conflict, Patch, Patchset, PatchsetReader, SqliteSessionExt, Value,
 };
 
 use super::shop::*;
-use crate::common::{exec, lines, open};
 
 /// Gives a few bytes at a time, or as many as are wanted, and counts them.
 struct Counted<'a>(&'a [u8], usize, usize);

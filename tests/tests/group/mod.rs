@@ -1,4 +1,4 @@
 //! Building and concatenating, compared with SQLite's changegroup.
 
-pub(crate) mod building;
+mod building;
 mod concatenation;

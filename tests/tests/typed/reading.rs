@@ -1,7 +1,6 @@
 //! Typed changes as a program uses them: sets, errors, records beside values, and captured closures.
 
 use diesel::prelude::*;
-use diesel_sqlite_session::session::CaptureError;
 use diesel_sqlite_session::typed::{DecodeErrorKind, ValueError};
 use diesel_sqlite_session::wire::TableInfo;
 use diesel_sqlite_session::{Change, Changeset, Field, Operation, Patch, SqliteSessionExt, Tracked, Value};

@@ -119,10 +119,7 @@ fn builders_accept_the_table_of_a_row() {
 #[test]
 fn kinds_of_errors_say_what_they_are() {
     for (kind, text) in [
-        (
-            DecodeErrorKind::UnknownTable,
-            "the table is not part of the set; `skip_unknown_tables` skips such changes",
-        ),
+        (DecodeErrorKind::UnknownTable, "the table is not part of the set; `skip_unknown_tables` skips such changes"),
         (DecodeErrorKind::ColumnCount { expected: 3, found: 2 }, "expected 3 columns, found 2"),
         (DecodeErrorKind::PrimaryKey, "the changes have another primary key"),
         (
@@ -160,9 +157,9 @@ fn broken_foreign_keys_are_kept_compared_and_shown() {
     let (one, two) = (broken(one.build().unwrap()), broken(two.build().unwrap()));
     assert_eq!(one, one.clone());
     assert_ne!(one, two);
-    let first = "table children, rowid 7, refers to a row of parents that is not there";
-    assert_eq!(one.to_string(), format!("1 broken foreign key: {first}"));
-    assert_eq!(two.to_string(), format!("2 broken foreign keys: {first}, and others"));
+    let first = "table children, rowid 7, references a missing row of parents";
+    assert_eq!(one.to_string(), format!("1 foreign key violation: {first}"));
+    assert_eq!(two.to_string(), format!("2 foreign key violations: {first}, and others"));
 }
 
 #[test]

@@ -172,7 +172,10 @@ fn columns_are_hidden_by_name() {
     };
     // SQLite does not tell these letters apart
     assert!(!hide(&["VALUE"]).unwrap().contains("secret"));
-    assert_eq!(hide(&["vaule"]).unwrap_err().to_string(), r#"table readings: the hidden column "vaule" does not exist"#);
+    assert_eq!(
+        hide(&["vaule"]).unwrap_err().to_string(),
+        r#"table readings: the hidden column "vaule" does not exist"#
+    );
     // one of a key, in its order
     let key = serde_json::from_str::<serde_json::Value>(&hide(&["sensor"]).unwrap()).unwrap();
     assert_eq!(key["changes"][0]["key"], json!(["a", null]));

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use diesel::prelude::*;
 use diesel_sqlite_session::{Change, Changeset, Field, Patch, Patchset, SqliteSessionExt, Tracked};
 
-use crate::common::{exec, open, recorded};
+use crate::common::{open, recorded};
 
 mod schema {
     diesel::table! {
