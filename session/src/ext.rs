@@ -1,4 +1,4 @@
-//! What this crate adds to `SqliteConnection`.
+//! [`SqliteSessionExt`]: the methods that this crate adds to `SqliteConnection`. They only start the work of `session` and `apply`.
 
 use diesel::Connection;
 use diesel::SqliteConnection;
@@ -10,14 +10,16 @@ use crate::session::Session;
 use crate::session::SessionError;
 use crate::typed::{FromChanges, TrackedSet};
 use crate::wire::Changeset;
-use crate::wire::{ChangesetFormat, Format, PatchsetFormat};
+use crate::wire::{ChangesetFormat, PatchsetFormat};
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for diesel::SqliteConnection {}
 }
 
-/// Sessions and applying, on any `SqliteConnection`, also one that is in use, in a transaction, or out of a pool.
+/// Sessions, captures, comparisons and applying, as methods of `SqliteConnection`.
+///
+/// The methods work on any connection: while it is in use, in a transaction, or from a pool.
 ///
 /// ```
 /// use diesel::prelude::*;
@@ -49,23 +51,30 @@ mod sealed {
 /// # }
 /// ```
 pub trait SqliteSessionExt: sealed::Sealed {
-    /// A session on the `main` database. Nothing is recorded until a table is attached.
+    /// Creates a session on the `main` database. Nothing is recorded until a table is attached.
     ///
     /// # Errors
     ///
-    /// [`SessionError::Handle`] if the connection's handle cannot be had.
+    /// [`SessionError::Handle`] if the connection's handle is not available, [`SessionError::Busy`]
+    /// inside a callback of the connection, [`SessionError::Sqlite`] if SQLite fails.
+    ///
+    /// SQLite:
+    /// [`sqlite3session_create`](https://www.sqlite.org/session/sqlite3session_create.html).
     fn create_session(&mut self) -> Result<Session, SessionError>;
 
-    /// A session on an attached database, by the name that it was attached as, or on `temp`.
+    /// Creates a session on `temp` or an attached database. `schema` is the name under which the
+    /// database is attached.
     ///
     /// # Errors
     ///
-    /// As [`create_session`](Self::create_session), and [`SessionError::NoSuchSchema`] if nothing is attached by that name.
+    /// The errors of [`create_session`](Self::create_session), [`SessionError::NoSuchSchema`] if no
+    /// database is attached under this name, and [`SessionError::InvalidTableName`] if the name
+    /// contains a NUL.
     fn create_session_on(&mut self, schema: &str) -> Result<Session, SessionError>;
 
     /// Captures the changes that a closure makes to the tables of the set `S`, as typed values.
     ///
-    /// The closure runs in a transaction, in [`Capture::run`] or [`Capture::try_run`].
+    /// The closure runs in a transaction, when [`Capture::run`] or [`Capture::try_run`] is called.
     ///
     /// ```
     /// use diesel::prelude::*;
@@ -98,10 +107,11 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// ```
     fn capture<S: for<'r> FromChanges<'r>>(&mut self) -> Capture<'_, S>;
 
-    /// How the tables of the set `S` differ between two schemas of the connection (`main`, `temp`, or the names that databases were
-    /// attached by): the changeset that makes of the tables in `from` those in `to`. One table is a set, as
-    /// `Change<users::table>`. Both schemas are read in one transaction.
-    /// [`sqlite3session_diff`](https://www.sqlite.org/session/sqlite3session_diff.html).
+    /// Compares the tables of the set `S` in two schemas of the connection, and returns the
+    /// changeset that turns the tables in `from` into those in `to`.
+    ///
+    /// A schema is `main`, `temp`, or the name under which a database is attached. A single table
+    /// is a set too: `Change<users::table>`. Both schemas are read in one transaction.
     ///
     /// ```
     /// use diesel::connection::SimpleConnection;
@@ -139,13 +149,20 @@ pub trait SqliteSessionExt: sealed::Sealed {
     ///
     /// # Errors
     ///
-    /// [`SessionError::SchemaMismatch`] if a table in `to` is not what the set says; [`SessionError::Sqlite`] if one in `from` does not
-    /// have the same columns and key.
+    /// - [`SessionError::SchemaMismatch`] if a table in `to` differs from its `table!`
+    /// - [`SessionError::Sqlite`] if a table in `from` does not have the same columns and primary
+    ///   key
+    /// - [`SessionError::NoSuchSchema`] if no database is attached under the name `to`
+    /// - the other errors of [`Session::diff_set`] and [`Session::changeset`]
+    ///
+    /// SQLite: [`sqlite3session_diff`](https://www.sqlite.org/session/sqlite3session_diff.html).
     fn diff<S: TrackedSet>(&mut self, from: &str, to: &str) -> Result<Changeset, SessionError>;
 
-    /// Changes that are to be applied to the `main` database: a changeset, a patchset, or a reader over a
-    /// [`Read`](std::io::Read), which is applied in bounded memory. The [`Apply`] takes typed conflict handlers, filters, options and
-    /// limits; its `run` applies the changes and says what became of them.
+    /// Prepares to apply changes to the `main` database. Nothing is applied until [`Apply::run`].
+    ///
+    /// The input is a changeset, a patchset, or a reader over a [`Read`](std::io::Read), which is
+    /// applied in bounded memory. On the returned [`Apply`] you set typed conflict handlers,
+    /// filters, options and limits.
     ///
     /// ```
     /// use diesel_sqlite_session::{ApplyError, Changeset, ChangesetReader, SqliteSessionExt};
@@ -159,13 +176,18 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// ```
     fn apply<'a, I: ApplyInput<'a>>(&'a mut self, input: I) -> Apply<'a, I::Format>;
 
-    /// Applies a changeset to the `main` database. `on_conflict` is asked, by kind, about each change that does not fit.
+    /// Applies a changeset to the `main` database, and calls `on_conflict` with the kind of each
+    /// conflict.
     ///
-    /// Everything is applied, or nothing. Each table of the changeset must be there, with at least as many columns and the
-    /// same key; more columns get their defaults. SQLite would silently leave out a table that is not so.
-    /// `sqlite_stat1` is left out where a replica has none. What else to know is said at [`Apply`].
+    /// - Either all changes are applied, or none.
+    /// - Each table of the changeset must exist, with at least as many columns and the same primary
+    ///   key. Additional columns get their default values. SQLite itself would skip other tables
+    ///   silently.
+    /// - Changes to `sqlite_stat1` are skipped if the database has no such table.
     ///
-    /// A patchset does not compile here:
+    /// The [guide to `apply`](crate::apply) describes the details.
+    ///
+    /// A patchset is rejected by the compiler:
     ///
     /// ```compile_fail,E0277
     /// # use diesel_sqlite_session::{ConflictAction, Patchset, SqliteSessionExt};
@@ -183,8 +205,10 @@ pub trait SqliteSessionExt: sealed::Sealed {
         on_conflict: impl FnMut(ConflictType) -> ConflictAction,
     ) -> Result<(), ApplyError>;
 
-    /// Applies a patchset to the `main` database: as [`apply_changeset`](Self::apply_changeset), but as a patchset holds no old
-    /// values, there is no [`ConflictType::Data`].
+    /// Applies a patchset to the `main` database: see [`apply_changeset`](Self::apply_changeset).
+    ///
+    /// A patchset contains no old values. Therefore [`ConflictType::Data`] occurs only if the
+    /// database itself ignores a change, by `RAISE(IGNORE)` in a trigger or `ON CONFLICT IGNORE`.
     ///
     /// # Errors
     ///
@@ -226,8 +250,7 @@ impl SqliteSessionExt for SqliteConnection {
         changeset: &C,
         mut on_conflict: impl FnMut(ConflictType) -> ConflictAction,
     ) -> Result<(), ApplyError> {
-        let changeset = changeset.checked()?;
-        apply::run_by_kind(self, changeset.as_bytes(), changeset.records(), Format::Changeset, &mut on_conflict)
+        apply::run_by_kind(self, changeset.checked()?, &mut on_conflict)
     }
 
     fn apply_patchset<P: SetInput<PatchsetFormat> + ?Sized>(
@@ -235,7 +258,6 @@ impl SqliteSessionExt for SqliteConnection {
         patchset: &P,
         mut on_conflict: impl FnMut(ConflictType) -> ConflictAction,
     ) -> Result<(), ApplyError> {
-        let patchset = patchset.checked()?;
-        apply::run_by_kind(self, patchset.as_bytes(), patchset.records(), Format::Patchset, &mut on_conflict)
+        apply::run_by_kind(self, patchset.checked()?, &mut on_conflict)
     }
 }

@@ -1,4 +1,7 @@
-//! An apply as it runs: what SQLite asks is put to those who know.
+//! The running apply: answers SQLite's callbacks with the application's handlers.
+//!
+//! Invariant: each change is counted once, by the last decision about it. Called by
+//! [`driver`](super::driver).
 
 use std::boxed::Box;
 use std::string::{String, ToString};
@@ -21,32 +24,32 @@ use crate::ffi::statement::Connection;
 use crate::wire::codec::append::records;
 use crate::wire::{Format, Operation, Record, Value};
 
-/// A user's function that decides about broken foreign keys.
+/// The application's handler for foreign key violations.
 pub(super) type OnForeignKeys<'a> = Box<dyn FnMut(&ForeignKeyConflict) -> ForeignKeyDecision + 'a>;
 
-/// A user's function that is told of any conflict.
+/// The application's handler for untyped conflicts.
 type OnUntyped<'a> = Box<dyn FnMut(&UntypedConflict<'_>) -> Result<ConflictAction, ApplyError> + 'a>;
 
-/// A user's function that decides about the conflicts of all tables.
+/// The application's handler for tables without one of their own.
 pub(super) enum FallbackHandler<'a> {
     ByKind(Box<dyn FnMut(ConflictType) -> ConflictAction + 'a>),
     ByChange(OnUntyped<'a>),
 }
 
-/// What the user has said.
+/// The handlers and rules that the application has set.
 #[derive(Default)]
-pub(super) struct Rules<'a> {
-    /// By table.
+pub(super) struct ApplyRules<'a> {
+    /// The handlers and filters of individual tables.
     pub(super) tables: Vec<TableRules<'a>>,
-    /// For the tables of which nothing was said.
+    /// The handler of all other tables.
     pub(super) otherwise: Option<FallbackHandler<'a>>,
-    /// What has been done already is no conflict.
+    /// Whether a change that has already been made is no conflict.
     pub(super) ignores_noops: bool,
     pub(super) on_foreign_keys: Option<OnForeignKeys<'a>>,
     pub(super) on_progress: Option<OnProgress<'a>>,
 }
 
-impl<'a> Rules<'a> {
+impl<'a> ApplyRules<'a> {
     fn of_table(&mut self, table: &str) -> Option<&mut TableRules<'a>> {
         self.tables.iter_mut().find(|rules| rules.table.table().eq_ignore_ascii_case(table))
     }
@@ -54,25 +57,26 @@ impl<'a> Rules<'a> {
 
 pub(super) struct RunningApply<'r, 'a> {
     pub(super) connection: Connection<'r>,
-    pub(super) rules: &'r mut Rules<'a>,
+    pub(super) rules: &'r mut ApplyRules<'a>,
     pub(super) format: Format,
-    /// Whether answers are counted: a report is wanted.
+    /// Whether decisions are counted, for a report.
     pub(super) is_reported: bool,
     pub(super) counts: ChangeCounts,
     pub(super) rows: CurrentRows<'r>,
     pub(super) feed: Option<InputFeed<'r>>,
-    /// What the database's SQL says, once that matters.
+    /// What the database's SQL contains. Read when it is needed.
     pub(super) features: Option<SchemaFeatures>,
-    /// The version of the schema that the changes were compared with, where another connection could change it.
+    /// The version of the schema that the changes were checked against, if another connection could
+    /// change the schema.
     pub(super) schema_version: Option<i64>,
-    /// A change, and a row, as SQLite shows them.
+    /// Buffers for the change and the row of the current callback.
     pub(super) change: Vec<u8>,
     pub(super) row: Vec<u8>,
 }
 
 impl RunningApply<'_, '_> {
-    /// Asks the handler of the change's table, if it has one.
-    fn ask_table_handler(
+    /// Calls the handler of the change's table, if there is one.
+    fn decide_by_table(
         &mut self,
         conflict: ConflictType,
         change: &PendingChange<'_>,
@@ -90,18 +94,18 @@ impl RunningApply<'_, '_> {
         handler(UndecodedConflict { conflict, change, current, after_replace }).map(Some)
     }
 
-    /// Whether a change of the table is read for its handler.
+    /// Returns whether the table has a handler, which needs the change in typed form.
     fn has_handler(&mut self, table: &str) -> bool {
         self.rules.of_table(table).is_some_and(|rules| rules.on_conflict.is_some())
     }
 
-    fn ask(
+    fn decide(
         &mut self,
         conflict: ConflictType,
         change: &PendingChange<'_>,
         after_replace: bool,
     ) -> Result<RawDecision, ApplyError> {
-        if let Some(decision) = self.ask_table_handler(conflict, change, after_replace)? {
+        if let Some(decision) = self.decide_by_table(conflict, change, after_replace)? {
             return Ok(decision);
         }
         let action = match &mut self.rules.otherwise {
@@ -119,11 +123,12 @@ impl RunningApply<'_, '_> {
         Ok(RawDecision { action, may_lose_row: false })
     }
 
-    /// Whether the database is already as the change, which has been read, would make it.
+    /// Returns whether the database already contains what the change, which is in the buffer, would
+    /// result in.
     ///
-    /// SQLite has a flag for that, `SQLITE_CHANGESETAPPLY_IGNORENOOP`. It is not used, as the SQL that is run for it has names of tables
-    /// and columns without quotes, by which `unit-price` is a difference, and takes a DELETE for done where the row has other
-    /// values, all of them NULL.
+    /// SQLite's flag for this, `SQLITE_CHANGESETAPPLY_IGNORENOOP`, is not used. Its SQL contains
+    /// the names of tables and columns without quotes, in which `unit-price` is a subtraction. It
+    /// also takes a DELETE for done if the row has other values that are all NULL.
     fn is_noop(&mut self, conflict: ConflictType, change: &PendingChange<'_>) -> Result<bool, ApplyError> {
         match (conflict, change.operation()) {
             (ConflictType::NotFound, Operation::Delete) => return Ok(true),
@@ -138,7 +143,8 @@ impl RunningApply<'_, '_> {
         Ok(change.zip(row).is_some_and(|(change, row)| is_in_row(&change, &row)))
     }
 
-    /// Whether an INSERT into the table can be left out without an error: a row that is deleted for it would be lost.
+    /// Returns whether an INSERT into the table can be ignored without an error. A row that is
+    /// deleted for it would then be lost.
     fn can_ignore(&mut self, table: &str) -> Result<bool, ApplyError> {
         let features = match &mut self.features {
             Some(features) => features,
@@ -148,7 +154,8 @@ impl RunningApply<'_, '_> {
     }
 }
 
-/// Whether a row has all values that a change sets. Numbers that are equal are the same, as in SQL.
+/// Returns whether a row has all values that a change sets. Equal numbers are the same value, as in
+/// SQL.
 fn is_in_row(change: &Record<'_>, row: &Record<'_>) -> bool {
     let is_same = |one, other| match (one, other) {
         (Value::Integer(integer), Value::Real(real)) | (Value::Real(real), Value::Integer(integer)) => {
@@ -163,7 +170,7 @@ fn is_in_row(change: &Record<'_>, row: &Record<'_>) -> bool {
     })
 }
 
-/// Puts a change into its place. Gives where it begins, behind its header.
+/// Writes a change into `out`, after a section header. Returns the position of the change.
 fn read_change(change: &PendingChange<'_>, format: Format, out: &mut Vec<u8>) -> Result<usize, ApplyError> {
     out.clear();
     change.write(format, out).map_err(|no_memory| ApplyError::Sqlite {
@@ -173,9 +180,9 @@ fn read_change(change: &PendingChange<'_>, format: Format, out: &mut Vec<u8>) ->
     })
 }
 
-/// What SQLite has just shown is not there.
+/// The error for a row that SQLite reported, but that a query does not find.
 fn row_gone(table: &str) -> ApplyError {
-    let failure = SqliteError { code: 1, message: String::from("the row is not there") };
+    let failure = SqliteError { code: 1, message: String::from("the row does not exist") };
     ApplyError::Sqlite {
         operation: "reading the row of a change",
         table: Some(table.to_string()),
@@ -195,7 +202,7 @@ impl ApplyHandler for RunningApply<'_, '_> {
         conflict: ConflictType,
         change: &PendingChange<'_>,
     ) -> Result<ConflictAction, ApplyError> {
-        // an INSERT that deletes a row is to be known again
+        // an INSERT that deletes a row must be recognized when its constraint conflict follows
         let is_remembered = self.is_reported || matches!(conflict, ConflictType::Conflict | ConflictType::Constraint);
         let by_change = matches!(self.rules.otherwise, Some(FallbackHandler::ByChange(_)));
         let is_read = is_remembered || by_change || self.rules.ignores_noops || self.has_handler(&change.table());
@@ -205,9 +212,9 @@ impl ApplyHandler for RunningApply<'_, '_> {
         }
         let after_replace = conflict == ConflictType::Constraint
             && self.counts.has_replaced(self.change.get(start..).unwrap_or_default());
-        // where the row could not be deleted, it is still there
+        // the row still exists if it could not be deleted
         let after_replace = after_replace && !self.rows.read(change, &mut self.row)?;
-        let RawDecision { action, may_lose_row } = self.ask(conflict, change, after_replace)?;
+        let RawDecision { action, may_lose_row } = self.decide(conflict, change, after_replace)?;
         match action {
             ConflictAction::Abort => return Err(ApplyError::ConflictAborted),
             ConflictAction::Replace if !conflict.takes_replace() => {
@@ -222,7 +229,7 @@ impl ApplyHandler for RunningApply<'_, '_> {
             ConflictAction::Omit | ConflictAction::Replace => {}
         }
         if is_remembered {
-            self.counts.answer(conflict, action, self.change.get(start..).unwrap_or_default());
+            self.counts.decide(conflict, action, self.change.get(start..).unwrap_or_default());
         }
         Ok(action)
     }
@@ -230,7 +237,7 @@ impl ApplyHandler for RunningApply<'_, '_> {
     fn on_foreign_keys(&mut self) -> Result<(), ApplyError> {
         let find = || {
             ForeignKeyConflict::find(self.connection).map_err(|failure| ApplyError::Sqlite {
-                operation: "looking for broken foreign keys",
+                operation: "checking foreign keys",
                 table: None,
                 error: failure.into(),
             })
@@ -287,7 +294,7 @@ impl ApplyHandler for RunningApply<'_, '_> {
     }
 }
 
-/// The version of the schema of `main`, as this transaction sees it.
+/// Returns the version of the schema of `main`, as this transaction sees it.
 pub(super) fn schema_version(connection: Connection<'_>) -> Result<i64, ApplyError> {
     let version = connection.rows("PRAGMA main.schema_version", |row| row.integer(0));
     version.map(|rows| rows.first().copied().unwrap_or(0)).map_err(|failure| ApplyError::Sqlite {

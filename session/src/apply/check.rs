@@ -1,4 +1,5 @@
-//! What must hold before SQLite is given changes, and what has to be done to them first.
+//! The checks before SQLite receives changes, and the corrections that SQLite needs. Called by
+//! [`driver`](super::driver) for changes in memory, and by [`feed`](super::feed) for streams.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,61 +20,64 @@ use crate::typed::{DecodeError, TableInfo, check};
 use crate::wire::codec::reader::Limits;
 use crate::wire::{self, Format, Limit, Operation, Record, Records};
 
-/// Which tables may be changed, and which are typed.
+/// The tables that may be changed, and the tables whose changes are typed.
 #[derive(Clone, Default)]
 pub(super) struct TableScope {
-    /// The tables that alone may be changed, if not all may be.
+    /// The only tables that may be changed, or `None` if all tables may be.
     pub(super) only: Option<Vec<String>>,
-    /// Whether the changes of other tables are left out, and not refused.
+    /// Whether changes to other tables are skipped instead of rejected.
     pub(super) skips_others: bool,
-    /// The tables of which changes are read as rows.
+    /// The tables whose changes are read as typed values.
     pub(super) typed: Vec<&'static TableInfo<'static>>,
 }
 
-/// Changes that fit a database.
+/// Changes that passed the check.
 pub(super) struct CheckedChanges<'a> {
     pub(super) bytes: Cow<'a, [u8]>,
-    /// Whether an UPDATE must not be made by way of a DELETE and an INSERT.
+    /// Whether UPDATEs must not be replaced by a DELETE and an INSERT.
     pub(super) no_update_loop: bool,
-    /// In which order they are made.
+    /// The order in which to apply the changes of each table.
     pub(super) plans: OrderPlans,
 }
 
-/// What is asked of changes, beside that they fit.
+/// The parameters of a check.
 #[derive(Clone, Copy)]
 pub(super) struct CheckOptions {
     pub(super) format: Format,
     pub(super) limits: Limits,
     pub(super) is_inverted: bool,
-    /// Whether they can be made in another order, and then whether foreign keys act meanwhile.
-    pub(super) order: Option<ForeignKeysAct>,
+    /// How the changes may be reordered, or `None` if they may not.
+    pub(super) reordering: Option<Reordering>,
 }
 
-/// Whether foreign keys do anything but check.
+/// The conditions for applying changes in another order.
 #[derive(Clone, Copy)]
-pub(super) struct ForeignKeysAct(pub(super) bool);
+pub(super) struct Reordering {
+    /// Whether foreign key actions run during the apply.
+    pub(super) foreign_key_actions: bool,
+}
 
-/// Compares sections with the tables of a database.
+/// The comparison of sections with the tables of a database.
 pub(super) struct SchemaCheck<'conn> {
     connection: Connection<'conn>,
     scope: TableScope,
     features: Option<SchemaFeatures>,
-    /// The key ordinals of the tables met so far, by their names in lower case.
+    /// The key ordinals of the tables seen so far, by table name in lower case.
     ordinals: BTreeMap<String, Vec<u8>>,
 }
 
-/// Settings a section fits.
-pub(super) struct Section {
-    /// Whether it is left out.
+/// The result of the check of a section.
+pub(super) struct CheckedSection {
+    /// Whether the section's changes are skipped.
     pub(super) is_skipped: bool,
-    /// The key ordinals as the table has them, if they differ.
+    /// The table's key ordinals, if they differ from the section's.
     pub(super) ordinals: Option<Vec<u8>>,
-    /// Whether the table has no column that the changes lack.
+    /// Whether the table has no columns beyond those of the changes.
     is_complete: bool,
 }
 
-/// Sees to it that every section fits the database, and makes of the bytes what SQLite can apply.
-pub(super) fn fit<'a>(
+/// Checks every section against the database, and corrects the bytes so that SQLite can apply them.
+pub(super) fn check_changes<'a>(
     check: &mut SchemaCheck<'_>,
     bytes: &'a [u8],
     records: Records<'a>,
@@ -87,7 +91,7 @@ pub(super) fn fit<'a>(
     let mut edits = ByteEdits::default();
     let mut no_update_loop = false;
     let mut plans = OrderPlans::default();
-    let mut current: Option<(wire::SectionId<'_>, Section, Option<SectionStats<'_>>)> = None;
+    let mut current: Option<(wire::SectionId<'_>, CheckedSection, Option<SectionStats<'_>>)> = None;
     let (mut updates, mut changes) = (false, 0);
     for record in records {
         let is_same = current.as_ref().is_some_and(|(section, ..)| *section == record.section_id());
@@ -95,16 +99,16 @@ pub(super) fn fit<'a>(
         let (_, section, stats) = match section {
             Some(section) => section,
             None => {
-                check.plan(current.take().and_then(|(_, _, stats)| stats), options, &mut plans)?;
+                check.choose_order(current.take().and_then(|(_, _, stats)| stats), options, &mut plans)?;
                 let section = check.begin_section(&record)?;
                 counts.begin_section(record.table());
                 if let Some(ordinals) = &section.ordinals {
                     let name = record.table().len().saturating_add(1);
                     let header = record.column_count().saturating_add(name);
-                    edits.push(record.offset().saturating_sub(header), ordinals.len(), ordinals.clone());
+                    edits.replace(record.offset().saturating_sub(header), ordinals.len(), ordinals.clone());
                 }
                 updates = false;
-                let stats = options.order.map(|_| SectionStats::new(&record));
+                let stats = options.reordering.map(|_| SectionStats::new(&record));
                 current.insert((record.section_id(), section, stats))
             }
         };
@@ -119,7 +123,7 @@ pub(super) fn fit<'a>(
             return Err(ApplyError::Limit { limit: Limit::ValueBytes, max: limits.value_bytes });
         }
         if is_skipped {
-            edits.push(record.offset(), record.byte_length(), Vec::new());
+            edits.replace(record.offset(), record.byte_length(), Vec::new());
             continue;
         }
         if let Some(stats) = stats {
@@ -129,24 +133,25 @@ pub(super) fn fit<'a>(
         if update.has_unset_values {
             let mut without = Vec::new();
             record.write_set_columns(&mut without);
-            edits.push(record.offset(), record.byte_length(), without);
+            edits.replace(record.offset(), record.byte_length(), without);
         }
         if !updates {
             updates = true;
             no_update_loop |= !(section.is_complete && check.allow_update_loop(record.table())?);
         }
     }
-    check.plan(current.and_then(|(_, _, stats)| stats), options, &mut plans)?;
+    check.choose_order(current.and_then(|(_, _, stats)| stats), options, &mut plans)?;
     Ok(CheckedChanges { bytes: edits.apply(bytes), no_update_loop, plans })
 }
 
-/// What to put in the place of which bytes.
+/// Replacements of byte ranges, in ascending order: offset, length, new bytes.
 #[derive(Default)]
 struct ByteEdits(Vec<(usize, usize, Vec<u8>)>);
 
 impl ByteEdits {
-    /// The bytes begin there, and are so many. ByteEdits come in their order.
-    fn push(&mut self, offset: usize, length: usize, replacement: Vec<u8>) {
+    /// Adds the replacement of `length` bytes at `offset`. The offset must not be less than that of
+    /// earlier replacements.
+    fn replace(&mut self, offset: usize, length: usize, replacement: Vec<u8>) {
         match self.0.last_mut() {
             Some((start, before, last)) if last.is_empty() && replacement.is_empty() && *start + *before == offset => {
                 *before += length;
@@ -183,13 +188,13 @@ impl<'conn> SchemaCheck<'conn> {
         })
     }
 
-    /// Compares a section, by its first record, with the table.
-    pub(super) fn begin_section(&mut self, first: &Record<'_>) -> Result<Section, ApplyError> {
+    /// Compares a section with its table. `first` is the section's first record.
+    pub(super) fn begin_section(&mut self, first: &Record<'_>) -> Result<CheckedSection, ApplyError> {
         let (connection, name, ordinals) = (self.connection, first.table(), first.key_ordinals());
-        let is_it = |table: &String| table.eq_ignore_ascii_case(name);
-        if self.scope.only.as_ref().is_some_and(|only| !only.iter().any(is_it)) {
+        let is_same_table = |table: &String| table.eq_ignore_ascii_case(name);
+        if self.scope.only.as_ref().is_some_and(|only| !only.iter().any(is_same_table)) {
             if self.scope.skips_others {
-                return Ok(Section { is_skipped: true, ordinals: None, is_complete: true });
+                return Ok(CheckedSection { is_skipped: true, ordinals: None, is_complete: true });
             }
             return Err(ApplyError::UnexpectedTable { table: name.to_string(), offset: first.offset() });
         }
@@ -205,11 +210,11 @@ impl<'conn> SchemaCheck<'conn> {
         let live = features.kind(&lower).map(|kind| LiveTable::read_columns(connection, "main", name, kind));
         let live = live.transpose().map_err(reading_failed(name))?;
         if live.is_none() && lower == STAT1 {
-            // statistics are not data: a replica that never ran ANALYZE does without
-            return Ok(Section { is_skipped: true, ordinals: None, is_complete: true });
+            // statistics are not data: a database that never ran ANALYZE does not need them
+            return Ok(CheckedSection { is_skipped: true, ordinals: None, is_complete: true });
         }
         match self.ordinals.get(&lower) {
-            // SQLite takes two sections of one table for one, whatever the second says of itself
+            // SQLite treats two sections of one table as one, and ignores the header of the second
             Some(other) if other != ordinals => {
                 let says = |ordinals: &[u8]| format!("{} columns with the key {ordinals:?}", ordinals.len());
                 return Err(SchemaMismatch {
@@ -243,14 +248,15 @@ impl<'conn> SchemaCheck<'conn> {
             SectionMatch::WithOrdinals(live) => Some(live),
         };
         self.check_typed(first, live.as_ref())?;
-        Ok(Section { is_skipped: false, ordinals, is_complete })
+        Ok(CheckedSection { is_skipped: false, ordinals, is_complete })
     }
 
-    /// Whether a table whose changes are read as rows is what they say, in the database and in the changes.
+    /// Checks that `table!` agrees with the database and with the changes, if the changes to the
+    /// table are typed.
     fn check_typed(&self, first: &Record<'_>, live: Option<&LiveTable>) -> Result<(), ApplyError> {
-        let is_it = |table: &&&TableInfo| table.table().eq_ignore_ascii_case(first.table());
+        let is_same_table = |table: &&&TableInfo| table.table().eq_ignore_ascii_case(first.table());
         // a handler and a filter of one table can have rows of different types
-        for table in self.scope.typed.iter().filter(is_it) {
+        for table in self.scope.typed.iter().filter(is_same_table) {
             check_declared(&TableDeclaration::from(*table), live, true)?;
             check(table, first.key_ordinals())
                 .map_err(|(column, kind)| ApplyError::Decode(DecodeError::of_table(first, column, kind)))?;
@@ -258,19 +264,21 @@ impl<'conn> SchemaCheck<'conn> {
         Ok(())
     }
 
-    /// Decides about the order of a section that has been stats whole.
-    fn plan(
+    /// Chooses the order for a section, when all of its changes have been seen.
+    fn choose_order(
         &mut self,
         stats: Option<SectionStats<'_>>,
         options: CheckOptions,
         plans: &mut OrderPlans,
     ) -> Result<(), ApplyError> {
-        let (Some(stats), Some(ForeignKeysAct(act))) = (stats.filter(SectionStats::may_benefit), options.order) else {
+        let (Some(stats), Some(reordering)) = (stats.filter(SectionStats::may_benefit), options.reordering) else {
             return Ok(());
         };
         let (connection, table) = (self.connection, stats.table());
         let features = self.features(table)?;
-        plans.add(connection, features, &stats, options.format, act).map_err(reading_failed(table))
+        plans
+            .add(connection, features, &stats, options.format, reordering.foreign_key_actions)
+            .map_err(reading_failed(table))
     }
 
     fn allow_update_loop(&mut self, table: &str) -> Result<bool, ApplyError> {
@@ -288,15 +296,19 @@ pub(super) fn reading_failed(table: &str) -> impl FnOnce(SqliteError) -> ApplyEr
     }
 }
 
-/// What an UPDATE says and does.
+/// What an UPDATE sets.
 pub(super) struct UpdateSummary {
-    /// It sets no column outside the key. SQLite writes such where a key changed to an equal one, beside an INSERT of the row with its
-    /// new key, and then fails to apply them.
+    /// Whether it sets no column outside the primary key. SQLite writes such an UPDATE if the key
+    /// changed to an equal one, together with an INSERT of the row with the new key, and then fails
+    /// to apply it.
     pub(super) sets_nothing: bool,
-    /// It has values that it does not set: those of the key after it, where a key changed to an equal one, of which SQLite makes
-    /// nothing, and whose memory it loses for good where it inverts; and columns that are the same before and after, as in an UPDATE
-    /// that was rebased. Types call these unchanged, but SQLite would put them over what the row holds, where a conflict is
-    /// answered with `Replace`.
+    /// Whether it contains values that it does not set:
+    ///
+    /// - New values of the primary key, if the key changed to an equal one. SQLite ignores them,
+    ///   and leaks their memory when it inverts.
+    /// - Columns with the same old and new value, as in a rebased UPDATE. Typed changes call them
+    ///   unchanged, but after the decision `Replace` SQLite would overwrite the row's values with
+    ///   them.
     pub(super) has_unset_values: bool,
 }
 

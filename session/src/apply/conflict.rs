@@ -1,4 +1,4 @@
-//! Conflicts by their kind, and the answers to them.
+//! Untyped conflicts, foreign key violations, and decisions about them.
 
 use std::fmt;
 use std::string::String;
@@ -12,9 +12,10 @@ use crate::wire::{Record, Value};
 
 pub use crate::ffi::conflict::{ConflictAction, ConflictType};
 
-/// A conflict of any table: what a handler of [`Apply::try_otherwise`](super::Apply::try_otherwise) is given.
+/// A conflict of any table, with the untyped change. Passed to handlers of
+/// [`Apply::try_otherwise`](super::Apply::try_otherwise).
 ///
-/// `Display` says the table, what kept the change from being made, and its key.
+/// `Display` shows the table, the reason and the primary key.
 #[derive(Clone, Copy, Debug)]
 pub struct UntypedConflict<'a> {
     kind: ConflictType,
@@ -27,23 +28,24 @@ impl<'a> UntypedConflict<'a> {
         Self { kind, change, current }
     }
 
-    /// Which kind of conflict it is. It is never [`ConflictType::ForeignKey`].
+    /// Returns the kind of conflict, which is never [`ConflictType::ForeignKey`].
     pub fn kind(&self) -> ConflictType {
         self.kind
     }
 
-    /// The table's name.
+    /// Returns the name of the table.
     pub fn table(&self) -> &'a str {
         self.change.table()
     }
 
-    /// The change. Its [offset](Record::offset) is not that in the changes.
+    /// Returns the change. Its [offset](Record::offset) is not the offset in the input.
     pub fn change(&self) -> &Record<'a> {
         &self.change
     }
 
-    /// The row that is in the way, for a [`Data`](ConflictType::Data) and a [`Conflict`](ConflictType::Conflict), by the places of its
-    /// columns. It has every column of the table, also where the changes are older than some.
+    /// Returns a value of the conflicting row, by the column's position, for
+    /// [`Data`](ConflictType::Data) and [`Conflict`](ConflictType::Conflict). The row contains
+    /// every column of the table, even columns that the changes do not contain.
     pub fn current(&self, column: usize) -> Option<Value<'a>> {
         self.current.as_ref().and_then(|row| row.new_value(column))
     }
@@ -52,11 +54,11 @@ impl<'a> UntypedConflict<'a> {
 impl fmt::Display for UntypedConflict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
-            ConflictType::Data => "of a row that has other values",
-            ConflictType::NotFound => "of a row that is not there",
-            ConflictType::Conflict => "of a row that is there",
-            ConflictType::Constraint => "that would break a constraint",
-            ConflictType::ForeignKey => "that breaks foreign keys",
+            ConflictType::Data => "finds a row with other values",
+            ConflictType::NotFound => "finds no row",
+            ConflictType::Conflict => "finds an existing row",
+            ConflictType::Constraint => "violates a constraint",
+            ConflictType::ForeignKey => "violates a foreign key",
         };
         write!(f, "table {}: {} {what}, key ", self.table().escape_debug(), self.change.operation())?;
         for (place, value) in self.change.key_values().enumerate() {
@@ -66,7 +68,7 @@ impl fmt::Display for UntypedConflict<'_> {
     }
 }
 
-/// What is to be done.
+/// A decision, independent of the type of the conflict.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RawDecision {
     pub(super) action: ConflictAction,
@@ -74,18 +76,19 @@ pub(super) struct RawDecision {
     pub(super) may_lose_row: bool,
 }
 
-/// Broken foreign keys after everything has been applied, for the handler of
+/// The foreign key violations after all changes have been applied. Passed to the handler of
 /// [`Apply::on_foreign_keys`](super::Apply::on_foreign_keys).
 ///
-/// They are found by [`PRAGMA foreign_key_check`](https://www.sqlite.org/pragma.html#pragma_foreign_key_check), as SQLite's session
-/// extension knows only that there are some: those that were broken in the database before are among them.
+/// SQLite's session extension reports only that violations exist. They are found by [`PRAGMA
+/// foreign_key_check`](https://www.sqlite.org/pragma.html#pragma_foreign_key_check), which also
+/// lists violations that existed before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignKeyConflict {
     pub(super) violations: usize,
     pub(super) first: Vec<ForeignKeyViolation>,
 }
 
-/// A row that refers to a row which is not there.
+/// A row that references a missing row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignKeyViolation {
     table: String,
@@ -93,7 +96,7 @@ pub struct ForeignKeyViolation {
     parent: String,
 }
 
-/// What is to become of broken foreign keys.
+/// A decision about foreign key violations.
 #[derive(Debug)]
 #[must_use = "a handler's decision is what it returns"]
 pub struct ForeignKeyDecision {
@@ -101,17 +104,17 @@ pub struct ForeignKeyDecision {
 }
 
 impl ForeignKeyConflict {
-    /// Settings many rows are kept to be shown.
+    /// The maximum number of rows to keep.
     const SHOWN: usize = 100;
 
-    /// Looks for them in `main`.
+    /// Finds the violations in `main`.
     pub(super) fn find(connection: Connection<'_>) -> Result<Self, SqliteError> {
         let mut found = Self { violations: 0, first: Vec::new() };
         connection.for_each("PRAGMA main.foreign_key_check", |row| {
             found.violations = found.violations.saturating_add(1);
             if found.first.len() < Self::SHOWN {
                 let (table, parent) = (row.text(0).into_owned(), row.text(2).into_owned());
-                // a table WITHOUT ROWID has none
+                // NULL for a table WITHOUT ROWID
                 let rowid = (!row.is_null(1)).then(|| row.integer(1));
                 found.first.push(ForeignKeyViolation { table, rowid, parent });
             }
@@ -119,55 +122,56 @@ impl ForeignKeyConflict {
         Ok(found)
     }
 
-    /// Settings many rows refer to one that is not there.
+    /// Returns the number of rows that reference a missing row.
     pub fn violations(&self) -> usize {
         self.violations
     }
 
-    /// These rows, the first 100 of them.
+    /// Returns the first 100 of these rows.
     pub fn rows(&self) -> &[ForeignKeyViolation] {
         &self.first
     }
 
-    /// Leaves them broken: SQLite does not look at them again, not even when the transaction is committed, so that they are to be
-    /// mended by hand.
+    /// Keeps the changes despite the violations. SQLite does not check again, not even at commit:
+    /// repair the rows yourself.
     pub fn accept(&self) -> ForeignKeyDecision {
         ForeignKeyDecision { accepts: true }
     }
 
-    /// Undoes everything that was applied and ends with [`ApplyError::ForeignKeyViolations`].
+    /// Rolls back everything that was applied, and fails with [`ApplyError::ForeignKeyViolations`].
     pub fn abort(&self) -> ForeignKeyDecision {
         ForeignKeyDecision { accepts: false }
     }
 }
 
 impl ForeignKeyViolation {
-    /// The table of the row.
+    /// Returns the table of the row.
     pub fn table(&self) -> &str {
         &self.table
     }
 
-    /// The row, unless its table is `WITHOUT ROWID`.
+    /// Returns the row's rowid, or `None` if its table is `WITHOUT ROWID`.
     pub fn rowid(&self) -> Option<i64> {
         self.rowid
     }
 
-    /// The table that it refers to.
+    /// Returns the referenced table.
     pub fn parent(&self) -> &str {
         &self.parent
     }
 }
 
-/// Settings many there are, and the first of them.
+/// Shows the number of violations, and the first one.
 impl fmt::Display for ForeignKeyConflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.violations {
             0 => {
-                return f
-                    .write_str("broken foreign keys, though none in `main`: of the transaction, or of another schema");
+                return f.write_str(
+                    "foreign key violations, none of them in `main`: in the transaction, or in another schema",
+                );
             }
-            1 => f.write_str("1 broken foreign key")?,
-            count => write!(f, "{count} broken foreign keys")?,
+            1 => f.write_str("1 foreign key violation")?,
+            count => write!(f, "{count} foreign key violations")?,
         }
         self.first.iter().take(1).try_for_each(|row| write!(f, ": {row}"))?;
         if self.violations > 1 { f.write_str(", and others") } else { Ok(()) }
@@ -180,6 +184,6 @@ impl fmt::Display for ForeignKeyViolation {
         if let Some(rowid) = self.rowid {
             write!(f, ", rowid {rowid}")?;
         }
-        write!(f, ", refers to a row of {} that is not there", self.parent.escape_debug())
+        write!(f, ", references a missing row of {}", self.parent.escape_debug())
     }
 }

@@ -1,7 +1,8 @@
-//! What became of the changes.
+//! The counts of a report.
 //!
-//! SQLite can ask several times about one change, and does not say which change it is. What counts is the last answer, so that
-//! answers are kept by the change's bytes until its table is done.
+//! SQLite can report several conflicts for one change, and does not tell which change it is. Only
+//! the last decision about a change counts. Therefore decisions are stored by the bytes of the
+//! change until its table is finished.
 
 use std::boxed::Box;
 use std::collections::HashMap;
@@ -12,19 +13,20 @@ use super::conflict::{ConflictAction, ConflictType};
 use super::report::TableReport;
 use crate::wire::Operation;
 
-/// Counts, by table.
+/// The counts of all tables.
 #[derive(Default)]
 pub(super) struct ChangeCounts {
     tables: Vec<Counts>,
-    /// Where there a table is, by its name in lower case: strangers can name any number.
+    /// The index of each table in `tables`, by its name in lower case. The input can contain any
+    /// number of names, so a linear search would be too slow.
     places: HashMap<String, usize>,
-    /// The table whose section has begun.
+    /// The index of the table whose section is being checked.
     section: usize,
-    /// The table that SQLite is at.
+    /// The index of the table that SQLite is applying.
     current: Option<usize>,
-    /// The last answer about each change of this table, by its bytes.
-    answers: HashMap<Box<[u8]>, ConflictAction>,
-    /// Whether a change was answered with `Replace` and was not made in the end.
+    /// The last decision about each change to this table, by the bytes of the change.
+    decisions: HashMap<Box<[u8]>, ConflictAction>,
+    /// Whether a change with the decision `Replace` was not applied in the end.
     has_revoked_replace: bool,
 }
 
@@ -45,12 +47,12 @@ impl ChangeCounts {
         })
     }
 
-    /// The changes that follow are of this table.
+    /// Begins a section of this table, during the check.
     pub(super) fn begin_section(&mut self, table: &str) {
         self.section = self.index_of(table);
     }
 
-    /// There is one more change.
+    /// Counts a change of the section.
     pub(super) fn count(&mut self, is_skipped: bool) {
         if let Some(counts) = self.tables.get_mut(self.section) {
             counts.changes += 1;
@@ -58,7 +60,7 @@ impl ChangeCounts {
         }
     }
 
-    /// SQLite begins to apply the changes of this table, and is done with those of the last one.
+    /// Begins the changes of this table, during the apply, and finishes those of the previous one.
     pub(super) fn begin_table(&mut self, table: &str) {
         self.finish_table();
         self.current = Some(self.index_of(table));
@@ -69,9 +71,9 @@ impl ChangeCounts {
     }
 
     fn finish_table(&mut self) {
-        let answers = core::mem::take(&mut self.answers);
+        let decisions = core::mem::take(&mut self.decisions);
         let Some(counts) = self.counts() else { return };
-        for action in answers.into_values() {
+        for action in decisions.into_values() {
             match action {
                 ConflictAction::Replace => counts.replaced += 1,
                 ConflictAction::Omit | ConflictAction::Abort => counts.omitted += 1,
@@ -79,38 +81,39 @@ impl ChangeCounts {
         }
     }
 
-    /// A filter has left a change out.
+    /// Counts a change that a filter rejected.
     pub(super) fn skip(&mut self) {
         if let Some(counts) = self.counts() {
             counts.skipped += 1;
         }
     }
 
-    /// Whether the change, by its bytes, is an INSERT for which the row in its way was deleted.
+    /// Returns whether the change is an INSERT for which the conflicting row was deleted.
     pub(super) fn has_replaced(&self, change: &[u8]) -> bool {
         change.first() == Some(&Operation::Insert.to_byte())
-            && self.answers.get(change) == Some(&ConflictAction::Replace)
+            && self.decisions.get(change) == Some(&ConflictAction::Replace)
     }
 
-    /// The last answer about a change.
-    pub(super) fn answer(&mut self, conflict: ConflictType, action: ConflictAction, change: &[u8]) {
+    /// Stores a decision about a change.
+    pub(super) fn decide(&mut self, conflict: ConflictType, action: ConflictAction, change: &[u8]) {
         if conflict == ConflictType::Constraint {
-            // it is the last question about a change, so that this counts also where two changes have the same bytes
-            self.has_revoked_replace |= self.answers.remove(change) == Some(ConflictAction::Replace);
+            // This is the last conflict of the change. Counting it now is correct even if two
+            // changes have the same bytes.
+            self.has_revoked_replace |= self.decisions.remove(change) == Some(ConflictAction::Replace);
             if let Some(counts) = self.counts() {
                 counts.omitted += 1;
             }
         } else {
-            self.answers.insert(change.into(), action);
+            self.decisions.insert(change.into(), action);
         }
     }
 
-    /// Whether a change was answered with `Replace` and was not made in the end.
+    /// Returns whether a change with the decision `Replace` was not applied in the end.
     pub(super) fn has_revoked_replace(&self) -> bool {
         self.has_revoked_replace
     }
 
-    /// The tables, in the order in which they came.
+    /// Returns the reports of the tables, in the order of the changes.
     pub(super) fn into_reports(mut self) -> Vec<TableReport> {
         self.finish_table();
         let report = |counts: Counts| {

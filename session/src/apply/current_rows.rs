@@ -1,4 +1,4 @@
-//! The rows of the database that changes are about.
+//! The current rows of the database with the primary keys of changes.
 
 use core::ffi::c_int;
 use std::collections::BTreeMap;
@@ -15,17 +15,17 @@ use crate::schema::{LiveTable, STAT1};
 use crate::wire::codec::append::{write_change, write_header, write_value};
 use crate::wire::{Format, Operation};
 
-/// Reads rows by the keys of changes.
+/// Reads rows by the primary keys of changes. Statements are prepared once per table.
 pub(super) struct CurrentRows<'conn> {
     connection: Connection<'conn>,
-    /// By the names of the tables in lower case.
+    /// The readers by table name in lower case.
     tables: BTreeMap<String, RowReader<'conn>>,
 }
 
 struct RowReader<'conn> {
     statement: Statement<'conn>,
     columns: c_int,
-    /// What the section of an INSERT of a row begins with.
+    /// The section header before an INSERT of a row.
     header: Vec<u8>,
 }
 
@@ -34,7 +34,8 @@ impl<'conn> CurrentRows<'conn> {
         Self { connection, tables: BTreeMap::new() }
     }
 
-    /// Puts the row with the key of the change, as an INSERT in a section, into `out`. Says whether there is one.
+    /// Writes the row with the change's primary key into `out`, as a section with one INSERT.
+    /// Returns whether the row exists.
     pub(super) fn read(&mut self, change: &PendingChange<'_>, out: &mut Vec<u8>) -> Result<bool, ApplyError> {
         let table = change.table();
         let failed = |failure: SqliteError| ApplyError::Sqlite {
@@ -81,7 +82,8 @@ impl<'conn> RowReader<'conn> {
         Ok(Self { statement: connection.prepare(&query)?, columns, header })
     }
 
-    /// Where a table has no index, changes have an empty blob for its name, as a key is not NULL.
+    /// Prepares the query for `sqlite_stat1`. If a table has no index, the changes contain an empty
+    /// blob as the index name, because a primary key is not NULL.
     fn prepare_stat1(connection: Connection<'conn>, table: &str) -> Result<Self, SqliteError> {
         let query =
             "SELECT tbl, ifnull(idx, X''), stat FROM main.sqlite_stat1 WHERE tbl IS ?1 AND ifnull(idx, X'') IS ?2";

@@ -10,104 +10,126 @@ use crate::schema::SchemaMismatch;
 use crate::typed::DecodeError;
 use crate::wire::{Limit, ParseError, ParseErrorKind};
 
-/// Why a changeset or patchset was not applied. Whatever it is, nothing of it stays in the database, unless
-/// [`Apply::without_savepoint`](crate::apply::Apply::without_savepoint) was used.
+/// The reason why a changeset or patchset was not applied.
+///
+/// After an error none of the changes remains in the database, with two exceptions:
+///
+/// - [`Apply::without_savepoint`](crate::apply::Apply::without_savepoint) was used: the changes
+///   remain in your transaction until you roll it back.
+/// - The database has `PRAGMA journal_mode = OFF`, which disables rollback: the database may be
+///   corrupt.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ApplyError {
     /// The bytes are not a well-formed changeset or patchset.
     Parse(ParseError),
-    /// A table does not fit.
+    /// A table of the database does not match the changes, or its `table!`.
     SchemaMismatch(Box<SchemaMismatch>),
-    /// A change is of a table that is not to be changed: see [`Apply::only_tables`](crate::apply::Apply::only_tables).
+    /// A change is to a table not listed in [`Apply::only`](crate::apply::Apply::only) or
+    /// [`Apply::only_tables`](crate::apply::Apply::only_tables).
     UnexpectedTable {
         /// The table.
         table: String,
-        /// The byte, counted from 0, at which its first change begins.
+        /// The offset of the table's first change, in bytes from the start.
         offset: usize,
     },
-    /// A conflict handler aborted, or there was none. A handler of [`Apply::try_otherwise`](crate::apply::Apply::try_otherwise) is told which
-    /// change it was.
-    ConflictAborted,
-    /// A conflict handler failed, of [`Apply::try_on_conflict`](crate::apply::Apply::try_on_conflict) or
+    /// A conflict handler decided to abort, or a conflict had no handler.
+    ///
+    /// To learn which change it was, use
     /// [`Apply::try_otherwise`](crate::apply::Apply::try_otherwise).
+    ConflictAborted,
+    /// A conflict handler of [`Apply::try_on_conflict`](crate::apply::Apply::try_on_conflict) or
+    /// [`Apply::try_otherwise`](crate::apply::Apply::try_otherwise) returned this error.
     Handler(Box<dyn std::error::Error + Send + Sync>),
-    /// A conflict handler, a filter, a reader or another function that was called panicked.
+    /// A conflict handler, a filter, a reader or another function of the application panicked.
     ConflictHandlerPanicked,
-    /// A change, or the row that is in its way, is not what the types say that a handler or a filter is given.
+    /// A change, or the conflicting row, does not match the types of the handler or filter.
     Decode(DecodeError),
-    /// The conflict handler answered [`ConflictAction::Replace`](crate::ConflictAction::Replace) to a conflict that does not
-    /// take it.
+    /// The conflict handler decided [`ConflictAction::Replace`](crate::ConflictAction::Replace) for
+    /// a kind of conflict that does not accept it.
     IllegalReplace {
         /// The kind of conflict.
         conflict: ConflictType,
         /// The table.
         table: Option<String>,
     },
-    /// An INSERT met a row with its key, which was deleted, as the handler said `Replace`; then the INSERT broke a constraint,
-    /// and the handler said `Omit`: the row would be lost. A handler that means that says
-    /// `ConstraintConflict::omit_and_lose_row`. Also where the handler says `Replace` and the table has `ON CONFLICT IGNORE` or a
-    /// trigger with `RAISE(IGNORE)`, by which the INSERT could come to nothing without an error.
+    /// Skipping an INSERT would lose the row that was deleted for it:
+    ///
+    /// - The INSERT found a row with its primary key, and the decision was `Replace`. Without the
+    ///   deleted row, the INSERT violated a constraint, and the decision was `Omit`. If the loss is
+    ///   intended, decide
+    ///   [`omit_and_lose_row`](crate::apply::ConstraintConflict::omit_and_lose_row).
+    /// - Or the decision was `Replace`, and the table has `ON CONFLICT IGNORE` or a trigger with
+    ///   `RAISE(IGNORE)`, which could ignore the INSERT without an error.
     ReplacedRowLost {
         /// The table.
         table: String,
     },
-    /// After everything was applied, foreign keys were broken.
+    /// Foreign keys are violated after all changes have been applied.
     ForeignKeyViolations(Box<ForeignKeyConflict>),
-    /// There is more than was allowed.
+    /// The changes exceed a limit.
     Limit {
-        /// Of what.
+        /// The limit.
         limit: Limit,
-        /// Settings much was allowed.
+        /// The maximum.
         max: u64,
     },
-    /// The function of [`Apply::on_progress`](crate::apply::Apply::on_progress) failure it.
+    /// The function of [`Apply::on_progress`](crate::apply::Apply::on_progress) cancelled the
+    /// apply.
     Cancelled,
-    /// The source of a stream failed.
+    /// Reading the stream failed.
     Io(std::io::Error),
-    /// [`Apply::without_savepoint`](crate::apply::Apply::without_savepoint) is for a transaction, and there is none.
+    /// [`Apply::without_savepoint`](crate::apply::Apply::without_savepoint) was used outside of a
+    /// transaction.
     NoTransaction,
-    /// A filter takes SQLite 3.51, and the library is older.
+    /// A filter is set, but the SQLite library is older than 3.51.
     CannotFilter,
-    /// A query failed, or a transaction could not be begun or committed: so that `conn.transaction::<_, ApplyError, _>(…)` can
-    /// apply changes among other things.
+    /// A query failed, or a transaction could not be started or committed. This variant lets a
+    /// closure of `conn.transaction::<_, ApplyError, _>(…)` apply changes and run queries with `?`.
     Diesel(diesel::result::Error),
-    /// The table has a constraint with `ON CONFLICT ROLLBACK`, or the database a trigger with `RAISE(ROLLBACK)` or `OR
-    /// ROLLBACK`. Met while applying, it would end the transaction that undoes a failed apply, and SQLite would go on.
+    /// The table has a constraint with `ON CONFLICT ROLLBACK`, or the database has a trigger with
+    /// `RAISE(ROLLBACK)` or `OR ROLLBACK`.
+    ///
+    /// During an apply it would end the transaction that rolls back a failed apply, and SQLite
+    /// would continue.
     RollbackClause {
         /// The table.
         table: String,
     },
-    /// The table has triggers, or the database foreign keys, and a trigger in the database has `RAISE(FAIL)` or `OR FAIL`, or a
-    /// table `ON CONFLICT FAIL`. Met while applying, it would leave the change, or what triggers did for it, in place, while SQLite
-    /// takes it for not made, and tries it again.
+    /// A trigger that the changes can reach has `RAISE(FAIL)`, `OR FAIL` or changes a table with
+    /// `ON CONFLICT FAIL`.
+    ///
+    /// The table has triggers, or the database has foreign keys. During an apply the clause would
+    /// leave the change, or what triggers did for it, in place, while SQLite considers the change
+    /// not applied and retries it.
     FailClause {
         /// The table.
         table: String,
     },
-    /// Another connection changed the schema between the look at it and the apply, which might have left changes out. Nothing is
-    /// applied; trying again is all that it takes.
+    /// Another connection changed the schema between the check and the apply. Nothing was applied.
+    /// Retry.
     SchemaChanged,
-    /// The transaction was rolled back in the midst of applying, and what it had done before is gone with it. What follows is outside
-    /// of a transaction.
+    /// The whole transaction was rolled back during the apply, including earlier changes in it. The
+    /// connection is now outside of a transaction.
     RolledBack {
         /// The table.
         table: Option<String>,
-        /// What SQLite said, if it was not a constraint or trigger: that there is no memory, or no space, for which it
-        /// [ends any transaction](https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
+        /// SQLite's error, unless a constraint or trigger rolled back: out of memory or out of disk
+        /// space, which [end any
+        /// transaction](https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
         error: Option<SqliteError>,
     },
-    /// Called inside a callback of the same connection.
+    /// The call came from a callback of the same connection.
     Busy,
-    /// The connection's handle cannot be had.
+    /// The connection's `sqlite3` handle is not available.
     Handle(HandleError),
     /// SQLite failed.
     Sqlite {
-        /// What was being done.
+        /// The failed operation.
         operation: &'static str,
-        /// The table that it was being done to, if that is known.
+        /// The table, if known.
         table: Option<String>,
-        /// What SQLite said.
+        /// SQLite's error.
         error: SqliteError,
     },
 }
@@ -122,31 +144,31 @@ impl fmt::Display for ApplyError {
             Self::Parse(_) => f.write_str("the changes are not well-formed"),
             Self::SchemaMismatch(mismatch) => mismatch.fmt(f),
             Self::ConflictAborted => f.write_str(
-                "there was a conflict, and its handler aborted, or it had none; `Apply::try_otherwise` is told which change it was",
+                "a conflict was not resolved: its handler aborted, or it had none; use `Apply::try_otherwise` to see the change",
             ),
             Self::ConflictHandlerPanicked => {
-                f.write_str("a conflict handler, or another function that was called, panicked")
+                f.write_str("a conflict handler or another function of the application panicked")
             }
             Self::IllegalReplace { conflict, table } => {
                 of(f, table)?;
-                write!(f, "the conflict handler answered Replace to {conflict:?}, which takes Omit or Abort")
+                write!(f, "the conflict handler decided Replace for {conflict:?}, which accepts only Omit and Abort")
             }
             Self::RolledBack { table, error } => {
                 of(f, table)?;
-                f.write_str("the transaction was rolled back in the midst of applying")?;
+                f.write_str("the whole transaction was rolled back during the apply")?;
                 error.as_ref().map_or(Ok(()), |error| write!(f, ": {error}"))
             }
             Self::FailClause { table } => {
                 write!(
                     f,
-                    "table {}: a trigger can fail by RAISE(FAIL), OR FAIL or ON CONFLICT FAIL, which would leave a change half made",
+                    "table {}: a trigger can fail by RAISE(FAIL), OR FAIL or ON CONFLICT FAIL, which would leave a change half applied",
                     table.escape_debug()
                 )
             }
             Self::RollbackClause { table } => {
                 write!(
                     f,
-                    "table {}: a constraint or trigger can roll the whole transaction back, so that a failed apply could \
+                    "table {}: a constraint or trigger can roll back the whole transaction, so that a failed apply could \
                      not be undone",
                     table.escape_debug()
                 )
@@ -154,7 +176,8 @@ impl fmt::Display for ApplyError {
             Self::UnexpectedTable { table, offset } => {
                 write!(
                     f,
-                    "table {}: `only` does not name it, and its changes, at byte {offset}, are not left out by `skip_other_tables`",
+                    "table {}: the changes at byte {offset} are to a table that `only` does not list; \
+                     `skip_other_tables` skips them",
                     table.escape_debug()
                 )
             }
@@ -163,20 +186,20 @@ impl fmt::Display for ApplyError {
             Self::ReplacedRowLost { table } => {
                 write!(
                     f,
-                    "table {}: a row was deleted for an INSERT that breaks a constraint, or can be ignored: the row would be lost",
+                    "table {}: a row was deleted for an INSERT that violates a constraint or can be ignored; the row would be lost",
                     table.escape_debug()
                 )
             }
             Self::ForeignKeyViolations(broken) => {
-                write!(f, "it would leave {broken}")
+                write!(f, "applying the changes would leave {broken}")
             }
             Self::Limit { limit, max } => write!(f, "more than {max} {limit}"),
-            Self::SchemaChanged => f.write_str("another connection changed the schema meanwhile; try again"),
+            Self::SchemaChanged => f.write_str("another connection changed the schema during the apply; retry"),
             Self::Cancelled => f.write_str("the apply was cancelled"),
-            Self::Io(_) => f.write_str("the source of the changes failed"),
-            Self::NoTransaction => f.write_str("without a savepoint changes are applied inside a transaction alone"),
+            Self::Io(_) => f.write_str("reading the changes failed"),
+            Self::NoTransaction => f.write_str("`without_savepoint` requires a transaction"),
             Self::Diesel(error) => error.fmt(f),
-            Self::CannotFilter => f.write_str("this SQLite is too old to filter changes: 3.51 is needed"),
+            Self::CannotFilter => f.write_str("filters require SQLite 3.51 or later"),
             Self::Busy => f.write_str("changes cannot be applied inside a callback of the same connection"),
             Self::Handle(error) => error.fmt(f),
             Self::Sqlite { operation, table, error } => {

@@ -1,4 +1,5 @@
-//! The bytes of a streamed apply: read, checked and made to fit piece by piece.
+//! The bytes that SQLite reads as a stream: read, checked and corrected in chunks. Called by
+//! [`callbacks`](super::callbacks).
 
 use std::boxed::Box;
 use std::ops::ControlFlow;
@@ -11,30 +12,31 @@ use super::input::Stream;
 use crate::wire::codec::append::write_header;
 use crate::wire::{Format, Operation, Records, SectionId};
 
-/// Settings much is made ready at once, at least.
+/// The minimum size of a chunk, except for the last.
 const CHUNK: usize = 16 * 1024;
 
-/// Settings far an apply has come, for [`Apply::on_progress`](super::Apply::on_progress).
+/// The progress of an apply, passed to the function of
+/// [`Apply::on_progress`](super::Apply::on_progress).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Settings many changes SQLite has been given.
+    /// The number of changes passed to SQLite.
     pub changes: u64,
-    /// Settings many bytes they take.
+    /// The size of these changes in bytes.
     pub bytes: u64,
-    /// Settings many bytes there are, if that is known: a stream's end is not.
+    /// The size of the input in bytes, or `None` for a stream, whose size is unknown.
     pub total_bytes: Option<u64>,
 }
 
-/// A user's function that is told how far it has come.
+/// The application's progress function.
 pub(super) type OnProgress<'a> = Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>;
 
-/// Changes that are given to SQLite piece by piece.
+/// Changes that are passed to SQLite in chunks.
 pub(super) struct InputFeed<'a> {
     source: Source<'a>,
-    /// What is ready, and how much of it has been given.
-    ready: Vec<u8>,
-    given: usize,
+    /// The current chunk, and how many of its bytes SQLite has read.
+    chunk: Vec<u8>,
+    read_count: usize,
     progress: Progress,
 }
 
@@ -43,13 +45,14 @@ enum Source<'a> {
     UncheckedStream(Box<UncheckedStream<'a>>),
 }
 
-/// Changes in memory that fit.
+/// Checked changes in memory, in the order in which to apply them.
 pub(super) trait ChangeSource {
-    /// Appends the next change, behind the header of its section where that begins. Says whether there was one.
+    /// Appends the next change, after a section header if a section begins. Returns whether there
+    /// was a change.
     fn add_change(&mut self, out: &mut Vec<u8>) -> bool;
 }
 
-/// Changes that are yet to be read, checked and made to fit.
+/// A stream of changes, which are checked one by one.
 struct UncheckedStream<'a> {
     stream: Box<dyn Stream + 'a>,
     check: SchemaCheck<'a>,
@@ -60,7 +63,7 @@ struct UncheckedStream<'a> {
 }
 
 impl<'a> InputFeed<'a> {
-    /// Of changes that are yet to be read and checked.
+    /// Creates a feed of a stream that is still to be read and checked.
     pub(super) fn of_stream(
         stream: Box<dyn Stream + 'a>,
         check: SchemaCheck<'a>,
@@ -71,57 +74,58 @@ impl<'a> InputFeed<'a> {
         Self::new(Source::UncheckedStream(Box::new(unread)), None)
     }
 
-    /// Of changes that fit, and take so many bytes.
+    /// Creates a feed of checked changes, which take `bytes` bytes.
     pub(super) fn of_bytes(bytes: usize, source: impl ChangeSource + 'a) -> Self {
         Self::new(Source::ChangeSource(Box::new(source)), Some(bytes as u64))
     }
 
     fn new(source: Source<'a>, total_bytes: Option<u64>) -> Self {
         let progress = Progress { changes: 0, bytes: 0, total_bytes };
-        Self { source, ready: Vec::new(), given: 0, progress }
+        Self { source, chunk: Vec::new(), read_count: 0, progress }
     }
 
-    /// The next bytes, at most so many; none at the end.
+    /// Returns the next bytes, at max `max`, or no bytes at the end.
     pub(super) fn read(
         &mut self,
-        most: usize,
+        max: usize,
         counts: &mut ChangeCounts,
         on_progress: Option<&mut OnProgress<'_>>,
     ) -> Result<&[u8], ApplyError> {
-        if self.given == self.ready.len() {
-            self.ready.clear();
-            self.given = 0;
+        if self.read_count == self.chunk.len() {
+            self.chunk.clear();
+            self.read_count = 0;
             if let Some(on_progress) = on_progress {
                 if on_progress(self.progress).is_break() {
                     return Err(ApplyError::Cancelled);
                 }
             }
-            while self.ready.len() < CHUNK && self.add_change(counts)? {}
+            while self.chunk.len() < CHUNK && self.add_change(counts)? {}
         }
-        let rest = self.ready.get(self.given..).unwrap_or_default();
-        let piece = rest.get(..most).unwrap_or(rest);
-        self.given = self.given.saturating_add(piece.len());
+        let rest = self.chunk.get(self.read_count..).unwrap_or_default();
+        let piece = rest.get(..max).unwrap_or(rest);
+        self.read_count = self.read_count.saturating_add(piece.len());
         Ok(piece)
     }
 
-    /// Makes the next change ready. Says whether there was one.
+    /// Appends the next change to the chunk. Returns whether there was a change.
     fn add_change(&mut self, counts: &mut ChangeCounts) -> Result<bool, ApplyError> {
-        let before = self.ready.len();
+        let before = self.chunk.len();
         let read = match &mut self.source {
-            Source::ChangeSource(changes) => changes.add_change(&mut self.ready).then_some(0),
-            Source::UncheckedStream(unread) => unread.add_change(&mut self.ready, counts)?,
+            Source::ChangeSource(changes) => changes.add_change(&mut self.chunk).then_some(0),
+            Source::UncheckedStream(unread) => unread.add_change(&mut self.chunk, counts)?,
         };
         let Some(read) = read else { return Ok(false) };
         self.progress.changes = self.progress.changes.saturating_add(1);
-        let length = self.ready.len().saturating_sub(before).max(read);
+        let length = self.chunk.len().saturating_sub(before).max(read);
         self.progress.bytes = self.progress.bytes.saturating_add(length as u64);
         Ok(true)
     }
 }
 
 impl UncheckedStream<'_> {
-    /// Appends the next change, if it is for SQLite. Gives its length as it was read, if there was one.
-    fn add_change(&mut self, ready: &mut Vec<u8>, counts: &mut ChangeCounts) -> Result<Option<usize>, ApplyError> {
+    /// Appends the next change, unless it is skipped. Returns its length in the stream, or `None`
+    /// at the end.
+    fn add_change(&mut self, chunk: &mut Vec<u8>, counts: &mut ChangeCounts) -> Result<Option<usize>, ApplyError> {
         let Some((record, section)) = self.stream.next().map_err(ApplyError::from)? else {
             return Ok(None);
         };
@@ -131,7 +135,7 @@ impl UncheckedStream<'_> {
             self.is_skipped = fitted.is_skipped;
             if !self.is_skipped {
                 let ordinals = fitted.ordinals.as_deref().unwrap_or(record.key_ordinals());
-                write_header(self.format, record.table(), ordinals, ready);
+                write_header(self.format, record.table(), ordinals, chunk);
             }
             counts.begin_section(record.table());
         }
@@ -139,17 +143,17 @@ impl UncheckedStream<'_> {
         let is_skipped = self.is_skipped || update.as_ref().is_some_and(|update| update.sets_nothing);
         counts.count(is_skipped);
         if is_skipped {
-            // not for SQLite
+            // SQLite does not receive the change
         } else if update.is_some_and(|update| update.has_unset_values) {
-            record.write_set_columns(ready);
+            record.write_set_columns(chunk);
         } else {
-            record.write(ready);
+            record.write(chunk);
         }
         Ok(Some(record.byte_length()))
     }
 }
 
-/// Changes in their order.
+/// Changes in their original order.
 pub(super) struct OriginalOrder<'a> {
     records: Records<'a>,
     format: Format,

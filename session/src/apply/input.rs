@@ -12,8 +12,8 @@ pub(super) mod sealed {
 }
 
 /// An input of [`apply_changeset`](crate::SqliteSessionExt::apply_changeset) or
-/// [`apply_patchset`](crate::SqliteSessionExt::apply_patchset): a set of the format `F`, its borrowed form, or bytes,
-/// which are checked first.
+/// [`apply_patchset`](crate::SqliteSessionExt::apply_patchset): a set of the format `F`, its
+/// borrowed form, or bytes, which are checked first.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a set of the format `{F}`",
     label = "expected a set of this format, its borrowed form, or bytes",
@@ -66,8 +66,8 @@ impl<F: SetFormat, T: SetInput<F> + ?Sized> SetInput<F> for &T {
     }
 }
 
-/// An input of [`apply`](crate::SqliteSessionExt::apply): a changeset or patchset by reference, its borrowed form, or a
-/// [`Reader`].
+/// An input of [`apply`](crate::SqliteSessionExt::apply): a changeset or patchset by reference, its
+/// borrowed form, or a [`Reader`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be applied",
     label = "expected `&Changeset`, `&Patchset`, or a `ChangesetReader` or `PatchsetReader`",
@@ -94,7 +94,7 @@ pub(super) enum Source<'a> {
 /// A reader of changes.
 pub(super) trait Stream {
     fn limit(&mut self, limits: Limits);
-    /// Returns the next record, and how many sections have begun.
+    /// Returns the next record, and the number of sections so far.
     fn next(&mut self) -> Result<Option<(Record<'_>, u64)>, ParseError>;
 }
 

@@ -1,11 +1,12 @@
-//! In which order the changes of a table are made.
+//! The order in which the changes of a table are applied.
 //!
-//! A session writes the changes of a table in the order of its hash table. In the order of their keys they are far kinder to a
-//! b-tree that does not fit into the cache, and nobody can rely on another: SQLite says that there is none. But where a change has
-//! effects beyond its row the order can show, and so [`SchemaFeatures`] and the schema are asked.
-//!
-//! Where rows exchange the values of a UNIQUE column, key order would be as bad as any other: SQLite tries what is in each other's
-//! way again and again. There, a change comes after the one that gives up the value that it needs.
+//! - **Key order.** A session writes the changes of a table in the order of its hash table. In the
+//!   order of their primary keys they suit a b-tree that does not fit into the cache. SQLite
+//!   documents the order as undefined. But if a change has effects beyond its row, the order can be
+//!   observed, which [`SchemaFeatures`] and the schema tell.
+//! - **Unique order.** If rows exchange the values of a UNIQUE column, SQLite retries the changes
+//!   that block each other again and again, in key order too. Then each change follows the change
+//!   that releases the value it needs.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -21,13 +22,15 @@ use crate::ffi::statement::Connection;
 use crate::schema::{Affinity, LiveTable};
 use crate::wire::{FETCH_COUNT, Format, KeyClasses, Operation, Record, SortableSections, SortedSection, Value};
 
-/// So many changes are worth key order: fewer are in the cache. Fuzzing is to try it on small inputs.
+/// The number of changes from which key order pays off: fewer stay in the cache. Small for fuzzing,
+/// which uses small inputs.
 const MIN_FOR_KEY_ORDER: u64 = if cfg!(fuzzing) { 4 } else { 1000 };
 
-/// So many changes are worth it to find out which gives up a value that another needs.
+/// The number of changes from which it pays off to find out which change releases a value that
+/// another needs.
 const MIN_FOR_UNIQUE_ORDER: u64 = if cfg!(fuzzing) { 2 } else { 32 };
 
-/// What has been stats of a section.
+/// Statistics of the changes of a section, collected during the check.
 pub(super) struct SectionStats<'a> {
     table: &'a str,
     changes: u64,
@@ -35,7 +38,7 @@ pub(super) struct SectionStats<'a> {
     is_ascending: bool,
     has_inserts: bool,
     has_deletes: bool,
-    /// The columns that UPDATEs set.
+    /// Whether an UPDATE sets the column.
     set: Vec<bool>,
 }
 
@@ -66,31 +69,34 @@ impl<'a> SectionStats<'a> {
         self.table
     }
 
-    /// Whether there may be changes that give up what others need.
+    /// Returns whether a change may release a value that another needs.
     fn is_mixed(&self) -> bool {
         self.set.contains(&true) || (self.has_inserts && self.has_deletes)
     }
 
-    /// Whether another order can be better at all.
+    /// Returns whether another order may be faster.
     pub(super) fn may_benefit(&self) -> bool {
         (self.changes >= MIN_FOR_KEY_ORDER && !self.is_ascending)
             || (self.changes >= MIN_FOR_UNIQUE_ORDER && self.is_mixed())
     }
 }
 
-/// Settings to order the changes of a table, in sections that are worth it.
+/// The order of the changes of one table, for sections that are large enough.
 struct OrderPlan {
     /// The table, in lower case.
     table: String,
-    /// The UNIQUE indexes whose values some changes give up and others need, by their columns.
+    /// The columns of each UNIQUE index of which some changes release values that others need.
     unique: Vec<Vec<usize>>,
-    /// What the columns of the key make of values.
+    /// The affinities of the primary key's columns.
     key: Vec<Affinity>,
 }
 
 impl OrderPlan {
-    /// Whether keys of other bytes are other rows in the database too: else a DELETE and an INSERT of one row could change places.
-    /// A column can take the text '1' for the number, and 1.0 for the integer; and a real keeps no large integer.
+    /// Returns whether keys with different bytes are always different rows in the database.
+    /// Otherwise a DELETE and an INSERT of the same row could be swapped.
+    ///
+    /// A column can convert the text '1' to a number, or 1.0 to an integer, and a REAL column does
+    /// not preserve large integers.
     fn distinguishes_keys(&self, section: &SortedSection<'_>) -> bool {
         let classes = section.key_classes();
         classes.len() == self.key.len()
@@ -102,7 +108,7 @@ impl OrderPlan {
     }
 }
 
-/// Settings to order the changes of all tables that can be ordered.
+/// The orders of all tables whose changes may be reordered.
 #[derive(Default)]
 pub(super) struct OrderPlans(Vec<OrderPlan>);
 
@@ -115,18 +121,18 @@ impl OrderPlans {
         self.0.iter().find(|plan| plan.table.eq_ignore_ascii_case(table))
     }
 
-    /// Decides about a table, by one of its sections.
+    /// Decides about a table after one of its sections has been checked.
     pub(super) fn add(
         &mut self,
         connection: Connection<'_>,
         features: &SchemaFeatures,
         stats: &SectionStats<'_>,
         format: Format,
-        foreign_keys_act: bool,
+        foreign_key_actions: bool,
     ) -> Result<(), SqliteError> {
         let table = stats.table;
         let lower = table.to_ascii_lowercase();
-        if features.shows_order(connection, &lower, foreign_keys_act)? {
+        if features.shows_order(connection, &lower, foreign_key_actions)? {
             return Ok(());
         }
         let mut unique = Vec::new();
@@ -138,7 +144,8 @@ impl OrderPlans {
                 if !(releases && needs) {
                     continue;
                 }
-                // which values a patchset gives up is not known, and which an expression has neither
+                // a patchset does not contain the released values, and the values of an expression
+                // are unknown
                 match columns.into_iter().collect::<Option<Vec<usize>>>() {
                     Some(columns) if format == Format::Changeset => unique.push(columns),
                     _ => return Ok(()),
@@ -157,13 +164,14 @@ impl OrderPlans {
     }
 }
 
-/// The changes of checked bytes, those of some tables in a better order.
+/// Checked changes, with the sections of some tables in a better order.
 pub(super) struct OrderedChanges<'a> {
     sections: SortableSections<'a>,
     plans: OrderPlans,
     is_inverted: bool,
     section: Option<SortedSection<'a>>,
-    /// The places of the section's changes, where their order is not that of the section.
+    /// The positions of the section's changes in the new order, if it differs from the original
+    /// order.
     order: Option<Vec<u32>>,
     next: usize,
 }
@@ -174,19 +182,19 @@ impl<'a> OrderedChanges<'a> {
         Self { sections, plans, is_inverted, section: None, order: None, next: 0 }
     }
 
-    /// The next change of the section.
+    /// Returns the next change of the section.
     fn change(&mut self) -> Option<&'a [u8]> {
         let section = self.section.as_ref()?;
-        let place = |next: usize| match &self.order {
+        let position = |next: usize| match &self.order {
             Some(order) => order.get(next).map(|at| *at as usize),
             None => Some(next),
         };
         let next = self.next;
         if next % FETCH_COUNT == 0 {
-            section.fetch((next..next.saturating_add(FETCH_COUNT)).filter_map(place));
+            section.fetch((next..next.saturating_add(FETCH_COUNT)).filter_map(position));
         }
         self.next = next.saturating_add(1);
-        section.change(place(next)?)
+        section.change(position(next)?)
     }
 }
 
@@ -215,7 +223,7 @@ impl ChangeSource for OrderedChanges<'_> {
     }
 }
 
-/// What a change does to the rows of a table.
+/// The effect of a change on the rows of a table.
 struct ChangeEffect<'a> {
     record: Record<'a>,
     is_inverted: bool,
@@ -228,10 +236,10 @@ impl<'a> ChangeEffect<'a> {
     }
 
     fn is_key(&self, column: usize) -> bool {
-        self.record.key_ordinals().get(column).is_some_and(|place| *place != 0)
+        self.record.key_ordinals().get(column).is_some_and(|position| *position != 0)
     }
 
-    /// Whether it is an UPDATE that sets one of these columns.
+    /// Returns whether this is an UPDATE that sets one of these columns.
     fn is_update_of(&self, columns: &[usize]) -> bool {
         self.record.operation() == Operation::Update && columns.iter().any(|column| self.knows_new(*column))
     }
@@ -240,12 +248,13 @@ impl<'a> ChangeEffect<'a> {
         !self.is_key(column) && self.record.new_value(column).is_some()
     }
 
-    /// Whether an UPDATE says what the column holds.
+    /// Returns whether an UPDATE contains the resulting value of the column.
     fn knows(&self, column: usize) -> bool {
         self.is_key(column) || self.knows_new(column)
     }
 
-    /// What the columns held before and hold after, if that is known and can be in the way: no two NULLs are.
+    /// Returns hashes of the columns' values before and after the change. A hash is `None` if a
+    /// value is unknown, or NULL, which never conflicts.
     fn hashes(&self, columns: &[usize], with: &RandomState) -> (Option<u64>, Option<u64>) {
         let (mut before, mut after) = (Some(with.build_hasher()), Some(with.build_hasher()));
         for column in columns {
@@ -270,55 +279,58 @@ fn add<H: Hasher>(mut hasher: H, value: Option<Value<'_>>) -> Option<H> {
     Some(hasher)
 }
 
-/// Puts what gives up a value before what needs it. Where that goes round in a circle, SQLite is left to find out.
+/// The order in which each change follows the changes that release the values it needs. Cycles are
+/// left to SQLite.
 struct UniqueOrder<'s, 'a> {
     section: &'s SortedSection<'a>,
-    /// For each index, the columns by which its values are told from each other.
+    /// The columns that distinguish the values of each index.
     unique: Vec<Vec<usize>>,
     is_inverted: bool,
-    with: RandomState,
-    /// The changes that give up a value, by its hash.
+    hasher: RandomState,
+    /// The changes that release a value, by the hash of the value.
     releases: Vec<(u64, u32)>,
-    /// From a value's hash to the next of `releases` that is to come before those that need the value.
+    /// For the hash of each value, the position in `releases` of the next change to place before
+    /// those that need the value.
     next: HashMap<u64, usize>,
-    /// Which changes are in the order, or about to be.
-    begun: Vec<bool>,
+    /// Whether a change is in the order, or waits for others.
+    placed: Vec<bool>,
     order: Vec<u32>,
 }
 
 impl<'s, 'a> UniqueOrder<'s, 'a> {
-    /// The order, if it is not that of the section.
+    /// Returns the order, or `None` if there is no UNIQUE index to consider.
     fn order(section: &'s SortedSection<'a>, unique: &[Vec<usize>], is_inverted: bool) -> Option<Vec<u32>> {
         let count = u32::try_from(section.len()).ok().filter(|_| !unique.is_empty())?;
-        let mut release = Self {
+        let mut unique_order = Self {
             section,
             unique: Vec::new(),
             is_inverted,
-            with: RandomState::new(),
+            hasher: RandomState::new(),
             releases: Vec::new(),
             next: HashMap::new(),
-            begun: vec![false; section.len()],
+            placed: vec![false; section.len()],
             order: Vec::with_capacity(section.len()),
         };
-        release.unique = unique.iter().map(|columns| release.known(columns)).collect();
+        unique_order.unique = unique.iter().map(|columns| unique_order.known(columns)).collect();
         for at in 0..count {
-            for (before, _) in release.values(at) {
-                release.releases.extend(before.map(|before| (before, at)));
+            for (before, _) in unique_order.values(at) {
+                unique_order.releases.extend(before.map(|before| (before, at)));
             }
         }
-        release.releases.sort_unstable();
-        for (place, (hash, _)) in release.releases.iter().enumerate() {
-            release.next.entry(*hash).or_insert(place);
+        unique_order.releases.sort_unstable();
+        for (position, (hash, _)) in unique_order.releases.iter().enumerate() {
+            unique_order.next.entry(*hash).or_insert(position);
         }
-        (0..count).for_each(|at| release.put(at));
-        Some(release.order)
+        (0..count).for_each(|at| unique_order.place(at));
+        Some(unique_order.order)
     }
 
     fn effect(&self, at: u32) -> Option<ChangeEffect<'a>> {
         Some(ChangeEffect { record: self.section.record(at as usize)?, is_inverted: self.is_inverted })
     }
 
-    /// Those of an index's columns of which all UPDATEs of it know what they hold; or else the one that is set most often.
+    /// Returns the columns of an index whose values are known in all UPDATEs of the index;
+    /// otherwise the column that is known most often.
     fn known(&self, columns: &[usize]) -> Vec<usize> {
         let (mut updates, mut known) = (0, vec![0; columns.len()]);
         for effect in (0..self.section.len()).filter_map(|at| self.effect(at as u32)) {
@@ -332,32 +344,33 @@ impl<'s, 'a> UniqueOrder<'s, 'a> {
         if most == updates { chosen.collect() } else { chosen.take(1).collect() }
     }
 
-    /// What a change gives up and what it needs, for each index of which it says that.
+    /// Returns the hashes of the released and the needed value of a change, for each index that the
+    /// change affects.
     fn values(&self, at: u32) -> Vec<(Option<u64>, Option<u64>)> {
         let Some(effect) = self.effect(at) else { return Vec::new() };
         let is_update = effect.record.operation() == Operation::Update;
         let columns = self.unique.iter().enumerate();
         let values =
             columns.filter(|(_, columns)| !is_update || effect.is_update_of(columns)).map(|(index, columns)| {
-                let (before, after) = effect.hashes(columns, &self.with);
+                let (before, after) = effect.hashes(columns, &self.hasher);
                 let of_index = |hash: u64| hash.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 (before.map(of_index), after.map(of_index))
             });
         values.collect()
     }
 
-    /// The next change that gives up a value.
-    fn next_giver(&mut self, value: u64) -> Option<u32> {
-        let place = self.next.get_mut(&value)?;
-        let (hash, at) = *self.releases.get(*place)?;
-        *place = place.saturating_add(1);
+    /// Returns the next change that releases a value.
+    fn next_releasing(&mut self, value: u64) -> Option<u32> {
+        let position = self.next.get_mut(&value)?;
+        let (hash, at) = *self.releases.get(*position)?;
+        *position = position.saturating_add(1);
         (hash == value).then_some(at)
     }
 
-    /// Puts a change into the order, behind those that must come first.
-    fn put(&mut self, at: u32) {
+    /// Appends a change to the order, after those that must precede it.
+    fn place(&mut self, at: u32) {
         let mut waiting: Vec<(u32, Vec<u64>)> = Vec::new();
-        self.begin(at, &mut waiting);
+        self.start(at, &mut waiting);
         while let Some((at, needs)) = waiting.last_mut() {
             let at = *at;
             match needs.last().copied() {
@@ -365,8 +378,8 @@ impl<'s, 'a> UniqueOrder<'s, 'a> {
                     self.order.push(at);
                     waiting.pop();
                 }
-                Some(value) => match self.next_giver(value) {
-                    Some(giver) => self.begin(giver, &mut waiting),
+                Some(value) => match self.next_releasing(value) {
+                    Some(releasing) => self.start(releasing, &mut waiting),
                     None => {
                         needs.pop();
                     }
@@ -375,9 +388,9 @@ impl<'s, 'a> UniqueOrder<'s, 'a> {
         }
     }
 
-    fn begin(&mut self, at: u32, waiting: &mut Vec<(u32, Vec<u64>)>) {
-        if let Some(begun) = self.begun.get_mut(at as usize).filter(|begun| !**begun) {
-            *begun = true;
+    fn start(&mut self, at: u32, waiting: &mut Vec<(u32, Vec<u64>)>) {
+        if let Some(placed) = self.placed.get_mut(at as usize).filter(|placed| !**placed) {
+            *placed = true;
             let needs = self.values(at).into_iter().filter_map(|(_, after)| after).collect();
             waiting.push((at, needs));
         }

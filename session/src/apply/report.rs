@@ -1,4 +1,4 @@
-//! What an apply did.
+//! The report of an apply.
 
 use std::fmt;
 use std::string::String;
@@ -7,17 +7,22 @@ use std::vec::Vec;
 use crate::typed::Tracked;
 use crate::wire::RebaseData;
 
-/// What became of the changes that were applied, from [`Apply::run`](super::Apply::run).
+/// The number of applied, replaced, omitted and skipped changes of each table, and the rebase data.
+/// Returned by [`Apply::run`](super::Apply::run).
 ///
-/// Each change counts once, by the last answer about it; changes of one table with the very same bytes, which sessions do not
-/// make, can count as one. What the database ignores without an error (`ON CONFLICT IGNORE`, `RAISE(IGNORE)`) counts as applied. `Display` says it in a line for each table.
+/// - Each change counts once, by the last decision about it. Changes of one table with identical
+///   bytes, which sessions do not record, can count as one.
+/// - Changes that the database ignores without an error (`ON CONFLICT IGNORE`, `RAISE(IGNORE)`)
+///   count as applied.
+///
+/// `Display` shows a line for each table.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ApplyReport {
     tables: Vec<TableReport>,
     rebase_data: RebaseData,
 }
 
-/// What became of the changes of one table.
+/// The number of applied, replaced, omitted and skipped changes of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableReport {
     table: String,
@@ -32,53 +37,59 @@ impl ApplyReport {
         Self { tables, rebase_data }
     }
 
-    /// Settings many changes were made without a conflict, or had been made already and were
-    /// [ignored](super::Apply::ignore_noops).
+    /// Returns the number of changes that were applied without a conflict, including changes that
+    /// had already been made and were [ignored](super::Apply::ignore_noops).
     pub fn applied(&self) -> u64 {
         self.tables.iter().map(TableReport::applied).sum()
     }
 
-    /// Settings many changes were made over a row that was in the way.
+    /// Returns the number of changes that were applied over a conflicting row.
     pub fn replaced(&self) -> u64 {
         self.tables.iter().map(TableReport::replaced).sum()
     }
 
-    /// Settings many changes were in a conflict and were not made.
+    /// Returns the number of changes that had a conflict and were not applied.
     pub fn omitted(&self) -> u64 {
         self.tables.iter().map(TableReport::omitted).sum()
     }
 
-    /// Settings many changes were left out: by a filter, because their table was not to be changed, because they set nothing, or because
-    /// they are of `sqlite_stat1` and the database has no such table.
+    /// Returns the number of changes that were skipped:
+    ///
+    /// - a [filter](super::Apply::filter) rejected them,
+    /// - their table is not [listed](super::Apply::only),
+    /// - they set nothing,
+    /// - or they are to `sqlite_stat1`, and the database has no such table.
     pub fn skipped(&self) -> u64 {
         self.tables.iter().map(TableReport::skipped).sum()
     }
 
-    /// The tables that had changes, in the order of the changes.
+    /// Returns the reports of all tables with changes, in the order of the changes.
     pub fn tables(&self) -> &[TableReport] {
         &self.tables
     }
 
-    /// A table by its name, whatever the case of its ASCII letters.
+    /// Returns the report of a table by its name, ignoring the case of ASCII letters.
     pub fn table(&self, name: &str) -> Option<&TableReport> {
         self.tables.iter().find(|report| report.table.eq_ignore_ascii_case(name))
     }
 
-    /// A table by its type: `report.of::<users::table>()`.
+    /// Returns the report of a table by its type: `report.of::<users::table>()`.
     pub fn of<T: Tracked>(&self) -> Option<&TableReport> {
         self.table(T::TABLE.table())
     }
 
-    /// Settings the conflicts were resolved, to rebase other changes by it: see [`Rebaser`](crate::wire::Rebaser). Empty without any, and for
-    /// patchsets, of which SQLite says nothing.
+    /// Returns the rebase data: how conflicts were resolved, for rebasing other changes with a
+    /// [`Rebaser`](crate::wire::Rebaser). It is empty without conflicts, and for patchsets, for
+    /// which SQLite provides none.
     ///
-    /// SQLite notes each answer. Where a change was answered with `Replace`, then broke a constraint and was omitted, the last
-    /// answer alone is here, as in the report: by the others, what was changed here would be taken for overwritten.
+    /// It contains only the last decision about each change, like the report. SQLite records each
+    /// decision: a change with the decision `Replace` that then violated a constraint and was
+    /// omitted would appear to have overwritten the local row.
     pub fn rebase_data(&self) -> &RebaseData {
         &self.rebase_data
     }
 
-    /// Settings the conflicts were resolved.
+    /// Returns the rebase data: see [`rebase_data`](Self::rebase_data).
     pub fn into_rebase_data(self) -> RebaseData {
         self.rebase_data
     }
@@ -89,27 +100,27 @@ impl TableReport {
         Self { table, applied, replaced, omitted, skipped }
     }
 
-    /// The table's name, as the changes have it.
+    /// Returns the table's name, as the changes contain it.
     pub fn table(&self) -> &str {
         &self.table
     }
 
-    /// See [`ApplyReport::applied`].
+    /// Returns the number of applied changes: see [`ApplyReport::applied`].
     pub fn applied(&self) -> u64 {
         self.applied
     }
 
-    /// See [`ApplyReport::replaced`].
+    /// Returns the number of replaced changes: see [`ApplyReport::replaced`].
     pub fn replaced(&self) -> u64 {
         self.replaced
     }
 
-    /// See [`ApplyReport::omitted`].
+    /// Returns the number of omitted changes: see [`ApplyReport::omitted`].
     pub fn omitted(&self) -> u64 {
         self.omitted
     }
 
-    /// See [`ApplyReport::skipped`].
+    /// Returns the number of skipped changes: see [`ApplyReport::skipped`].
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -128,7 +139,7 @@ impl fmt::Display for TableReport {
     }
 }
 
-/// Of the rebase data it shows how long they are.
+/// Shows only the length of the rebase data.
 impl fmt::Debug for ApplyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApplyReport")

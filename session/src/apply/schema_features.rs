@@ -1,4 +1,5 @@
-//! What the database's own SQL can do to an apply that SQLite does not reckon with.
+//! Clauses in the database's own SQL that affect an apply in ways that SQLite's session extension
+//! does not consider.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::format;
@@ -9,29 +10,31 @@ use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
 use crate::schema::TableKind;
 
-/// What a database has, and what its SQL says.
+/// The tables of a database, and the relevant clauses of its SQL. Table names are in lower case.
 #[derive(Default)]
 pub(super) struct SchemaFeatures {
-    /// The tables and views of `main`, by their names in lower case.
+    /// The tables and views of `main`.
     tables: BTreeMap<String, TableKind>,
-    /// The tables whose constraints can roll the whole transaction back, in lower case. SQLite would go on applying without a
-    /// transaction, and what it applies then would stay.
+    /// The tables whose constraints can roll back the whole transaction. SQLite would continue to
+    /// apply without a transaction, and what it applies then would remain.
     rollback_tables: BTreeSet<String>,
-    /// Whether a trigger can, or can change a table whose constraints can.
+    /// Whether a trigger can do so, by itself or through the constraints of a table that it
+    /// changes.
     rollback_triggers: bool,
-    /// Whether a trigger can fail and leave what was done, or change a table whose constraints can.
+    /// Whether a trigger can fail and leave what it did, by itself or through the constraints of a
+    /// table that it changes.
     fail_triggers: bool,
-    /// Whether a table's constraints can.
+    /// Whether the constraints of a table can do so.
     fail_tables: bool,
-    /// The tables whose constraints can delete another row, or leave a row out, in lower case.
+    /// The tables whose constraints can delete another row or ignore a row.
     replacing_tables: BTreeSet<String>,
-    /// The tables whose constraints or triggers can leave an INSERT out without an error, in lower case.
+    /// The tables whose constraints or triggers can ignore an INSERT without an error.
     ignoring_tables: BTreeSet<String>,
-    /// The tables that have triggers, in lower case.
+    /// The tables with triggers.
     triggers: BTreeSet<String>,
-    /// The tables that name a collation, in lower case.
+    /// The tables whose SQL contains a collation.
     collated: BTreeSet<String>,
-    /// Whether there are foreign keys.
+    /// Whether the database has foreign keys.
     references: bool,
 }
 
@@ -41,11 +44,11 @@ impl SchemaFeatures {
         let mut read = |query: &str, temporary: bool| {
             connection.rows(query, |row| features.add(&row.text(0), &row.text(1), &row.text(2), temporary))
         };
-        // an index has nothing of all this
+        // the SQL of an index contains none of the clauses
         read("SELECT type, tbl_name, sql FROM main.sqlite_schema WHERE type <> 'index'", false)?;
         if connection.has_temp() {
             read("SELECT type, tbl_name, sql FROM temp.sqlite_schema WHERE type <> 'index'", true)?;
-            // a temporary trigger can write to the tables of any schema
+            // a temporary trigger can write to tables of any schema
             let triggers = connection.rows("SELECT 1 FROM temp.sqlite_schema WHERE type = 'trigger'", |_| ())?;
             let schemas = if triggers.is_empty() { Vec::new() } else { Self::schemas(connection)? };
             for schema in schemas.iter().filter(|schema| !["main", "temp"].contains(&schema.as_str())) {
@@ -62,12 +65,12 @@ impl SchemaFeatures {
         connection.rows("PRAGMA database_list", |row| row.text(1).into_owned())
     }
 
-    /// Adds what another schema has, whose tables are not those that changes are of.
+    /// Adds an object of an attached schema, to whose tables no changes are applied.
     fn add_attached(&mut self, kind: &str, sql: &str) {
         let sql = Sql::new(sql);
         self.rollback_triggers |= sql.rolls_back();
-        let behind: &[&str] = if kind == "trigger" { &["raise", "or"] } else { &["conflict"] };
-        self.fail_triggers |= sql.has_clause(&[Word::Fail], behind);
+        let after: &[&str] = if kind == "trigger" { &["raise", "or"] } else { &["conflict"] };
+        self.fail_triggers |= sql.has_clause(&[Word::Fail], after);
     }
 
     fn add(&mut self, kind: &str, table: &str, text: &str, temporary: bool) {
@@ -102,38 +105,45 @@ impl SchemaFeatures {
         }
     }
 
-    /// Of which kind the table is, if it is there. The name is in lower case.
+    /// Returns the kind of the table, if it exists. The name must be in lower case.
     pub(super) fn kind(&self, table: &str) -> Option<TableKind> {
         self.tables.get(table).copied()
     }
 
-    /// Whether the table has a column or a key with a collation. The name is in lower case.
+    /// Returns whether the table's SQL contains a collation. The name must be in lower case.
     pub(super) fn has_collations(&self, table: &str) -> bool {
         self.collated.contains(table)
     }
 
-    /// Whether a change of the table can roll the whole transaction back. The name is in lower case.
+    /// Returns whether a change to the table can roll back the whole transaction. The name must be
+    /// in lower case.
     pub(super) fn can_roll_back(&self, table: &str) -> bool {
         self.rollback_triggers || self.rollback_tables.contains(table)
     }
 
-    /// Whether a change of the table can fail and be made all the same: by RAISE(FAIL), OR FAIL or ON CONFLICT FAIL in what a
-    /// trigger does, also one of a table that foreign keys change, which leaves the row and what triggers did before. The name
-    /// is in lower case.
+    /// Returns whether a change to the table can fail and nevertheless be made. The name must be in
+    /// lower case.
+    ///
+    /// The causes are `RAISE(FAIL)`, `OR FAIL` or `ON CONFLICT FAIL` in what a trigger does, also
+    /// in a trigger of a table that foreign key actions change. They leave the row and what
+    /// triggers did before.
     pub(super) fn can_fail_half_way(&self, table: &str) -> bool {
         self.fail_triggers && (self.references || self.triggers.contains(table))
     }
 
-    /// Whether an INSERT into the table can be left out without an error, by ON CONFLICT IGNORE or RAISE(IGNORE). The name is in
-    /// lower case.
+    /// Returns whether an INSERT into the table can be ignored without an error, by `ON CONFLICT
+    /// IGNORE` or `RAISE(IGNORE)`. The name must be in lower case.
     pub(super) fn can_ignore(&self, table: &str) -> bool {
         self.ignoring_tables.contains(table)
     }
 
-    /// Whether the table may have an UPDATE made by way of a DELETE and an INSERT. SQLite does so where UPDATEs are in each
-    /// other's way; but the DELETE fires triggers and foreign key actions, SQLite names the table without its schema, and it
-    /// looks neither whether the INSERT was ignored nor whether the row is still there, where a constraint has replaced it: the
-    /// row would be lost, or another made of NULLs. The name is in lower case.
+    /// Returns whether SQLite may replace an UPDATE of the table by a DELETE and an INSERT. The
+    /// name must be in lower case.
+    ///
+    /// SQLite does so if UPDATEs block each other. But the DELETE fires triggers and foreign key
+    /// actions, and SQLite names the table without its schema. It also does not check whether the
+    /// INSERT was ignored, or whether a constraint has replaced the row. Then the row would be
+    /// lost, or a row of NULLs would be made.
     pub(super) fn allow_update_loop(&self, connection: Connection<'_>, table: &str) -> Result<bool, SqliteError> {
         if self.triggers.contains(table) || self.replacing_tables.contains(table) {
             return Ok(false);
@@ -148,27 +158,30 @@ impl SchemaFeatures {
         Ok(connection.rows(&list, |_| ())?.len() == 1)
     }
 
-    /// Whether it can show in which order changes of the table are made: by triggers, which may look at other rows; where a
-    /// constraint replaces rows or leaves them out; and where foreign keys act on the table itself, or on one of those. The name
-    /// is in lower case.
+    /// Returns whether the order of the changes to the table can be observed. The name must be in
+    /// lower case.
+    ///
+    /// This is the case with triggers, which may read other rows; with constraints that replace or
+    /// ignore rows; and with foreign key actions on the table itself or on another such table.
     pub(super) fn shows_order(
         &self,
         connection: Connection<'_>,
         table: &str,
-        foreign_keys_act: bool,
+        foreign_key_actions: bool,
     ) -> Result<bool, SqliteError> {
         let shows = |table: &str| self.triggers.contains(table) || self.replacing_tables.contains(table);
         if shows(table) {
             return Ok(true);
         }
-        if !(self.references && foreign_keys_act && enforces_foreign_keys(connection)?) {
+        if !(self.references && foreign_key_actions && enforces_foreign_keys(connection)?) {
             return Ok(false);
         }
         let acted_on = self.acted_on(connection, table)?;
         Ok(acted_on.iter().any(|other| other == table || shows(other)))
     }
 
-    /// The tables that foreign keys change when a table is changed, and when those are. Names are in lower case.
+    /// Returns the tables that foreign key actions change when a table is changed, directly and
+    /// indirectly, in lower case.
     fn acted_on(&self, connection: Connection<'_>, table: &str) -> Result<BTreeSet<String>, SqliteError> {
         let mut actions: Vec<(String, &str)> = Vec::new();
         for child in self.tables.iter().filter(|(_, kind)| **kind == TableKind::Table).map(|(child, _)| child) {
@@ -196,7 +209,7 @@ fn enforces_foreign_keys(connection: Connection<'_>) -> Result<bool, SqliteError
     Ok(connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1))
 }
 
-/// A word that SQL may have.
+/// A word to look for in SQL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Word {
     Rollback,
@@ -226,14 +239,14 @@ impl Word {
     }
 }
 
-/// SQL, and which words are anywhere in it.
+/// SQL, and the set of words that occur anywhere in it.
 struct Sql<'a> {
     text: &'a str,
     words: u8,
 }
 
 impl<'a> Sql<'a> {
-    /// Looks for the words, in one pass: most SQL has hardly any.
+    /// Finds the words in one pass. Most SQL contains none of them.
     fn new(text: &'a str) -> Self {
         let mut words = 0;
         let mut rest = text.as_bytes();
@@ -249,20 +262,21 @@ impl<'a> Sql<'a> {
         Self { text, words }
     }
 
-    /// Whether the word is in it, wherever that is.
+    /// Returns whether the word occurs anywhere, even in a name or string.
     fn has(&self, word: Word) -> bool {
         self.words & word.bit() != 0
     }
 
-    /// Whether it has one of the words behind one of the others. A name or a string with the word in it is none.
-    fn has_clause(&self, words: &[Word], behind: &[&str]) -> bool {
+    /// Returns whether one of the words follows one of the words in `after`. Names and strings do
+    /// not count.
+    fn has_clause(&self, words: &[Word], after: &[&str]) -> bool {
         if !words.iter().any(|word| self.has(*word)) {
             return false;
         }
         let (mut before, mut rest) = ("", self.text);
         while let Some(word) = next_word(&mut rest) {
             let is_one = Word::of(word).is_some_and(|word| words.contains(&word));
-            if is_one && behind.iter().any(|clause| before.eq_ignore_ascii_case(clause)) {
+            if is_one && after.iter().any(|clause| before.eq_ignore_ascii_case(clause)) {
                 return true;
             }
             before = word;
@@ -270,13 +284,13 @@ impl<'a> Sql<'a> {
         false
     }
 
-    /// Whether it says ON CONFLICT ROLLBACK, RAISE(ROLLBACK) or OR ROLLBACK.
+    /// Returns whether the SQL contains ON CONFLICT ROLLBACK, RAISE(ROLLBACK) or OR ROLLBACK.
     fn rolls_back(&self) -> bool {
         self.has_clause(&[Word::Rollback], &["conflict", "or", "raise"])
     }
 }
 
-/// The next word of SQL: not in a comment, not in a string, and not a name in quotes.
+/// Returns the next word of SQL that is not in a comment, a string or a quoted name.
 fn next_word<'a>(rest: &mut &'a str) -> Option<&'a str> {
     loop {
         let first = rest.chars().next()?;
@@ -288,7 +302,8 @@ fn next_word<'a>(rest: &mut &'a str) -> Option<&'a str> {
         *rest = match first {
             _ if rest.starts_with("--") => after("\n", 2),
             _ if rest.starts_with("/*") => after("*/", 2),
-            // a quote that is doubled begins another string right away, which ends where this one does
+            // a doubled quote begins another string immediately, which ends where the whole string
+            // ends
             '\'' => after("'", 1),
             '"' => after("\"", 1),
             '`' => after("`", 1),

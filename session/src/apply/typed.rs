@@ -1,4 +1,4 @@
-//! Conflicts with the change as a typed value, and answers that only fit where SQLite takes them.
+//! Typed conflicts, whose methods offer only the decisions that SQLite accepts.
 
 use std::boxed::Box;
 use std::fmt;
@@ -12,45 +12,51 @@ use crate::typed::{Change, DecodeError, FromChanges, FromPatches, Patch, TableIn
 use crate::wire::codec::unread::UnreadRecord;
 use crate::wire::{ChangesetFormat, PatchsetFormat, Records, SetFormat};
 
-/// A conflict, with the change as a typed value: what a handler of
-/// [`Apply::on_conflict`](super::Apply::on_conflict) is given.
+/// A conflict, with the change as a typed value. Passed to handlers of
+/// [`Apply::on_conflict`](super::Apply::on_conflict).
 ///
 /// `C` is `Change<users::table>` for changesets and `Patch<users::table>` for patchsets.
 ///
-/// | | INSERT | UPDATE | DELETE | answers |
+/// | | INSERT | UPDATE | DELETE | decisions |
 /// |---|---|---|---|---|
-/// | [`Data`](Self::Data) | – | the row has other values than the change found, in the columns that it changes | the row has other values than the deleted one | `replace`, `omit`, `abort` |
-/// | [`NotFound`](Self::NotFound) | – | there is no row with that key | there is no row with that key | `omit`, `abort` |
-/// | [`Conflict`](Self::Conflict) | there is a row with that key | – | – | `replace`, `omit`, `abort` |
-/// | [`Constraint`](Self::Constraint) | another constraint would be broken: UNIQUE, NOT NULL, CHECK, RAISE in a trigger | the same | RAISE in a trigger | `omit`, `abort` |
+/// | [`Data`](Self::Data) | – | the row differs from the old values, in the columns that change | the row differs from the old row | `replace`, `omit`, `abort` |
+/// | [`NotFound`](Self::NotFound) | – | no row has the primary key | no row has the primary key | `omit`, `abort` |
+/// | [`Conflict`](Self::Conflict) | a row has the primary key | – | – | `replace`, `omit`, `abort` |
+/// | [`Constraint`](Self::Constraint) | another constraint is violated: UNIQUE, NOT NULL, CHECK, RAISE in a trigger | the same | RAISE in a trigger | `omit`, `abort` |
 ///
-/// Broken foreign keys are no conflict of one change: they are looked at when everything has been applied, those with
-/// `RESTRICT` too, and have [a handler of their own](super::Apply::on_foreign_keys).
+/// Foreign key violations are not conflicts of one change. They are checked after all changes have
+/// been applied, those with `RESTRICT` too, and have [a handler of their
+/// own](super::Apply::on_foreign_keys).
 ///
-/// As a patchset has no old values, `Data` happens with one only where the database ignores the change (`RAISE(IGNORE)` in a trigger,
-/// `ON CONFLICT IGNORE`). There, a change that was answered with `replace` can be `NotFound`, though its row is there.
+/// A patchset contains no old values. Therefore `Data` occurs for a patchset only if the database
+/// ignores the change, by `RAISE(IGNORE)` in a trigger or `ON CONFLICT IGNORE`. After the decision
+/// `replace`, such a change can be `NotFound`, although its row exists.
 ///
-/// # What a handler may rely on
+/// # What a handler can rely on
 ///
-/// - **It can be asked several times about one change.** Where a change breaks a constraint, SQLite goes on and tries it again when
-///   the other changes of the table have been made, for as long as that makes any difference: an UPDATE can be `Data`, `Data`,
-///   `Data` and then `Constraint`. So a handler's answer should depend on what it is given, not on how often it was called. The
-///   [report](super::ApplyReport) counts each change once, by the last answer.
-/// - **`Constraint` is the last question about a change**, and comes after the other changes of its table.
-/// - **Rows come in any order.** A session writes them in the order of a hash table. Tables come in the order of the changeset, and
-///   one table's changes are done before the next one's begin.
-/// - **The row in the way is read when the handler is called**: it has what was applied before, and what triggers did.
-/// - **A change of a key is two changes**, a DELETE and an INSERT: to omit the one and not the other loses a row or makes a second.
-/// - **`replace` of a `Conflict`** deletes the row and inserts the new one: triggers fire, and foreign key actions act, as on a
-///   DELETE.
+/// - **A handler can be called several times for one change.** If a change violates a constraint,
+///   SQLite retries it after the other changes of the table, as long as that makes a difference.
+///   For example, an UPDATE can be `Data`, `Data`, `Data` and then `Constraint`. A decision should
+///   therefore depend on the conflict, not on the number of calls. The [report](super::ApplyReport)
+///   counts each change once, by the last decision.
+/// - **`Constraint` is the last conflict of a change**, and comes after the other changes of its
+///   table.
+/// - **The order of rows is undefined.** A session writes rows in the order of a hash table. Tables
+///   come in the order of the changeset, and all changes of a table come before those of the next.
+/// - **The conflicting row is read when the handler is called.** It reflects earlier changes and
+///   what triggers did.
+/// - **A change of a primary key is two changes**, a DELETE and an INSERT. Omitting only one of
+///   them loses the row or duplicates it.
+/// - **`replace` of a `Conflict`** deletes the row and inserts the new one. Triggers fire and
+///   foreign key actions run as for a DELETE.
 pub enum Conflict<'a, C: TypedChange> {
-    /// The row is there, but with other values than the change expects.
+    /// The row exists, but differs from the old values of the change.
     Data(RowConflict<'a, C>),
-    /// There is no row with the key of an UPDATE or a DELETE.
+    /// No row has the primary key of an UPDATE or a DELETE.
     NotFound(NotFoundConflict<'a, C>),
-    /// There is a row with the key of an INSERT already.
+    /// A row already has the primary key of an INSERT.
     Conflict(RowConflict<'a, C>),
-    /// The change would break a constraint other than that of the key.
+    /// The change violates a constraint other than the primary key.
     Constraint(ConstraintConflict<'a, C>),
 }
 
@@ -69,7 +75,7 @@ where
 }
 
 impl<'a, C: TypedChange> Conflict<'a, C> {
-    /// The change.
+    /// Returns the change.
     pub fn change(&self) -> &C {
         match self {
             Self::Data(conflict) | Self::Conflict(conflict) => conflict.change(),
@@ -78,7 +84,7 @@ impl<'a, C: TypedChange> Conflict<'a, C> {
         }
     }
 
-    /// The row that is in the way, where there is one.
+    /// Returns the conflicting row, if there is one.
     pub fn current(&self) -> Option<&C::Row> {
         match self {
             Self::Data(conflict) | Self::Conflict(conflict) => Some(conflict.current()),
@@ -86,7 +92,7 @@ impl<'a, C: TypedChange> Conflict<'a, C> {
         }
     }
 
-    /// Which kind of conflict it is.
+    /// Returns the kind of conflict.
     pub fn kind(&self) -> ConflictType {
         match self {
             Self::Data(_) => ConflictType::Data,
@@ -96,21 +102,22 @@ impl<'a, C: TypedChange> Conflict<'a, C> {
         }
     }
 
-    /// Leaves this change out and goes on, whatever the kind. Where a row has been deleted for an INSERT it is an error: see
-    /// [`ConstraintConflict::is_after_replace`].
+    /// Skips this change and continues, for any kind. Fails if a row has been deleted for an
+    /// INSERT: see [`ConstraintConflict::is_after_replace`].
     pub fn omit(&self) -> Decision<'a> {
         Decision::of(ConflictAction::Omit)
     }
 
-    /// Undoes everything that was applied and ends with [`ApplyError::ConflictAborted`], whatever the kind.
+    /// Rolls back everything that was applied, and fails with [`ApplyError::ConflictAborted`], for
+    /// any kind.
     pub fn abort(&self) -> Decision<'a> {
         Decision::of(ConflictAction::Abort)
     }
 }
 
-/// [`Change`] or [`Patch`]: a change of one table.
+/// A typed change of one table: [`Change`] or [`Patch`].
 pub trait TypedChange: sealed::Sealed {
-    /// The table's row.
+    /// The row of the table.
     type Row;
 }
 
@@ -124,9 +131,9 @@ impl<T: Tracked> TypedChange for Patch<T> {
     type Row = T::Row;
 }
 
-/// Which typed change a format has: [`Change`] for a [`Changeset`], [`Patch`] for a [`Patchset`].
+/// A format and its typed change: [`Change`] for changesets, [`Patch`] for patchsets.
 pub trait TypedFormat: SetFormat {
-    /// A change of the table `T`.
+    /// The change of the table `T`.
     type Change<T: Tracked>: TypedChange<Row = T::Row>;
 
     #[doc(hidden)]
@@ -149,7 +156,8 @@ impl TypedFormat for PatchsetFormat {
     }
 }
 
-/// A table, or a row, whose changes a handler can be given: every [`Tracked`] one whose row owns its values.
+/// A table or row whose changes can be passed to a handler: any [`Tracked`] type whose row owns its
+/// values.
 #[diagnostic::on_unimplemented(
     message = "changes of `{Self}` cannot be given to a handler",
     label = "expected a table such as `users::table`, or a row that owns its values",
@@ -185,9 +193,9 @@ where
     }
 }
 
-/// What a handler has decided, made by the methods of the conflict that it was asked about.
+/// A handler's decision, returned by the methods of its conflict.
 ///
-/// It cannot be kept for another conflict:
+/// A decision cannot be stored and used for another conflict:
 ///
 /// ```compile_fail
 /// # use diesel_sqlite_session::apply::Decision;
@@ -222,7 +230,7 @@ pub struct Decision<'a> {
     _conflict: InvariantLifetime<'a>,
 }
 
-/// Ties a decision to its conflict: the lifetime can be neither longer nor shorter.
+/// Ties a decision to its conflict, by an invariant lifetime.
 type InvariantLifetime<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
 
 impl Decision<'_> {
@@ -241,17 +249,18 @@ macro_rules! conflict {
         }
 
         impl<'a, C: TypedChange> $Name<'a, C> {
-            /// The change.
+            /// Returns the change.
             pub fn change(&self) -> &C {
                 &self.change
             }
 
-            /// Leaves this change out and goes on.
+            /// Skips this change and continues.
             pub fn omit(&self) -> Decision<'a> {
                 Decision::of(ConflictAction::Omit)
             }
 
-            /// Undoes everything that was applied and ends with [`ApplyError::ConflictAborted`].
+            /// Rolls back everything that was applied, and fails with
+            /// [`ApplyError::ConflictAborted`].
             pub fn abort(&self) -> Decision<'a> {
                 Decision::of(ConflictAction::Abort)
             }
@@ -269,12 +278,12 @@ macro_rules! conflict {
 }
 
 conflict! {
-    /// A conflict with a row that is in the way: [`Conflict::Data`] and [`Conflict::Conflict`].
+    /// A conflict with an existing row: [`Conflict::Data`] and [`Conflict::Conflict`].
     RowConflict { current: C::Row }
 }
 
 conflict! {
-    /// A conflict of a change whose row is not there: [`Conflict::NotFound`].
+    /// A conflict of a change whose row does not exist: [`Conflict::NotFound`].
     NotFoundConflict {}
 }
 
@@ -284,46 +293,50 @@ conflict! {
 }
 
 impl<'a, C: TypedChange> RowConflict<'a, C> {
-    /// The row of the database, as it is now. It has every column of the table, also where the changes are older than some.
+    /// Returns the conflicting row of the database as it is now. It contains every column of the
+    /// table, even columns that the changes do not contain.
     pub fn current(&self) -> &C::Row {
         &self.current
     }
 
-    /// Makes the change all the same, over the row that is in the way.
+    /// Applies the change over the conflicting row.
     ///
-    /// For a [`Conflict::Conflict`] SQLite deletes that row and inserts the new one: triggers fire, and foreign key actions act, as on
-    /// a DELETE, and columns that the changes lack get their defaults.
+    /// For [`Conflict::Conflict`] SQLite deletes the row and inserts the new one. Triggers fire and
+    /// foreign key actions run as for a DELETE, and columns that the changes do not contain get
+    /// their default values.
     pub fn replace(&self) -> Decision<'a> {
         Decision::of(ConflictAction::Replace)
     }
 
-    /// The change and the row, to be kept. The decision is made before: `let decision = c.omit();`.
+    /// Returns the change and the conflicting row, to keep them. Make the decision before: `let
+    /// decision = c.omit();`.
     pub fn into_parts(self) -> (C, C::Row) {
         (self.change, self.current)
     }
 }
 
 impl<'a, C: TypedChange> ConstraintConflict<'a, C> {
-    /// Whether this is an INSERT for which a row has been deleted, as [`replace`](RowConflict::replace) said. To `omit` it then
-    /// would lose that row, and is the error [`ApplyError::ReplacedRowLost`].
+    /// Returns whether this is an INSERT for which a row has been deleted, because of the decision
+    /// [`replace`](RowConflict::replace). `omit` would lose that row, and fails with
+    /// [`ApplyError::ReplacedRowLost`].
     pub fn is_after_replace(&self) -> bool {
         self.after_replace
     }
 
-    /// Leaves this change out and goes on, even if a row has been deleted for it, which is then lost.
+    /// Skips this change and continues. If a row has been deleted for the change, the row is lost.
     pub fn omit_and_lose_row(&self) -> Decision<'a> {
         Decision { decision: RawDecision { action: ConflictAction::Omit, may_lose_row: true }, _conflict: PhantomData }
     }
 }
 
-/// What was said of one table.
+/// The handler and the filter of one table.
 pub(super) struct TableRules<'a> {
     pub(super) table: &'static TableInfo<'static>,
     pub(super) on_conflict: Option<OnConflict<'a>>,
     pub(super) filter: Option<Filter<'a>>,
 }
 
-/// A conflict that is yet to be read.
+/// A conflict whose change is not decoded yet.
 pub(super) struct UndecodedConflict<'q> {
     pub(super) conflict: ConflictType,
     pub(super) change: Records<'q>,
@@ -334,14 +347,14 @@ pub(super) struct UndecodedConflict<'q> {
 type OnConflict<'a> = Box<dyn FnMut(UndecodedConflict<'_>) -> Result<RawDecision, ApplyError> + 'a>;
 type Filter<'a> = Box<dyn FnMut(Records<'_>, Option<Records<'_>>) -> Result<bool, ApplyError> + 'a>;
 
-/// A handler that reads what it is asked.
+/// Returns a handler that decodes the conflict and calls `handler`.
 pub(super) fn on_conflict<'a, F: TypedFormat, T: AppliedTable>(
     mut handler: impl for<'c> FnMut(Conflict<'c, F::Change<T>>) -> Result<Decision<'c>, ApplyError> + 'a,
 ) -> OnConflict<'a> {
-    Box::new(move |question| {
-        let change = read_change::<F, T>(question.change)?;
-        let current = question.current.map(read_row::<T>).transpose()?;
-        let conflict = match (question.conflict, current) {
+    Box::new(move |conflict_data| {
+        let change = read_change::<F, T>(conflict_data.change)?;
+        let current = conflict_data.current.map(read_row::<T>).transpose()?;
+        let conflict = match (conflict_data.conflict, current) {
             (ConflictType::Data, Some(current)) => {
                 Conflict::Data(RowConflict { change, current, _conflict: PhantomData })
             }
@@ -349,7 +362,7 @@ pub(super) fn on_conflict<'a, F: TypedFormat, T: AppliedTable>(
                 Conflict::Conflict(RowConflict { change, current, _conflict: PhantomData })
             }
             (ConflictType::Constraint, _) => {
-                let after_replace = question.after_replace;
+                let after_replace = conflict_data.after_replace;
                 Conflict::Constraint(ConstraintConflict { change, after_replace, _conflict: PhantomData })
             }
             _ => Conflict::NotFound(NotFoundConflict { change, _conflict: PhantomData }),
@@ -358,7 +371,7 @@ pub(super) fn on_conflict<'a, F: TypedFormat, T: AppliedTable>(
     })
 }
 
-/// A filter that reads what it is asked.
+/// Returns a filter that decodes the change and calls `filter`.
 pub(super) fn filter<'a, F: TypedFormat, T: AppliedTable>(
     mut filter: impl FnMut(&F::Change<T>, Option<&T::Row>) -> bool + 'a,
 ) -> Filter<'a> {
@@ -377,7 +390,7 @@ fn read_row<T: AppliedTable>(row: Records<'_>) -> Result<T::Row, ApplyError> {
     read_first(row, T::read_row).map_err(|error| ApplyError::Decode(error.in_row()))
 }
 
-/// Reads the first change, which is all that there is.
+/// Reads the first change, which is the only one.
 fn read_first<R>(
     mut records: Records<'_>,
     read: impl FnOnce(&UnreadRecord<'_, '_>) -> Result<R, DecodeError>,

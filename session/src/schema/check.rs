@@ -97,7 +97,11 @@ fn is_rowid(name: &str, other: &str) -> bool {
 /// Checks that a section of a changeset matches a table of the database. If only the order of
 /// columns inside the primary key differs, returns the table's key ordinals, without which SQLite
 /// would ignore the section.
-pub(crate) fn check_section(table: &str, key_ordinals: &[u8], live: Option<&LiveTable>) -> Result<SectionMatch, SchemaMismatch> {
+pub(crate) fn check_section(
+    table: &str,
+    key_ordinals: &[u8],
+    live: Option<&LiveTable>,
+) -> Result<SectionMatch, SchemaMismatch> {
     let columns = key_ordinals.len();
     let expected = format!("a table of {columns} or more columns");
     let Some(live) = live else {

@@ -177,7 +177,8 @@ impl LiveTable {
         table: &str,
     ) -> Result<Vec<Vec<Option<usize>>>, SqliteError> {
         let live = Self::read_columns(connection, "main", table, TableKind::Table)?;
-        let position = |name: &str| live.record_columns().iter().position(|(column, _)| column.eq_ignore_ascii_case(name));
+        let position =
+            |name: &str| live.record_columns().iter().position(|(column, _)| column.eq_ignore_ascii_case(name));
         let indexes = connection.rows(&pragma("index_list", "main", table), |row| {
             (row.integer(2) == 1 && row.text(3) != "pk").then(|| row.text(1).into_owned())
         })?;

@@ -1,4 +1,4 @@
-//! The changes that a closure makes.
+//! The capture of the changes that a closure makes, behind [`SqliteSessionExt::capture`].
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,17 +11,19 @@ use crate::SqliteSessionExt;
 use crate::typed::{DecodeError, FromChanges};
 use crate::wire::Changeset;
 
-/// What a closure gave, and what it changed: see [`SqliteSessionExt::capture`].
+/// The value that a closure returned, and the changes that it made. Returned by [`Capture::run`].
 ///
-/// `Debug` shows of the changeset only how long it is, so that columns that the set [skips](crate::_documentation::derive#skip) are not printed.
+/// `Debug` shows only the length of the changeset, so that columns that the set
+/// [skips](crate::_documentation::derive#skip) are not printed.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Captured<S, T> {
-    /// What the closure returned.
+    /// The value that the closure returned.
     pub value: T,
-    /// What it changed in the tables of the set, one change for each row.
+    /// The changes to the tables of the set, one for each changed row.
     pub changes: Vec<S>,
-    /// The same, untyped: to be sent elsewhere, or [inverted](Changeset::invert) to undo it.
+    /// The same changes, untyped: to send them elsewhere, or to [invert](Changeset::invert) them
+    /// for undo.
     pub changeset: Changeset,
 }
 
@@ -35,20 +37,21 @@ impl<S: fmt::Debug, T: fmt::Debug> fmt::Debug for Captured<S, T> {
     }
 }
 
-/// Why a closure's changes were not captured. Nothing that it did stays.
+/// The reason why a capture failed. Nothing that the closure did remains in the database.
 ///
-/// It is an error whatever the closure's error is, also `Box<dyn Error>`. Its message is that of the closure's error, which is not its
-/// [`source`](std::error::Error::source): [`Closure`](Self::Closure) has it.
+/// It implements [`Error`](std::error::Error) whatever the closure's error is, even `Box<dyn
+/// Error>`. Its message is the message of the closure's error. That error is not the
+/// [`source`](std::error::Error::source); match on [`Closure`](Self::Closure) to get it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CaptureError<E> {
     /// The closure failed.
     Closure(E),
-    /// The transaction could not be begun or committed.
+    /// The transaction could not be started or committed.
     Transaction(diesel::result::Error),
     /// The changes could not be recorded.
     Session(SessionError),
-    /// A change is not what the set says.
+    /// A change does not match the types of the set.
     Decode(DecodeError),
 }
 
@@ -92,7 +95,7 @@ impl<E> From<DecodeError> for CaptureError<E> {
     }
 }
 
-/// A capture that has not run yet: see [`SqliteSessionExt::capture`].
+/// A capture that has not run yet, created by [`SqliteSessionExt::capture`].
 #[must_use = "nothing runs until `run` or `try_run` is called"]
 pub struct Capture<'a, S> {
     connection: &'a mut SqliteConnection,
@@ -110,14 +113,17 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
         Self { connection, set: PhantomData }
     }
 
-    /// Runs `work` in a transaction and returns its value together with the changes that it made.
+    /// Runs `work` in a transaction. Returns its value and the changes that it made.
     ///
-    /// Inside a transaction it uses a savepoint. If `work` fails, or a change does not fit the set,
-    /// everything is rolled back.
+    /// Inside a transaction, it uses a savepoint. If `work` fails, or a change does not match the
+    /// set, everything is rolled back.
     ///
     /// # Errors
     ///
-    /// See [`CaptureError`]. The error of a failed `work` is [`CaptureError::Closure`].
+    /// - [`CaptureError::Closure`] if `work` fails
+    /// - [`CaptureError::Transaction`] if the transaction cannot be started or committed
+    /// - [`CaptureError::Session`] if the changes cannot be recorded
+    /// - [`CaptureError::Decode`] if a change does not match the types of the set
     pub fn run<T>(
         self,
         work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
@@ -126,10 +132,6 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
     }
 
     /// Runs `work`, which can fail with any error: see [`run`](Self::run).
-    ///
-    /// # Errors
-    ///
-    /// See [`CaptureError`]. The error of a failed `work` is [`CaptureError::Closure`].
     ///
     /// ```
     /// use diesel::prelude::*;
@@ -163,6 +165,10 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`run`](Self::run).
     pub fn try_run<T, E>(
         self,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, E>,

@@ -9,48 +9,51 @@ use crate::ffi::session::Unavailable;
 use crate::schema::SchemaMismatch;
 use crate::wire::ParseError;
 
-/// Why a session did not do what was asked.
+/// The reason why an operation of a session failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SessionError {
     /// The connection has been closed, and the session with it.
     ConnectionClosed,
-    /// The connection is in use. A table filter, a writer, a conflict handler or another function of it is running on this
-    /// thread, or a statement of it has rows left to be read (`load_iter`), or another thread has not been done with it for five
-    /// seconds.
+    /// The connection is in use:
+    ///
+    /// - a table filter, a writer, a conflict handler or another function of the connection is
+    ///   running on this thread,
+    /// - a statement of the connection has unread rows (`load_iter`),
+    /// - or another thread has been using the connection for five seconds.
     Busy,
-    /// The connection's handle cannot be had.
+    /// The connection's `sqlite3` handle is not available.
     Handle(HandleError),
-    /// A name of a table or a schema with a NUL in it.
+    /// The name of a table or schema contains a NUL.
     InvalidTableName,
-    /// No database of that name is attached to the connection.
+    /// No database is attached to the connection under this name.
     NoSuchSchema {
         /// The name.
         schema: String,
     },
-    /// [`Session::track_size`](crate::Session::track_size) and [`Session::track_rowids`](crate::Session::track_rowids) come before
-    /// the first table is attached.
+    /// A table is already attached. [`Session::track_size`](crate::Session::track_size) and
+    /// [`Session::track_rowids`](crate::Session::track_rowids) must be called before that.
     AttachedAlready,
-    /// The table is not what `table!` says, or cannot be tracked.
+    /// The table differs from its `table!`, or SQLite cannot record it.
     SchemaMismatch(Box<SchemaMismatch>),
-    /// The table filter panicked, and the table that it was asked about is not recorded.
+    /// The table filter panicked. The table that it was called for is not recorded.
     TableFilterPanicked,
-    /// The connection that was given is not the session's.
+    /// The connection is not the session's connection.
     OtherConnection,
-    /// What SQLite recorded is not well-formed.
+    /// The changes that SQLite recorded are not well-formed.
     Malformed(ParseError),
     /// The writer failed.
     Io(std::io::Error),
-    /// A query failed, or a transaction could not be begun or committed: so that `conn.transaction::<_, SessionError, _>(…)` can
-    /// work with sessions.
+    /// A query failed, or a transaction could not be started or committed. This variant lets a
+    /// closure of `conn.transaction::<_, SessionError, _>(…)` use sessions and queries with `?`.
     Diesel(diesel::result::Error),
     /// SQLite failed.
     Sqlite {
-        /// What was being done.
+        /// The failed operation.
         operation: &'static str,
-        /// The table that it was being done to, if one was named.
+        /// The table, if the operation concerns one.
         table: Option<String>,
-        /// What SQLite said.
+        /// SQLite's error.
         error: SqliteError,
     },
 }
@@ -70,18 +73,18 @@ impl fmt::Display for SessionError {
                  by another thread",
             ),
             Self::Handle(error) => error.fmt(f),
-            Self::InvalidTableName => f.write_str("a name of a table or schema has a NUL in it"),
+            Self::InvalidTableName => f.write_str("the name of a table or schema contains a NUL"),
             Self::NoSuchSchema { schema } => {
                 write!(f, "no database is attached to the connection as {}", schema.escape_debug())
             }
             Self::AttachedAlready => {
-                f.write_str("`track_size` and `track_rowids` come before the session's first table is attached")
+                f.write_str("call `track_size` and `track_rowids` before attaching the session's first table")
             }
             Self::SchemaMismatch(mismatch) => mismatch.fmt(f),
-            Self::TableFilterPanicked => f.write_str("the table filter panicked, so a table may not be recorded"),
+            Self::TableFilterPanicked => f.write_str("the table filter panicked, so a table may not have been recorded"),
             Self::OtherConnection => f.write_str("the session belongs to another connection"),
-            Self::Malformed(_) => f.write_str("what SQLite recorded is not well-formed"),
-            Self::Io(_) => f.write_str("the changes could not be written"),
+            Self::Malformed(_) => f.write_str("the changes that SQLite recorded are not well-formed"),
+            Self::Io(_) => f.write_str("writing the changes failed"),
             Self::Diesel(error) => error.fmt(f),
             Self::Sqlite { operation, table: Some(table), error } => {
                 write!(f, "{operation}, table {}: {error}", table.escape_debug())

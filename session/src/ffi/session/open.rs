@@ -169,7 +169,7 @@ impl OpenSession {
         if before == after {
             return Ok(code);
         }
-        let message = "a function of the connection changed the database meanwhile, unrecorded".into();
+        let message = "a function of the connection changed the database meanwhile; the change was not recorded".into();
         Err(SqliteError { code: sys::SQLITE_MISUSE, message })
     }
 
