@@ -1,9 +1,9 @@
-//! Typed rows into the builders of changesets and patchsets.
+//! Adding typed rows to the builders of changesets and patchsets.
 
 use super::encode::EncodeRow;
 use crate::wire::{BuildError, Builder, SetFormat, TableInfo, Value};
 
-/// What happens to a row, for [`Extend`] of the builders.
+/// An edit of a row, which [`Extend`] adds to a builder.
 ///
 /// ```
 /// use diesel_sqlite_session::typed::Edit;
@@ -35,32 +35,32 @@ use crate::wire::{BuildError, Builder, SetFormat, TableInfo, Value};
 pub enum Edit<'r, R> {
     /// The row is inserted.
     Insert(&'r R),
-    /// The row was the first and becomes the second.
+    /// The first row is updated to the second.
     Update(&'r R, &'r R),
     /// The row is deleted.
     Delete(&'r R),
 }
 
-/// A row that cannot be written is an error of the compiler's, not of the program's.
-struct Writable<R>(std::marker::PhantomData<R>);
+/// A check at compile time that a row can be written.
+struct WritableCheck<R>(std::marker::PhantomData<R>);
 
-impl<R: EncodeRow> Writable<R> {
+impl<R: EncodeRow> WritableCheck<R> {
     const CHECK: () = if R::UNWRITABLE.is_some() {
         panic!(
-            "a field of this row cannot be written: its type has neither `ToSqlValue` for the column's SQL type, nor Diesel's \
-             `ToSql<_, Sqlite>`"
+            "a field of this row cannot be written: its type implements neither `ToSqlValue` for the SQL type of the column, nor \
+             Diesel's `ToSql<_, Sqlite>`"
         )
     };
 }
 
-/// Calls `push` with the values of a row.
+/// Calls `push` with the values of a row. Stores the error of a row that cannot be encoded in the builder.
 #[inline(always)]
-fn encoded<R: EncodeRow, F: SetFormat>(
+fn push_encoded<R: EncodeRow, F: SetFormat>(
     row: &R,
     builder: &mut Builder<F>,
     push: impl FnOnce(&mut Builder<F>, &[Value<'_>]),
 ) {
-    const { Writable::<R>::CHECK };
+    const { WritableCheck::<R>::CHECK };
     if let Err((column, error)) = row.encode(|values| push(builder, values)) {
         builder.fail(BuildError::of_value(R::INFO.table(), R::INFO.columns(), column, &error));
     }
@@ -72,7 +72,7 @@ fn table_info<R: EncodeRow>() -> TableInfo<'static> {
 }
 
 impl<F: SetFormat> Builder<F> {
-    /// Adds the INSERT of a row: a struct with `#[derive(Tracked)]`.
+    /// Adds the INSERT of a row, a struct with `#[derive(Tracked)]`.
     ///
     /// ```
     /// use diesel_sqlite_session::{Changeset, Tracked};
@@ -138,7 +138,7 @@ impl<F: SetFormat> Builder<F> {
         self
     }
 
-    /// Adds the DELETE of a row: `row` has the old values.
+    /// Adds the DELETE of a row. `row` contains the old values.
     pub fn delete<R: EncodeRow>(mut self, row: &R) -> Self {
         self.push(Edit::Delete(row));
         self
@@ -149,7 +149,7 @@ impl<F: SetFormat> Builder<F> {
         let table = table_info::<R>();
         match edit {
             Edit::Insert(row) => {
-                encoded(
+                push_encoded(
                     row,
                     self,
                     #[inline(always)]
@@ -157,22 +157,22 @@ impl<F: SetFormat> Builder<F> {
                 );
             }
             Edit::Update(before, after) => {
-                const { Writable::<R>::CHECK };
+                const { WritableCheck::<R>::CHECK };
                 let both = before.encode(|before| {
-                    encoded(after, self, |builder, after| builder.push_update(table, before, after));
+                    push_encoded(after, self, |builder, after| builder.push_update(table, before, after));
                 });
                 if let Err((column, error)) = both {
                     self.fail(BuildError::of_value(table.table(), table.columns(), column, &error));
                 }
             }
             Edit::Delete(row) => {
-                encoded(row, self, |builder, values| builder.push_delete(table, values));
+                push_encoded(row, self, |builder, values| builder.push_delete(table, values));
             }
         }
     }
 }
 
-/// Adds edits of rows.
+/// Adds the edits of rows.
 impl<'r, F: SetFormat, R: EncodeRow> Extend<Edit<'r, R>> for Builder<F> {
     fn extend<I: IntoIterator<Item = Edit<'r, R>>>(&mut self, edits: I) {
         edits.into_iter().for_each(|edit| self.push(edit));

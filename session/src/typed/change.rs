@@ -1,4 +1,4 @@
-//! Changes as Rust values: [`Tracked`], [`Change`] and [`Patch`].
+//! Typed changes: [`Tracked`], [`Change`] and [`Patch`].
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -6,13 +6,12 @@ use std::mem;
 
 use super::DecodeError;
 use super::reader::Reader;
-use crate::wire::Operation;
-use crate::wire::TableInfo;
+use crate::wire::{Operation, TableInfo};
 
-/// A row of a table, or the table itself: a type that changes can be read as.
+/// A row struct or its table, which changes can be read as.
 ///
-/// `#[derive(Tracked)]` implements it for a row struct and for its table. On an enum of [`Change`]s the
-/// derive makes a set of tables, and on a unit struct a whole schema.
+/// `#[derive(Tracked)]` implements this trait for a row struct and for its table. On an enum of [`Change`]s,
+/// the derive defines a set of tables. On a unit struct, it defines a whole schema.
 /// [The guide to the derive](crate::_documentation::derive) covers attributes, sets, schemas and compile
 /// errors.
 ///
@@ -52,30 +51,32 @@ use crate::wire::TableInfo;
 /// # fn main() {}
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has no row to read changes as",
-    label = "no `#[derive(Tracked)]` makes this a row or the table of one",
-    note = "a table has the `pub` struct with `#[derive(Tracked)]` and `#[diesel(table_name = …)]` as its row",
-    note = "a row that is not `pub`, has a lifetime, or is `#[tracked(row_only)]` is named itself: `Change<User>`",
-    note = "a set is no table: a handler and a filter are for one table each, as in `on_conflict::<users::table>`"
+    message = "`{Self}` is neither a row nor the table of a row",
+    label = "expected a struct with `#[derive(Tracked)]`, or its table",
+    note = "the row of a table is the `pub` struct with `#[derive(Tracked)]` and `#[diesel(table_name = …)]`",
+    note = "use the row itself, as in `Change<User>`, if it is not `pub`, has a lifetime, or is `#[tracked(row_only)]`",
+    note = "handlers and filters are for one table, as in `on_conflict::<users::table>`, and not for a set of tables"
 )]
 pub trait Tracked {
-    /// The table.
+    /// The description of the table.
     const TABLE: TableInfo<'static>;
-    /// A whole row.
+    /// The struct of a whole row.
     type Row;
-    /// An UPDATE of a changeset: the key, and a [`Field`](super::Field) for each other column.
+    /// The struct of an UPDATE in a changeset: the key, and a [`Field`](super::Field) for each other column.
     type Update;
-    /// An UPDATE of a patchset: the key, and an `Option` for each other column, `Some` where it has a new value.
+    /// The struct of an UPDATE in a patchset: the key, and an `Option` for each other column. `Some` is a new
+    /// value.
     type Patch;
-    /// The primary key: the type of its column, or a tuple of those of its columns, in the order of `table!`.
+    /// The primary key: the type of the key column, or a tuple of the types of the key columns, in the order of
+    /// `table!`.
     type Key;
 }
 
-/// Reads changes as a row and its companions.
+/// Reads a row and its companions from records.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from these changes",
-    note = "a row that borrows cannot outlive the changeset that it is read from"
+    note = "a row that borrows cannot outlive the changeset that it borrows from"
 )]
 pub trait DecodeRow<'de>: Tracked<Row = Self> + Sized {
     fn inserted(reader: &Reader<'_, 'de>) -> Result<Self, DecodeError>;
@@ -85,11 +86,11 @@ pub trait DecodeRow<'de>: Tracked<Row = Self> + Sized {
     fn key(reader: &Reader<'_, 'de>) -> Result<Self::Key, DecodeError>;
 }
 
-/// Copies the key out of a row and of its companions.
+/// Copies the key out of a row and its companions.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "the key of `{Self}` cannot be copied out of a change",
-    note = "the types of the key's columns need `Clone`"
+    note = "the types of the key columns must implement `Clone`"
 )]
 pub trait KeyedRow: Tracked<Row = Self> + Sized {
     fn key_of_row(&self) -> Self::Key;
@@ -97,11 +98,12 @@ pub trait KeyedRow: Tracked<Row = Self> + Sized {
     fn key_of_patch(patch: &Self::Patch) -> Self::Key;
 }
 
-/// A change of a changeset: what happened to one row of the table `T`.
+/// A typed change to one row of the table `T`, from a changeset.
 ///
 /// # JSON
 ///
-/// With the feature `serde`, a change is one JSON object, and so is one of a [set](crate::_documentation::derive#sets): a line of an audit log.
+/// With the feature `serde`, a change is written as a JSON object, for example as a line of an audit log. The
+/// same holds for a change of a [set](crate::_documentation::derive#sets).
 ///
 /// ```
 /// # #[cfg(feature = "serde")]
@@ -152,33 +154,50 @@ pub trait KeyedRow: Tracked<Row = Self> + Sized {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The form is that of `wire::json`, with the columns' names in the database. A value is what its type has as JSON, but
-/// for blobs (`Vec<u8>`, `&[u8]`, `Cow<[u8]>`), integers beyond 2<sup>53</sup> and reals with more digits than every reader keeps, which
-/// are tagged as there; whole reals are plain. Inside of a field's own arrays and objects, nothing is tagged.
+/// The format is that of the module `wire::json`, with the column names of the database. A value is written
+/// with the `Serialize` of its field. Three kinds of values are tagged, as `wire::json` describes:
 ///
-/// - **Nothing to derive.** Neither rows nor sets derive `Serialize`; a set that does would have it twice (E0119). `Serialize` that the row
-///   has for something else, with other names, changes nothing here.
-/// - **`#[serde(…)]` on a field** is heeded where it says how a value is shown: `skip` and `skip_serializing` keep the column out, and it
-///   is `Default::default()` when it is read; a key that is kept out is `null`. `with`, `serialize_with` and `deserialize_with` are
-///   called. Other entries are left to serde.
-/// - **Columns in `#[tracked(skip(…))]`** are in no JSON, not even in `changed`; an UPDATE of them alone is one of nothing.
-/// - **Reading** takes members in any order, and passes over those that it does not know, so that a line can hold a change beside
-///   other things, with `#[serde(flatten)]`: who did it, or whether it was
-///   [indirect](crate::Record::indirect), which the typed change does not know. Rows with a lifetime are `Serialize` alone.
-/// - **The companions** derive serde's traits if they are told to, as for a payload of your own: `#[tracked(derive(Debug,
-///   Serialize))]`; a [`Field`](super::Field) is `null` or `{"old": …, "new": …}` there. What is said above does not hold for that.
+/// - blobs (`Vec<u8>`, `&[u8]`, `Cow<[u8]>`)
+/// - integers beyond 2<sup>53</sup>
+/// - reals with more digits than every JSON reader preserves; whole reals are not tagged
+///
+/// Values inside of a field's own arrays and objects are not tagged.
+///
+/// **Nothing to derive.** Rows and sets do not derive `Serialize`. A set that derives `Serialize` implements it
+/// twice (E0119). If a row implements `Serialize` for another purpose, with other names, this does not affect
+/// the JSON of changes.
+///
+/// **`#[serde(…)]` on a field** applies if it determines how a value is written or read:
+///
+/// - `skip` and `skip_serializing` omit the column. Reading sets it to `Default::default()`. An omitted key is
+///   `null`.
+/// - `with`, `serialize_with` and `deserialize_with` are called.
+/// - All other entries have no effect here.
+///
+/// **Columns in `#[tracked(skip(…))]`** are never written, not even in `changed`. An UPDATE of such columns
+/// alone has no changed columns in JSON.
+///
+/// **Reading** accepts members in any order, and ignores unknown members. With `#[serde(flatten)]`, a line can
+/// contain a change next to other data, such as the user, or the
+/// [indirect](crate::Record::indirect) flag, which the typed change does not contain. Rows with a lifetime
+/// implement only `Serialize`.
+///
+/// **Companions** derive serde's traits on request, for a format of your own:
+/// `#[tracked(derive(Debug, Serialize))]`. A [`Field`](super::Field) is then `null` or
+/// `{"old": …, "new": …}`. The rules above do not apply to this format.
 pub enum Change<T: Tracked> {
     /// The row was inserted.
     Insert(T::Row),
     /// The row was updated.
     Update(T::Update),
-    /// The row was deleted; this is what it was.
+    /// The row was deleted. The variant contains the old row.
     Delete(T::Row),
 }
 
-/// A change of a patchset: what to do to one row of the table `T`. What the row was before, it does not say.
+/// A typed change to one row of the table `T`, from a patchset. It contains no old values.
 ///
-/// With the feature `serde` it has `Serialize` and `Deserialize` as [`Change`](Change#json), without `before`.
+/// With the feature `serde`, it implements `Serialize` and `Deserialize` like [`Change`](Change#json), but
+/// without `before`.
 pub enum Patch<T: Tracked> {
     /// The row was inserted.
     Insert(T::Row),
@@ -189,7 +208,8 @@ pub enum Patch<T: Tracked> {
 }
 
 impl<T: Tracked> Change<T> {
-    /// The primary key of the row, whatever was done to it: the value of the key's column, or a tuple of several.
+    /// Returns the primary key of the row, for every operation: the value of the key column, or a tuple for a key
+    /// of several columns.
     ///
     /// ```
     /// use diesel_sqlite_session::{Change, Changeset, DecodeError, Operation, Tracked};
@@ -208,7 +228,7 @@ impl<T: Tracked> Change<T> {
     ///     name: String,
     /// }
     ///
-    /// /// Which users were edited.
+    /// /// Returns the ids of the users that were updated.
     /// fn edited(changeset: &Changeset) -> Result<Vec<i32>, DecodeError> {
     ///     let mut edited = Vec::new();
     ///     for change in changeset.changes::<Change<users::table>>() {
@@ -234,10 +254,29 @@ impl<T: Tracked> Change<T> {
             Self::Update(update) => T::Row::key_of_update(update),
         }
     }
+
+    /// Returns the operation of the change.
+    pub fn operation(&self) -> Operation {
+        match self {
+            Self::Insert(_) => Operation::Insert,
+            Self::Update(_) => Operation::Update,
+            Self::Delete(_) => Operation::Delete,
+        }
+    }
+
+    /// Returns the name of the table.
+    pub fn table(&self) -> &'static str {
+        self.table_info().table()
+    }
+
+    /// Returns the description of the table.
+    pub fn table_info(&self) -> &'static TableInfo<'static> {
+        const { &T::TABLE }
+    }
 }
 
 impl<T: Tracked> Patch<T> {
-    /// The primary key of the row, whatever is done to it: see [`Change::key`].
+    /// Returns the primary key of the row: see [`Change::key`].
     pub fn key(&self) -> T::Key
     where
         T::Row: KeyedRow<Patch = T::Patch, Key = T::Key>,
@@ -249,35 +288,28 @@ impl<T: Tracked> Patch<T> {
             Self::Delete(key) => key.clone(),
         }
     }
-}
 
-macro_rules! inherent {
-    ($Change:ident) => {
-        impl<T: Tracked> $Change<T> {
-            /// What is done to the row.
-            pub fn operation(&self) -> Operation {
-                match self {
-                    Self::Insert(_) => Operation::Insert,
-                    Self::Update(_) => Operation::Update,
-                    Self::Delete(_) => Operation::Delete,
-                }
-            }
-
-            /// Returns the name of the table.
-            pub fn table(&self) -> &'static str {
-                self.table_info().table()
-            }
-
-            /// Returns the description of the table.
-            pub fn table_info(&self) -> &'static TableInfo<'static> {
-                const { &T::TABLE }
-            }
+    /// Returns the operation of the change.
+    pub fn operation(&self) -> Operation {
+        match self {
+            Self::Insert(_) => Operation::Insert,
+            Self::Update(_) => Operation::Update,
+            Self::Delete(_) => Operation::Delete,
         }
-    };
-}
-inherent!(Change);
-inherent!(Patch);
+    }
 
+    /// Returns the name of the table.
+    pub fn table(&self) -> &'static str {
+        self.table_info().table()
+    }
+
+    /// Returns the description of the table.
+    pub fn table_info(&self) -> &'static TableInfo<'static> {
+        const { &T::TABLE }
+    }
+}
+
+/// Implements the standard traits under bounds on the associated types, which a derive cannot express.
 macro_rules! traits {
     ($Change:ident, $Update:ident, $Delete:ident) => {
         impl<T: Tracked> Clone for $Change<T>

@@ -1,4 +1,4 @@
-//! One column of a record that is not read as a row, by its Diesel column.
+//! Reading one column of a record, identified by its Diesel column.
 
 use diesel::{Column, Expression, Table};
 
@@ -7,7 +7,7 @@ use super::table::{ColumnList, TableName};
 use super::{DecodeError, FromSqlValue, ValueError};
 use crate::wire::{Record, Value};
 
-/// A column of `table!`, for [`Record::old_column`] and [`Record::new_column`].
+/// A column of `table!`, which [`Record::old_column`] and [`Record::new_column`] read.
 pub trait RecordColumn: Column {
     #[doc(hidden)]
     const TABLE: &'static str;
@@ -26,9 +26,10 @@ where
 }
 
 impl<'a> Record<'a> {
-    /// What a column held before the change, if that is recorded, by its column in `table!`.
+    /// Returns the old value of a column, identified by its column in `table!`, or `None` if no old value is
+    /// recorded.
     ///
-    /// `table!` must list the columns that changes hold, and no generated ones.
+    /// `table!` must list the same columns as the changes, without generated columns.
     ///
     /// ```
     /// use diesel_sqlite_session::Changeset;
@@ -54,7 +55,8 @@ impl<'a> Record<'a> {
     ///
     /// # Errors
     ///
-    /// If the record is of another table, has another number of columns, or the value is not of the type.
+    /// Fails if the record belongs to another table, has another number of columns, or the value does not fit the
+    /// type.
     pub fn old_column<C, T>(&self, column: C) -> Result<Option<T>, DecodeError>
     where
         C: RecordColumn,
@@ -63,11 +65,12 @@ impl<'a> Record<'a> {
         self.column(column, Record::old_value)
     }
 
-    /// What a column held after the change, if that is recorded: see [`old_column`](Self::old_column).
+    /// Returns the new value of a column, or `None` if no new value is recorded: see
+    /// [`old_column`](Self::old_column).
     ///
     /// # Errors
     ///
-    /// As [`old_column`](Self::old_column).
+    /// The same as [`old_column`](Self::old_column).
     pub fn new_column<C, T>(&self, column: C) -> Result<Option<T>, DecodeError>
     where
         C: RecordColumn,
@@ -88,13 +91,13 @@ impl<'a> Record<'a> {
         if expected != found {
             return Err(DecodeError::of_table(self, None, DecodeErrorKind::ColumnCount { expected, found }));
         }
-        let Some(place) = C::COLUMNS.iter().position(|name| *name == C::NAME) else {
+        let Some(position) = C::COLUMNS.iter().position(|name| *name == C::NAME) else {
             let sql_type = core::any::type_name::<<C as Expression>::SqlType>();
             return Err(DecodeError::of_value(self, C::NAME, sql_type, None, ValueError::Missing));
         };
-        let Some(value) = value(self, place) else { return Ok(None) };
+        let Some(value) = value(self, position) else { return Ok(None) };
         T::from_sql_value(value).map(Some).map_err(|error| {
-            let at = self.offset_of(place, value).unwrap_or(self.offset());
+            let at = self.offset_of(position, value).unwrap_or(self.offset());
             let sql_type = core::any::type_name::<<C as Expression>::SqlType>();
             DecodeError::of_value(self, C::NAME, sql_type, Some((value, at)), error)
         })

@@ -140,7 +140,9 @@ impl fmt::Display for DecodeErrorKind {
             }
             Self::ColumnCount { expected, found } => write!(f, "expected {expected} columns, found {found}"),
             Self::PrimaryKey => f.write_str("the changes have another primary key"),
-            Self::WrongFormat { found } => write!(f, "expected a change of a {}, found a change of a {found}", found.other()),
+            Self::WrongFormat { found } => {
+                write!(f, "expected a change of a {}, found a change of a {found}", found.other())
+            }
             Self::Value(error) => error.fmt(f),
         }
     }

@@ -1,6 +1,6 @@
 //! [`Field`]: a column of an UPDATE.
 
-/// What an UPDATE of a changeset says of a column outside the key.
+/// A column outside of the key, in an UPDATE of a changeset.
 ///
 /// ```
 /// use diesel_sqlite_session::Field;
@@ -11,20 +11,20 @@
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Field<T> {
-    /// The column is as it was; what it holds is not recorded.
+    /// The column did not change. Its value is not recorded.
     #[default]
     Unchanged,
-    /// The column had one value and got another.
+    /// The column changed.
     Changed {
-        /// What it held before.
+        /// The old value.
         old: T,
-        /// What it holds now.
+        /// The new value.
         new: T,
     },
 }
 
 impl<T> Field<T> {
-    /// The old and the new value, if the column changed.
+    /// Returns the old and the new value, or `None` if the column did not change.
     pub const fn changed(&self) -> Option<(&T, &T)> {
         match self {
             Self::Unchanged => None,
@@ -32,7 +32,7 @@ impl<T> Field<T> {
         }
     }
 
-    /// The old and the new value, if the column changed.
+    /// Consumes the field and returns the old and the new value, or `None` if the column did not change.
     pub fn into_changed(self) -> Option<(T, T)> {
         match self {
             Self::Unchanged => None,
@@ -40,12 +40,12 @@ impl<T> Field<T> {
         }
     }
 
-    /// Whether the column changed.
+    /// Returns whether the column changed.
     pub const fn is_changed(&self) -> bool {
         matches!(self, Self::Changed { .. })
     }
 
-    /// The old value, if the column changed.
+    /// Returns the old value, or `None` if the column did not change.
     pub const fn old_value(&self) -> Option<&T> {
         match self {
             Self::Unchanged => None,
@@ -53,7 +53,7 @@ impl<T> Field<T> {
         }
     }
 
-    /// The new value, if the column changed.
+    /// Returns the new value, or `None` if the column did not change.
     pub const fn new_value(&self) -> Option<&T> {
         match self {
             Self::Unchanged => None,
@@ -61,7 +61,7 @@ impl<T> Field<T> {
         }
     }
 
-    /// What becomes of the column where a row already holds `current`: the three ways of a merge.
+    /// Compares the change with the current value of the column in a row, for a three-way merge.
     ///
     /// ```
     /// use diesel_sqlite_session::typed::Against;
@@ -88,31 +88,31 @@ impl<T> Field<T> {
         }
     }
 
-    /// Applies `make` to the old and the new value; [`Unchanged`](Self::Unchanged) stays.
-    pub fn map<U>(self, mut make: impl FnMut(T) -> U) -> Field<U> {
+    /// Applies `convert` to the old and the new value. [`Unchanged`](Self::Unchanged) stays unchanged.
+    pub fn map<U>(self, mut convert: impl FnMut(T) -> U) -> Field<U> {
         match self {
             Self::Unchanged => Field::Unchanged,
-            Self::Changed { old, new } => Field::Changed { old: make(old), new: make(new) },
+            Self::Changed { old, new } => Field::Changed { old: convert(old), new: convert(new) },
         }
     }
 }
 
-/// How an UPDATE's change of a column compares with what a row holds there: from [`Field::against`].
+/// The comparison of a changed column with the current value in a row. [`Field::against`] returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Against<'a, T> {
-    /// The UPDATE leaves the column as it is: this.
+    /// The UPDATE does not change the column. The variant contains the current value.
     Current(&'a T),
-    /// The row still holds what the UPDATE found: this is to be in its place.
+    /// The current value is the old value of the UPDATE. The variant contains the new value.
     New(&'a T),
-    /// The row already holds what the UPDATE sets.
+    /// The current value is already the new value of the UPDATE.
     Same(&'a T),
-    /// The row holds something else than the UPDATE found: both sides changed it.
+    /// The current value is neither the old nor the new value: both sides changed the column.
     Both {
-        /// What the UPDATE found.
+        /// The old value of the UPDATE.
         old: &'a T,
-        /// What it sets.
+        /// The new value of the UPDATE.
         new: &'a T,
-        /// What the row holds.
+        /// The current value in the row.
         current: &'a T,
     },
 }
@@ -124,7 +124,7 @@ mod json {
 
     use super::Field;
 
-    /// `null` where the column is unchanged, otherwise `{"old": …, "new": …}`: for structs that hold a field by itself.
+    /// Writes `null` if the column is unchanged, otherwise `{"old": …, "new": …}`. Changes do not use this format.
     impl<T: Serialize> Serialize for Field<T> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             match self {
@@ -139,16 +139,17 @@ mod json {
         }
     }
 
-    /// Of what `Serialize` writes.
+    /// Reads the format of `Serialize`.
     impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             deserializer.deserialize_option(FieldVisitor(core::marker::PhantomData))
         }
     }
 
-    /// Both sides, or nothing.
+    /// Reads a field.
     struct FieldVisitor<T>(core::marker::PhantomData<T>);
-    struct Both<T>(T, T);
+    /// The old and the new value.
+    struct OldAndNew<T>(T, T);
 
     impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for FieldVisitor<T> {
         type Value = Field<T>;
@@ -166,23 +167,23 @@ mod json {
         }
 
         fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field<T>, D::Error> {
-            let Both(old, new) = Both::deserialize(deserializer)?;
+            let OldAndNew(old, new) = OldAndNew::deserialize(deserializer)?;
             Ok(Field::Changed { old, new })
         }
     }
 
-    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Both<T> {
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for OldAndNew<T> {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct BothVisitor<T>(core::marker::PhantomData<T>);
+            struct OldAndNewVisitor<T>(core::marker::PhantomData<T>);
 
-            impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for BothVisitor<T> {
-                type Value = Both<T>;
+            impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for OldAndNewVisitor<T> {
+                type Value = OldAndNew<T>;
 
                 fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                     f.write_str("an object with old and new")
                 }
 
-                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Both<T>, A::Error> {
+                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<OldAndNew<T>, A::Error> {
                     use crate::wire::json::read::read_once;
                     let (mut old, mut new) = (None, None);
                     while let Some(member) = map.next_key::<String>()? {
@@ -193,11 +194,11 @@ mod json {
                         }
                     }
                     let missing = <A::Error as serde::de::Error>::missing_field;
-                    Ok(Both(old.ok_or_else(|| missing("old"))?, new.ok_or_else(|| missing("new"))?))
+                    Ok(OldAndNew(old.ok_or_else(|| missing("old"))?, new.ok_or_else(|| missing("new"))?))
                 }
             }
 
-            deserializer.deserialize_struct("Changed", &["old", "new"], BothVisitor(core::marker::PhantomData))
+            deserializer.deserialize_struct("Changed", &["old", "new"], OldAndNewVisitor(core::marker::PhantomData))
         }
     }
 }

@@ -1,14 +1,14 @@
-//! One record as a typed value, for who has records: of a stream, in a filter, or beside other things that are read of them.
+//! Reading one record as a typed value, for code that has records: from a reader, or in a filter.
 
 use super::error::DecodeErrorKind;
-use super::set::Section;
+use super::set::TableLookup;
 use super::{DecodeError, FromChanges, FromPatches, TableInfo};
 use crate::wire::codec::unread::UnreadRecord;
 use crate::wire::{Format, Record};
 
 impl<'a> Record<'a> {
-    /// The change as a value of a set of tables, if this is a record of a changeset: what
-    /// [`Changeset::changes`](crate::Changeset::changes) makes of each. Rows may borrow from what the record borrows from.
+    /// Returns the record of a changeset as a value of the set `S`: an enum of [`Change`](crate::Change)s, or
+    /// `Change` of one table. Rows can borrow from the same bytes as the record.
     ///
     /// ```
     /// use diesel_sqlite_session::{Change, ChangesetReader, Tracked};
@@ -43,26 +43,30 @@ impl<'a> Record<'a> {
     /// ```
     ///
     /// To read all changes, [`Changeset::changes`](crate::Changeset::changes) and
-    /// [`ChangesetReader::changes`](crate::ChangesetReader::changes) are faster: this looks for the table each time.
+    /// [`ChangesetReader::changes`](crate::ChangesetReader::changes) are faster, because they search for the table
+    /// once in each section.
     ///
     /// # Errors
     ///
-    /// If the table is not in the set, the change is not what the types say, or it is one of a patchset.
+    /// Fails if the table is not part of the set, if the change does not fit the types, or if the record belongs to
+    /// a patchset.
     pub fn change<S: FromChanges<'a>>(&self) -> Result<S, DecodeError> {
-        self.with_unread(|source| S::read(self.place(source, S::TABLES, Format::Changeset)?, source, |change| change))
+        self.with_unread(|source| {
+            S::read(self.find_table(source, S::TABLES, Format::Changeset)?, source, |change| change)
+        })
     }
 
-    /// The change as a value of a set of tables, if this is a record of a patchset: see [`change`](Self::change).
+    /// Returns the record of a patchset as a value of the set `S`: see [`change`](Self::change).
     ///
     /// # Errors
     ///
-    /// As [`change`](Self::change), for a record of a changeset.
+    /// The same as [`change`](Self::change), but fails for a record of a changeset.
     pub fn patch<S: FromPatches<'a>>(&self) -> Result<S, DecodeError> {
-        self.with_unread(|source| S::read(self.place(source, S::TABLES, Format::Patchset)?, source, |patch| patch))
+        self.with_unread(|source| S::read(self.find_table(source, S::TABLES, Format::Patchset)?, source, |patch| patch))
     }
 
-    /// The place of the table among those of a set.
-    fn place(
+    /// Returns the position of the table in `tables`.
+    fn find_table(
         &self,
         source: &UnreadRecord<'_, 'a>,
         tables: &'static [&'static TableInfo<'static>],
@@ -73,6 +77,6 @@ impl<'a> Record<'a> {
             return Err(DecodeError::of_table(self, None, DecodeErrorKind::WrongFormat { found }));
         }
         let unknown = || DecodeError::of_table(self, None, DecodeErrorKind::UnknownTable);
-        Section::New.find(tables, source, false)?.ok_or_else(unknown)
+        TableLookup::Pending.find(tables, source, false)?.ok_or_else(unknown)
     }
 }

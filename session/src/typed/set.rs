@@ -1,4 +1,4 @@
-//! Sets of tables, and the iterators over their changes.
+//! Sets of tables, and iterators over their typed changes.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -12,7 +12,8 @@ use super::{DecodeError, TableInfo, table};
 use crate::wire::{Changeset, Patchset};
 use crate::wire::{ChangesetFormat, Operation, PatchsetFormat, Record, Records, Set, SetRef};
 
-/// A set of tables: an enum of [`Change`]s or of [`Patch`]es with `#[derive(Tracked)]`, or one of them alone.
+/// A set of tables: an enum of [`Change`]s or [`Patch`]es with `#[derive(Tracked)]`, or a single `Change` or
+/// `Patch`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a set of tables",
     label = "expected an enum of `Change<…>` or `Patch<…>` variants with `#[derive(Tracked)]`, or one of these alone",
@@ -30,27 +31,33 @@ pub trait TrackedSet {
         self.table_info().table()
     }
 
-    /// What this change does to a row.
+    /// Returns the operation of this change.
     fn operation(&self) -> Operation;
 }
 
-macro_rules! set_of_one {
-    ($Change:ident) => {
-        impl<T: Tracked> TrackedSet for $Change<T> {
-            const TABLES: &'static [&'static TableInfo<'static>] = &[&T::TABLE];
+impl<T: Tracked> TrackedSet for Change<T> {
+    const TABLES: &'static [&'static TableInfo<'static>] = &[&T::TABLE];
 
-            fn table_info(&self) -> &'static TableInfo<'static> {
-                Self::table_info(self)
-            }
+    fn table_info(&self) -> &'static TableInfo<'static> {
+        Self::table_info(self)
+    }
 
-            fn operation(&self) -> Operation {
-                Self::operation(self)
-            }
-        }
-    };
+    fn operation(&self) -> Operation {
+        Self::operation(self)
+    }
 }
-set_of_one!(Change);
-set_of_one!(Patch);
+
+impl<T: Tracked> TrackedSet for Patch<T> {
+    const TABLES: &'static [&'static TableInfo<'static>] = &[&T::TABLE];
+
+    fn table_info(&self) -> &'static TableInfo<'static> {
+        Self::table_info(self)
+    }
+
+    fn operation(&self) -> Operation {
+        Self::operation(self)
+    }
+}
 
 /// A set that the changes of a changeset can be read as.
 #[diagnostic::on_unimplemented(
@@ -60,8 +67,8 @@ set_of_one!(Patch);
     note = "`Patch`es are read from a patchset, with `patches`"
 )]
 pub trait FromChanges<'a>: TrackedSet + Sized {
-    /// Reads a change of the table at this place in [`TABLES`](TrackedSet::TABLES), and gives what `into` makes of it: so it is
-    /// written once, to where it is wanted.
+    /// Reads a change of the table at position `table` in [`TABLES`](TrackedSet::TABLES), and returns the result of
+    /// `into`. The change is written once, to its final location.
     #[doc(hidden)]
     fn read<R>(table: usize, source: &UnreadRecord<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError>;
 }
@@ -74,8 +81,8 @@ pub trait FromChanges<'a>: TrackedSet + Sized {
     note = "`Change`s are read from a changeset, with `changes`"
 )]
 pub trait FromPatches<'a>: TrackedSet + Sized {
-    /// Reads a change of the table at this place in [`TABLES`](TrackedSet::TABLES), and gives what `into` makes of it: so it is
-    /// written once, to where it is wanted.
+    /// Reads a change of the table at position `table` in [`TABLES`](TrackedSet::TABLES), and returns the result of
+    /// `into`. The change is written once, to its final location.
     #[doc(hidden)]
     fn read<R>(table: usize, source: &UnreadRecord<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError>;
 }
@@ -110,19 +117,19 @@ where
     }
 }
 
-/// Which of the tables a section is.
+/// The position of a section's table in a set.
 #[derive(Clone, Copy)]
-pub(super) enum Section {
-    /// It has not been looked at, or does not fit.
-    New,
-    /// The one at this place.
-    Of(usize),
-    /// None of them.
+pub(super) enum TableLookup {
+    /// The table has not been looked up yet, or its columns do not match.
+    Pending,
+    /// The table has this position.
+    Found(usize),
+    /// The table is not part of the set.
     Unknown,
 }
 
-impl Section {
-    /// The place of the table; `None` for an unknown one that is to be skipped.
+impl TableLookup {
+    /// Returns the position of the table. Returns `None` for an unknown table if `skip_unknown` is set.
     #[cold]
     pub(super) fn find(
         &mut self,
@@ -130,34 +137,34 @@ impl Section {
         source: &UnreadRecord<'_, '_>,
         skip_unknown: bool,
     ) -> Result<Option<usize>, DecodeError> {
-        if let Self::New = self {
-            *self = find(tables, source)?.map_or(Self::Unknown, Self::Of);
+        if let Self::Pending = self {
+            *self = find_table(tables, source)?.map_or(Self::Unknown, Self::Found);
         }
         match *self {
-            Self::Of(table) => Ok(Some(table)),
+            Self::Found(table) => Ok(Some(table)),
             _ if skip_unknown => {
                 source.skip();
                 Ok(None)
             }
-            _ => Err(failed(source, None, DecodeErrorKind::UnknownTable)),
+            _ => Err(fail(source, None, DecodeErrorKind::UnknownTable)),
         }
     }
 }
 
-/// The changes as they come, each with its table's place in the set.
+/// The records of a set of tables. Each section's table is looked up once.
 #[derive(Clone)]
-struct Tagged<'a> {
+struct SetRecords<'a> {
     records: Records<'a>,
-    section: Section,
+    table: TableLookup,
     skip_unknown: bool,
 }
 
-impl<'a> Tagged<'a> {
+impl<'a> SetRecords<'a> {
     fn new(records: Records<'a>) -> Self {
-        Self { records, section: Section::New, skip_unknown: false }
+        Self { records, table: TableLookup::Pending, skip_unknown: false }
     }
 
-    /// Reads the next change with `read`, which is given its table's place among `tables`.
+    /// Reads the next change with `read`, which is called with the position of its table in `tables`.
     #[inline]
     fn next<S>(
         &mut self,
@@ -165,15 +172,15 @@ impl<'a> Tagged<'a> {
         read: impl FnOnce(usize, &UnreadRecord<'_, 'a>) -> Result<S, DecodeError>,
     ) -> Option<Result<S, DecodeError>> {
         loop {
-            let section = &mut self.section;
-            let source = self.records.next_unread(|| *section = Section::New)?;
-            let found = match self.section {
-                Section::Of(table) => Ok(Some(table)),
-                _ => self.section.find(tables, &source, self.skip_unknown),
+            let table = &mut self.table;
+            let source = self.records.next_unread(|| *table = TableLookup::Pending)?;
+            let found = match self.table {
+                TableLookup::Found(table) => Ok(Some(table)),
+                _ => self.table.find(tables, &source, self.skip_unknown),
             };
             match found {
                 Ok(Some(table)) => {
-                    // not looked at, and in one place alone: else it would be moved
+                    // the result is returned at once, so that the compiler does not move it
                     let result = read(table, &source);
                     let length = source.length_read();
                     self.records.skip_bytes(length);
@@ -191,9 +198,9 @@ impl<'a> Tagged<'a> {
     }
 }
 
-/// The error of a change that is not read. It is passed over.
+/// Skips a change and returns its error.
 #[cold]
-fn failed(source: &UnreadRecord<'_, '_>, column: Option<&'static str>, kind: DecodeErrorKind) -> DecodeError {
+fn fail(source: &UnreadRecord<'_, '_>, column: Option<&'static str>, kind: DecodeErrorKind) -> DecodeError {
     source.skip();
     match source.record() {
         Some(record) => DecodeError::of_table(&record, column, kind),
@@ -201,15 +208,19 @@ fn failed(source: &UnreadRecord<'_, '_>, column: Option<&'static str>, kind: Dec
     }
 }
 
-/// The table that a change is of, if it is one of these, and fits.
-fn find(tables: &'static [&'static TableInfo<'static>], source: &UnreadRecord<'_, '_>) -> Result<Option<usize>, DecodeError> {
-    let is_it = |table: &&'static TableInfo<'static>| table.table().eq_ignore_ascii_case(source.table());
-    let Some((place, table)) = tables.iter().copied().enumerate().find(|(_, table)| is_it(table)) else {
+/// Returns the position of a change's table in `tables`, if the set contains the table. Fails if the columns or the
+/// key do not match.
+fn find_table(
+    tables: &'static [&'static TableInfo<'static>],
+    source: &UnreadRecord<'_, '_>,
+) -> Result<Option<usize>, DecodeError> {
+    let has_name = |table: &&'static TableInfo<'static>| table.table().eq_ignore_ascii_case(source.table());
+    let Some((position, table)) = tables.iter().copied().enumerate().find(|(_, table)| has_name(table)) else {
         return Ok(None);
     };
     match table::check(table, source.key_ordinals()) {
-        Ok(()) => Ok(Some(place)),
-        Err((column, kind)) => Err(failed(source, column, kind)),
+        Ok(()) => Ok(Some(position)),
+        Err((column, kind)) => Err(fail(source, column, kind)),
     }
 }
 
@@ -243,29 +254,29 @@ pub type Patches<'a, S> = TypedRecords<'a, PatchsetFormat, S>;
 /// [`Patchset::patches`].
 #[must_use = "iterators are lazy"]
 pub struct TypedRecords<'a, F, S> {
-    tagged: Tagged<'a>,
+    records: SetRecords<'a>,
     types: PhantomData<fn() -> (F, S)>,
 }
 
 impl<'a, F, S> TypedRecords<'a, F, S> {
     fn new(records: Records<'a>) -> Self {
-        Self { tagged: Tagged::new(records), types: PhantomData }
+        Self { records: SetRecords::new(records), types: PhantomData }
     }
 
-    /// Skips the changes of tables that are not in the set. By default, they are errors.
+    /// Skips changes to tables outside the set. By default, such changes are errors.
     pub fn skip_unknown_tables(mut self) -> Self {
-        self.tagged.skip_unknown = true;
+        self.records.skip_unknown = true;
         self
     }
 
-    /// Pairs each change with the [`Record`] that it was read from. The record has the name of the table, the
-    /// [indirect](Record::indirect) flag and the offset.
+    /// Pairs each change with the [`Record`] that it was read from. The record contains the name of the
+    /// table, the [indirect](Record::indirect) flag and the offset.
     pub fn with_records(mut self) -> impl Iterator<Item = Result<(Record<'a>, S), DecodeError>>
     where
         S: FromRecords<'a, F>,
     {
         std::iter::from_fn(move || {
-            self.tagged.next(S::TABLES, |table, source| {
+            self.records.next(S::TABLES, |table, source| {
                 let record = source.record().ok_or_else(|| DecodeError::of_missing_record(source.table()))?;
                 S::read(table, source, |change| (record, change))
             })
@@ -278,7 +289,7 @@ impl<'a, F, S: FromRecords<'a, F>> Iterator for TypedRecords<'a, F, S> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.tagged.next(S::TABLES, |table, source| S::read(table, source, |change| change))
+        self.records.next(S::TABLES, |table, source| S::read(table, source, |change| change))
     }
 }
 
@@ -286,13 +297,13 @@ impl<'a, F, S: FromRecords<'a, F>> FusedIterator for TypedRecords<'a, F, S> {}
 
 impl<F, S> Clone for TypedRecords<'_, F, S> {
     fn clone(&self) -> Self {
-        Self { tagged: self.tagged.clone(), types: PhantomData }
+        Self { records: self.records.clone(), types: PhantomData }
     }
 }
 
 impl<F, S> fmt::Debug for TypedRecords<'_, F, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TypedRecords").field(&self.tagged.records).finish()
+        f.debug_tuple("TypedRecords").field(&self.records.records).finish()
     }
 }
 

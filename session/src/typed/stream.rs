@@ -1,23 +1,23 @@
-//! The typed changes of a source that is larger than memory, one by one.
+//! Reading typed changes from a source that can be larger than memory, one by one.
 
 use std::fmt;
 use std::io::Read;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
 
-use super::set::{FromRecords, Section};
+use super::set::{FromRecords, TableLookup};
 use super::{DecodeError, FromChanges, FromPatches, TrackedSet};
 use crate::wire::{ChangesetFormat, ParseError, PatchsetFormat, Reader, SetFormat};
 #[cfg(doc)]
 use crate::wire::{ChangesetReader, PatchsetReader};
 
-/// Why there is no next typed change of a source.
+/// The error of reading a typed change from a source.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadChangeError {
-    /// The source failed, or its bytes are not well-formed. The iteration ends here.
+    /// The source failed, or its bytes are malformed. Iteration ends.
     Read(ParseError),
-    /// The types do not fit this change. The iteration can go on with the next one.
+    /// The change does not fit the types. Iteration can continue with the next change.
     Decode(DecodeError),
 }
 
@@ -62,9 +62,9 @@ pub type ReadPatches<'r, R, S> = ReadRecords<'r, PatchsetFormat, R, S>;
 #[must_use = "iterators are lazy"]
 pub struct ReadRecords<'r, F, R, S> {
     reader: &'r mut Reader<F, R>,
-    /// The number of the section that was looked at last, as the reader counts them.
-    number: u64,
-    section: Section,
+    /// The number of the section that `table` was looked up for, as the reader counts sections.
+    section: u64,
+    table: TableLookup,
     skip_unknown: bool,
     ended: bool,
     set: PhantomData<fn() -> S>,
@@ -72,10 +72,10 @@ pub struct ReadRecords<'r, F, R, S> {
 
 impl<'r, F, R, S> ReadRecords<'r, F, R, S> {
     fn new(reader: &'r mut Reader<F, R>) -> Self {
-        Self { reader, number: 0, section: Section::New, skip_unknown: false, ended: false, set: PhantomData }
+        Self { reader, section: 0, table: TableLookup::Pending, skip_unknown: false, ended: false, set: PhantomData }
     }
 
-    /// Skips the changes of tables that are not in the set. By default, they are errors.
+    /// Skips changes to tables outside the set. By default, such changes are errors.
     pub fn skip_unknown_tables(mut self) -> Self {
         self.skip_unknown = true;
         self
@@ -87,7 +87,7 @@ impl<F: SetFormat, R: Read, S: for<'a> FromRecords<'a, F>> Iterator for ReadReco
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {
-            let (record, number) = match self.reader.next_with_section() {
+            let (record, section) = match self.reader.next_with_section() {
                 Ok(Some(next)) => next,
                 Ok(None) => break,
                 Err(error) => {
@@ -95,14 +95,14 @@ impl<F: SetFormat, R: Read, S: for<'a> FromRecords<'a, F>> Iterator for ReadReco
                     return Some(Err(error.into()));
                 }
             };
-            if self.number != number {
-                (self.number, self.section) = (number, Section::New);
+            if self.section != section {
+                (self.section, self.table) = (section, TableLookup::Pending);
             }
-            let (section, skip_unknown) = (&mut self.section, self.skip_unknown);
+            let (table, skip_unknown) = (&mut self.table, self.skip_unknown);
             let read = record.with_unread(|source| {
-                let found = match *section {
-                    Section::Of(table) => Some(table),
-                    _ => section.find(<S as TrackedSet>::TABLES, source, skip_unknown)?,
+                let found = match *table {
+                    TableLookup::Found(table) => Some(table),
+                    _ => table.find(<S as TrackedSet>::TABLES, source, skip_unknown)?,
                 };
                 found.map(|table| S::read(table, source, |change| change)).transpose()
             });

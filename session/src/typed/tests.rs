@@ -1,5 +1,5 @@
-//! Typed changes without a backend: what `--no-default-features --features derive` leaves. What SQLite and Diesel make of the
-//! same values is asked in the package `tests`.
+//! Tests of typed changes without SQLite, with `--no-default-features --features derive`. The package `tests` compares with
+//! SQLite and Diesel.
 
 use std::vec::Vec;
 

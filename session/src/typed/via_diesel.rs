@@ -1,4 +1,5 @@
-//! Values by way of SQLite, for types that have only Diesel's own traits: a database in memory is asked for the value.
+//! Reading and writing values through SQLite, for types that implement only Diesel's traits. A query on an in-memory
+//! database converts the value.
 
 use std::borrow::Cow;
 use std::boxed::Box;
@@ -19,12 +20,13 @@ use super::{CowValue, ValueError};
 use crate::wire::Value;
 
 std::thread_local! {
+    /// The in-memory database of this thread.
     static SCRATCH: RefCell<Option<SqliteConnection>> = const { RefCell::new(None) };
 }
 
-/// Runs a query on this thread's scratch database.
+/// Runs a query on the in-memory database of this thread.
 fn with_scratch<R>(work: impl FnOnce(&mut SqliteConnection) -> QueryResult<R>) -> Result<R, ValueError> {
-    // out of its place while it is used: a type's own code may come here again
+    // the connection is taken out while it is used, because the code of a type can call this function again
     let taken = SCRATCH.try_with(|scratch| scratch.borrow_mut().take()).ok().flatten();
     let mut connection = match taken {
         Some(connection) => connection,
@@ -34,14 +36,14 @@ fn with_scratch<R>(work: impl FnOnce(&mut SqliteConnection) -> QueryResult<R>) -
     let _ = SCRATCH.try_with(|scratch| scratch.replace(Some(connection)));
     result.map_err(|error| match error {
         diesel::result::Error::DeserializationError(error) | diesel::result::Error::SerializationError(error) => {
-            reason(error)
+            inner_error(error)
         }
         error => ValueError::invalid(error),
     })
 }
 
-/// What a type's own code said, out of what Diesel says of it.
-fn reason(error: Box<dyn Error + Send + Sync>) -> ValueError {
+/// Extracts the error of the type's own code from Diesel's error.
+fn inner_error(error: Box<dyn Error + Send + Sync>) -> ValueError {
     let error = match error.downcast::<DeserializeFieldError>() {
         Ok(of_field) => of_field.error,
         Err(error) => error,
@@ -53,7 +55,7 @@ fn reason(error: Box<dyn Error + Send + Sync>) -> ValueError {
     }
 }
 
-/// `SELECT ?`, the value in its own storage class, read as `ST`.
+/// The query `SELECT ?`, whose parameter keeps its storage class, and whose result is read as `ST`.
 struct SelectValue<'a, ST> {
     value: Value<'a>,
     sql_type: std::marker::PhantomData<ST>,
@@ -63,7 +65,7 @@ impl<ST: SingleValue> Query for SelectValue<'_, ST> {
     type SqlType = ST;
 }
 
-/// The SQL is the same for every value and type: one statement is prepared for each thread.
+/// The SQL is the same for every value and type, so that each thread prepares one statement.
 impl<ST> QueryId for SelectValue<'_, ST> {
     type QueryId = SelectValue<'static, ()>;
     const HAS_STATIC_QUERY_ID: bool = true;
@@ -89,7 +91,7 @@ impl<ST> QueryFragment<Sqlite> for SelectValue<'_, ST> {
     }
 }
 
-/// Reads a value as Diesel does.
+/// Reads a value with Diesel's `FromSqlRow`.
 pub(super) fn decode<T, ST>(value: Value<'_>) -> Result<T, ValueError>
 where
     T: FromSqlRow<ST, Sqlite> + 'static,
@@ -99,7 +101,7 @@ where
     with_scratch(|connection| SelectValue::<ST> { value, sql_type: std::marker::PhantomData }.get_result(connection))
 }
 
-/// `SELECT v, v, v, v FROM (SELECT ? AS v)`, each but for the one of its storage class NULL.
+/// The query `SELECT v, v, v, v FROM (SELECT ? AS v)`. Only the column of the value's storage class is not NULL.
 struct SelectClass<'a, T: ?Sized, ST> {
     value: &'a T,
     sql_type: std::marker::PhantomData<ST>,
@@ -109,7 +111,7 @@ impl<T: ?Sized, ST> Query for SelectClass<'_, T, ST> {
     type SqlType = (Nullable<BigInt>, Nullable<Double>, Nullable<Text>, Nullable<Binary>);
 }
 
-/// As for reading.
+/// The SQL is the same for every value and type, as for reading.
 impl<T: ?Sized, ST> QueryId for SelectClass<'_, T, ST> {
     type QueryId = SelectClass<'static, (), ()>;
     const HAS_STATIC_QUERY_ID: bool = true;
@@ -133,7 +135,7 @@ where
     }
 }
 
-/// Writes a value as Diesel does.
+/// Writes a value with Diesel's `ToSql`.
 pub(super) fn encode<T, ST>(value: &T) -> Result<CowValue<'static>, ValueError>
 where
     T: ToSql<ST, Sqlite> + ?Sized,

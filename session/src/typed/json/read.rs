@@ -10,10 +10,10 @@ use super::super::field;
 use super::super::private::{Columns, HasColumn, InUpdate, IsKey, KeyOf, of_tuples};
 use super::super::set::TrackedSet;
 use super::{Error, Field, Tree};
-use crate::wire::{Format, Operation, TableInfo};
 use crate::wire::json::read::{Members, operation, read_once};
 use crate::wire::json::write::key_order;
 use crate::wire::json::{AFTER, BEFORE, CHANGED, COLUMNS, KEY, OP, TABLE};
+use crate::wire::{Format, Operation, TableInfo};
 
 /// Reads a field with `Deserialize`.
 pub trait ReadSerde<T> {

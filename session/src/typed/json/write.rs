@@ -5,9 +5,9 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use super::super::change::{Change, Patch, Tracked};
 use super::super::field;
 use super::super::private::{Columns, HasColumn, InUpdate, IsKey, KeyOf, of_tuples};
-use crate::wire::{Format, Operation};
 use crate::wire::json::write::{key_order, operation_name};
 use crate::wire::json::{AFTER, BEFORE, CHANGED, KEY, OP, TABLE};
+use crate::wire::{Format, Operation};
 
 /// The part of an UPDATE that a value belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Dates and times of the crate chrono, in the text formats that Diesel reads and writes.
+//! Dates and times of the crate `chrono`, in the text formats that Diesel reads and writes.
 
 use std::borrow::Cow;
 use std::string::ToString;
@@ -10,10 +10,10 @@ use super::{CowValue, FromSqlValue, ToSqlValue, julian_seconds, text, unexpected
 use crate::typed::ValueError;
 use crate::wire::Value;
 
-/// `%.f` is there if it is not zero, and may be missing when read; `%R` has no seconds.
+/// The formats of times. `%.f` is written if it is not zero, and is optional when read. `%R` has no seconds.
 const TIMES: [&str; 6] = ["%T%.f", "%T%.fZ", "%T%.f%:z", "%R", "%RZ", "%R%:z"];
 
-/// The usual ones first.
+/// The formats of dates and times, most frequent first.
 const DATE_TIMES: [&str; 12] = [
     "%F %T%.f",
     "%F %T%.f%:z",
@@ -29,7 +29,8 @@ const DATE_TIMES: [&str; 12] = [
     "%FT%R%:z",
 ];
 
-fn written(formatted: impl ToString) -> Result<CowValue<'static>, ValueError> {
+/// Returns a formatted value as text.
+fn to_text(formatted: impl ToString) -> Result<CowValue<'static>, ValueError> {
     Ok(CowValue::Text(Cow::Owned(formatted.to_string())))
 }
 
@@ -41,7 +42,7 @@ impl<'a> FromSqlValue<'a, Date> for NaiveDate {
 
 impl ToSqlValue<Date> for NaiveDate {
     fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-        written(self.format("%F"))
+        to_text(self.format("%F"))
     }
 }
 
@@ -55,11 +56,11 @@ impl<'a> FromSqlValue<'a, Time> for NaiveTime {
 
 impl ToSqlValue<Time> for NaiveTime {
     fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-        written(self.format("%T%.f"))
+        to_text(self.format("%T%.f"))
     }
 }
 
-/// A date and time as it is written, whatever its offset, or a Julian day.
+/// Reads a date and time, ignoring its offset, or a Julian day.
 fn date_time(value: Value<'_>) -> Result<NaiveDateTime, ValueError> {
     let written = match value {
         Value::Text(_) => {
@@ -72,12 +73,8 @@ fn date_time(value: Value<'_>) -> Result<NaiveDateTime, ValueError> {
     written.or_else(|| julian_day(value)).ok_or_else(|| ValueError::invalid("not a date and time"))
 }
 
-/// Before 1970 Diesel drops the fraction of the second.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "what does not fit becomes the nearest that does"
-)]
+/// Reads a Julian day. Before 1970 the fraction of the second is dropped, as in Diesel.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
 fn julian_day(value: Value<'_>) -> Option<NaiveDateTime> {
     let seconds = julian_seconds(value)?;
     let nanoseconds = (seconds.fract() * 1e9) as u32;
@@ -92,11 +89,11 @@ impl<'a> FromSqlValue<'a, Timestamp> for NaiveDateTime {
 
 impl ToSqlValue<Timestamp> for NaiveDateTime {
     fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-        written(self.format("%F %T%.f"))
+        to_text(self.format("%F %T%.f"))
     }
 }
 
-/// `TimestamptzSqlite`, which Diesel has with its feature `sqlite` alone.
+/// `TimestamptzSqlite`, which requires Diesel's feature `sqlite`.
 #[cfg(feature = "sqlite")]
 mod with_time_zone {
     use chrono::{DateTime, Local, TimeZone, Utc};
@@ -112,11 +109,11 @@ mod with_time_zone {
 
     impl ToSqlValue<TimestamptzSqlite> for NaiveDateTime {
         fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-            written(self.format("%F %T%.f"))
+            to_text(self.format("%F %T%.f"))
         }
     }
 
-    /// A date and time with an offset, or else in UTC.
+    /// Reads a date and time with an offset, or in UTC if there is none.
     fn instant(value: Value<'_>) -> Result<DateTime<Utc>, ValueError> {
         if let Value::Text(_) = value {
             let text = text(value)?;
@@ -144,7 +141,7 @@ mod with_time_zone {
 
     impl<Tz: TimeZone> ToSqlValue<TimestamptzSqlite> for DateTime<Tz> {
         fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-            written(self.with_timezone(&Utc).format("%F %T%.f%:z"))
+            to_text(self.with_timezone(&Utc).format("%F %T%.f%:z"))
         }
     }
 }

@@ -1,7 +1,8 @@
-//! [SQLite's binary JSON](https://sqlite.org/jsonb.html), as far as Diesel reads it: no JSON5.
+//! [SQLite's binary JSON](https://sqlite.org/jsonb.html), without JSON5, which Diesel does not read.
 //!
-//! An element is a header and a payload. The low half of the header's first byte is the element's kind, the high half the
-//! payload's length, or for 12 and more how many bytes hold that length, big endian.
+//! An element consists of a header and a payload. The low four bits of the header's first byte are the kind of the
+//! element. The high four bits are the length of the payload, or from 12 on the size of the length in bytes. The length
+//! follows then, big endian.
 
 use std::format;
 use std::string::String;
@@ -16,15 +17,15 @@ const TRUE: u8 = 1;
 const FALSE: u8 = 2;
 const INT: u8 = 3;
 const FLOAT: u8 = 5;
-/// Text as it is.
+/// Text without escapes.
 const TEXT: u8 = 7;
-/// Text with JSON's escapes.
+/// Text with the escapes of JSON.
 const TEXTJ: u8 = 8;
 const TEXTRAW: u8 = 10;
 const ARRAY: u8 = 11;
 const OBJECT: u8 = 12;
 
-/// How deep SQLite lets JSON be nested.
+/// The maximal nesting depth of JSON in SQLite.
 const MAX_DEPTH: usize = 1000;
 
 fn invalid() -> ValueError {
@@ -35,8 +36,8 @@ fn too_deep() -> ValueError {
     ValueError::invalid("JSON nested more than 1000 levels deep")
 }
 
-/// Splits the first element off: its kind, its payload, and what follows.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+/// Returns the kind and the payload of the first element, and the bytes that follow.
+fn split_element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&first, rest) = bytes.split_first()?;
     let width = match first >> 4 {
         12 => 1,
@@ -54,9 +55,9 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((first & 15, payload, rest))
 }
 
-/// Takes the first element off.
+/// Removes the first element from `bytes`, and returns its kind and payload.
 fn take<'a>(bytes: &mut &'a [u8]) -> Result<(u8, &'a [u8]), ValueError> {
-    let (kind, payload, rest) = element(bytes).ok_or_else(invalid)?;
+    let (kind, payload, rest) = split_element(bytes).ok_or_else(invalid)?;
     *bytes = rest;
     Ok((kind, payload))
 }
@@ -65,8 +66,8 @@ fn utf8(bytes: &[u8]) -> Result<&str, ValueError> {
     std::str::from_utf8(bytes).map_err(|_| ValueError::Utf8)
 }
 
-/// An element that holds no others.
-fn scalar(kind: u8, payload: &[u8]) -> Result<Value, ValueError> {
+/// Reads an element that is not an array or object.
+fn read_scalar(kind: u8, payload: &[u8]) -> Result<Value, ValueError> {
     let number = |is: fn(&Number) -> bool| {
         let number: Number = serde_json::from_str(utf8(payload)?).map_err(ValueError::invalid)?;
         if is(&number) { Ok(Value::Number(number)) } else { Err(invalid()) }
@@ -87,21 +88,22 @@ fn scalar(kind: u8, payload: &[u8]) -> Result<Value, ValueError> {
     }
 }
 
-/// An array or object that is being read.
-struct Open<'a> {
+/// An array or object that has not been read completely.
+struct OpenContainer<'a> {
     value: Container,
     rest: &'a [u8],
 }
 
+/// The members of an array or object.
 enum Container {
     Array(Vec<Value>),
-    /// With the key of the member that is being read.
+    /// An object, and the key of the member that is read.
     Object(Map<String, Value>, Option<String>),
 }
 
-/// Reads the one element that the bytes are.
+/// Reads bytes that consist of one element.
 pub(super) fn read(bytes: &[u8]) -> Result<Value, ValueError> {
-    let mut open: Vec<Open<'_>> = Vec::new();
+    let mut open: Vec<OpenContainer<'_>> = Vec::new();
     let mut rest = bytes;
     let (mut kind, mut payload) = take(&mut rest)?;
     if !rest.is_empty() {
@@ -117,12 +119,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, ValueError> {
                     ARRAY => Container::Array(Vec::new()),
                     _ => Container::Object(Map::new(), None),
                 };
-                open.push(Open { value, rest: payload });
+                open.push(OpenContainer { value, rest: payload });
                 None
             }
-            _ => Some(scalar(kind, payload)?),
+            _ => Some(read_scalar(kind, payload)?),
         };
-        // puts the value where it belongs, and closes what has no more
+        // adds the value to its container, and closes complete containers
         loop {
             let Some(mut innermost) = open.pop() else {
                 return value.ok_or_else(invalid);
@@ -146,14 +148,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, ValueError> {
         let Some(innermost) = open.last_mut() else { return Err(invalid()) };
         if let Container::Object(_, key) = &mut innermost.value {
             let (kind, payload) = take(&mut innermost.rest)?;
-            let Value::String(text) = scalar(kind, payload)? else { return Err(invalid()) };
+            let Value::String(text) = read_scalar(kind, payload)? else { return Err(invalid()) };
             *key = Some(text);
         }
         (kind, payload) = take(&mut innermost.rest)?;
     }
 }
 
-/// Writes an element as Diesel does.
+/// Writes a value as Diesel does.
 pub(super) fn write(value: &Value) -> Result<Vec<u8>, ValueError> {
     let mut bytes = Vec::new();
     write_element(&mut bytes, value, 0)?;
@@ -172,10 +174,10 @@ fn write_element(bytes: &mut Vec<u8>, value: &Value, depth: usize) -> Result<(),
             write_payload(bytes, kind, text.as_bytes())
         }
         Value::String(text) => write_text(bytes, text),
-        Value::Array(array) => container(bytes, ARRAY, depth, |bytes| {
+        Value::Array(array) => write_container(bytes, ARRAY, depth, |bytes| {
             array.iter().try_for_each(|value| write_element(bytes, value, depth + 1))
         }),
-        Value::Object(object) => container(bytes, OBJECT, depth, |bytes| {
+        Value::Object(object) => write_container(bytes, OBJECT, depth, |bytes| {
             object.iter().try_for_each(|(key, value)| {
                 write_text(bytes, key)?;
                 write_element(bytes, value, depth + 1)
@@ -184,7 +186,7 @@ fn write_element(bytes: &mut Vec<u8>, value: &Value, depth: usize) -> Result<(),
     }
 }
 
-/// Diesel escapes control characters, and for their sake the rest; other text is as it is.
+/// Writes text as Diesel does: with escapes if it contains a control character, otherwise without.
 fn write_text(bytes: &mut Vec<u8>, text: &str) -> Result<(), ValueError> {
     if !text.contains(char::is_control) {
         return write_payload(bytes, TEXT, text.as_bytes());
@@ -200,8 +202,8 @@ fn write_payload(bytes: &mut Vec<u8>, kind: u8, payload: &[u8]) -> Result<(), Va
     Ok(())
 }
 
-/// Writes what the container holds, and then its header in front.
-fn container(
+/// Writes the members of a container, then inserts its header before them.
+fn write_container(
     bytes: &mut Vec<u8>,
     kind: u8,
     depth: usize,
@@ -217,7 +219,7 @@ fn container(
     Ok(())
 }
 
-/// The shortest header, and its length.
+/// Returns the shortest header, and its length.
 fn header(kind: u8, payload: usize) -> Result<([u8; 5], usize), ValueError> {
     let payload = i32::try_from(payload).map_err(|_| ValueError::invalid("JSON of more than 2 GiB"))?;
     let [a, b, c, d] = payload.to_be_bytes();

@@ -1,5 +1,7 @@
-//! Values of changes as Rust values, by the SQL type of their column: one module for the plain types, and one for each
-//! feature. What is read is what Diesel loads from the same value, or an error; what is written is what Diesel binds.
+//! Reading and writing values as Rust types, by the SQL type of their column. There is one module for plain types, and one
+//! for each feature.
+//!
+//! Reading returns the same value that Diesel loads, or fails. Writing returns the same value that Diesel binds.
 
 #[cfg(feature = "chrono")]
 mod chrono;
@@ -26,9 +28,9 @@ use diesel::sql_types::{
 use super::ValueError;
 use crate::wire::Value;
 
-/// A type that a value of a column of the SQL type `ST` can be read as.
+/// A type that a value in a column of the SQL type `ST` can be read as.
 ///
-/// It is implemented for the types that Diesel loads from SQLite, and for borrowed ones:
+/// This trait is implemented for the types that Diesel loads from SQLite, and for borrowed types:
 ///
 /// | SQL type | Rust types | feature |
 /// |---|---|---|
@@ -37,47 +39,51 @@ use crate::wire::Value;
 /// | `Float`, `Double` | `f32`, `f64` | |
 /// | `Text` | `String`, `&str`, `Cow<str>` | |
 /// | `Binary` | `Vec<u8>`, `&[u8]`, `Cow<[u8]>` | |
-/// | `Date`, `Time`, `Timestamp`, `TimestamptzSqlite` | those of `Text` | |
+/// | `Date`, `Time`, `Timestamp`, `TimestamptzSqlite` | the types of `Text` | |
 /// | `Date` | `chrono::NaiveDate` | `chrono` |
 /// | | `time::Date` | `time` |
 /// | `Time` | `chrono::NaiveTime` | `chrono` |
 /// | | `time::Time` | `time` |
 /// | `Timestamp` | `chrono::NaiveDateTime` | `chrono` |
 /// | | `time::PrimitiveDateTime` | `time` |
-/// | `TimestamptzSqlite` | `chrono::NaiveDateTime`, `chrono::DateTime` of `Utc` and of `Local` | `chrono` |
+/// | `TimestamptzSqlite` | `chrono::NaiveDateTime`, `chrono::DateTime<Utc>`, `chrono::DateTime<Local>` | `chrono` |
 /// | | `time::PrimitiveDateTime`, `time::OffsetDateTime` | `time` |
 /// | `Json`, `Jsonb` | `serde_json::Value` | `serde_json` |
 /// | `Numeric` | `bigdecimal::BigDecimal` | `numeric` |
-/// | `Binary`, `Text` | `uuid::Uuid`: 16 bytes, or text in any of its forms | `uuid` |
+/// | `Binary`, `Text` | `uuid::Uuid`: 16 bytes, or text in any UUID format | `uuid` |
 /// | `Nullable<ST>` | `Option<T>` of each of these | |
 ///
-/// `TimestamptzSqlite` needs the feature `sqlite`. Diesel itself has no `uuid::Uuid` on SQLite: a row that Diesel loads too needs a
-/// type of its own, or `#[diesel(deserialize_as = …)]`.
+/// `TimestamptzSqlite` requires the feature `sqlite`. Diesel does not support `uuid::Uuid` on SQLite. A row that
+/// Diesel also loads requires a type of your own, or `#[diesel(deserialize_as = …)]`.
 ///
-/// # What is read
+/// # Differences from Diesel
 ///
-/// What Diesel loads from the same value, dates and times in the same formats and as Julian days. Where Diesel makes another
-/// value of it without a word, there is an error:
+/// Reading returns the same value that Diesel loads. Dates and times are read from the same formats, including
+/// Julian days. If Diesel silently converts a value to another value, reading fails instead:
 ///
-/// | value | Diesel | here |
+/// | value | Diesel | this crate |
 /// |---|---|---|
-/// | an integer that an `i16`, `i32` or `bool` has no room for | cuts it to its low bits | [`ValueError::OutOfRange`] |
-/// | a real that an `f32` has no room for | makes it infinite | [`ValueError::OutOfRange`] |
-/// | text, a real or a blob as an integer or `bool`; text or a blob as a number, or `Numeric` | converts it, `12 apples` to 12 and what is no number to 0 | [`ValueError::StorageClass`] |
+/// | an integer out of the range of `i16`, `i32` or `bool` | truncates it to its low bits | [`ValueError::OutOfRange`] |
+/// | a real out of the range of `f32` | converts it to infinity | [`ValueError::OutOfRange`] |
+/// | text, a real or a blob as an integer or `bool`; text or a blob as a number or `Numeric` | converts it: `12 apples` to 12, text without a number to 0 | [`ValueError::StorageClass`] |
 /// | a number or blob as text, text as a blob; a blob as a date, time or `Json` | converts it | [`ValueError::StorageClass`] |
-/// | text in `Json` that is not UTF-8 | replaces what is not | [`ValueError::Utf8`] |
-/// | the text `nan` as a date and time | takes it for 1970 | [`ValueError::Invalid`] |
-/// | `Jsonb` nested more than 1000 levels deep, which SQLite refuses too | reads it | [`ValueError::Invalid`] |
+/// | text in `Json` that is not UTF-8 | replaces invalid bytes | [`ValueError::Utf8`] |
+/// | the text `nan` as a date and time | converts it to 1970 | [`ValueError::Invalid`] |
+/// | `Jsonb` nested more than 1000 levels deep, which SQLite also rejects | reads it | [`ValueError::Invalid`] |
 ///
-/// And there are three that are read all the same: an integer of `Jsonb` above `i64::MAX`, which Diesel writes but does not load;
-/// and a real as a Julian day or `Json`, which is read as it is, while Diesel reads the text that SQLite makes of it, which in
-/// older versions of SQLite has no more than 15 digits.
+/// Three values are read differently:
 ///
-/// # Types of your own
+/// - An integer in `Jsonb` above `i64::MAX` is read. Diesel writes it, but does not load it.
+/// - A real as a Julian day, and a real in `Json`, are read exactly. Diesel reads the text that SQLite converts
+///   the real to. In older versions of SQLite, this text has at most 15 digits.
 ///
-/// A type that has only Diesel's own `FromSql<ST, Sqlite>` need not have this trait: rows read it by way of SQLite, on a database
-/// in memory that each thread has. A value then takes 0.3 microseconds, where an `i32` takes one nanosecond and a `String` of 20
-/// bytes 22. Implement this trait to spare that, or without the feature `sqlite`:
+/// # Your own types
+///
+/// A type that implements only Diesel's `FromSql<ST, Sqlite>` does not have to implement this trait. Rows read
+/// such a value through SQLite, with an in-memory database for each thread. This takes 0.3 microseconds for a
+/// value. In comparison, an `i32` takes one nanosecond, and a `String` of 20 bytes takes 22.
+///
+/// Implement this trait to avoid this cost, or if the feature `sqlite` is not enabled:
 ///
 /// ```
 /// use diesel::sql_types::Integer;
@@ -97,44 +103,45 @@ use crate::wire::Value;
 #[diagnostic::on_unimplemented(
     message = "a column of the SQL type `{ST}` cannot be read as `{Self}`",
     label = "not a type for a column of the SQL type `{ST}`",
-    note = "a column that is `Nullable` needs an `Option`, and one that is not must have none",
-    note = "a type of `chrono`, `time`, `uuid` or `serde_json` needs the feature of that name of diesel-sqlite-session, and one of \
-            `bigdecimal` the feature `numeric`",
-    note = "a type of your own needs `FromSqlValue<'_, {ST}>`, or Diesel's `FromSql<{ST}, Sqlite>` and `FromSqlRow`"
+    note = "a `Nullable` column requires an `Option`, and any other column a type without `Option`",
+    note = "types of `chrono`, `time`, `uuid` and `serde_json` require the feature of the same name of diesel-sqlite-session, and \
+            types of `bigdecimal` the feature `numeric`",
+    note = "your own type must implement `FromSqlValue<'_, {ST}>`, or Diesel's `FromSql<{ST}, Sqlite>` and `FromSqlRow`"
 )]
 pub trait FromSqlValue<'a, ST>: Sized {
-    /// Reads the value.
+    /// Reads a value.
     ///
     /// # Errors
     ///
-    /// When the value is none of this type.
+    /// Fails if the value does not fit this type.
     fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError>;
 }
 
-/// A type that can be written as a value of a column of the SQL type `ST`, in the storage class in which Diesel writes it.
+/// A type that can be written to a column of the SQL type `ST`, in the storage class in which Diesel writes it.
 ///
-/// It is implemented for the types of [`FromSqlValue`], and for `str`, `[u8]` and references; and, as in Diesel, for `[u8; N]` and
-/// `chrono::DateTime` of any time zone, which can be written but not read.
+/// This trait is implemented for the types of [`FromSqlValue`], and for `str`, `[u8]` and references. As in
+/// Diesel, it is also implemented for `[u8; N]` and for `chrono::DateTime` of any time zone, which can be written
+/// but not read.
 ///
-/// A type that has only Diesel's own `ToSql<ST, Sqlite>` need not have it: rows write it by way of SQLite, which takes half a
-/// microsecond.
+/// A type that implements only Diesel's `ToSql<ST, Sqlite>` does not have to implement this trait. Rows write such
+/// a value through SQLite, which takes half a microsecond.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written into a column of the SQL type `{ST}`",
     label = "not a type for a column of the SQL type `{ST}`",
-    note = "a type of `chrono`, `time`, `uuid` or `serde_json` needs the feature of that name of diesel-sqlite-session, and one of \
-            `bigdecimal` the feature `numeric`",
-    note = "a type of your own needs `ToSqlValue<{ST}>`, or Diesel's `ToSql<{ST}, Sqlite>`"
+    note = "types of `chrono`, `time`, `uuid` and `serde_json` require the feature of the same name of diesel-sqlite-session, and \
+            types of `bigdecimal` the feature `numeric`",
+    note = "your own type must implement `ToSqlValue<{ST}>`, or Diesel's `ToSql<{ST}, Sqlite>`"
 )]
 pub trait ToSqlValue<ST> {
-    /// The value.
+    /// Returns the value.
     ///
     /// # Errors
     ///
-    /// When the value has no form in SQLite.
+    /// Fails if the value has no representation in SQLite.
     fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError>;
 }
 
-/// A [`Value`] that may own its text or blob.
+/// A [`Value`] that borrows or owns its text or blob.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CowValue<'a> {
     /// NULL.
@@ -150,7 +157,7 @@ pub enum CowValue<'a> {
 }
 
 impl CowValue<'_> {
-    /// The value, borrowed.
+    /// Returns the value, borrowed.
     pub fn as_value(&self) -> Value<'_> {
         match self {
             Self::Null => Value::Null,
@@ -162,7 +169,7 @@ impl CowValue<'_> {
     }
 }
 
-/// The error of a value of another storage class.
+/// Returns the error of a value with another storage class.
 #[cold]
 fn unexpected(value: Value<'_>, expected: &'static str) -> ValueError {
     match value {
@@ -171,6 +178,7 @@ fn unexpected(value: Value<'_>, expected: &'static str) -> ValueError {
     }
 }
 
+/// Returns the text of a value.
 #[inline(always)]
 fn text(value: Value<'_>) -> Result<&str, ValueError> {
     match value {
@@ -179,7 +187,8 @@ fn text(value: Value<'_>) -> Result<&str, ValueError> {
     }
 }
 
-/// A Julian day as the seconds since 1970, as Diesel counts them. Text is what SQLite makes of a number that is read as text.
+/// Returns a Julian day as seconds since 1970, as Diesel computes them. Also accepts the text of a number, because Diesel
+/// reads numbers as text.
 #[cfg(any(feature = "chrono", feature = "time"))]
 fn julian_seconds(value: Value<'_>) -> Option<f64> {
     let days = match value {
@@ -222,18 +231,20 @@ where
     }
 }
 
-/// The Rust type that a schema derive gives a column of this SQL type, unless it is told otherwise. No feature changes it:
-/// dates and times are text, with every feature. `Json`, `Jsonb` and `Numeric` have the one type that Diesel has for them, with its
-/// feature, and without it none.
+/// The Rust type that a schema derive uses for a column of this SQL type by default.
+///
+/// Features do not change the type: dates and times are always text. `Json`, `Jsonb` and `Numeric` have the only
+/// type that Diesel supports for them, and require its feature.
 #[diagnostic::on_unimplemented(
     message = "no Rust type is known for the SQL type `{Self}`",
-    note = "say which with `#[tracked(types({Self} = YourType))]`"
+    note = "specify the type with `#[tracked(types({Self} = YourType))]`"
 )]
 pub trait RustType {
-    /// The type.
+    /// The Rust type.
     type Type;
 }
 
+/// Implements [`RustType`].
 macro_rules! rust_types {
     ($($(#[$attribute:meta])* $Sql:ty => $Rust:ty),* $(,)?) => {$(
         $(#[$attribute])*

@@ -1,4 +1,4 @@
-//! Decimal numbers of the crate bigdecimal. Diesel has SQLite hold them as floating point numbers, which loses digits.
+//! Decimal numbers of the crate `bigdecimal`. Diesel stores them as floating point numbers in SQLite, which loses digits.
 
 use bigdecimal::{BigDecimal, FromPrimitive, ToPrimitive};
 use diesel::sql_types::Numeric;

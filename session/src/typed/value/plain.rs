@@ -1,4 +1,4 @@
-//! Numbers, text and blobs: the types that need no other crate.
+//! Numbers, text and blobs.
 
 use std::borrow::Cow;
 use std::string::String;
@@ -36,7 +36,7 @@ impl<'a> FromSqlValue<'a, Bool> for bool {
     #[inline]
     fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
         match value {
-            // Diesel looks at the low 32 bits alone
+            // Diesel reads only the low 32 bits
             Value::Integer(integer) => match i32::try_from(integer) {
                 Ok(integer) => Ok(integer != 0),
                 Err(_) => Err(ValueError::OutOfRange),
@@ -53,7 +53,7 @@ impl ToSqlValue<Bool> for bool {
     }
 }
 
-/// A number: SQLite makes an integer of a whole number in some columns.
+/// Reads a number. SQLite stores whole numbers as integers in some columns.
 #[inline]
 pub(super) fn real(value: Value<'_>) -> Result<f64, ValueError> {
     match value {
@@ -82,7 +82,7 @@ impl<'a> FromSqlValue<'a, Float> for f32 {
     #[inline]
     fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
         let wide = real(value)?;
-        #[expect(clippy::cast_possible_truncation, reason = "the nearest one, as Diesel does")]
+        #[expect(clippy::cast_possible_truncation, reason = "rounds, as Diesel does")]
         let real = wide as f32;
         if real.is_infinite() && wide.is_finite() { Err(ValueError::OutOfRange) } else { Ok(real) }
     }
@@ -95,7 +95,7 @@ impl ToSqlValue<Float> for f32 {
     }
 }
 
-/// Text, for every SQL type that SQLite holds as text.
+/// Implements text types for SQL types that SQLite stores as text.
 macro_rules! texts {
     ($($Sql:ty),*) => {$(
         impl<'a> FromSqlValue<'a, $Sql> for String {
@@ -145,6 +145,7 @@ texts!(Text, Date, Time, Timestamp);
 #[cfg(feature = "sqlite")]
 texts!(diesel::sql_types::TimestamptzSqlite);
 
+/// Returns the bytes of a blob.
 pub(super) fn blob(value: Value<'_>) -> Result<&[u8], ValueError> {
     match value {
         Value::Blob(bytes) => Ok(bytes),

@@ -1,4 +1,4 @@
-//! Dates and times of the crate time, in the text formats that Diesel reads and writes.
+//! Dates and times of the crate `time`, in the text formats that Diesel reads and writes.
 
 use std::borrow::Cow;
 use std::string::String;
@@ -19,7 +19,7 @@ const SECONDS: &[Item<'_>] = format_description!("[hour]:[minute]:[second]");
 const FRACTION: &[Item<'_>] = format_description!("[hour]:[minute]:[second].[subsecond]");
 const OFFSET: &[Item<'_>] = format_description!("[offset_hour sign:mandatory]:[offset_minute]");
 
-/// The longest first: nothing that may follow looks like what a shorter one leaves.
+/// The formats of a time, longest first. The rest that a shorter format leaves is never a valid suffix.
 const ANY_TIME: Item<'_> = Item::First(&[Item::Compound(FRACTION), Item::Compound(SECONDS), Item::Compound(MINUTES)]);
 const ANY_ZONE: Item<'_> =
     Item::Optional(&Item::First(&[Item::Compound(format_description!("Z")), Item::Compound(OFFSET)]));
@@ -32,7 +32,8 @@ const DATE_TIME_IN: &[Item<'_>] = &[Item::Compound(DATE), ANY_SEPARATOR, ANY_TIM
 const WHOLE: &[Item<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
 const FRACTIONAL: &[Item<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond]");
 
-fn written(formatted: Result<String, Format>) -> Result<CowValue<'static>, ValueError> {
+/// Returns a formatted value as text.
+fn to_text(formatted: Result<String, Format>) -> Result<CowValue<'static>, ValueError> {
     formatted.map(|text| CowValue::Text(Cow::Owned(text))).map_err(ValueError::invalid)
 }
 
@@ -44,7 +45,7 @@ impl<'a> FromSqlValue<'a, SqlDate> for Date {
 
 impl ToSqlValue<SqlDate> for Date {
     fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-        written(self.format(DATE))
+        to_text(self.format(DATE))
     }
 }
 
@@ -56,12 +57,12 @@ impl<'a> FromSqlValue<'a, SqlTime> for Time {
 
 impl ToSqlValue<SqlTime> for Time {
     fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
-        // by the microseconds, as Diesel does here and nowhere else: what is less is lost
-        written(self.format(if self.microsecond() == 0 { SECONDS } else { FRACTION }))
+        // the precision is microseconds, as in Diesel for times alone; smaller fractions are lost
+        to_text(self.format(if self.microsecond() == 0 { SECONDS } else { FRACTION }))
     }
 }
 
-/// A date and time as it is written, whatever its offset, or a Julian day.
+/// Reads a date and time, ignoring its offset, or a Julian day.
 fn date_time(value: Value<'_>) -> Result<PrimitiveDateTime, ValueError> {
     let written = match value {
         Value::Text(_) => PrimitiveDateTime::parse(text(value)?, DATE_TIME_IN).ok(),
@@ -71,15 +72,16 @@ fn date_time(value: Value<'_>) -> Result<PrimitiveDateTime, ValueError> {
     written.or_else(|| julian_day(value)).ok_or_else(|| ValueError::invalid("not a date and time"))
 }
 
+/// Reads a Julian day.
 fn julian_day(value: Value<'_>) -> Option<PrimitiveDateTime> {
-    #[expect(clippy::cast_possible_truncation, reason = "what does not fit becomes the nearest that does")]
+    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
     let nanoseconds = (julian_seconds(value)? * 1e9) as i128;
     let time = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok()?;
     Some(PrimitiveDateTime::new(time.date(), time.time()))
 }
 
 fn write_date_time(value: PrimitiveDateTime) -> Result<CowValue<'static>, ValueError> {
-    written(value.format(if value.nanosecond() == 0 { WHOLE } else { FRACTIONAL }))
+    to_text(value.format(if value.nanosecond() == 0 { WHOLE } else { FRACTIONAL }))
 }
 
 impl<'a> FromSqlValue<'a, Timestamp> for PrimitiveDateTime {
@@ -94,7 +96,7 @@ impl ToSqlValue<Timestamp> for PrimitiveDateTime {
     }
 }
 
-/// `TimestamptzSqlite`, which Diesel has with its feature `sqlite` alone.
+/// `TimestamptzSqlite`, which requires Diesel's feature `sqlite`.
 #[cfg(feature = "sqlite")]
 mod with_time_zone {
     use diesel::sql_types::TimestamptzSqlite;
@@ -132,7 +134,7 @@ mod with_time_zone {
     impl ToSqlValue<TimestamptzSqlite> for OffsetDateTime {
         fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
             let utc = self.checked_to_offset(UtcOffset::UTC).ok_or(ValueError::OutOfRange)?;
-            written(utc.format(if self.nanosecond() == 0 { ZONED_WHOLE } else { ZONED_FRACTIONAL }))
+            to_text(utc.format(if self.nanosecond() == 0 { ZONED_WHOLE } else { ZONED_FRACTIONAL }))
         }
     }
 }

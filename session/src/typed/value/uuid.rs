@@ -1,5 +1,6 @@
-//! UUIDs of the crate uuid. Diesel has no such pair for SQLite, so a row that Diesel loads too holds a type of its own; changes
-//! are read as `Uuid` from the two forms in which SQLite databases have them.
+//! UUIDs of the crate `uuid`, as 16 bytes or as text.
+//!
+//! Diesel does not support `Uuid` on SQLite. A row that Diesel also loads requires a type of its own.
 
 use std::borrow::Cow;
 use std::string::ToString;
@@ -12,7 +13,7 @@ use super::{CowValue, FromSqlValue, ToSqlValue, text};
 use crate::typed::ValueError;
 use crate::wire::Value;
 
-/// The 16 bytes.
+/// Reads the 16 bytes of a UUID.
 impl<'a> FromSqlValue<'a, Binary> for Uuid {
     fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
         Self::from_slice(blob(value)?).map_err(ValueError::invalid)
@@ -25,14 +26,14 @@ impl ToSqlValue<Binary> for Uuid {
     }
 }
 
-/// Every form that uuid takes: with hyphens or without, upper or lower case, in braces, as a URN.
+/// Reads every text format of a UUID: with or without hyphens, in upper or lower case, in braces, or as a URN.
 impl<'a> FromSqlValue<'a, Text> for Uuid {
     fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
         Self::try_parse(text(value)?).map_err(ValueError::invalid)
     }
 }
 
-/// In lower case, with hyphens.
+/// Writes a UUID in lower case, with hyphens.
 impl ToSqlValue<Text> for Uuid {
     fn to_sql_value(&self) -> Result<CowValue<'_>, ValueError> {
         Ok(CowValue::Text(Cow::Owned(self.to_string())))

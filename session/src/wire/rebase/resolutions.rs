@@ -10,8 +10,8 @@ use crate::wire::codec::header::Header;
 use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::record::RawRecord;
 use crate::wire::codec::value::UNDEFINED;
-use crate::wire::group::fold::{KeyFields, key_span};
 use crate::wire::group::index::{Filter, Index, MOST_ROWS, Seed};
+use crate::wire::group::key::{KeyFields, key_span};
 
 /// The number of changes that are looked up together.
 pub(super) const BLOCK: usize = 32;

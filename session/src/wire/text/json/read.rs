@@ -132,7 +132,8 @@ impl<'p> Positions<'p> {
         }
         let mut positions = BTreeMap::new();
         for (position, name) in names.iter().enumerate() {
-            let name = name.as_ref().ok_or_else(|| format!("column {position} was omitted when the JSON was written"))?;
+            let name =
+                name.as_ref().ok_or_else(|| format!("column {position} was omitted when the JSON was written"))?;
             if positions.insert(name.as_str(), position).is_some() {
                 return Err(format!("columns contains {name:?} twice"));
             }
@@ -154,7 +155,11 @@ impl<'p> Positions<'p> {
     }
 
     /// Returns the values of `before` or `after` by column.
-    fn row<'v>(&self, members: Option<&'v Members<OwnedValue>>, count: usize) -> Result<Vec<Option<Value<'v>>>, String> {
+    fn row<'v>(
+        &self,
+        members: Option<&'v Members<OwnedValue>>,
+        count: usize,
+    ) -> Result<Vec<Option<Value<'v>>>, String> {
         let mut row = vec![None; count];
         for (name, value) in members.map(|members| members.0.as_slice()).unwrap_or_default() {
             match row.get_mut(self.find(name)?) {
@@ -176,7 +181,9 @@ fn key_row<'v>(key: Option<&'v KeyValues>, ordinals: &[u8]) -> Result<Vec<Option
     };
     let columns = ordinals.iter().filter(|ordinal| **ordinal != 0).count();
     if columns != values.len() || (columns == 1) != matches!(key, Some(KeyValues::One(_))) {
-        return Err(format!("key must be a value, or an array if the key has several columns (key columns: {columns})"));
+        return Err(format!(
+            "key must be a value, or an array if the key has several columns (key columns: {columns})"
+        ));
     }
     for (column, value) in key_order(ordinals).into_iter().zip(values) {
         if let Some(empty) = row.get_mut(column) {
@@ -217,7 +224,8 @@ impl Output {
         let mut old = positions.row(before.as_ref(), ordinals.len())?;
         let new = positions.row(after.as_ref(), ordinals.len())?;
 
-        for (column, (key, ordinal)) in key.iter().zip(&ordinals).enumerate().filter(|(_, (_, ordinal))| **ordinal != 0) {
+        for (column, (key, ordinal)) in key.iter().zip(&ordinals).enumerate().filter(|(_, (_, ordinal))| **ordinal != 0)
+        {
             let in_row = match operation {
                 Operation::Insert => new.get(column),
                 Operation::Update | Operation::Delete => old.get(column),

@@ -20,7 +20,11 @@ const TEXT: &str = "text";
 const BLOB: &str = "blob";
 
 /// Writes a tagged value: an object with one member, whose value is a string.
-pub(crate) fn write_tagged<S: Serializer>(serializer: S, tag: &str, text: &dyn fmt::Display) -> Result<S::Ok, S::Error> {
+pub(crate) fn write_tagged<S: Serializer>(
+    serializer: S,
+    tag: &str,
+    text: &dyn fmt::Display,
+) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(1))?;
     map.serialize_entry(tag, &DisplayAsString(text))?;
     map.end()
@@ -232,7 +236,11 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_f64<E: Error>(self, real: f64) -> Result<KeyValues, E> {
-        if real.is_nan() { Err(E::custom("NaN is not a value in SQLite")) } else { Ok(KeyValues::One(OwnedValue::Real(real))) }
+        if real.is_nan() {
+            Err(E::custom("NaN is not a value in SQLite"))
+        } else {
+            Ok(KeyValues::One(OwnedValue::Real(real)))
+        }
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<KeyValues, E> {

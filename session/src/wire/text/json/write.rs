@@ -54,7 +54,8 @@ impl<'n> Names<'n> {
 
     /// Returns whether a column is hidden.
     fn hides(self, position: usize) -> bool {
-        self.0.is_some_and(|table| table.columns().get(position).is_some_and(|name| contains_name(table.hidden(), name)))
+        self.0
+            .is_some_and(|table| table.columns().get(position).is_some_and(|name| contains_name(table.hidden(), name)))
     }
 }
 
@@ -97,8 +98,12 @@ pub(super) fn format_name(format: Format) -> &'static str {
 
 /// Returns the positions of the key columns, in the order of the key.
 pub(crate) fn key_order(ordinals: &[u8]) -> Vec<usize> {
-    let mut columns: Vec<(u8, usize)> =
-        ordinals.iter().enumerate().filter(|(_, ordinal)| **ordinal != 0).map(|(column, ordinal)| (*ordinal, column)).collect();
+    let mut columns: Vec<(u8, usize)> = ordinals
+        .iter()
+        .enumerate()
+        .filter(|(_, ordinal)| **ordinal != 0)
+        .map(|(column, ordinal)| (*ordinal, column))
+        .collect();
     columns.sort_unstable();
     columns.into_iter().map(|(_, column)| column).collect()
 }
@@ -140,7 +145,8 @@ impl Serialize for RowValues<'_, '_> {
         // the old key of an UPDATE is the member `key`
         let with_key = self.is_new || record.operation() != Operation::Update;
         let recorded = values.zip(record.key_ordinals()).enumerate();
-        let shown = recorded.filter(|(position, (_, ordinal))| (with_key || **ordinal == 0) && !self.names.hides(*position));
+        let shown =
+            recorded.filter(|(position, (_, ordinal))| (with_key || **ordinal == 0) && !self.names.hides(*position));
         let mut map = serializer.serialize_map(None)?;
         for (position, (value, _)) in shown {
             if let Some(value) = value {
@@ -165,7 +171,9 @@ struct AllColumns<'n> {
 impl Serialize for AllColumns<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let names = self.names;
-        serializer.collect_seq((0..self.count).map(|position| (!names.hides(position)).then_some(ColumnName { position, names })))
+        serializer.collect_seq(
+            (0..self.count).map(|position| (!names.hides(position)).then_some(ColumnName { position, names })),
+        )
     }
 }
 
