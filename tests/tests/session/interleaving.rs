@@ -137,7 +137,7 @@ fn a_collation_that_drops_its_connection_ends_the_process() {
         let _ = session.changeset();
         return;
     }
-    let name = "unborrowed::a_collation_that_drops_its_connection_ends_the_process";
+    let name = "session::interleaving::a_collation_that_drops_its_connection_ends_the_process";
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
         .env(CHILD, "1")
