@@ -1,6 +1,6 @@
-//! Typed changes of a whole schema with one derive. `schema.rs` is the output of `diesel
-//! print-schema` for the Chinook sample database. The program edits every table of a copy of the
-//! database and prints the changes.
+//! Typed changes of a whole schema with one derive. The file `schema.rs` is the output of
+//! `diesel print-schema` for the Chinook sample database. The program edits every table of a copy
+//! of the database and prints the changes.
 //!
 //! ```text
 //! cargo run --example chinook -- chinook.sqlite
