@@ -53,7 +53,8 @@ impl<R: EncodeRow> WritableCheck<R> {
     };
 }
 
-/// Calls `push` with the values of a row. Stores the error of a row that cannot be encoded in the builder.
+/// Calls `push` with the values of a row. Stores the error of a row that cannot be encoded in the
+/// builder.
 #[inline(always)]
 fn push_encoded<R: EncodeRow, F: SetFormat>(
     row: &R,

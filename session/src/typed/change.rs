@@ -10,10 +10,10 @@ use crate::wire::{Operation, TableInfo};
 
 /// A row struct or its table, which changes can be read as.
 ///
-/// `#[derive(Tracked)]` implements this trait for a row struct and for its table. On an enum of [`Change`]s,
-/// the derive defines a set of tables. On a unit struct, it defines a whole schema.
-/// [The guide to the derive](crate::_documentation::derive) covers attributes, sets, schemas and compile
-/// errors.
+/// `#[derive(Tracked)]` implements this trait for a row struct and for its table. On an enum of
+/// [`Change`]s, the derive defines a set of tables. On a unit struct, it defines a whole schema.
+/// [The guide to the derive](crate::_documentation::derive) covers attributes, sets, schemas and
+/// compile errors.
 ///
 /// ```
 /// # #[cfg(feature = "derive")]
@@ -62,13 +62,14 @@ pub trait Tracked {
     const TABLE: TableInfo<'static>;
     /// The struct of a whole row.
     type Row;
-    /// The struct of an UPDATE in a changeset: the key, and a [`Field`](super::Field) for each other column.
+    /// The struct of an UPDATE in a changeset: the key, and a [`Field`](super::Field) for each
+    /// other column.
     type Update;
-    /// The struct of an UPDATE in a patchset: the key, and an `Option` for each other column. `Some` is a new
-    /// value.
+    /// The struct of an UPDATE in a patchset: the key, and an `Option` for each other column.
+    /// `Some` is a new value.
     type Patch;
-    /// The primary key: the type of the key column, or a tuple of the types of the key columns, in the order of
-    /// `table!`.
+    /// The primary key: the type of the key column, or a tuple of the types of the key columns, in
+    /// the order of `table!`.
     type Key;
 }
 
@@ -102,8 +103,8 @@ pub trait KeyedRow: Tracked<Row = Self> + Sized {
 ///
 /// # JSON
 ///
-/// With the feature `serde`, a change is written as a JSON object, for example as a line of an audit log. The
-/// same holds for a change of a [set](crate::_documentation::derive#sets).
+/// With the feature `serde`, a change is written as a JSON object, for example as a line of an
+/// audit log. The same holds for a change of a [set](crate::_documentation::derive#sets).
 ///
 /// ```
 /// # #[cfg(feature = "serde")]
@@ -154,8 +155,9 @@ pub trait KeyedRow: Tracked<Row = Self> + Sized {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The format is that of the module `wire::json`, with the column names of the database. A value is written
-/// with the `Serialize` of its field. Three kinds of values are tagged, as `wire::json` describes:
+/// The format is that of the module `wire::json`, with the column names of the database. A value is
+/// written with the `Serialize` of its field. Three kinds of values are tagged, as `wire::json`
+/// describes:
 ///
 /// - blobs (`Vec<u8>`, `&[u8]`, `Cow<[u8]>`)
 /// - integers beyond 2<sup>53</sup>
@@ -163,24 +165,24 @@ pub trait KeyedRow: Tracked<Row = Self> + Sized {
 ///
 /// Values inside of a field's own arrays and objects are not tagged.
 ///
-/// **Nothing to derive.** Rows and sets do not derive `Serialize`. A set that derives `Serialize` implements it
-/// twice (E0119). If a row implements `Serialize` for another purpose, with other names, this does not affect
-/// the JSON of changes.
+/// **Nothing to derive.** Rows and sets do not derive `Serialize`. A set that derives `Serialize`
+/// implements it twice (E0119). If a row implements `Serialize` for another purpose, with other
+/// names, this does not affect the JSON of changes.
 ///
 /// **`#[serde(…)]` on a field** applies if it determines how a value is written or read:
 ///
-/// - `skip` and `skip_serializing` omit the column. Reading sets it to `Default::default()`. An omitted key is
-///   `null`.
+/// - `skip` and `skip_serializing` omit the column. Reading sets it to `Default::default()`. An
+///   omitted key is `null`.
 /// - `with`, `serialize_with` and `deserialize_with` are called.
 /// - All other entries have no effect here.
 ///
-/// **Columns in `#[tracked(skip(…))]`** are never written, not even in `changed`. An UPDATE of such columns
-/// alone has no changed columns in JSON.
+/// **Columns in `#[tracked(skip(…))]`** are never written, not even in `changed`. An UPDATE of such
+/// columns alone has no changed columns in JSON.
 ///
-/// **Reading** accepts members in any order, and ignores unknown members. With `#[serde(flatten)]`, a line can
-/// contain a change next to other data, such as the user, or the
-/// [indirect](crate::Record::indirect) flag, which the typed change does not contain. Rows with a lifetime
-/// implement only `Serialize`.
+/// **Reading** accepts members in any order, and ignores unknown members. With `#[serde(flatten)]`,
+/// a line can contain a change next to other data, such as the user, or the
+/// [indirect](crate::Record::indirect) flag, which the typed change does not contain. Rows with a
+/// lifetime implement only `Serialize`.
 ///
 /// **Companions** derive serde's traits on request, for a format of your own:
 /// `#[tracked(derive(Debug, Serialize))]`. A [`Field`](super::Field) is then `null` or
@@ -196,8 +198,8 @@ pub enum Change<T: Tracked> {
 
 /// A typed change to one row of the table `T`, from a patchset. It contains no old values.
 ///
-/// With the feature `serde`, it implements `Serialize` and `Deserialize` like [`Change`](Change#json), but
-/// without `before`.
+/// With the feature `serde`, it implements `Serialize` and `Deserialize` like
+/// [`Change`](Change#json), but without `before`.
 pub enum Patch<T: Tracked> {
     /// The row was inserted.
     Insert(T::Row),
@@ -208,8 +210,8 @@ pub enum Patch<T: Tracked> {
 }
 
 impl<T: Tracked> Change<T> {
-    /// Returns the primary key of the row, for every operation: the value of the key column, or a tuple for a key
-    /// of several columns.
+    /// Returns the primary key of the row, for every operation: the value of the key column, or a
+    /// tuple for a key of several columns.
     ///
     /// ```
     /// use diesel_sqlite_session::{Change, Changeset, DecodeError, Operation, Tracked};
@@ -309,7 +311,8 @@ impl<T: Tracked> Patch<T> {
     }
 }
 
-/// Implements the standard traits under bounds on the associated types, which a derive cannot express.
+/// Implements the standard traits under bounds on the associated types, which a derive cannot
+/// express.
 macro_rules! traits {
     ($Change:ident, $Update:ident, $Delete:ident) => {
         impl<T: Tracked> Clone for $Change<T>

@@ -26,8 +26,8 @@ where
 }
 
 impl<'a> Record<'a> {
-    /// Returns the old value of a column, identified by its column in `table!`, or `None` if no old value is
-    /// recorded.
+    /// Returns the old value of a column, identified by its column in `table!`, or `None` if no old
+    /// value is recorded.
     ///
     /// `table!` must list the same columns as the changes, without generated columns.
     ///
@@ -55,8 +55,8 @@ impl<'a> Record<'a> {
     ///
     /// # Errors
     ///
-    /// Fails if the record belongs to another table, has another number of columns, or the value does not fit the
-    /// type.
+    /// Fails if the record belongs to another table, has another number of columns, or the value
+    /// does not fit the type.
     pub fn old_column<C, T>(&self, column: C) -> Result<Option<T>, DecodeError>
     where
         C: RecordColumn,

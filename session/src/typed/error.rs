@@ -31,7 +31,8 @@ pub enum ValueError {
 }
 
 impl ValueError {
-    /// Creates the error of a value that has the right storage class, but that the type rejects for `reason`.
+    /// Creates the error of a value that has the right storage class, but that the type rejects for
+    /// `reason`.
     pub fn invalid(reason: impl fmt::Display) -> Self {
         Self::Invalid { message: reason.to_string() }
     }
@@ -109,8 +110,8 @@ enum Location {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
-    /// The table is not part of the set. [`skip_unknown_tables`](crate::typed::Changes::skip_unknown_tables)
-    /// skips such changes.
+    /// The table is not part of the set.
+    /// [`skip_unknown_tables`](crate::typed::Changes::skip_unknown_tables) skips such changes.
     UnknownTable,
     /// The changes have another number of columns than the table.
     ColumnCount {
@@ -119,11 +120,11 @@ pub enum DecodeErrorKind {
         /// The number of columns in the changes.
         found: usize,
     },
-    /// The changes have another primary key than the table. The error's column is part of only one of the two
-    /// keys.
+    /// The changes have another primary key than the table. The error's column is part of only one
+    /// of the two keys.
     PrimaryKey,
-    /// A record of a patchset was read as a [`Change`](crate::Change), or a record of a changeset as a
-    /// [`Patch`](crate::Patch).
+    /// A record of a patchset was read as a [`Change`](crate::Change), or a record of a changeset
+    /// as a [`Patch`](crate::Patch).
     WrongFormat {
         /// The format of the record.
         found: Format,
@@ -237,7 +238,8 @@ impl DecodeError {
     }
 }
 
-/// Returns the name of a type without modules: `Nullable<Text>` for `diesel::sql_types::Nullable<diesel::sql_types::Text>`.
+/// Returns the name of a type without modules: `Nullable<Text>` for
+/// `diesel::sql_types::Nullable<diesel::sql_types::Text>`.
 fn short_type(path: &'static str) -> String {
     let mut short = String::new();
     let mut word = "";

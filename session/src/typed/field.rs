@@ -32,7 +32,8 @@ impl<T> Field<T> {
         }
     }
 
-    /// Consumes the field and returns the old and the new value, or `None` if the column did not change.
+    /// Consumes the field and returns the old and the new value, or `None` if the column did not
+    /// change.
     pub fn into_changed(self) -> Option<(T, T)> {
         match self {
             Self::Unchanged => None,
@@ -88,7 +89,8 @@ impl<T> Field<T> {
         }
     }
 
-    /// Applies `convert` to the old and the new value. [`Unchanged`](Self::Unchanged) stays unchanged.
+    /// Applies `convert` to the old and the new value. [`Unchanged`](Self::Unchanged) stays
+    /// unchanged.
     pub fn map<U>(self, mut convert: impl FnMut(T) -> U) -> Field<U> {
         match self {
             Self::Unchanged => Field::Unchanged,
@@ -97,7 +99,8 @@ impl<T> Field<T> {
     }
 }
 
-/// The comparison of a changed column with the current value in a row. [`Field::against`] returns it.
+/// The comparison of a changed column with the current value in a row. [`Field::against`] returns
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Against<'a, T> {
     /// The UPDATE does not change the column. The variant contains the current value.
@@ -124,7 +127,8 @@ mod json {
 
     use super::Field;
 
-    /// Writes `null` if the column is unchanged, otherwise `{"old": …, "new": …}`. Changes do not use this format.
+    /// Writes `null` if the column is unchanged, otherwise `{"old": …, "new": …}`. Changes do not
+    /// use this format.
     impl<T: Serialize> Serialize for Field<T> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             match self {

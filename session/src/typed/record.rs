@@ -7,8 +7,9 @@ use crate::wire::codec::unread::UnreadRecord;
 use crate::wire::{Format, Record};
 
 impl<'a> Record<'a> {
-    /// Returns the record of a changeset as a value of the set `S`: an enum of [`Change`](crate::Change)s, or
-    /// `Change` of one table. Rows can borrow from the same bytes as the record.
+    /// Returns the record of a changeset as a value of the set `S`: an enum of
+    /// [`Change`](crate::Change)s, or `Change` of one table. Rows can borrow from the same bytes as
+    /// the record.
     ///
     /// ```
     /// use diesel_sqlite_session::{Change, ChangesetReader, Tracked};
@@ -43,13 +44,13 @@ impl<'a> Record<'a> {
     /// ```
     ///
     /// To read all changes, [`Changeset::changes`](crate::Changeset::changes) and
-    /// [`ChangesetReader::changes`](crate::ChangesetReader::changes) are faster, because they search for the table
-    /// once in each section.
+    /// [`ChangesetReader::changes`](crate::ChangesetReader::changes) are faster, because they
+    /// search for the table once in each section.
     ///
     /// # Errors
     ///
-    /// Fails if the table is not part of the set, if the change does not fit the types, or if the record belongs to
-    /// a patchset.
+    /// Fails if the table is not part of the set, if the change does not fit the types, or if the
+    /// record belongs to a patchset.
     pub fn change<S: FromChanges<'a>>(&self) -> Result<S, DecodeError> {
         self.with_unread(|source| {
             S::read(self.find_table(source, S::TABLES, Format::Changeset)?, source, |change| change)

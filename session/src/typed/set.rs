@@ -12,8 +12,8 @@ use super::{DecodeError, TableInfo, table};
 use crate::wire::{Changeset, Patchset};
 use crate::wire::{ChangesetFormat, Operation, PatchsetFormat, Record, Records, Set, SetRef};
 
-/// A set of tables: an enum of [`Change`]s or [`Patch`]es with `#[derive(Tracked)]`, or a single `Change` or
-/// `Patch`.
+/// A set of tables: an enum of [`Change`]s or [`Patch`]es with `#[derive(Tracked)]`, or a single
+/// `Change` or `Patch`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a set of tables",
     label = "expected an enum of `Change<…>` or `Patch<…>` variants with `#[derive(Tracked)]`, or one of these alone",
@@ -67,8 +67,8 @@ impl<T: Tracked> TrackedSet for Patch<T> {
     note = "`Patch`es are read from a patchset, with `patches`"
 )]
 pub trait FromChanges<'a>: TrackedSet + Sized {
-    /// Reads a change of the table at position `table` in [`TABLES`](TrackedSet::TABLES), and returns the result of
-    /// `into`. The change is written once, to its final location.
+    /// Reads a change of the table at position `table` in [`TABLES`](TrackedSet::TABLES), and
+    /// returns the result of `into`. The change is written once, to its final location.
     #[doc(hidden)]
     fn read<R>(table: usize, source: &UnreadRecord<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError>;
 }
@@ -81,8 +81,8 @@ pub trait FromChanges<'a>: TrackedSet + Sized {
     note = "`Change`s are read from a changeset, with `changes`"
 )]
 pub trait FromPatches<'a>: TrackedSet + Sized {
-    /// Reads a change of the table at position `table` in [`TABLES`](TrackedSet::TABLES), and returns the result of
-    /// `into`. The change is written once, to its final location.
+    /// Reads a change of the table at position `table` in [`TABLES`](TrackedSet::TABLES), and
+    /// returns the result of `into`. The change is written once, to its final location.
     #[doc(hidden)]
     fn read<R>(table: usize, source: &UnreadRecord<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError>;
 }
@@ -129,7 +129,8 @@ pub(super) enum TableLookup {
 }
 
 impl TableLookup {
-    /// Returns the position of the table. Returns `None` for an unknown table if `skip_unknown` is set.
+    /// Returns the position of the table. Returns `None` for an unknown table if `skip_unknown` is
+    /// set.
     #[cold]
     pub(super) fn find(
         &mut self,
@@ -164,7 +165,8 @@ impl<'a> SetRecords<'a> {
         Self { records, table: TableLookup::Pending, skip_unknown: false }
     }
 
-    /// Reads the next change with `read`, which is called with the position of its table in `tables`.
+    /// Reads the next change with `read`, which is called with the position of its table in
+    /// `tables`.
     #[inline]
     fn next<S>(
         &mut self,
@@ -208,8 +210,8 @@ fn fail(source: &UnreadRecord<'_, '_>, column: Option<&'static str>, kind: Decod
     }
 }
 
-/// Returns the position of a change's table in `tables`, if the set contains the table. Fails if the columns or the
-/// key do not match.
+/// Returns the position of a change's table in `tables`, if the set contains the table. Fails if
+/// the columns or the key do not match.
 fn find_table(
     tables: &'static [&'static TableInfo<'static>],
     source: &UnreadRecord<'_, '_>,
@@ -250,8 +252,8 @@ pub type Changes<'a, S> = TypedRecords<'a, ChangesetFormat, S>;
 /// An iterator over the typed changes of a patchset: see [`Patchset::patches`].
 pub type Patches<'a, S> = TypedRecords<'a, PatchsetFormat, S>;
 
-/// An iterator over the records of the format `F` as values of the set `S`: see [`Changeset::changes`] and
-/// [`Patchset::patches`].
+/// An iterator over the records of the format `F` as values of the set `S`: see
+/// [`Changeset::changes`] and [`Patchset::patches`].
 #[must_use = "iterators are lazy"]
 pub struct TypedRecords<'a, F, S> {
     records: SetRecords<'a>,
@@ -269,8 +271,8 @@ impl<'a, F, S> TypedRecords<'a, F, S> {
         self
     }
 
-    /// Pairs each change with the [`Record`] that it was read from. The record contains the name of the
-    /// table, the [indirect](Record::indirect) flag and the offset.
+    /// Pairs each change with the [`Record`] that it was read from. The record contains the name of
+    /// the table, the [indirect](Record::indirect) flag and the offset.
     pub fn with_records(mut self) -> impl Iterator<Item = Result<(Record<'a>, S), DecodeError>>
     where
         S: FromRecords<'a, F>,
@@ -308,11 +310,11 @@ impl<F, S> fmt::Debug for TypedRecords<'_, F, S> {
 }
 
 impl Set<ChangesetFormat> {
-    /// Returns an iterator over the changes as values of the set `S`: an enum of [`Change`]s, or `Change` of
-    /// one table.
+    /// Returns an iterator over the changes as values of the set `S`: an enum of [`Change`]s, or
+    /// `Change` of one table.
     ///
-    /// A change that does not fit the types is an error, and iteration can continue with the next change. A
-    /// change to a table outside the set is an error unless
+    /// A change that does not fit the types is an error, and iteration can continue with the next
+    /// change. A change to a table outside the set is an error unless
     /// [`skip_unknown_tables`](TypedRecords::skip_unknown_tables) is called.
     ///
     /// ```
@@ -358,11 +360,11 @@ impl<'a> SetRef<'a, ChangesetFormat> {
 }
 
 impl Set<PatchsetFormat> {
-    /// Returns an iterator over the changes as values of the set `S`: an enum of [`Patch`]es, or `Patch` of
-    /// one table.
+    /// Returns an iterator over the changes as values of the set `S`: an enum of [`Patch`]es, or
+    /// `Patch` of one table.
     ///
-    /// A change that does not fit the types is an error, and iteration can continue with the next change. A
-    /// change to a table outside the set is an error unless
+    /// A change that does not fit the types is an error, and iteration can continue with the next
+    /// change. A change to a table outside the set is an error unless
     /// [`skip_unknown_tables`](TypedRecords::skip_unknown_tables) is called.
     ///
     /// ```

@@ -57,8 +57,8 @@ pub type ReadChanges<'r, R, S> = ReadRecords<'r, ChangesetFormat, R, S>;
 /// An iterator over the typed changes of a source: see [`PatchsetReader::patches`].
 pub type ReadPatches<'r, R, S> = ReadRecords<'r, PatchsetFormat, R, S>;
 
-/// An iterator over the records of a reader as values of the set `S`: see [`ChangesetReader::changes`] and
-/// [`PatchsetReader::patches`].
+/// An iterator over the records of a reader as values of the set `S`: see
+/// [`ChangesetReader::changes`] and [`PatchsetReader::patches`].
 #[must_use = "iterators are lazy"]
 pub struct ReadRecords<'r, F, R, S> {
     reader: &'r mut Reader<F, R>,
@@ -124,18 +124,19 @@ impl<F, R, S> fmt::Debug for ReadRecords<'_, F, R, S> {
 }
 
 impl<R: Read> Reader<ChangesetFormat, R> {
-    /// Returns an iterator over the remaining changes as values of the set `S`, with one change in memory at
-    /// a time. See [`Changeset::changes`](crate::Changeset::changes).
+    /// Returns an iterator over the remaining changes as values of the set `S`, with one change in
+    /// memory at a time. See [`Changeset::changes`](crate::Changeset::changes).
     ///
-    /// - A change that does not fit the types is a [`ReadChangeError::Decode`] with its offset in the source.
-    ///   Iteration can continue with the next change.
+    /// - A change that does not fit the types is a [`ReadChangeError::Decode`] with its offset in
+    ///   the source. Iteration can continue with the next change.
     /// - A change to a table outside the set is an error unless
     ///   [`skip_unknown_tables`](ReadRecords::skip_unknown_tables) is called.
-    /// - After a [`ReadChangeError::Read`] iteration ends. If the source failed, another call of this method
-    ///   retries.
+    /// - After a [`ReadChangeError::Read`] iteration ends. If the source failed, another call of
+    ///   this method retries.
     ///
-    /// The rows own their values. For rows that borrow, and for the [indirect](crate::Record::indirect) flag,
-    /// use [`next_record`](Self::next_record) and [`Record::change`](crate::Record::change).
+    /// The rows own their values. For rows that borrow, and for the
+    /// [indirect](crate::Record::indirect) flag, use [`next_record`](Self::next_record) and
+    /// [`Record::change`](crate::Record::change).
     ///
     /// ```
     /// use diesel_sqlite_session::{Change, ChangesetReader, Tracked};
@@ -177,8 +178,8 @@ impl<R: Read> Reader<ChangesetFormat, R> {
 }
 
 impl<R: Read> Reader<PatchsetFormat, R> {
-    /// Returns an iterator over the remaining changes as values of the set `S`, with one change in memory at
-    /// a time. See [`ChangesetReader::changes`] about errors.
+    /// Returns an iterator over the remaining changes as values of the set `S`, with one change in
+    /// memory at a time. See [`ChangesetReader::changes`] about errors.
     ///
     /// ```
     /// use diesel_sqlite_session::{Patch, PatchsetReader, Tracked};

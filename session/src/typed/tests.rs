@@ -1,5 +1,5 @@
-//! Tests of typed changes without SQLite, with `--no-default-features --features derive`. The package `tests` compares with
-//! SQLite and Diesel.
+//! Tests of typed changes without SQLite, with `--no-default-features --features derive`. The
+//! package `tests` compares with SQLite and Diesel.
 
 use std::vec::Vec;
 

@@ -1,5 +1,5 @@
-//! Reading and writing values through SQLite, for types that implement only Diesel's traits. A query on an in-memory
-//! database converts the value.
+//! Reading and writing values through SQLite, for types that implement only Diesel's traits. A
+//! query on an in-memory database converts the value.
 
 use std::borrow::Cow;
 use std::boxed::Box;
@@ -26,7 +26,8 @@ std::thread_local! {
 
 /// Runs a query on the in-memory database of this thread.
 fn with_scratch<R>(work: impl FnOnce(&mut SqliteConnection) -> QueryResult<R>) -> Result<R, ValueError> {
-    // the connection is taken out while it is used, because the code of a type can call this function again
+    // the connection is taken out while it is used, because the code of a type can call this
+    // function again
     let taken = SCRATCH.try_with(|scratch| scratch.borrow_mut().take()).ok().flatten();
     let mut connection = match taken {
         Some(connection) => connection,
@@ -101,7 +102,8 @@ where
     with_scratch(|connection| SelectValue::<ST> { value, sql_type: std::marker::PhantomData }.get_result(connection))
 }
 
-/// The query `SELECT v, v, v, v FROM (SELECT ? AS v)`. Only the column of the value's storage class is not NULL.
+/// The query `SELECT v, v, v, v FROM (SELECT ? AS v)`. Only the column of the value's storage class
+/// is not NULL.
 struct SelectClass<'a, T: ?Sized, ST> {
     value: &'a T,
     sql_type: std::marker::PhantomData<ST>,

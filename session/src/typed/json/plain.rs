@@ -1,4 +1,5 @@
-//! Writing one field with its own `Serialize`, except for numbers that JSON readers do not preserve, and for blobs.
+//! Writing one field with its own `Serialize`, except for numbers that JSON readers do not
+//! preserve, and for blobs.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -40,8 +41,8 @@ macro_rules! blobs {
 }
 blobs!(Vec<u8>, &[u8], Cow<'_, [u8]>);
 
-/// A serializer that writes integers above 2^53 and reals that not every JSON reader preserves as tagged values, and
-/// forwards everything else.
+/// A serializer that writes integers above 2^53 and reals that not every JSON reader preserves as
+/// tagged values, and forwards everything else.
 ///
 /// It also applies inside of `Some` and newtypes, but not inside of arrays and objects.
 pub struct Plainly<S>(pub S);

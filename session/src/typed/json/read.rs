@@ -28,8 +28,8 @@ impl<T: Owned> ReadSerde<T> for Field<T> {
 
 /// A type that implements `Deserialize` for every lifetime.
 ///
-/// Unlike serde's `DeserializeOwned`, this trait has no supertrait. Two bounds for one type under two names would be
-/// ambiguous.
+/// Unlike serde's `DeserializeOwned`, this trait has no supertrait. Two bounds for one type under
+/// two names would be ambiguous.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not implement `Deserialize`, or borrows from the input",
     note = "changes are read from JSON as owned values; use `#[serde(deserialize_with = …)]` for other types"

@@ -1,4 +1,5 @@
-//! JSON in memory, as the deserializer of a field. It also accepts tagged values, for types that do not know them.
+//! JSON in memory, as the deserializer of a field. It also accepts tagged values, for types that do
+//! not know them.
 
 use std::fmt;
 

@@ -10,7 +10,8 @@ use super::{CowValue, FromSqlValue, ToSqlValue, julian_seconds, text, unexpected
 use crate::typed::ValueError;
 use crate::wire::Value;
 
-/// The formats of times. `%.f` is written if it is not zero, and is optional when read. `%R` has no seconds.
+/// The formats of times. `%.f` is written if it is not zero, and is optional when read. `%R` has no
+/// seconds.
 const TIMES: [&str; 6] = ["%T%.f", "%T%.fZ", "%T%.f%:z", "%R", "%RZ", "%R%:z"];
 
 /// The formats of dates and times, most frequent first.

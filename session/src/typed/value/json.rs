@@ -1,4 +1,5 @@
-//! JSON as `serde_json::Value`: `Json`, which is text, and `Jsonb`, which is SQLite's binary format.
+//! JSON as `serde_json::Value`: `Json`, which is text, and `Jsonb`, which is SQLite's binary
+//! format.
 
 use std::borrow::Cow;
 
@@ -14,7 +15,8 @@ impl<'a> FromSqlValue<'a, Json> for JsonValue {
     fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
         match value {
             Value::Text(_) => serde_json::from_str(text(value)?).map_err(ValueError::invalid),
-            // a column declared `JSON` has numeric affinity, and stores text that is a number as a number
+            // a column declared `JSON` has numeric affinity, and stores text that is a number as a
+            // number
             Value::Integer(integer) => Ok(Self::from(integer)),
             Value::Real(real) => Number::from_f64(real).map(Self::Number).ok_or(ValueError::OutOfRange),
             Value::Null | Value::Blob(_) => Err(unexpected(value, "text or a number")),

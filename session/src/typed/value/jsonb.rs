@@ -1,8 +1,9 @@
-//! [SQLite's binary JSON](https://sqlite.org/jsonb.html), without JSON5, which Diesel does not read.
+//! [SQLite's binary JSON](https://sqlite.org/jsonb.html), without JSON5, which Diesel does not
+//! read.
 //!
-//! An element consists of a header and a payload. The low four bits of the header's first byte are the kind of the
-//! element. The high four bits are the length of the payload, or from 12 on the size of the length in bytes. The length
-//! follows then, big endian.
+//! An element consists of a header and a payload. The low four bits of the header's first byte are
+//! the kind of the element. The high four bits are the length of the payload, or from 12 on the
+//! size of the length in bytes. The length follows then, big endian.
 
 use std::format;
 use std::string::String;

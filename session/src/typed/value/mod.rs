@@ -1,7 +1,8 @@
-//! Reading and writing values as Rust types, by the SQL type of their column. There is one module for plain types, and one
-//! for each feature.
+//! Reading and writing values as Rust types, by the SQL type of their column. There is one module
+//! for plain types, and one for each feature.
 //!
-//! Reading returns the same value that Diesel loads, or fails. Writing returns the same value that Diesel binds.
+//! Reading returns the same value that Diesel loads, or fails. Writing returns the same value that
+//! Diesel binds.
 
 #[cfg(feature = "chrono")]
 mod chrono;
@@ -53,13 +54,15 @@ use crate::wire::Value;
 /// | `Binary`, `Text` | `uuid::Uuid`: 16 bytes, or text in any UUID format | `uuid` |
 /// | `Nullable<ST>` | `Option<T>` of each of these | |
 ///
-/// `TimestamptzSqlite` requires the feature `sqlite`. Diesel does not support `uuid::Uuid` on SQLite. A row that
-/// Diesel also loads requires a type of your own, or `#[diesel(deserialize_as = …)]`.
+/// `TimestamptzSqlite` requires the feature `sqlite`. Diesel does not support `uuid::Uuid` on
+/// SQLite. A row that Diesel also loads requires a type of your own, or
+/// `#[diesel(deserialize_as = …)]`.
 ///
 /// # Differences from Diesel
 ///
-/// Reading returns the same value that Diesel loads. Dates and times are read from the same formats, including
-/// Julian days. If Diesel silently converts a value to another value, reading fails instead:
+/// Reading returns the same value that Diesel loads. Dates and times are read from the same
+/// formats, including Julian days. If Diesel silently converts a value to another value, reading
+/// fails instead:
 ///
 /// | value | Diesel | this crate |
 /// |---|---|---|
@@ -74,14 +77,15 @@ use crate::wire::Value;
 /// Three values are read differently:
 ///
 /// - An integer in `Jsonb` above `i64::MAX` is read. Diesel writes it, but does not load it.
-/// - A real as a Julian day, and a real in `Json`, are read exactly. Diesel reads the text that SQLite converts
-///   the real to. In older versions of SQLite, this text has at most 15 digits.
+/// - A real as a Julian day, and a real in `Json`, are read exactly. Diesel reads the text that
+///   SQLite converts the real to. In older versions of SQLite, this text has at most 15 digits.
 ///
 /// # Your own types
 ///
-/// A type that implements only Diesel's `FromSql<ST, Sqlite>` does not have to implement this trait. Rows read
-/// such a value through SQLite, with an in-memory database for each thread. This takes 0.3 microseconds for a
-/// value. In comparison, an `i32` takes one nanosecond, and a `String` of 20 bytes takes 22.
+/// A type that implements only Diesel's `FromSql<ST, Sqlite>` does not have to implement this
+/// trait. Rows read such a value through SQLite, with an in-memory database for each thread. This
+/// takes 0.3 microseconds for a value. In comparison, an `i32` takes one nanosecond, and a `String`
+/// of 20 bytes takes 22.
 ///
 /// Implement this trait to avoid this cost, or if the feature `sqlite` is not enabled:
 ///
@@ -117,14 +121,15 @@ pub trait FromSqlValue<'a, ST>: Sized {
     fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError>;
 }
 
-/// A type that can be written to a column of the SQL type `ST`, in the storage class in which Diesel writes it.
+/// A type that can be written to a column of the SQL type `ST`, in the storage class in which
+/// Diesel writes it.
 ///
-/// This trait is implemented for the types of [`FromSqlValue`], and for `str`, `[u8]` and references. As in
-/// Diesel, it is also implemented for `[u8; N]` and for `chrono::DateTime` of any time zone, which can be written
-/// but not read.
+/// This trait is implemented for the types of [`FromSqlValue`], and for `str`, `[u8]` and
+/// references. As in Diesel, it is also implemented for `[u8; N]` and for `chrono::DateTime` of any
+/// time zone, which can be written but not read.
 ///
-/// A type that implements only Diesel's `ToSql<ST, Sqlite>` does not have to implement this trait. Rows write such
-/// a value through SQLite, which takes half a microsecond.
+/// A type that implements only Diesel's `ToSql<ST, Sqlite>` does not have to implement this trait.
+/// Rows write such a value through SQLite, which takes half a microsecond.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written into a column of the SQL type `{ST}`",
     label = "not a type for a column of the SQL type `{ST}`",
@@ -187,8 +192,8 @@ fn text(value: Value<'_>) -> Result<&str, ValueError> {
     }
 }
 
-/// Returns a Julian day as seconds since 1970, as Diesel computes them. Also accepts the text of a number, because Diesel
-/// reads numbers as text.
+/// Returns a Julian day as seconds since 1970, as Diesel computes them. Also accepts the text of a
+/// number, because Diesel reads numbers as text.
 #[cfg(any(feature = "chrono", feature = "time"))]
 fn julian_seconds(value: Value<'_>) -> Option<f64> {
     let days = match value {
@@ -233,8 +238,8 @@ where
 
 /// The Rust type that a schema derive uses for a column of this SQL type by default.
 ///
-/// Features do not change the type: dates and times are always text. `Json`, `Jsonb` and `Numeric` have the only
-/// type that Diesel supports for them, and require its feature.
+/// Features do not change the type: dates and times are always text. `Json`, `Jsonb` and `Numeric`
+/// have the only type that Diesel supports for them, and require its feature.
 #[diagnostic::on_unimplemented(
     message = "no Rust type is known for the SQL type `{Self}`",
     note = "specify the type with `#[tracked(types({Self} = YourType))]`"

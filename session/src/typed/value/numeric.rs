@@ -1,4 +1,5 @@
-//! Decimal numbers of the crate `bigdecimal`. Diesel stores them as floating point numbers in SQLite, which loses digits.
+//! Decimal numbers of the crate `bigdecimal`. Diesel stores them as floating point numbers in
+//! SQLite, which loses digits.
 
 use bigdecimal::{BigDecimal, FromPrimitive, ToPrimitive};
 use diesel::sql_types::Numeric;

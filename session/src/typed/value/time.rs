@@ -19,7 +19,8 @@ const SECONDS: &[Item<'_>] = format_description!("[hour]:[minute]:[second]");
 const FRACTION: &[Item<'_>] = format_description!("[hour]:[minute]:[second].[subsecond]");
 const OFFSET: &[Item<'_>] = format_description!("[offset_hour sign:mandatory]:[offset_minute]");
 
-/// The formats of a time, longest first. The rest that a shorter format leaves is never a valid suffix.
+/// The formats of a time, longest first. The rest that a shorter format leaves is never a valid
+/// suffix.
 const ANY_TIME: Item<'_> = Item::First(&[Item::Compound(FRACTION), Item::Compound(SECONDS), Item::Compound(MINUTES)]);
 const ANY_ZONE: Item<'_> =
     Item::Optional(&Item::First(&[Item::Compound(format_description!("Z")), Item::Compound(OFFSET)]));

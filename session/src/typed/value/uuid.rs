@@ -1,6 +1,7 @@
 //! UUIDs of the crate `uuid`, as 16 bytes or as text.
 //!
-//! Diesel does not support `Uuid` on SQLite. A row that Diesel also loads requires a type of its own.
+//! Diesel does not support `Uuid` on SQLite. A row that Diesel also loads requires a type of its
+//! own.
 
 use std::borrow::Cow;
 use std::string::ToString;
@@ -26,7 +27,8 @@ impl ToSqlValue<Binary> for Uuid {
     }
 }
 
-/// Reads every text format of a UUID: with or without hyphens, in upper or lower case, in braces, or as a URN.
+/// Reads every text format of a UUID: with or without hyphens, in upper or lower case, in braces,
+/// or as a URN.
 impl<'a> FromSqlValue<'a, Text> for Uuid {
     fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
         Self::try_parse(text(value)?).map_err(ValueError::invalid)

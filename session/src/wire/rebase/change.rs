@@ -25,8 +25,8 @@ pub(super) enum Outcome {
 pub(super) struct RemoteChange<'a> {
     /// The indirect flag is set if any resolution of the row replaced it.
     record: RawRecord<'a>,
-    /// Whether the row has a single resolution, which the record contains as it was read. If it replaced the row, it
-    /// replaced every column that it has a value for.
+    /// Whether the row has a single resolution, which the record contains as it was read. If it
+    /// replaced the row, it replaced every column that it has a value for.
     is_single: bool,
 }
 
@@ -36,7 +36,8 @@ impl<'a> RemoteChange<'a> {
         Self { record, is_single: true }
     }
 
-    /// Creates the remote change of a row from its merged resolutions. Replaced columns contain [`REPLACED`].
+    /// Creates the remote change of a row from its merged resolutions. Replaced columns contain
+    /// [`REPLACED`].
     pub(super) fn merged(record: RawRecord<'a>) -> Self {
         Self { record, is_single: false }
     }
@@ -99,8 +100,8 @@ impl LocalChange<'_> {
         Ok(Outcome::Rewritten)
     }
 
-    /// Appends an UPDATE whose old values are those of `remote`, without the columns that `remote` replaced. Appends
-    /// nothing if no column is left.
+    /// Appends an UPDATE whose old values are those of `remote`, without the columns that `remote`
+    /// replaced. Appends nothing if no column is left.
     fn update(self, remote: RawRecord<'_>, all_replaced: bool, out: &mut Vec<u8>) {
         let Self { header: Header { key, .. }, record: local, .. } = self;
         let start = out.len();

@@ -1,4 +1,5 @@
-//! The decisions of an apply, in SQLite's rebase format. The format resembles a changeset, and has its own checks.
+//! The decisions of an apply, in SQLite's rebase format. The format resembles a changeset, and has
+//! its own checks.
 
 #[cfg(feature = "sqlite")]
 use alloc::collections::BTreeMap;
@@ -12,9 +13,9 @@ use crate::wire::codec::record::{Record, Records};
 
 /// Rebase data: the decisions that resolved the conflicts of an apply.
 ///
-/// A [`Rebaser`](super::Rebaser) uses rebase data to rebase local changes onto the changeset that was
-/// applied. `report.rebase_data()` returns it after an apply. The bytes can be stored, or sent to the
-/// database that has the local changes.
+/// A [`Rebaser`](super::Rebaser) uses rebase data to rebase local changes onto the changeset that
+/// was applied. `report.rebase_data()` returns it after an apply. The bytes can be stored, or sent
+/// to the database that has the local changes.
 ///
 /// `Debug` shows the decisions:
 ///
@@ -29,9 +30,9 @@ use crate::wire::codec::record::{Record, Records};
 ///
 /// # The format
 ///
-/// Rebase data consists of [sections](crate::_documentation::format) with the header of a changeset, `T`.
-/// A section contains the conflicts of one table in the order in which they were resolved. A row can have
-/// several conflicts.
+/// Rebase data consists of [sections](crate::_documentation::format) with the header of a
+/// changeset, `T`. A section contains the conflicts of one table in the order in which they were
+/// resolved. A row can have several conflicts.
 ///
 /// ```text
 /// resolution = operation decision record
@@ -45,16 +46,17 @@ use crate::wire::codec::record::{Record, Records};
 ///
 /// - INSERT: the new row
 /// - DELETE: the old row
-/// - UPDATE: the key and the new values of the changed columns; all other columns are *not recorded*
+/// - UPDATE: the key and the new values of the changed columns; all other columns are *not
+///   recorded*
 ///
-/// The format does not distinguish an INSERT from an UPDATE. The columns and key ordinals are those of the
-/// changeset that was applied, not of the table.
+/// The format does not distinguish an INSERT from an UPDATE. The columns and key ordinals are those
+/// of the changeset that was applied, not of the table.
 ///
 /// # What is refused
 ///
 /// `try_from` rejects malformed bytes, as
-/// [`sqlite3rebaser_configure`](https://www.sqlite.org/session/sqlite3rebaser_configure.html) does. It also
-/// rejects these bytes, which SQLite accepts but never writes:
+/// [`sqlite3rebaser_configure`](https://www.sqlite.org/session/sqlite3rebaser_configure.html) does.
+/// It also rejects these bytes, which SQLite accepts but never writes:
 ///
 /// | rejected | what SQLite does with it |
 /// |---|---|
@@ -65,8 +67,8 @@ use crate::wire::codec::record::{Record, Records};
 /// | a table without a key ([`NoPrimaryKey`](crate::wire::ParseErrorKind::NoPrimaryKey)) | considers all rows the same row |
 /// | a value above [`MAX_VALUE_LENGTH`](crate::wire::MAX_VALUE_LENGTH), a table name that is not UTF-8 | accepts it; changesets [are checked](crate::_documentation::format#what-is-refused) in the same way |
 ///
-/// Any decision byte except 0 counts as 1. [`Rebaser::add`](super::Rebaser::add) checks that all sections of
-/// a table have the same columns.
+/// Any decision byte except 0 counts as 1. [`Rebaser::add`](super::Rebaser::add) checks that all
+/// sections of a table have the same columns.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct RebaseData {
     bytes: Vec<u8>,
@@ -75,8 +77,8 @@ pub struct RebaseData {
 impl RebaseData {
     /// Creates rebase data from bytes that SQLite has just written.
     ///
-    /// If `last_decision_only` is set, earlier decisions of a row were revoked. Only the last decision of each row is
-    /// kept.
+    /// If `last_decision_only` is set, earlier decisions of a row were revoked. Only the last
+    /// decision of each row is kept.
     #[cfg(feature = "sqlite")]
     pub(crate) fn from_sqlite(bytes: Vec<u8>, last_decision_only: bool) -> Self {
         debug_assert_eq!(check::rebase_data(&bytes), Ok(()));
@@ -122,7 +124,8 @@ impl RebaseData {
         self.records().next().is_none()
     }
 
-    /// Returns the resolutions as records. The indirect flag of a record is its decision: set if it replaced the row.
+    /// Returns the resolutions as records. The indirect flag of a record is its decision: set if it
+    /// replaced the row.
     pub(super) fn records(&self) -> Records<'_> {
         Records::new(&self.bytes, Format::Changeset)
     }

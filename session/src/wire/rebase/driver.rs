@@ -1,7 +1,8 @@
-//! The loop of a rebase: it reads sections, and lets a [`Matcher`] rebase their changes piece by piece.
+//! The loop of a rebase: it reads sections, and lets a [`Matcher`] rebase their changes piece by
+//! piece.
 //!
-//! Consecutive changes that no resolution matches are copied together, or stay where they are. All input has been
-//! checked, and values are copied as encoded.
+//! Consecutive changes that no resolution matches are copied together, or stay where they are. All
+//! input has been checked, and values are copied as encoded.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -26,7 +27,8 @@ pub(super) trait Matcher {
     /// Fails if the table has other columns or another key than in the rebase data.
     fn start_section(&mut self, header: Header<'_>) -> Result<(), BuildError>;
 
-    /// Rebases the changes of the section that start in the first `limit` bytes of `input`, up to the next header.
+    /// Rebases the changes of the section that start in the first `limit` bytes of `input`, up to
+    /// the next header.
     fn rebase_piece(
         &mut self,
         input: &[u8],
@@ -39,7 +41,8 @@ pub(super) trait Matcher {
 /// The result of [`Matcher::rebase_piece`], as offsets in its input.
 #[derive(Default)]
 pub(super) struct Piece {
-    /// The start of the bytes at the end of the piece that are unchanged. They have not been appended to the output.
+    /// The start of the bytes at the end of the piece that are unchanged. They have not been
+    /// appended to the output.
     pub(super) unchanged: usize,
     /// The end of the piece.
     pub(super) end: usize,
@@ -69,8 +72,8 @@ impl OwnedHeader {
 
 /// Rebases the unread input, which starts inside of `section` if that is `Some`.
 ///
-/// Returns the current section if a change breaks the order that the matcher requires. The input from this change
-/// on is still unread.
+/// Returns the current section if a change breaks the order that the matcher requires. The input
+/// from this change on is still unread.
 pub(super) fn rebase_with(
     matcher: &mut impl Matcher,
     section: Option<OwnedHeader>,

@@ -16,8 +16,9 @@ use crate::wire::codec::kind::{Format, Operation};
 pub(super) struct IndexMatcher<'a> {
     rebaser: &'a Rebaser,
     table: Option<&'a Resolutions>,
-    /// The row after the last row that was found. The next change is often for this row, because SQLite writes the
-    /// changes of all databases in the same order. `None` after a change for another row, until a row is found again.
+    /// The row after the last row that was found. The next change is often for this row, because
+    /// SQLite writes the changes of all databases in the same order. `None` after a change for
+    /// another row, until a row is found again.
     next: Option<usize>,
 }
 

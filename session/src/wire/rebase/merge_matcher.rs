@@ -1,5 +1,6 @@
-//! A [`Matcher`] for changes and rebase data in the same [order](crate::wire::group::rank). SQLite writes both in this
-//! order when it applies changes. Both are read side by side, without an index or a copy of the data.
+//! A [`Matcher`] for changes and rebase data in the same [order](crate::wire::group::rank). SQLite
+//! writes both in this order when it applies changes. Both are read side by side, without an index
+//! or a copy of the data.
 
 use alloc::vec::Vec;
 
@@ -21,8 +22,8 @@ use crate::wire::group::rank::{
 /// The maximal number of tables. Tables are found by a linear search.
 const MOST_TABLES: usize = 64;
 
-/// Finds resolutions by reading the rebase data side by side with the changes. In the data, each table has one
-/// section, and each row one resolution.
+/// Finds resolutions by reading the rebase data side by side with the changes. In the data, each
+/// table has one section, and each row one resolution.
 pub(super) struct MergeMatcher<'a> {
     tables: Vec<Table<'a>>,
     /// The table of the current section, if the rebase data contains it.
@@ -74,7 +75,8 @@ impl<'a> MergeMatcher<'a> {
     }
 }
 
-/// Returns the end of a table's resolutions. Fails if they are not in this order, or a row has several resolutions.
+/// Returns the end of a table's resolutions. Fails if they are not in this order, or a row has
+/// several resolutions.
 fn end_in_order<'a>(table: KeyedTable<'a>, order: Order, resolutions: Cursor<'a>) -> Result<Cursor<'a>, NeedsFallback> {
     let mut walk = OrderedRecords::new(table, order, resolutions)?;
     while walk.current().is_some() {
@@ -86,7 +88,8 @@ fn end_in_order<'a>(table: KeyedTable<'a>, order: Order, resolutions: Cursor<'a>
 impl<'a> Table<'a> {
     /// Starts to read the data side by side with changes that are in one of the orders `changes`.
     ///
-    /// A change that has been rebased cannot be rebased again. The order of the data is checked to its end first.
+    /// A change that has been rebased cannot be rebased again. The order of the data is checked to
+    /// its end first.
     #[cold]
     fn begin(&mut self, changes: Orders) -> Result<Pass<'a>, NeedsFallback> {
         let order = self.orders.common(changes).filter(|_| !self.is_used).ok_or(NeedsFallback)?;
@@ -192,7 +195,8 @@ mod tests {
         RebaseData::try_from(bytes).unwrap()
     }
 
-    /// Returns whether all changes are in the order of the data, or `None` if the data has no order.
+    /// Returns whether all changes are in the order of the data, or `None` if the data has no
+    /// order.
     fn is_merged(local: &Changeset, data: &RebaseData) -> Option<bool> {
         let mut output = InPlaceOutput::new(local.clone().into_bytes());
         let rest: Option<OwnedHeader> = rebase_with(&mut MergeMatcher::new(data)?, None, &mut output).unwrap();

@@ -1,7 +1,7 @@
 //! The buffer of a rebase: the changes that have not been read yet, and the rebased changes.
 //!
-//! [`NewOutput`] writes the rebased changes to new memory. [`InPlaceOutput`] writes them into the memory of the
-//! input.
+//! [`NewOutput`] writes the rebased changes to new memory. [`InPlaceOutput`] writes them into the
+//! memory of the input.
 
 use alloc::vec::Vec;
 
@@ -12,7 +12,8 @@ pub(super) trait Output {
 
     /// Marks the next `read` bytes of the input as read.
     ///
-    /// The bytes from `unchanged` to `read` are unchanged. They are written after the bytes that were appended.
+    /// The bytes from `unchanged` to `read` are unchanged. They are written after the bytes that
+    /// were appended.
     fn advance(&mut self, unchanged: usize, read: usize);
 
     /// Returns all rebased changes.
@@ -46,8 +47,8 @@ impl Output for NewOutput<'_> {
     }
 }
 
-/// Output into the memory of the input: it overwrites bytes that have been read. Bytes that do not fit there yet
-/// are pending.
+/// Output into the memory of the input: it overwrites bytes that have been read. Bytes that do not
+/// fit there yet are pending.
 pub(super) struct InPlaceOutput {
     bytes: Vec<u8>,
     /// The end of the bytes that have been read.

@@ -29,13 +29,14 @@ use crate::wire::group::index::{Index, MOST_ROWS, Seed};
 /// Rebases local changes onto remote changes, as
 /// [`sqlite3rebaser`](https://www.sqlite.org/session/rebaser.html) does, without SQLite.
 ///
-/// Two databases start with the same content. One of them has *local* changes, which nobody else has seen.
-/// *Remote* changes from the other database are applied on top of the local changes. Each remote change in
-/// conflict is omitted, or replaces the local row. The [`RebaseData`] of the apply records these decisions.
+/// Two databases start with the same content. One of them has *local* changes, which nobody else
+/// has seen. *Remote* changes from the other database are applied on top of the local changes. Each
+/// remote change in conflict is omitted, or replaces the local row. The [`RebaseData`] of the apply
+/// records these decisions.
 ///
-/// The rebaser uses the rebase data to rewrite the local changes, as if they had been made on top of the
-/// remote changes. Applied to the other database, the rebased changes do not conflict. Both databases are
-/// equal afterwards, except for [what is not rebased](Self#what-is-not-rebased).
+/// The rebaser uses the rebase data to rewrite the local changes, as if they had been made on top
+/// of the remote changes. Applied to the other database, the rebased changes do not conflict. Both
+/// databases are equal afterwards, except for [what is not rebased](Self#what-is-not-rebased).
 ///
 /// ```
 /// use diesel_sqlite_session::wire::{RebaseData, Rebaser, TableInfo};
@@ -60,8 +61,8 @@ use crate::wire::group::index::{Index, MOST_ROWS, Seed};
 ///
 /// # Rules
 ///
-/// A local change stays unchanged if no remote change to its row was in conflict. Otherwise the result
-/// depends on both operations and on the decision:
+/// A local change stays unchanged if no remote change to its row was in conflict. Otherwise the
+/// result depends on both operations and on the decision:
 ///
 /// | local | remote | result if the remote change was omitted | result if the remote change replaced the row |
 /// |---|---|---|---|
@@ -72,28 +73,29 @@ use crate::wire::group::index::{Index, MOST_ROWS, Seed};
 /// | DELETE | INSERT, UPDATE | DELETE; old values are those of the remote change where it has them | unchanged |
 /// | DELETE | DELETE | nothing | nothing |
 ///
-/// Rebase data does not distinguish an INSERT from an UPDATE. An UPDATE in rebase data contains only the
-/// values that it changed.
+/// Rebase data does not distinguish an INSERT from an UPDATE. An UPDATE in rebase data contains
+/// only the values that it changed.
 ///
-/// An UPDATE can contain a new value without its old value. Sessions do not write such UPDATEs. The rebaser
-/// does not add the old value. An UPDATE with no other column left is dropped.
+/// An UPDATE can contain a new value without its old value. Sessions do not write such UPDATEs. The
+/// rebaser does not add the old value. An UPDATE with no other column left is dropped.
 ///
 /// The indirect flag stays as it is.
 ///
-/// The result is byte for byte that of SQLite, including sections that have lost all their changes. There
-/// are two exceptions, in which SQLite's result cannot be applied, or conflicts:
+/// The result is byte for byte that of SQLite, including sections that have lost all their changes.
+/// There are two exceptions, in which SQLite's result cannot be applied, or conflicts:
 ///
-/// - A local INSERT into a table whose columns are all part of the key, where the remote INSERT was omitted.
-///   SQLite writes an UPDATE that sets nothing, and fails to apply it (`SQLITE_ERROR`). The rebaser writes
-///   nothing, as both rows are equal.
-/// - A row that a remote DELETE replaced, and for which there is more rebase data. SQLite (3.53.2) forgets
-///   all data of this row, and leaves local changes to it unchanged. The rebaser rebases them onto the
-///   DELETE, as SQLite documents it.
+/// - A local INSERT into a table whose columns are all part of the key, where the remote INSERT was
+///   omitted. SQLite writes an UPDATE that sets nothing, and fails to apply it (`SQLITE_ERROR`).
+///   The rebaser writes nothing, as both rows are equal.
+/// - A row that a remote DELETE replaced, and for which there is more rebase data. SQLite (3.53.2)
+///   forgets all data of this row, and leaves local changes to it unchanged. The rebaser rebases
+///   them onto the DELETE, as SQLite documents it.
 ///
 /// # Several remote changesets
 ///
-/// If several remote changesets were applied on top of the local changes, add their rebase data in the order
-/// in which they were applied. The rebaser merges the data of each row into one resolution:
+/// If several remote changesets were applied on top of the local changes, add their rebase data in
+/// the order in which they were applied. The rebaser merges the data of each row into one
+/// resolution:
 ///
 /// | existing resolution | added resolution | result |
 /// |---|---|---|
@@ -105,17 +107,20 @@ use crate::wire::group::index::{Index, MOST_ROWS, Seed};
 ///
 /// # What is not rebased
 ///
-/// - Patchsets. SQLite fails for them (`SQLITE_ERROR`). This crate has no function that rebases them.
-/// - Columns of an omitted UPDATE that did not conflict. An UPDATE is omitted as a whole, but local changes
-///   are rebased by column. If no local change sets such a column, the other database keeps the new value,
-///   and the local database the old value. This does not happen if the UPDATE replaces the row.
-/// - Remote rows that were omitted because they violate another constraint, such as UNIQUE. Rebase data
-///   identifies rows by key. The other database keeps these rows.
+/// - Patchsets. SQLite fails for them (`SQLITE_ERROR`). This crate has no function that rebases
+///   them.
+/// - Columns of an omitted UPDATE that did not conflict. An UPDATE is omitted as a whole, but local
+///   changes are rebased by column. If no local change sets such a column, the other database keeps
+///   the new value, and the local database the old value. This does not happen if the UPDATE
+///   replaces the row.
+/// - Remote rows that were omitted because they violate another constraint, such as UNIQUE. Rebase
+///   data identifies rows by key. The other database keeps these rows.
 ///
 /// # Memory
 ///
-/// The rebaser stores one resolution for each row, and 21 to 40 more bytes for each of them. While the index
-/// grows, it temporarily uses half as much again. Changes that are rebased are not stored.
+/// The rebaser stores one resolution for each row, and 21 to 40 more bytes for each of them. While
+/// the index grows, it temporarily uses half as much again. Changes that are rebased are not
+/// stored.
 #[derive(Clone)]
 pub struct Rebaser {
     seed: Seed,
@@ -173,7 +178,8 @@ impl Rebaser {
         Ok(())
     }
 
-    /// Returns the position of a table in `tables`. Inserts the table if there is no data for it yet.
+    /// Returns the position of a table in `tables`. Inserts the table if there is no data for it
+    /// yet.
     fn find_or_insert(&mut self, header: Header<'_>) -> Result<usize, BuildError> {
         let new = self.tables.len();
         if new >= MOST_ROWS {
@@ -199,18 +205,18 @@ impl Rebaser {
     ///
     /// # Errors
     ///
-    /// - A table has another number of columns or other key columns than in the rebase data. SQLite does not
-    ///   check this: it reads beyond the ends of records, or compares other columns.
-    /// - An UPDATE of a row that was deleted remotely has NULL as the new value of its key. SQLite writes an
-    ///   INSERT with this key.
+    /// - A table has another number of columns or other key columns than in the rebase data. SQLite
+    ///   does not check this: it reads beyond the ends of records, or compares other columns.
+    /// - An UPDATE of a row that was deleted remotely has NULL as the new value of its key. SQLite
+    ///   writes an INSERT with this key.
     pub fn rebase<'a>(&self, changeset: impl Into<ChangesetRef<'a>>) -> Result<Changeset, BuildError> {
         let mut output = NewOutput::new(changeset.into().as_bytes());
         self.rebase_rest(None, &mut output)?;
         Ok(Changeset::from_checked(output.into_bytes()))
     }
 
-    /// Rebases a changeset in its own memory: see [`rebase`](Self::rebase). For a large changeset, this is
-    /// much faster.
+    /// Rebases a changeset in its own memory: see [`rebase`](Self::rebase). For a large changeset,
+    /// this is much faster.
     ///
     /// # Errors
     ///
@@ -242,7 +248,8 @@ impl Rebaser {
         rebase_with(&mut matcher, section, output).map(drop)
     }
 
-    /// Returns the resolutions of a table. Fails if the table has other columns than in the rebase data.
+    /// Returns the resolutions of a table. Fails if the table has other columns than in the rebase
+    /// data.
     pub(super) fn resolutions(&self, header: Header<'_>) -> Result<Option<&Resolutions>, BuildError> {
         if self.tables.is_empty() {
             return Ok(None);
@@ -256,17 +263,17 @@ impl Rebaser {
         }
     }
 
-    /// Rebases changes while they are read, and writes each as soon as it is rebased, for changesets larger
-    /// than memory. See
+    /// Rebases changes while they are read, and writes each as soon as it is rebased, for
+    /// changesets larger than memory. See
     /// [`sqlite3rebaser_rebase_strm`](https://www.sqlite.org/session/sqlite3changegroup_add_strm.html).
     ///
-    /// The output equals the result of [`rebase`](Self::rebase), except that an indirect flag above 1
-    /// becomes 1.
+    /// The output equals the result of [`rebase`](Self::rebase), except that an indirect flag above
+    /// 1 becomes 1.
     ///
     /// # Errors
     ///
-    /// Fails if the reader, the writer or [`rebase`](Self::rebase) fails. The bytes written so far are not a
-    /// complete changeset then.
+    /// Fails if the reader, the writer or [`rebase`](Self::rebase) fails. The bytes written so far
+    /// are not a complete changeset then.
     ///
     /// ```
     /// use diesel_sqlite_session::wire::Rebaser;
@@ -368,8 +375,8 @@ impl Set<ChangesetFormat> {
         self.as_borrowed().rebase(data)
     }
 
-    /// Rebases the changeset in its own memory: see [`rebase`](Self::rebase). For a large changeset, this is
-    /// much faster.
+    /// Rebases the changeset in its own memory: see [`rebase`](Self::rebase). For a large
+    /// changeset, this is much faster.
     ///
     /// # Errors
     ///

@@ -37,10 +37,12 @@ pub(super) enum Match {
     None,
 }
 
-/// The code of a replaced column, which takes the place of its value. No value starts with this byte.
+/// The code of a replaced column, which takes the place of its value. No value starts with this
+/// byte.
 pub(super) const REPLACED: u8 = 0xff;
 
-/// The number of unused bytes above which a table's bytes are compacted, if they are also more than half of all bytes.
+/// The number of unused bytes above which a table's bytes are compacted, if they are also more than
+/// half of all bytes.
 const MIN_WASTE: usize = 64 * 1024;
 
 /// The resolutions of one table, at most one for each row.
@@ -50,7 +52,8 @@ pub(super) struct Resolutions {
     pub(super) key: Box<[u8]>,
     /// The number of columns up to the last column of the key.
     key_span: usize,
-    /// For each row the operation, whether it replaced the row, and for each column a value, `UNDEFINED` or `REPLACED`.
+    /// For each row the operation, whether it replaced the row, and for each column a value,
+    /// `UNDEFINED` or `REPLACED`.
     bytes: Vec<u8>,
     /// The start of each row's resolution in `bytes`.
     pub(super) rows: Vec<usize>,
@@ -120,9 +123,11 @@ impl Resolutions {
         })
     }
 
-    /// Finds likely rows for all lookups with an unknown result, and loads their resolutions into the cache.
+    /// Finds likely rows for all lookups with an unknown result, and loads their resolutions into
+    /// the cache.
     ///
-    /// Each step reads memory for all lookups, so that the processor waits for many cache misses at once.
+    /// Each step reads memory for all lookups, so that the processor waits for many cache misses at
+    /// once.
     pub(super) fn look_ahead(&self, block: &mut [Lookup<'_>]) {
         for lookup in block.iter_mut() {
             if let Match::Unknown = lookup.found {
@@ -210,7 +215,8 @@ impl Resolutions {
     }
 }
 
-/// Returns whether a table has the same columns and key columns as rebase data with the key ordinals `key`.
+/// Returns whether a table has the same columns and key columns as rebase data with the key
+/// ordinals `key`.
 pub(super) fn has_same_columns(key: &[u8], header: Header<'_>) -> bool {
     let is_key = |ordinal: &u8| *ordinal != 0;
     key.iter().map(is_key).eq(header.key.iter().map(is_key))

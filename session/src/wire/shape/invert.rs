@@ -1,8 +1,9 @@
 //! Inverting a changeset. The result equals that of `sqlite3changeset_invert`, byte for byte.
 //!
-//! SQLite copies headers and the values of INSERTs and DELETEs, but decodes and encodes the values of UPDATEs. Varints of
-//! UPDATEs become as short as possible, and NaN becomes NULL. No change gets longer, and most keep their length, so that
-//! a changeset can be inverted [in place](invert_in_place).
+//! SQLite copies headers and the values of INSERTs and DELETEs, but decodes and encodes the values
+//! of UPDATEs. Varints of UPDATEs become as short as possible, and NaN becomes NULL. No change gets
+//! longer, and most keep their length, so that a changeset can be inverted [in
+//! place](invert_in_place).
 
 use alloc::vec::Vec;
 
@@ -121,14 +122,14 @@ fn close_gap(bytes: &mut [u8], end: usize, from: usize, to: usize) -> usize {
 impl Set<ChangesetFormat> {
     /// Returns the changeset that undoes this one.
     ///
-    /// Each INSERT becomes a DELETE, each DELETE an INSERT, and each UPDATE restores the old values. The
-    /// result is byte for byte that of
-    /// [`sqlite3changeset_invert`](https://www.sqlite.org/session/sqlite3changeset_invert.html). A patchset
-    /// cannot be inverted, because it has no old values.
+    /// Each INSERT becomes a DELETE, each DELETE an INSERT, and each UPDATE restores the old
+    /// values. The result is byte for byte that of
+    /// [`sqlite3changeset_invert`](https://www.sqlite.org/session/sqlite3changeset_invert.html). A
+    /// patchset cannot be inverted, because it has no old values.
     ///
-    /// The inverse of the inverse is the changeset itself, unless it changes a key to an
-    /// [equal key](crate::_documentation::format#keys): the inverse of an UPDATE has no new key. It also has the shortest
-    /// varints, and NULL for NaN.
+    /// The inverse of the inverse is the changeset itself, unless it changes a key to an [equal
+    /// key](crate::_documentation::format#keys): the inverse of an UPDATE has no new key. It also
+    /// has the shortest varints, and NULL for NaN.
     ///
     /// ```
     /// # use diesel_sqlite_session::Changeset;
@@ -146,8 +147,8 @@ impl Set<ChangesetFormat> {
 
     /// Inverts the changeset into the memory of `target`: see [`invert`](Self::invert).
     ///
-    /// `target` is a changeset that is no longer needed, or [`Changeset::new`]. Reusing memory is much
-    /// faster for large changesets.
+    /// `target` is a changeset that is no longer needed, or [`Changeset::new`]. Reusing memory is
+    /// much faster for large changesets.
     ///
     /// ```
     /// use diesel_sqlite_session::Changeset;

@@ -1,8 +1,9 @@
 //! Sorting the changes of each section by key, in the order of the table's index in SQLite.
 //!
-//! A section is sorted through an index of 16 bytes for each change: the location of the change, and a prefix of its
-//! key. Most comparisons need only the prefix. Changes with equal prefixes get a new prefix from the following part of
-//! the key, and are sorted again. Leading bytes that all texts or all blobs share are skipped.
+//! A section is sorted through an index of 16 bytes for each change: the location of the change,
+//! and a prefix of its key. Most comparisons need only the prefix. Changes with equal prefixes get
+//! a new prefix from the following part of the key, and are sorted again. Leading bytes that all
+//! texts or all blobs share are skipped.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -20,13 +21,14 @@ use crate::wire::codec::value::Value;
 use crate::wire::codec::value::{BLOB, INTEGER, TEXT};
 use crate::wire::codec::walk::Walker;
 
-/// A prefix of a change's key, and the packed [`Location`] of the change, which makes the sort stable.
+/// A prefix of a change's key, and the packed [`Location`] of the change, which makes the sort
+/// stable.
 type Entry = (u64, u64);
 
 /// The location of a change in its section, packed into 64 bits.
 ///
-/// The upper 48 bits are the start. No address has more bits. The lower 16 bits are the length, or [`Self::LONG`] if
-/// the change is longer.
+/// The upper 48 bits are the start. No address has more bits. The lower 16 bits are the length, or
+/// [`Self::LONG`] if the change is longer.
 struct Location;
 
 impl Location {
@@ -50,8 +52,8 @@ impl Location {
 /// The number of changes up to which keys are compared as a whole.
 const FEW: usize = 8;
 
-/// The number of times that a change gets a new prefix. After that, keys are compared as a whole. Untrusted input must
-/// not decide the depth of the recursion.
+/// The number of times that a change gets a new prefix. After that, keys are compared as a whole.
+/// Untrusted input must not decide the depth of the recursion.
 const MAX_DEPTH: usize = 16;
 
 /// The number of changes that are loaded into the cache at once.
@@ -216,7 +218,8 @@ struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Reads a section, and the locations of its changes into `index`. Also returns the length of the header.
+    /// Reads a section, and the locations of its changes into `index`. Also returns the length of
+    /// the header.
     fn read(rest: &mut Cursor<'a>, format: Format, index: &mut Vec<Entry>) -> Option<(Self, usize)> {
         index.clear();
         let mut walk = Walker::at(*rest, format);
@@ -248,8 +251,8 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Loads changes at scattered locations into the cache. Reads a byte at both ends of each change, so that the
-    /// processor waits for all of them at once.
+    /// Loads changes at scattered locations into the cache. Reads a byte at both ends of each
+    /// change, so that the processor waits for all of them at once.
     #[inline]
     fn fetch<'i>(&self, entries: impl Iterator<Item = &'i Entry>) {
         let ends = entries.map(|(_, location)| {
@@ -336,7 +339,8 @@ struct Sorter<'s, 'a> {
 }
 
 impl Sorter<'_, '_> {
-    /// Sorts changes whose keys are equal in the first `columns` columns and in the first `bytes` bytes of the next column.
+    /// Sorts changes whose keys are equal in the first `columns` columns and in the first `bytes`
+    /// bytes of the next column.
     fn sort(&mut self, run: &mut [Entry], columns: usize, bytes: usize, depth: usize) {
         let Some(&column) = self.order.get(columns) else {
             return; // all keys are equal, and in order
@@ -415,7 +419,8 @@ impl Sorter<'_, '_> {
         kind
     }
 
-    /// Sorts changes whose keys are equal in the first `columns` columns, by comparing the other columns.
+    /// Sorts changes whose keys are equal in the first `columns` columns, by comparing the other
+    /// columns.
     fn compare_all(&mut self, run: &mut [Entry], columns: usize) {
         let Self { section, order, one, other } = self;
         run.sort_unstable_by(|(_, first), (_, second)| {

@@ -1,5 +1,5 @@
-//! Tests of filtering, renaming, sorting, splitting and SQL text, for cases that the random histories in the package
-//! `tests` do not reach.
+//! Tests of filtering, renaming, sorting, splitting and SQL text, for cases that the random
+//! histories in the package `tests` do not reach.
 
 use alloc::format;
 use alloc::string::{String, ToString};

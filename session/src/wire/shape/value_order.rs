@@ -7,8 +7,8 @@ use crate::wire::codec::value::Value;
 /// The number of bytes in the prefix of a text or blob.
 pub(super) const PREFIX_BYTES: usize = 7;
 
-/// Returns the prefix of a text or blob: its first seven bytes, and in the lowest byte the number of bytes, at most 8.
-/// The prefix of `a` is below that of `a\0`.
+/// Returns the prefix of a text or blob: its first seven bytes, and in the lowest byte the number
+/// of bytes, at most 8. The prefix of `a` is below that of `a\0`.
 #[inline]
 pub(super) fn prefix_of_bytes(bytes: &[u8]) -> u64 {
     if let Some(eight) = bytes.first_chunk::<8>() {

@@ -28,7 +28,8 @@ fn check_names<'n>(table: &str, names: &'n [&'n str], columns: usize) -> Result<
 impl<'a> Record<'a> {
     /// Returns the change as an SQL statement. `Display` writes it.
     ///
-    /// `tables` contains the names of the columns. With the derive, pass `Blog::TABLES` or `[User::TABLE]`.
+    /// `tables` contains the names of the columns. With the derive, pass `Blog::TABLES` or
+    /// `[User::TABLE]`.
     ///
     /// ```
     /// use diesel_sqlite_session::wire::TableInfo;
@@ -53,28 +54,31 @@ impl<'a> Record<'a> {
     /// ```
     ///
     /// An INSERT into a table that is not in `tables` has no list of columns:
-    /// `INSERT INTO "users" VALUES (1, 'it''s');`. If a table has more names than the change has columns,
-    /// the change is older than the last columns, and their names are ignored.
+    /// `INSERT INTO "users" VALUES (1, 'it''s');`. If a table has more names than the change has
+    /// columns, the change is older than the last columns. The names of these columns are ignored.
     ///
     /// # Semantics
     ///
-    /// - The statement finds its row by the primary key alone. It does not compare old values, and finding
-    ///   no row is not an error.
-    /// - Columns of the key are never set. An UPDATE that sets no other column, which SQLite records when a
-    ///   key changes to an [equal key](crate::_documentation::format#keys), sets the key to itself. This changes nothing
-    ///   but fires triggers.
-    /// - SQLite reads back the same values, infinities as `9.0e+999`. Text that contains a NUL or is not
-    ///   UTF-8 is written as a `CAST` of its bytes, which requires a database encoded in UTF-8.
+    /// - The statement finds its row by the primary key alone. It does not compare old values, and
+    ///   finding no row is not an error.
+    /// - Key columns are never set. An UPDATE that sets no other column sets the key to itself. This
+    ///   changes nothing, but fires triggers. SQLite records such an UPDATE if a key changes to an
+    ///   [equal key](crate::_documentation::format#keys).
+    /// - SQLite reads the same values from the statement. Infinities are written as `9.0e+999`. Text
+    ///   that contains a NUL or is not UTF-8 is written as a `CAST` of its bytes. This requires a
+    ///   database with the encoding UTF-8.
     /// - SQLite rejects a statement of more bytes than
-    ///   [SQLITE_MAX_SQL_LENGTH](https://www.sqlite.org/limits.html#max_sql_length), 1,000,000,000 by
-    ///   default. A blob takes two bytes of text for each byte.
-    /// - SQLite reads a name in double quotes that is not a column as a string, and resolves the table name
-    ///   to a table in `temp` first.
+    ///   [SQLITE_MAX_SQL_LENGTH](https://www.sqlite.org/limits.html#max_sql_length), 1,000,000,000
+    ///   by default. A blob takes two bytes of text for each byte.
+    /// - SQLite reads a name in double quotes as a string if there is no such column. It searches
+    ///   `temp` for the table first.
     ///
     /// # Errors
     ///
-    /// - [`NoColumnNames`](BuildErrorKind::NoColumnNames) for an UPDATE or DELETE of a table without names.
-    /// - [`ColumnNameCount`](BuildErrorKind::ColumnNameCount) if there are fewer names than columns.
+    /// - [`NoColumnNames`](BuildErrorKind::NoColumnNames) for an UPDATE or DELETE of a table
+    ///   without names.
+    /// - [`ColumnNameCount`](BuildErrorKind::ColumnNameCount) if there are fewer names than
+    ///   columns.
     /// - [`ColumnName`](BuildErrorKind::ColumnName) if a name contains a NUL.
     pub fn to_sql<'s, N: Into<TableInfo<'s>>>(
         &self,
@@ -223,8 +227,8 @@ fn write_blob(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     f.write_str("'")
 }
 
-/// The changes of a set as SQL statements, each on its own line, which `Display` writes. [`Set::to_sql`] returns
-/// it.
+/// The changes of a set as SQL statements, each on its own line, which `Display` writes.
+/// [`Set::to_sql`] returns it.
 #[derive(Clone)]
 #[must_use = "an `SqlScript` does nothing until it is displayed"]
 pub struct SqlScript<'a> {
@@ -290,13 +294,15 @@ impl<F: SetFormat> Set<F> {
     /// Returns the changes as SQL statements in their order, each on its own line. `Display` writes
     /// them.
     ///
-    /// `tables` contains the names of the columns: see [`Record::to_sql`], which also describes each statement.
+    /// `tables` contains the names of the columns: see [`Record::to_sql`], which also describes
+    /// each statement.
     ///
-    /// Executed in a transaction, with
-    /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys) where
-    /// foreign keys are enforced, the script does what an apply without conflicts does. It detects no
-    /// conflicts except constraints. Two statements can fail that exchange values of a UNIQUE column, which
-    /// an apply would retry.
+    /// Execute the script in a transaction. If foreign keys are enforced, enable
+    /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys)
+    /// first. The result equals that of an apply without conflicts.
+    ///
+    /// The script detects no conflicts except constraint violations. An apply retries statements that
+    /// swap values of a UNIQUE column. In the script, such statements fail.
     ///
     /// ```
     /// use diesel_sqlite_session::Changeset;

@@ -1,10 +1,11 @@
 //! Writing and reading changes as JSON, with [serde](https://serde.rs) (feature `serde`).
 //!
-//! A change is a JSON object, similar to an event of [Debezium](https://debezium.io): the operation, the table,
-//! the key, and the values before and after the change.
+//! A change is a JSON object, similar to an event of [Debezium](https://debezium.io): the
+//! operation, the table, the key, and the values before and after the change.
 //!
-//! [`Record`], [`Changeset`], [`Patchset`] and their borrowed forms implement `Serialize`. `Changeset` and
-//! `Patchset` also implement `Deserialize`. Typed changes implement both, and use the same format.
+//! [`Record`], [`Changeset`], [`Patchset`] and their borrowed forms implement `Serialize`.
+//! `Changeset` and `Patchset` also implement `Deserialize`. Typed changes implement both, and use
+//! the same format.
 //!
 //! ```
 //! use diesel_sqlite_session::Changeset;
@@ -55,10 +56,10 @@
 //!   [equal key](crate::_documentation::format#keys).
 //! - If SQLite has rebased an UPDATE, both objects can contain a column that did not change.
 //!
-//! A column is identified by its name if the names are known: in typed changes, and with [`Record::json`] or
-//! [`Changeset::json`](Set::json). Otherwise it is identified by its position, counted from 0, as a string:
-//! `{"0": 1, "1": "Ada"}`. In JavaScript, `change.after[1]` reads such a column as if from an array. An array
-//! could not omit a column.
+//! A column is identified by its name if the names are known: in typed changes, and with
+//! [`Record::json`] or [`Changeset::json`](Set::json). Otherwise it is identified by its position,
+//! counted from 0, as a string: `{"0": 1, "1": "Ada"}`. In JavaScript, `change.after[1]` reads such
+//! a column as if from an array. An array could not omit a column.
 //!
 //! # Values
 //!
@@ -75,12 +76,13 @@
 //! | text that is not UTF-8 | `{"text": "ff00"}`, the bytes in hexadecimal |
 //! | a blob | `{"blob": "00ff"}`, the bytes in hexadecimal |
 //!
-//! The tags are needed because JSON readers differ. JavaScript and others have a single type of number: they
-//! write 1.0 as `1`, and lose the last digits of large integers. Fast readers round numbers of more than 15
-//! digits to a neighbor; serde_json without its feature `float_roundtrip` is one of them.
+//! The tags are needed because JSON readers differ. JavaScript and others have a single type of
+//! number: they write 1.0 as `1`, and lose the last digits of large integers. Fast readers round
+//! numbers of more than 15 digits to a neighbor; serde_json without its feature `float_roundtrip`
+//! is one of them.
 //!
-//! In JavaScript, `Number(value.real)` and `BigInt(value.int)` return the value. In SQLite, `unhex(…)` returns
-//! the blob.
+//! In JavaScript, `Number(value.real)` and `BigInt(value.int)` return the value. In SQLite,
+//! `unhex(…)` returns the blob.
 //!
 //! # A changeset or patchset
 //!
@@ -90,9 +92,9 @@
 //!
 //! # Hidden columns
 //!
-//! Rows can skip columns, for example with `#[tracked(skip(password))]` or `#[serde(skip)]`. JSON omits the
-//! values and names of these columns if the tables of the rows are given, for typed and untyped changes.
-//! [`TableInfo::with_hidden`] does the same for tables without rows.
+//! Rows can skip columns, for example with `#[tracked(skip(password))]` or `#[serde(skip)]`. JSON
+//! omits the values and names of these columns if the tables of the rows are given, for typed and
+//! untyped changes. [`TableInfo::with_hidden`] does the same for tables without rows.
 //!
 //! A table that is not among the given tables is written with all columns. With
 //! `#[serde(serialize_with = …)]`, untyped changes contain the original value.
@@ -121,27 +123,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! An omitted key column is `null`. Typed changes cannot be read from JSON with an omitted column either, unless
-//! the row skips this column.
+//! An omitted key column is `null`. Typed changes cannot be read from JSON with an omitted column
+//! either, unless the row skips this column.
 //!
 //! # Reading
 //!
-//! Reading applies the [same checks](crate::_documentation::format#what-is-refused) as to bytes. The JSON must
-//! also be consistent: `format` matches the type, `key` and `changed` match the values, and no column occurs
-//! twice.
+//! Reading applies the [same checks](crate::_documentation::format#what-is-refused) as to bytes.
+//! The JSON must also be consistent: `format` matches the type, `key` and `changed` match the
+//! values, and no column occurs twice.
 //!
 //! Some parts are optional:
 //!
 //! - `key`, if `after` of an INSERT or `before` of a changeset's DELETE contains the row
 //! - `changed` and `indirect`
 //! - absent objects may be `null`
-//! - a value may be a plain number where this means the same (`9007199254740993`, `1.0`), if the JSON reader
-//!   preserves it
+//! - a value may be a plain number where this means the same (`9007199254740993`, `1.0`), if the
+//!   JSON reader preserves it
 //!
 //! Members that the table above does not contain are ignored.
 //!
-//! Writing and reading JSON restores the same bytes for everything that a session writes. For other input,
-//! these bytes change:
+//! Writing and reading JSON restores the same bytes for everything that a session writes. For other
+//! input, these bytes change:
 //!
 //! | bytes | result |
 //! |---|---|
@@ -204,12 +206,13 @@ impl<'a> Record<'a> {
 impl<F: SetFormat> Set<F> {
     /// Returns the set for `Serialize`, with the names of the columns: see [the format](self).
     ///
-    /// `tables` contains the names of the columns, as for [`to_sql`](Set::to_sql). With the derive, pass
-    /// `Blog::TABLES`: JSON then omits the columns that the rows [skip](self#hidden-columns). Changes to a table
-    /// that is not in `tables` use the positions of the columns as names.
+    /// `tables` contains the names of the columns, as for [`to_sql`](Set::to_sql). With the derive,
+    /// pass `Blog::TABLES`: JSON then omits the columns that the rows [skip](self#hidden-columns).
+    /// Changes to a table that is not in `tables` use the positions of the columns as names.
     ///
-    /// If a table has more names than the changes have columns, the changes are older than the last columns.
-    /// The names of these columns are ignored. If a table has fewer names, serializing fails.
+    /// If a table has more names than the changes have columns, the changes are older than the last
+    /// columns. The names of these columns are ignored. If a table has fewer names, serializing
+    /// fails.
     ///
     /// ```
     /// use diesel_sqlite_session::Changeset;

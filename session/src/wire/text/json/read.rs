@@ -1,4 +1,5 @@
-//! Reading changesets and patchsets from JSON. The resulting bytes are checked like any other bytes.
+//! Reading changesets and patchsets from JSON. The resulting bytes are checked like any other
+//! bytes.
 
 use alloc::collections::BTreeMap;
 use alloc::format;

@@ -1,4 +1,5 @@
-//! Values in JSON. A value is plain if every JSON reader preserves it, and otherwise tagged with its storage class.
+//! Values in JSON. A value is plain if every JSON reader preserves it, and otherwise tagged with
+//! its storage class.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -107,8 +108,8 @@ impl Write for Decimal {
 
 /// Returns whether every JSON reader reads `real` exactly from its shortest decimal form.
 ///
-/// The decimal form must have a fraction, at most 15 digits, and a power of ten that a float represents exactly. One
-/// division computes the value then.
+/// The decimal form must have a fraction, at most 15 digits, and a power of ten that a float
+/// represents exactly. One division computes the value then.
 pub(crate) fn is_plain(real: f64) -> bool {
     let mut decimal = Decimal::default();
     if !real.is_finite() || write!(decimal, "{real:e}").is_err() {

@@ -14,7 +14,8 @@ use crate::wire::codec::table_info::TableInfo;
 use crate::wire::codec::value::Value;
 use crate::wire::text::sql::find_table;
 
-/// A record with the names of its columns, which implements `Serialize`. [`Record::json`] returns it.
+/// A record with the names of its columns, which implements `Serialize`. [`Record::json`] returns
+/// it.
 #[derive(Clone, Copy)]
 pub struct RecordJson<'a, 'n> {
     record: Record<'a>,
@@ -162,7 +163,8 @@ pub(super) fn is_changed(old: Option<Value<'_>>, new: Option<Value<'_>>) -> bool
     new.is_some() && old != new
 }
 
-/// Serializes `columns`: all columns of the change, which can be older than the last columns of the table.
+/// Serializes `columns`: all columns of the change, which can be older than the last columns of the
+/// table.
 struct AllColumns<'n> {
     count: usize,
     names: Names<'n>,
@@ -226,7 +228,8 @@ impl Serialize for Record<'_> {
     }
 }
 
-/// A set with the names of its columns, which implements `Serialize`. [`Changeset::json`](Set::json) returns it.
+/// A set with the names of its columns, which implements `Serialize`.
+/// [`Changeset::json`](Set::json) returns it.
 #[derive(Clone)]
 #[must_use = "a `Json` does nothing until it is serialized"]
 pub struct Json<'a> {
