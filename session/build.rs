@@ -1,15 +1,16 @@
-//! Sees to it that the SQLite which is linked has the session extension, and says what to do where it has not: the linker
-//! would only name a symbol.
+//! Checks that the linked SQLite has the session extension, and otherwise prints what to do. The
+//! linker would only name a missing symbol.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Every session function is in the same file of SQLite's, so one stands for all; the other came with SQLite 3.44.
+/// All session functions are in one source file of SQLite, so one of them stands for all.
 const SESSION: &str = "sqlite3session_create";
+/// Added in SQLite 3.44.
 const CLIENT_DATA: &str = "sqlite3_set_clientdata";
-/// Without which changes cannot be filtered one by one.
+/// Added in SQLite 3.51, and required to filter changes.
 const APPLY_V3: &str = "sqlite3changeset_apply_v3";
 
 fn main() {
@@ -22,10 +23,10 @@ fn main() {
     }
     if env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {
         println!("cargo:rustc-cfg=apply_v3");
-        return; // sqlite-wasm-rs has it all
+        return; // sqlite-wasm-rs has all functions
     }
     let Some(library) = find_library() else {
-        return; // not to be judged from here: the linker will tell
+        return; // the library is not accessible from here: the linker will report missing symbols
     };
     let Ok(bytes) = fs::read(&library) else {
         return;
@@ -42,15 +43,15 @@ fn main() {
     eprintln!();
     if bundled {
         eprintln!(
-            "The bundled SQLite was compiled without the session extension. Add to .cargo/config.toml of your project:"
+            "The bundled SQLite was compiled without the session extension. Add to your project's .cargo/config.toml:"
         );
         eprintln!();
         eprintln!("    [env]");
         eprintln!("    LIBSQLITE3_FLAGS = \"-DSQLITE_ENABLE_SESSION -DSQLITE_ENABLE_PREUPDATE_HOOK\"");
         eprintln!();
-        eprintln!("or, where libclang is installed, use the feature `buildtime_bindgen` of diesel-sqlite-session.");
+        eprintln!("or enable the feature `buildtime_bindgen` of diesel-sqlite-session, which requires libclang.");
     } else if has(CLIENT_DATA) {
-        eprintln!("{file} was compiled without the session extension. Install one that has it, or add to Cargo.toml:");
+        eprintln!("{file} was compiled without the session extension. Install a SQLite with it, or add to Cargo.toml:");
         eprintln!();
         eprintln!(
             "    diesel-sqlite-session = {{ version = \"{}\", features = [\"bundled\"] }}",
@@ -58,7 +59,7 @@ fn main() {
         );
     } else {
         eprintln!(
-            "{file} is older than SQLite 3.44, which diesel-sqlite-session needs. Install a newer one, or add to"
+            "{file} is older than SQLite 3.44, which diesel-sqlite-session requires. Install a newer SQLite, or add to"
         );
         eprintln!("Cargo.toml, to compile SQLite from source:");
         eprintln!();
@@ -71,7 +72,7 @@ fn main() {
     std::process::exit(1);
 }
 
-/// The library that libsqlite3-sys links: the one that it compiled, or the system's.
+/// Returns the library that libsqlite3-sys links: the one that it compiled, or the system library.
 fn find_library() -> Option<PathBuf> {
     if let Some(directory) = env::var_os("DEP_SQLITE3_LIB_DIR") {
         let directory = Path::new(&directory);

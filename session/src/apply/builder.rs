@@ -1,4 +1,4 @@
-//! [`Apply`]: which changes to apply, and how. [`driver`](super::driver) does the work.
+//! [`Apply`]: which changes to apply, and how. `driver` does the work.
 
 use std::boxed::Box;
 use std::marker::PhantomData;
@@ -58,7 +58,7 @@ use crate::wire::{ChangesetFormat, SetFormat};
 /// let report = replica
 ///     .apply(&changeset)
 ///     .on_conflict::<users::table>(|conflict| match conflict {
-///         // Ada is there already: the longer name wins
+///         // Ada already exists: the longer name wins
 ///         Conflict::Conflict(c) => match c.change() {
 ///             Change::Insert(new) if new.name.len() > c.current().name.len() => c.replace(),
 ///             _ => c.omit(),
@@ -443,7 +443,7 @@ impl<'a, F: TypedFormat> Apply<'a, F> {
     ///     conn.apply(theirs)
     ///         .only::<Change<notes::table>>()
     ///         .filter::<notes::table>(|change, current| {
-    ///             // the row that is there is the tenant's, and so is what the change makes of it
+    ///             // both the current row and the changed row must belong to the tenant
     ///             current.is_none_or(|note| note.tenant == tenant)
     ///                 && match change {
     ///                     Change::Insert(note) => note.tenant == tenant,

@@ -64,7 +64,7 @@ pub(super) fn run(
     if options.no_savepoint && !handle.is_in_transaction() {
         return Err(ApplyError::NoTransaction);
     }
-    // a stream may be slow, and must not keep others from writing meanwhile
+    // a stream may be slow, and must not block other writers in that time
     let excludes_writers = matches!(&source, Source::Bytes(bytes, _) if !bytes.is_empty());
     let early_transaction = match options.no_savepoint {
         true => Transaction::join(handle).map(Some),
