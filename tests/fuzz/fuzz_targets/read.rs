@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut text = String::new();
     if let Ok(changeset) = ChangesetRef::parse(bytes) {
         changeset.records().for_each(|record| look_at(record, &mut text));
-        changeset.tables().flat_map(|table| table.records()).for_each(|record| look_at(record, &mut text));
+        changeset.sections().flat_map(|section| section.records()).for_each(|record| look_at(record, &mut text));
         let inverse = changeset.invert();
         assert!(inverse.as_bytes().len() <= bytes.len());
         assert_eq!(inverse.records().count(), changeset.records().count());

@@ -162,7 +162,21 @@ fn memory_and_size_are_known() {
     assert!(session.memory_used().unwrap() > before);
     let size = session.changeset().unwrap().as_bytes().len() as u64;
     assert!(session.changeset_size().unwrap() >= size);
-    assert!(matches!(session.track_size(), Err(SessionError::AttachedAlready)), "too late");
+}
+
+#[test]
+fn rowids_and_sizes_cannot_be_tracked_after_the_first_attach() {
+    for attach in [Session::attach_all, |session: &mut Session| session.attach_by_name("t")] {
+        let mut conn = open(TABLES);
+        let mut session = conn.create_session().unwrap();
+        session.track_rowids().unwrap();
+        session.track_size().unwrap();
+        attach(&mut session).unwrap();
+        assert!(matches!(session.track_rowids(), Err(SessionError::AttachedAlready)));
+        let error = session.track_size().unwrap_err();
+        assert!(matches!(error, SessionError::AttachedAlready));
+        assert_eq!(error.to_string(), "call `track_size` and `track_rowids` before attaching the session's first table");
+    }
 }
 
 #[test]
