@@ -8,11 +8,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::output::Output;
-use crate::wire::codec::check;
 use crate::wire::codec::cursor::Cursor;
 use crate::wire::codec::error::BuildError;
 use crate::wire::codec::header::Header;
-use crate::wire::codec::kind::{Format, Operation};
+use crate::wire::codec::kind::Format;
 use crate::wire::codec::walk::Walker;
 
 /// The size of a piece of changes. A piece fits into the processor's cache when it is copied.
@@ -85,16 +84,16 @@ pub(super) fn rebase_with(
         let (input, out) = output.parts();
         let Some(&first) = input.first() else { break };
         if Format::from_byte(first).is_some() {
-            let mut cursor = Cursor::new(input);
-            let Ok(header) = check::header(&mut cursor, Format::Changeset) else { break };
+            let mut walk = Walker::new(input, Format::Changeset);
+            let Some(header) = walk.header() else { break };
             // an empty section is dropped
-            if cursor.peek().and_then(Operation::from_byte).is_some() {
+            if walk.is_at_record() {
                 header.write(Format::Changeset, out);
                 matcher.start_section(header)?;
                 section.replace_by(header);
                 has_section = true;
             }
-            let read = cursor.after(Cursor::new(input));
+            let read = walk.position().after(Cursor::new(input));
             output.advance(read, read);
             continue;
         }

@@ -21,6 +21,7 @@ use crate::wire::codec::header::{Header, MAX_COLUMNS};
 use crate::wire::codec::kind::{Format, Operation};
 use crate::wire::codec::set::{Set, SetFormat};
 use crate::wire::codec::value::{Value, write_field};
+use crate::wire::codec::walk::Layout;
 
 /// Reads the value of a member into `target`. Fails if the member occurs twice.
 pub(crate) fn read_once<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
@@ -303,14 +304,16 @@ impl Output {
         let out = &mut self.bytes;
         out.extend_from_slice(&[operation.to_byte(), indirect]);
         let is_key = ordinals.iter().map(|ordinal| *ordinal != 0);
-        match (operation, self.format) {
-            (Operation::Insert, _) => new.iter().for_each(|value| write_field(out, *value)),
-            (Operation::Delete, Format::Changeset) => old.iter().for_each(|value| write_field(out, *value)),
-            (Operation::Delete, Format::Patchset) => {
+        match Layout::of(operation, self.format) {
+            Layout::Row => {
+                let row = if operation == Operation::Insert { new } else { old };
+                row.iter().for_each(|value| write_field(out, *value));
+            }
+            Layout::Key => {
                 old.iter().zip(is_key).filter(|(_, key)| *key).for_each(|(value, _)| write_field(out, *value));
             }
-            (Operation::Update, Format::Changeset) => old.iter().chain(new).for_each(|value| write_field(out, *value)),
-            (Operation::Update, Format::Patchset) => {
+            Layout::OldAndNew => old.iter().chain(new).for_each(|value| write_field(out, *value)),
+            Layout::KeyAndNew => {
                 let values = old.iter().zip(new).zip(is_key);
                 values.for_each(|((old, new), key)| write_field(out, if key { *old } else { *new }));
             }
