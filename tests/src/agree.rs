@@ -1,4 +1,4 @@
-//! Whether SQLite and we judge and read the same bytes alike.
+//! Compares checking and reading with SQLite's iterator.
 
 use std::io::Read;
 
@@ -8,11 +8,11 @@ use diesel_sqlite_session::{ChangesetReader, ChangesetRef, Format, ParseError, P
 use crate::change::{Change, Owned};
 use crate::sqlite;
 
-/// Compares everything that both sides can do with the bytes.
+/// Compares everything that this crate and SQLite can do with the bytes.
 ///
 /// # Panics
 ///
-/// At the first difference that the docs of `wire` do not name.
+/// At the first difference that the documentation of `wire` does not name.
 pub fn judge(bytes: &[u8]) {
     let (theirs, end) = sqlite::read(bytes);
     let changeset = ChangesetRef::parse(bytes);
@@ -60,13 +60,14 @@ pub fn judge(bytes: &[u8]) {
     }
 }
 
-/// Whether bytes that SQLite reads to the end are refused for what is really in them, and the docs of `wire` say why.
+/// Returns whether bytes that SQLite reads to the end are rejected for a reason that is present in
+/// them and documented in `wire`.
 fn is_justified(error: &ParseError, bytes: &[u8], format: Format, theirs: &[Change]) -> bool {
     const INSERT: i32 = 18;
     const UPDATE: i32 = 23;
     let at = &bytes[error.offset()..];
     let column = || error.column().expect("the error of a value names its column");
-    // what SQLite read of a column that must have a value
+    // what SQLite read from a column that requires a value
     let required = |change: &Change| -> Option<Option<Owned>> {
         let column = column();
         let is_key = *change.key.get(column)? != 0;
@@ -94,7 +95,7 @@ fn is_justified(error: &ParseError, bytes: &[u8], format: Format, theirs: &[Chan
     }
 }
 
-/// A source that gives at most so many bytes at a time.
+/// A source that returns at most the given number of bytes at a time.
 struct Chunks<'a>(&'a [u8], usize);
 
 impl Read for Chunks<'_> {
@@ -119,7 +120,8 @@ fn stream(mut next: impl FnMut() -> Result<Option<Change>, ParseError>) -> Strea
     (changes, end)
 }
 
-/// A stream has the changes and the error of the whole; before the error, the changes that SQLite reads.
+/// Checks that a stream has the changes and the error of the whole input and, before the error, the
+/// changes that SQLite reads.
 fn compare((changes, end): Streamed, whole: Result<&Vec<Change>, &ParseError>, theirs: &[Change]) {
     match whole {
         Ok(whole) => assert_eq!((&changes, end), (whole, Ok(())), "a stream has the same changes"),

@@ -1,4 +1,4 @@
-//! A change as plain data, so that what SQLite reads and what we read can be compared.
+//! Changes as plain data, to compare what SQLite reads with what this crate reads.
 
 use diesel_sqlite_session::{Format, Operation, Record, Value};
 
@@ -11,7 +11,7 @@ pub enum Owned {
     Integer(i64),
     /// The bits of a floating point number.
     Real(u64),
-    /// Text, of whatever bytes.
+    /// Text, whether or not it is valid UTF-8.
     Text(Vec<u8>),
     /// A blob.
     Blob(Vec<u8>),
@@ -30,7 +30,7 @@ impl From<Value<'_>> for Owned {
 }
 
 impl Owned {
-    /// The value, borrowed.
+    /// Returns the borrowed value.
     pub fn as_value(&self) -> Value<'_> {
         match self {
             Self::Null => Value::Null,
@@ -41,7 +41,7 @@ impl Owned {
         }
     }
 
-    /// Appends the value as a record holds it.
+    /// Appends the value as it is encoded in a record.
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut bytes = |class: u8, bytes: &[u8]| {
             out.push(class);
@@ -61,29 +61,29 @@ impl Owned {
     }
 }
 
-/// One change; a value that is not recorded is `None`.
+/// A change. A value that is not recorded is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The table's name.
+    /// The name of the table.
     pub table: Vec<u8>,
-    /// For each column its place in the key, or 0.
+    /// The place in the primary key of each column, or 0.
     pub key: Vec<u8>,
     /// `SQLITE_INSERT`, `SQLITE_UPDATE` or `SQLITE_DELETE`.
     pub operation: i32,
-    /// Made by a trigger or a foreign key action.
+    /// Whether a trigger or a foreign key action made the change.
     pub indirect: bool,
-    /// The row before.
+    /// The old values.
     pub old: Vec<Option<Owned>>,
-    /// The row after.
+    /// The new values.
     pub new: Vec<Option<Owned>>,
 }
 
 impl Change {
-    /// The bytes of a changeset or patchset that holds this alone.
+    /// Returns the bytes of a changeset or patchset that contains only this change.
     ///
     /// # Panics
     ///
-    /// With more than 127 columns, or a value of more than 16,383 bytes.
+    /// If there are more than 127 columns, or if a value has more than 16,383 bytes.
     pub fn encode(&self, format: Format) -> Vec<u8> {
         let mut out = vec![if format == Format::Changeset { b'T' } else { b'P' }];
         out.push(u8::try_from(self.key.len()).ok().filter(|count| *count < 128).expect("at most 127 columns"));
@@ -124,7 +124,7 @@ impl From<Record<'_>> for Change {
             old: record.old_values().map(|value| value.map(Owned::from)).collect(),
             new: record.new_values().map(|value| value.map(Owned::from)).collect(),
         };
-        // one column at a time must say the same
+        // access by column must return the same values
         for column in 0..record.column_count() {
             assert_eq!(record.old_value(column).map(Owned::from), change.old[column]);
             assert_eq!(record.new_value(column).map(Owned::from), change.new[column]);

@@ -1,4 +1,4 @@
-//! Changes by their bytes, and SQLite's changegroup as the referee of what becomes of several.
+//! Encoded changes, and SQLite's changegroup as the referee for merging them.
 
 use std::collections::BTreeSet;
 
@@ -13,18 +13,18 @@ use crate::sqlite::{self, Code};
 const UPDATE: u8 = 23;
 const DELETE: u8 = 9;
 
-/// A change, its values as they stand in the bytes.
+/// A change whose values are slices of the encoded bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Encoded<'a> {
-    /// The table's name.
+    /// The name of the table.
     pub table: &'a [u8],
-    /// For each column its place in the key, or 0.
+    /// The place in the primary key of each column, or 0.
     pub key: &'a [u8],
     /// `SQLITE_INSERT`, `SQLITE_UPDATE` or `SQLITE_DELETE`.
     pub operation: u8,
-    /// Made by a trigger or a foreign key action.
+    /// Whether a trigger or a foreign key action made the change.
     pub indirect: bool,
-    /// All records' values, one after another.
+    /// The values of all records in order.
     pub fields: Vec<&'a [u8]>,
 }
 
@@ -62,11 +62,11 @@ fn field<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
     &start[..start.len() - bytes.len()]
 }
 
-/// The changes of a well-formed changeset or patchset, in the order of the bytes.
+/// Returns the changes of a well-formed changeset or patchset, in the order of the bytes.
 ///
 /// # Panics
 ///
-/// When it is not well-formed.
+/// If the bytes are not well-formed.
 pub fn in_order(mut bytes: &[u8]) -> Vec<Encoded<'_>> {
     let mut all = Vec::new();
     let (mut is_patchset, mut table, mut key): (bool, &[u8], &[u8]) = (false, &[], &[]);
@@ -92,11 +92,11 @@ pub fn in_order(mut bytes: &[u8]) -> Vec<Encoded<'_>> {
     all
 }
 
-/// The same, in an order that depends on nothing else.
+/// Returns the changes of a well-formed changeset or patchset, sorted.
 ///
 /// # Panics
 ///
-/// When it is not well-formed.
+/// If the bytes are not well-formed.
 pub fn changes(bytes: &[u8]) -> Vec<Encoded<'_>> {
     let mut all = in_order(bytes);
     all.sort_unstable();
@@ -104,7 +104,7 @@ pub fn changes(bytes: &[u8]) -> Vec<Encoded<'_>> {
 }
 
 impl Encoded<'_> {
-    /// Whether this is an UPDATE that sets no column to another value.
+    /// Returns whether the change is an UPDATE that sets no column to another value.
     pub fn is_idle(&self, format: Format) -> bool {
         let columns = self.key.len();
         let sets = |column: usize| match format {
@@ -117,7 +117,7 @@ impl Encoded<'_> {
         self.operation == UPDATE && !(0..columns).any(|column| self.key[column] == 0 && sets(column))
     }
 
-    /// Whether this is an UPDATE that holds a new key.
+    /// Returns whether the change is an UPDATE that contains a new key.
     pub fn has_new_key(&self, format: Format) -> bool {
         let columns = self.key.len();
         self.operation == UPDATE
@@ -125,7 +125,7 @@ impl Encoded<'_> {
             && (0..columns).any(|column| self.key[column] != 0 && self.fields[column + columns] != [0])
     }
 
-    /// The key's values.
+    /// Returns the values of the primary key.
     pub fn key_fields(&self, format: Format) -> Vec<&[u8]> {
         if self.operation == DELETE && format == Format::Patchset {
             return self.fields.clone();
@@ -133,7 +133,7 @@ impl Encoded<'_> {
         (0..self.key.len()).filter(|column| self.key[*column] != 0).map(|column| self.fields[column]).collect()
     }
 
-    /// A changeset or patchset of this alone.
+    /// Returns a changeset or patchset that contains only this change.
     pub fn encode(&self, format: Format) -> Vec<u8> {
         let columns = self.key.len();
         let mut out = vec![if format == Format::Changeset { b'T' } else { b'P' }];
@@ -147,7 +147,7 @@ impl Encoded<'_> {
         out.extend_from_slice(self.table);
         out.extend_from_slice(&[0, self.operation, u8::from(self.indirect)]);
         for (at, field) in self.fields.iter().enumerate() {
-            // the new key that an UPDATE can have
+            // the new key that an UPDATE can contain
             let is_new_key =
                 self.operation == UPDATE && format == Format::Changeset && at >= columns && self.key[at - columns] != 0;
             out.extend_from_slice(if is_new_key { &[0] } else { field });
@@ -156,17 +156,19 @@ impl Encoded<'_> {
     }
 }
 
-/// What SQLite's changegroup makes of changes, added one by one, without that in which the docs of the builders say that they
-/// differ: an UPDATE that sets nothing is taken out as soon as there is one, and so is an UPDATE's new key. Says whether there
-/// was either.
+/// Merges changes one by one with SQLite's changegroup. Returns the result, and whether there was
+/// an UPDATE that sets nothing or contains a new key.
+///
+/// The documentation of `Builder` names these two UPDATEs as differences, so that they are removed
+/// as soon as they appear.
 ///
 /// # Errors
 ///
-/// SQLite's code.
+/// Fails with SQLite's code.
 pub fn referee<'a>(parts: impl IntoIterator<Item = &'a [u8]>, format: Format) -> Result<(Vec<u8>, bool), Code> {
     let group = |all: &[Vec<u8>]| sqlite::group(all.iter().map(Vec::as_slice));
     let parts: Vec<&[u8]> = parts.into_iter().collect();
-    // a table of which nothing is left is forgotten below
+    // the loop below forgets a table without remaining changes, and so its schema errors
     sqlite::group(parts.iter().copied())?;
     let (mut all, mut is_special, mut can_idle) = (Vec::new(), false, false);
     for change in parts.into_iter().flat_map(in_order) {
@@ -176,7 +178,7 @@ pub fn referee<'a>(parts: impl IntoIterator<Item = &'a [u8]>, format: Format) ->
             continue;
         }
         all.push(change.encode(format));
-        // only of these an UPDATE can come that sets nothing and is kept
+        // only these changes can result in an UPDATE that sets nothing and is kept
         can_idle |= match format {
             Format::Patchset => change.key.iter().all(|place| *place != 0),
             Format::Changeset => {
@@ -196,11 +198,12 @@ pub fn referee<'a>(parts: impl IntoIterator<Item = &'a [u8]>, format: Format) ->
     Ok((group(&all)?, is_special))
 }
 
-/// Two inputs of few rows from bytes: what random bytes that are inputs themselves hardly ever are.
+/// Decodes two inputs that change the same few rows, which random changesets hardly ever do.
 ///
-/// The first byte says in which format, and which of them are in the order of the key, with one change for each row; one of two
-/// bytes which input has the next change, and what that does to which row; the other one its values. UPDATEs hold old values, new
-/// ones, both or none: as a session's do, as rebased ones do, and as neither do.
+/// The first byte decides the format and which inputs are sorted by key with one change for each
+/// row. Then come pairs of bytes: the first chooses the input, the operation and the row, the
+/// second the values. UPDATEs contain old values, new values, both or neither, so that recorded,
+/// rebased and impossible ones all occur.
 pub fn two_of_few_rows(bytes: &[u8]) -> [Vec<u8>; 2] {
     let (how, pairs) = bytes.split_first().unwrap_or((&0, &[]));
     let mut inputs = [Vec::new(), Vec::new()];
@@ -236,19 +239,19 @@ pub fn two_of_few_rows(bytes: &[u8]) -> [Vec<u8>; 2] {
     inputs.map(|changes| section(&changes, format))
 }
 
-/// Changes of one table, which has a name of one letter, as one section.
+/// Encodes the changes of one table with a name of one letter as one section.
 fn section(changes: &[Change], format: Format) -> Vec<u8> {
     let header = changes.first().map_or(0, |change| 1 + 1 + change.key.len() + 2);
     let encoded = changes.iter().map(|change| change.encode(format));
     encoded.enumerate().flat_map(|(place, bytes)| bytes.into_iter().skip(if place == 0 { 0 } else { header })).collect()
 }
 
-/// Puts two inputs together with the wire's concatenation and with SQLite's changegroup, if both are well-formed and of one
-/// format.
+/// Concatenates two inputs with this crate and with SQLite's changegroup, if both are well-formed
+/// and of one format.
 ///
 /// # Panics
 ///
-/// When the results are not the same set of changes, or one is an error where the other is not.
+/// If the results are not the same changes, or if only one of the two fails.
 pub fn judge(first: &[u8], second: &[u8]) {
     let format = match first.first().or(second.first()) {
         Some(b'T') => Format::Changeset,
@@ -275,7 +278,8 @@ pub fn judge(first: &[u8], second: &[u8]) {
     assert_eq!(rows.len(), built.len(), "one change for each row");
 }
 
-/// Concatenates two inputs in every way that the wire has. `None` if one is not well-formed.
+/// Concatenates two inputs in every way that this crate offers. Returns `None` if one is not
+/// well-formed.
 fn concatenate<F: SetFormat>(first: &[u8], second: &[u8]) -> Option<Result<Vec<u8>, BuildError>> {
     let (first, second) = (SetRef::<F>::parse(first).ok()?, SetRef::parse(second).ok()?);
     let built = first.concat(second);
@@ -292,12 +296,13 @@ fn concatenate<F: SetFormat>(first: &[u8], second: &[u8]) -> Option<Result<Vec<u
     Some(built.map(Set::into_bytes))
 }
 
-/// Each change encoded by itself without an UPDATE's new key, as the referee has it, with the table's name in lower case: of a
-/// table of which nothing was left it is written anew.
+/// Encodes each change by itself, without the new keys of UPDATEs, as [`referee`] returns them. The
+/// names of the tables are in lower case, because the referee takes a name anew after a table has
+/// lost all of its changes.
 ///
 /// # Panics
 ///
-/// When it is not well-formed.
+/// If the bytes are not well-formed.
 pub fn without_new_keys(bytes: &[u8], format: Format) -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = in_order(bytes)
         .into_iter()

@@ -1,7 +1,7 @@
-//! What the tests, the fuzz targets and the benchmarks share: SQLite as the referee, changes as both sides see them, and
-//! databases at random.
+//! What tests, fuzz targets and benchmarks share: SQLite as the referee, changes as plain data, and
+//! random databases.
 
-/// The README's code compiles.
+/// Compiles the code of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
@@ -16,9 +16,9 @@ pub mod shape;
 pub mod sqlite;
 
 diesel::table! {
-    /// A table of this crate, for another to track.
+    /// A table that another crate tries to track.
     foreign (id) {
-        /// Its key.
+        /// The primary key.
         id -> Integer,
     }
 }

@@ -1,4 +1,4 @@
-//! Databases and edits at random: as SQL, so that a failure can be read and tried by hand.
+//! Random databases and edits as SQL, so that a failure can be read and repeated by hand.
 
 use std::ops::Range;
 
@@ -10,20 +10,23 @@ use proptest::test_runner::RngSeed;
 use crate::change::{Change, Owned};
 use crate::sqlite::{Database, read_sorted};
 
-/// A schema, rows that are there before the session, and edits that it sees.
+/// A schema, the rows before the session, and the edits that the session records.
 #[derive(Clone, Debug)]
 pub struct History {
     /// `CREATE` statements.
     pub schema: Vec<String>,
-    /// Statements to run before the session starts.
+    /// The statements before the session starts.
     pub before: Vec<String>,
-    /// Statements to run while it records.
+    /// The statements that the session records.
     pub edits: Vec<String>,
 }
 
-/// So many cases, the same ones each time, so that a check that fails is the fault of what was changed. With `PROPTEST_CASES` in the
-/// environment it is that many others, or those of `PROPTEST_RNG_SEED`. A failure prints its input, as SQL, bytes or a plan; what is
-/// worth keeping becomes a test of its own or a file in `tests/corpus`, so that no seeds are stored.
+/// Returns a configuration of `cases` cases that are the same each time, so that a new failure
+/// comes from a change of the code.
+///
+/// The variable `PROPTEST_CASES` runs that many other cases, `PROPTEST_RNG_SEED` those of a seed. A
+/// failure prints its input as SQL, bytes or a plan. Inputs worth keeping become named tests or
+/// files in `tests/corpus`; no seeds are stored.
 #[must_use]
 pub fn config(cases: u32) -> ProptestConfig {
     let given = ProptestConfig { max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() };
@@ -34,15 +37,15 @@ pub fn config(cases: u32) -> ProptestConfig {
     }
 }
 
-/// A changeset, and the patchset of the same changes.
+/// A changeset and the patchset of the same changes.
 pub type Recorded = (Vec<u8>, Vec<u8>);
 
 impl History {
-    /// What SQLite records, as a changeset and as a patchset.
+    /// Returns what SQLite records, as a changeset and as a patchset.
     ///
     /// # Panics
     ///
-    /// When a statement fails for a reason other than the values in it.
+    /// If a statement fails for another reason than its values.
     pub fn record(&self) -> (Vec<u8>, Vec<u8>) {
         let database = self.start();
         let session = database.track();
@@ -50,11 +53,11 @@ impl History {
         (session.changeset(), session.patchset())
     }
 
-    /// The database before the session starts.
+    /// Returns the database before the session starts.
     ///
     /// # Panics
     ///
-    /// When a statement fails for a reason other than the values in it.
+    /// If a statement fails for another reason than its values.
     pub fn start(&self) -> Database {
         let database = Database::new();
         for statement in &self.schema {
@@ -64,11 +67,12 @@ impl History {
         database
     }
 
-    /// Returns the database before the edits, without triggers: their effects are part of the changes.
+    /// Returns the database before the edits, without its triggers: the changes contain their
+    /// effects.
     ///
     /// # Panics
     ///
-    /// When a statement fails for a reason other than the values in it.
+    /// If a statement fails for another reason than its values.
     pub fn replica(&self) -> Database {
         let database = self.start();
         for trigger in database.texts("SELECT name FROM sqlite_schema WHERE type = 'trigger'") {
@@ -77,12 +81,12 @@ impl History {
         database
     }
 
-    /// Deletes every row of `database` and returns the rows bit for bit, as a session records the deletions. Rows with
-    /// NULL in the key are not included.
+    /// Deletes every row of `database` and returns the rows bit for bit, as a session records the
+    /// deletions. Rows with NULL in the key are not included.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot delete them.
+    /// If SQLite cannot delete the rows.
     pub fn rows(&self, database: &Database) -> Vec<Change> {
         let session = database.track();
         for table in database.texts("SELECT name FROM sqlite_schema WHERE type = 'table'") {
@@ -91,24 +95,23 @@ impl History {
         read_sorted(&session.changeset())
     }
 
-    /// Returns the rows of a [replica](Self::replica) after it has applied `parts` one after another, or `None` if one
-    /// of them conflicts.
+    /// Returns the rows of a [replica](Self::replica) that has applied `parts` in order, or `None`
+    /// if one of them conflicts.
     ///
     /// # Panics
     ///
-    /// When a statement fails for a reason other than the values in it.
+    /// If a statement fails for another reason than its values.
     pub fn rows_after<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<Change>> {
         let database = self.replica();
         parts.into_iter().try_for_each(|part| database.apply(part)).ok()?;
         Some(self.rows(&database))
     }
 
-    /// What SQLite records if a session ends and another one starts between the edits, so many in all; and the database at the
-    /// end.
+    /// Returns what SQLite records in `count` sessions one after another, and the final database.
     ///
     /// # Panics
     ///
-    /// When a statement fails for a reason other than the values in it.
+    /// If a statement fails for another reason than its values.
     pub fn record_parts(&self, count: usize) -> (Vec<Recorded>, Database) {
         let database = self.start();
         let bounds = (0..count).map(|part| self.edits.len() * part / count..self.edits.len() * (part + 1) / count);
@@ -125,21 +128,22 @@ impl History {
 fn run(database: &Database, statements: &[String]) {
     for statement in statements {
         if let Err(message) = database.execute(statement) {
-            // text in an INTEGER PRIMARY KEY, and NULL in the key of a WITHOUT ROWID table under OR REPLACE
+            // text in an INTEGER PRIMARY KEY, or NULL in the key of a WITHOUT ROWID table under OR
+            // REPLACE
             let expected = ["datatype mismatch", "NOT NULL constraint failed"];
             assert!(expected.iter().any(|reason| message.starts_with(reason)), "{message}");
         }
     }
 }
 
-/// A database of which there are several replicas, and what is done to each of them.
+/// A database with several replicas, and the edits of each replica.
 #[derive(Clone, Debug)]
 pub struct Fork {
     /// `CREATE` statements.
     pub schema: Vec<String>,
-    /// Statements that all replicas begin with. They can fail.
+    /// The statements with which all replicas begin. They can fail.
     pub before: Vec<String>,
-    /// Statements that are run on each replica alone. They can fail.
+    /// The statements of each replica. They can fail.
     pub edits: Vec<Vec<String>>,
 }
 
@@ -174,7 +178,7 @@ impl Table {
     }
 }
 
-/// An SQL literal.
+/// Any SQL literal.
 fn literal() -> impl Strategy<Value = String> {
     prop_oneof![
         2 => Just("NULL".to_string()),
@@ -205,10 +209,10 @@ fn table(name: &'static str) -> impl Strategy<Value = Table> {
     )
 }
 
-/// What a table is called matters to quoting and to UTF-8.
+/// Names of tables that require quoting or are not ASCII.
 const NAMES: [&str; 3] = ["items", "a table", "Tabelle für Ünïcode"];
 
-/// A statement of one of these kinds: 0 to 2 insert, 3 to 6 update, 7 deletes.
+/// A statement of one of `kinds`: 0 to 2 insert, 3 to 6 update, 7 deletes.
 fn edit(tables: Vec<Table>, kinds: Range<u8>) -> impl Strategy<Value = String> {
     (any::<Index>(), kinds, any::<Index>(), any::<Index>(), vec(literal(), 8)).prop_map(
         move |(table, kind, first, second, literals)| {
@@ -231,8 +235,8 @@ fn edit(tables: Vec<Table>, kinds: Range<u8>) -> impl Strategy<Value = String> {
     )
 }
 
-/// A history at random: one to three tables with keys of one to three columns in any order, every storage class, generated
-/// columns, WITHOUT ROWID, triggers.
+/// Any history: one to three tables with keys of one to three columns in any order, every storage
+/// class, generated columns, WITHOUT ROWID, triggers.
 pub fn history() -> impl Strategy<Value = History> {
     (table(NAMES[0]), table(NAMES[1]), table(NAMES[2]), 1usize..4).prop_flat_map(|(a, b, c, count)| {
         let tables: Vec<Table> = [a, b, c].into_iter().take(count).collect();
@@ -244,7 +248,7 @@ pub fn history() -> impl Strategy<Value = History> {
     })
 }
 
-/// Replicas at random, so many of them, of tables as in a [`history`].
+/// Any edits of `replicas` replicas, with tables as in a [`history`].
 pub fn fork(replicas: usize) -> impl Strategy<Value = Fork> {
     (table(NAMES[0]), table(NAMES[1]), 1usize..3).prop_flat_map(move |(a, b, count)| {
         let tables: Vec<Table> = [a, b].into_iter().take(count).collect();
@@ -310,10 +314,10 @@ pub fn change() -> impl Strategy<Value = Change> {
                 _ => {
                     for column in 0..key.len() {
                         match (kinds[column], key[column] != 0) {
-                            // as the rebaser has it
+                            // as the rebaser writes it
                             (0, _) => {}
                             (_, true) => new[column] = None,
-                            // without the old value, and without the new one
+                            // without the old value or without the new value
                             (1, _) => old[column] = None,
                             (2, _) => new[column] = None,
                             (3 | 4, _) => (old[column], new[column]) = (None, None),
@@ -327,23 +331,23 @@ pub fn change() -> impl Strategy<Value = Change> {
     )
 }
 
-/// One change to some bytes.
+/// A change to some bytes.
 #[derive(Clone, Debug)]
 pub enum Mutation {
-    /// Puts a byte in the place of another.
+    /// Replaces a byte.
     Set(Index, u8),
-    /// Takes out up to so many bytes.
+    /// Removes up to this many bytes.
     Remove(Index, usize),
-    /// Puts bytes in between.
+    /// Inserts bytes.
     Insert(Index, Vec<u8>),
-    /// Copies up to so many bytes from one place to another.
+    /// Copies up to this many bytes to another place.
     Copy(Index, Index, usize),
-    /// Drops all from there on.
+    /// Removes all bytes from here on.
     Cut(Index),
 }
 
 impl Mutation {
-    /// Changes the bytes.
+    /// Applies the mutation to `bytes`.
     pub fn apply(&self, bytes: &mut Vec<u8>) {
         let at = |index: &Index, bytes: &[u8]| index.index(bytes.len() + 1);
         match self {
@@ -374,7 +378,7 @@ impl Mutation {
     }
 }
 
-/// A mutation at random, mostly with bytes that mean something.
+/// Any mutation, mostly with bytes that have a meaning in the format.
 pub fn mutation() -> impl Strategy<Value = Mutation> {
     let byte = || {
         prop_oneof![

@@ -1,4 +1,4 @@
-//! Whether SQLite and we rebase alike.
+//! Compares rebasing with SQLite's rebaser.
 
 use std::collections::HashMap;
 
@@ -8,17 +8,18 @@ use diesel_sqlite_session::{Changeset, ChangesetReader, ChangesetRef, Operation}
 use crate::change::Change;
 use crate::sqlite;
 
-/// Rebases changes on each of the data, one after another, by both, and gives the result. `None` where something is refused.
+/// Rebases `changes` on each of `all` in order, with this crate and with SQLite. Returns the
+/// result, or `None` if an input is rejected.
 ///
 /// # Panics
 ///
-/// At the first difference that the docs of `RebaseData` and `Rebaser` do not name.
+/// At the first difference that the documentation of `RebaseData` and `Rebaser` does not name.
 pub fn judge(all: &[&[u8]], changes: &[u8]) -> Option<Vec<u8>> {
     let mut rebaser = Rebaser::new();
     for (at, data) in all.iter().enumerate() {
-        // SQLite reads one byte beyond the end of data that end where a value should begin
+        // SQLite reads one byte past the end of data that ends where a value should begin
         let padded = [data, &[0xff; 16][..]].concat();
-        // an empty changeset: whether SQLite takes the data
+        // an empty changeset, to see whether SQLite accepts the data
         let configure = || sqlite::rebase_on_all(&[], all[..at].iter().copied().chain([&padded[..data.len()]]));
         match RebaseData::try_from(*data) {
             Ok(data) => {
@@ -28,7 +29,7 @@ pub fn judge(all: &[&[u8]], changes: &[u8]) -> Option<Vec<u8>> {
                 added.ok()?;
             }
             Err(error) => {
-                // of what we do not take, SQLite's reader may read beyond the end
+                // SQLite may read past the end of data that this crate rejects
                 if is_harmless(data) && configure().is_ok() {
                     let is_documented = match error.kind() {
                         ParseErrorKind::RebaseOperation(byte) => byte == Operation::Update.to_byte(),
@@ -88,11 +89,11 @@ pub fn judge(all: &[&[u8]], changes: &[u8]) -> Option<Vec<u8>> {
     Some(rebased.into_bytes())
 }
 
-/// The data without what is said of a row after a DELETE of it has replaced: then SQLite forgets all that was said of it.
-/// The data must have been accepted.
+/// Returns the accepted rebase data without the entries of a row that follow a replacing DELETE of
+/// that row: SQLite forgets the row at that point.
 fn apart_from_forgotten(all: &[&[u8]]) -> Vec<Vec<u8>> {
     const DELETE: u8 = 9;
-    // of a row: the last operation, and whether any has replaced
+    // for each row, its last operation and whether any entry replaced
     let mut rows: HashMap<(Vec<u8>, Vec<u8>), (u8, bool)> = HashMap::new();
     let filter = |data: &&[u8]| {
         let (mut out, mut rest) = (Vec::new(), *data);
@@ -154,15 +155,16 @@ fn varint(rest: &mut &[u8]) -> usize {
     usize::try_from(value).expect("a length that was accepted")
 }
 
-/// The changes without such UPDATEs as SQLite makes of an INSERT into a table that has no column beside its key.
+/// Returns the changes without the UPDATEs that SQLite makes of an INSERT into a table without
+/// columns beside its key.
 fn apart_from_idle(bytes: &[u8]) -> Vec<Change> {
     let records = ChangesetRef::parse(bytes).expect("well-formed").records();
     let is_idle = |change: &Change| change.operation == 23 && !change.key.contains(&0) && change.old == change.new;
     records.map(Change::from).filter(|change| !is_idle(change)).collect()
 }
 
-/// Whether SQLite's rebaser reads these bytes within their bounds: it does not where there are headers of patchsets, or lengths
-/// that do not fit an `int`.
+/// Returns whether SQLite's rebaser stays within the bytes: headers of patchsets, and lengths that
+/// do not fit an `int`, lead it past the end.
 fn is_harmless(bytes: &[u8]) -> bool {
     !bytes.contains(&b'P') && !bytes.windows(4).any(|window| window.iter().all(|byte| *byte >= 0x80))
 }

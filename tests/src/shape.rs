@@ -1,15 +1,17 @@
-//! What filtering, renaming, sorting, splitting and writing as SQL must keep of any bytes that are accepted.
+//! Checks of filtering, renaming, sorting, splitting and writing as SQL, for any bytes that are
+//! accepted.
 
 use diesel_sqlite_session::wire::{BuildErrorKind, Set, SetFormat, SetRef, TableInfo};
 use diesel_sqlite_session::{ChangesetRef, PatchsetRef, Record, Value};
 
 use crate::change::{Change, Owned};
 
-/// Does all of it to the bytes, if they are a changeset or a patchset, and compares what comes out with what went in.
+/// Reshapes the bytes in every way, if they are a changeset or a patchset, and compares the results
+/// with the input.
 ///
 /// # Panics
 ///
-/// Where anything is lost, added or put in another place than it should be.
+/// If a change is lost, added or misplaced.
 pub fn check(bytes: &[u8]) {
     if let Ok(changeset) = ChangesetRef::parse(bytes) {
         keeps_its_changes(changeset);
@@ -19,7 +21,8 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// How SQLite compares two keys in an index with the collation BINARY, written down as plainly as can be.
+/// Compares two keys as SQLite does in an index with the collation BINARY, in the simplest possible
+/// way.
 fn compare_keys(one: &Record<'_>, other: &Record<'_>) -> std::cmp::Ordering {
     let key = |record: &Record<'_>| {
         let mut key: Vec<(u8, Owned)> = (record.key_columns().map(|column| record.key_ordinals()[column]))
@@ -51,14 +54,15 @@ fn mixed(integer: i64, real: f64) -> std::cmp::Ordering {
     i128::from(integer).cmp(&(floor as i128)).then(is_above)
 }
 
-/// In which section a change is, and how many bytes that section's header and the change have.
+/// The section of a change, and the lengths of the section's header and of the change in bytes.
 struct OneChange {
     section: usize,
     head: usize,
     length: usize,
 }
 
-/// How long pieces are that each have as many changes as they can hold, but at least one.
+/// Returns the lengths of pieces that each contain as many changes as fit into `max` bytes, but at
+/// least one.
 fn piece_lengths(changes: &[OneChange], max: usize) -> Vec<usize> {
     let mut lengths = Vec::new();
     let mut last_section = None;

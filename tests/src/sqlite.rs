@@ -1,6 +1,7 @@
-//! SQLite's own session functions, as the referee: a safe face on the few C calls that the tests compare with.
+//! SQLite's session functions as the referee: safe wrappers of the C calls that the tests compare
+//! with.
 //!
-//! Everything that is `unsafe` in the tests and benchmarks is here.
+//! This module and its submodule contain all `unsafe` code of the tests and benchmarks.
 
 use std::ffi::{CStr, CString, c_int, c_uchar, c_void};
 use std::ptr;
@@ -13,7 +14,7 @@ mod changegroup;
 
 pub use changegroup::Changegroup;
 
-/// An error code of SQLite's.
+/// An error code of SQLite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code(pub c_int);
 
@@ -27,11 +28,11 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens a new one.
+    /// Opens an empty database.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot.
+    /// If SQLite fails.
     pub fn new() -> Self {
         let mut handle = ptr::null_mut();
         // SAFETY: the name is a C string and `handle` may be written to.
@@ -40,36 +41,37 @@ impl Database {
         Self { handle }
     }
 
-    /// Runs statements.
+    /// Runs `statements`.
     ///
     /// # Errors
     ///
-    /// SQLite's message.
+    /// Fails with SQLite's message.
     pub fn execute(&self, sql: &str) -> Result<(), String> {
         let c_sql = CString::new(sql).map_err(|error| error.to_string())?;
         // SAFETY: the handle is open, `c_sql` is a C string, and no callback is given.
         let code = unsafe { ffi::sqlite3_exec(self.handle, c_sql.as_ptr(), None, ptr::null_mut(), ptr::null_mut()) };
         ok(code).map_err(|_| {
-            // SAFETY: the handle is open; the message is a C string and is copied before the next call.
+            // SAFETY: the handle is open; the message is a C string and is copied before the next
+            // call.
             let message = unsafe { CStr::from_ptr(ffi::sqlite3_errmsg(self.handle)) };
             format!("{}: {sql}", message.to_string_lossy())
         })
     }
 
-    /// A session on every table.
+    /// Creates a session that records every table.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot.
+    /// If SQLite fails.
     pub fn track(&self) -> Session<'_> {
         self.session(false)
     }
 
-    /// A session on every table, those without a key by their rowids.
+    /// Creates a session that records every table; tables without a primary key by their rowids.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot.
+    /// If SQLite fails.
     pub fn track_rowids(&self) -> Session<'_> {
         self.session(true)
     }
@@ -78,8 +80,8 @@ impl Database {
         const SQLITE_SESSION_OBJCONFIG_ROWID: c_int = 2;
         let mut handle = ptr::null_mut();
         let mut rowids = c_int::from(rowids);
-        // SAFETY: the handle is open, the schema's name is a C string, `handle` may be written to, and the option is an
-        // int. A null table name means every table.
+        // SAFETY: the handle is open, the schema's name is a C string, `handle` may be written to,
+        // and the option is an int. A null table name means every table.
         unsafe {
             assert_eq!(ffi::sqlite3session_create(self.handle, c"main".as_ptr(), &raw mut handle), ffi::SQLITE_OK);
             let option = (&raw mut rowids).cast();
@@ -92,17 +94,17 @@ impl Database {
         Session { handle, _database: self }
     }
 
-    /// Applies a changeset or patchset; every conflict aborts.
+    /// Applies a changeset or patchset and aborts at the first conflict.
     ///
     /// # Errors
     ///
-    /// SQLite's code.
+    /// Fails with SQLite's code.
     pub fn apply(&self, bytes: &[u8]) -> Result<(), Code> {
         unsafe extern "C" fn abort(_: *mut c_void, _: c_int, _: *mut ffi::sqlite3_changeset_iter) -> c_int {
             ffi::SQLITE_CHANGESET_ABORT
         }
-        // SAFETY: the handle is open; the length is that of `bytes`, which SQLite only reads; the callback has the type
-        // that SQLite calls.
+        // SAFETY: the handle is open; the length is that of `bytes`, which SQLite only reads; the
+        // callback has the type that SQLite calls.
         ok(unsafe {
             ffi::sqlite3changeset_apply(
                 self.handle,
@@ -117,11 +119,11 @@ impl Database {
 }
 
 impl Database {
-    /// Applies a changeset, omitting what conflicts, and gives the data to rebase others on it.
+    /// Applies a changeset, omits the changes that conflict, and returns the rebase data.
     ///
     /// # Errors
     ///
-    /// SQLite's code.
+    /// Fails with SQLite's code.
     pub fn apply_omitting(&self, bytes: &[u8]) -> Result<Vec<u8>, Code> {
         unsafe extern "C" fn omit(_: *mut c_void, _: c_int, _: *mut ffi::sqlite3_changeset_iter) -> c_int {
             ffi::SQLITE_CHANGESET_OMIT
@@ -144,12 +146,12 @@ impl Database {
 }
 
 impl Database {
-    /// Applies a changeset or patchset with `SQLITE_CHANGESETAPPLY_IGNORENOOP`, omitting what still conflicts. Gives the kinds of the
-    /// conflicts and the data to rebase others on it.
+    /// Applies a changeset or patchset with `SQLITE_CHANGESETAPPLY_IGNORENOOP` and omits the
+    /// changes that conflict. Returns the kinds of the conflicts and the rebase data.
     ///
     /// # Errors
     ///
-    /// SQLite's code.
+    /// Fails with SQLite's code.
     pub fn apply_ignoring_noops(&self, bytes: &[u8]) -> Result<(Vec<c_int>, Vec<u8>), Code> {
         unsafe extern "C" fn omit(kinds: *mut c_void, kind: c_int, _: *mut ffi::sqlite3_changeset_iter) -> c_int {
             // SAFETY: the pointer is that to `kinds` below, to which nothing else refers meanwhile.
@@ -184,33 +186,34 @@ impl Default for Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // SAFETY: opened in `new` and closed only here; sessions borrow the database and so are gone.
+        // SAFETY: opened in `new` and closed only here; sessions borrow the database and so are
+        // gone.
         unsafe { ffi::sqlite3_close(self.handle) };
     }
 }
 
-/// A session of SQLite's.
+/// A session of the C API.
 pub struct Session<'a> {
     handle: *mut ffi::sqlite3_session,
     _database: &'a Database,
 }
 
 impl Session<'_> {
-    /// What was recorded, as a changeset.
+    /// Returns the recorded changes as a changeset.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot.
+    /// If SQLite fails.
     pub fn changeset(&self) -> Vec<u8> {
         // SAFETY: the session is open; the pointers are those that `output` gives.
         output(|size, bytes| unsafe { ffi::sqlite3session_changeset(self.handle, size, bytes) }).unwrap()
     }
 
-    /// What was recorded, as a patchset.
+    /// Returns the recorded changes as a patchset.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot.
+    /// If SQLite fails.
     pub fn patchset(&self) -> Vec<u8> {
         // SAFETY: the session is open; the pointers are those that `output` gives.
         output(|size, bytes| unsafe { ffi::sqlite3session_patchset(self.handle, size, bytes) }).unwrap()
@@ -224,7 +227,7 @@ impl Drop for Session<'_> {
     }
 }
 
-/// Takes the buffer that a call allocates.
+/// Returns a copy of the buffer that a call allocates, and frees the buffer.
 fn output(call: impl FnOnce(*mut c_int, *mut *mut c_void) -> c_int) -> Result<Vec<u8>, Code> {
     let (mut size, mut bytes) = (0, ptr::null_mut());
     ok(call(&raw mut size, &raw mut bytes))?;
@@ -242,23 +245,25 @@ fn length(bytes: &[u8]) -> c_int {
     c_int::try_from(bytes.len()).expect("SQLite counts bytes in an int")
 }
 
-/// `sqlite3changeset_invert`.
+/// Calls `sqlite3changeset_invert`.
 ///
 /// # Errors
 ///
-/// SQLite's code.
+/// Fails with SQLite's code.
 pub fn invert(bytes: &[u8]) -> Result<Vec<u8>, Code> {
-    // SAFETY: the length is that of `bytes`, which SQLite only reads; the others are those that `output` gives.
+    // SAFETY: the length is that of `bytes`, which SQLite only reads; the others are those that
+    // `output` gives.
     output(|size, out| unsafe { ffi::sqlite3changeset_invert(length(bytes), bytes.as_ptr().cast(), size, out) })
 }
 
-/// `sqlite3changeset_concat`.
+/// Calls `sqlite3changeset_concat`.
 ///
 /// # Errors
 ///
-/// SQLite's code.
+/// Fails with SQLite's code.
 pub fn concat(first: &[u8], second: &[u8]) -> Result<Vec<u8>, Code> {
-    // SAFETY: the lengths are those of the slices, which SQLite only reads; the others are those that `output` gives.
+    // SAFETY: the lengths are those of the slices, which SQLite only reads; the others are those
+    // that `output` gives.
     output(|size, out| unsafe {
         ffi::sqlite3changeset_concat(
             length(first),
@@ -271,11 +276,12 @@ pub fn concat(first: &[u8], second: &[u8]) -> Result<Vec<u8>, Code> {
     })
 }
 
-/// `sqlite3changegroup_add` of each, one after another, and `sqlite3changegroup_output`.
+/// Calls `sqlite3changegroup_add` with each part and returns the result of
+/// `sqlite3changegroup_output`.
 ///
 /// # Errors
 ///
-/// SQLite's code.
+/// Fails with SQLite's code.
 pub fn group<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, Code> {
     let mut group = ptr::null_mut();
     // SAFETY: `group` may be written to.
@@ -293,39 +299,40 @@ pub fn group<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, C
     grouped
 }
 
-/// `sqlite3rebaser_rebase`.
+/// Configures a rebaser with `on` and calls `sqlite3rebaser_rebase`.
 ///
 /// # Errors
 ///
-/// SQLite's code.
+/// Fails with SQLite's code.
 pub fn rebase(changeset: &[u8], on: &[u8]) -> Result<Vec<u8>, Code> {
     rebase_on_all(changeset, [on])
 }
 
-/// `sqlite3rebaser_configure` with each, one after another, and `sqlite3rebaser_rebase`.
+/// Configures a rebaser with each of `all` in order and calls `sqlite3rebaser_rebase`.
 ///
 /// # Errors
 ///
-/// SQLite's code.
+/// Fails with SQLite's code.
 pub fn rebase_on_all<'a>(changeset: &[u8], all: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, Code> {
     with_rebaser(all, |rebaser| {
-        // SAFETY: the rebaser is there; the length is that of `changeset`, which SQLite only reads; the others are those that
-        // `output` gives.
+        // SAFETY: the rebaser is there; the length is that of `changeset`, which SQLite only reads;
+        // the others are those that `output` gives.
         output(|size, out| unsafe {
             ffi::sqlite3rebaser_rebase(rebaser, length(changeset), changeset.as_ptr().cast(), size, out)
         })
     })
 }
 
-/// As [`rebase`], without a copy of the result: its length.
+/// Returns the length of what [`rebase`] returns, without copying it.
 ///
 /// # Errors
 ///
-/// SQLite's code.
+/// Fails with SQLite's code.
 pub fn rebased_length(changeset: &[u8], on: &[u8]) -> Result<usize, Code> {
     with_rebaser([on], |rebaser| {
         let (mut size, mut bytes) = (0, ptr::null_mut());
-        // SAFETY: the rebaser is there; the length is that of `changeset`, which SQLite only reads; the others may be written to.
+        // SAFETY: the rebaser is there; the length is that of `changeset`, which SQLite only reads;
+        // the others may be written to.
         ok(unsafe {
             ffi::sqlite3rebaser_rebase(
                 rebaser,
@@ -349,7 +356,8 @@ fn with_rebaser<'a, T>(
     // SAFETY: `rebaser` may be written to.
     ok(unsafe { ffi::sqlite3rebaser_create(&raw mut rebaser) })?;
     let configured = all.into_iter().try_for_each(|on| {
-        // SAFETY: the rebaser has been created; the length is that of `on`, which SQLite only reads.
+        // SAFETY: the rebaser has been created; the length is that of `on`, which SQLite only
+        // reads.
         ok(unsafe { ffi::sqlite3rebaser_configure(rebaser, length(on), on.as_ptr().cast()) })
     });
     let result = configured.and_then(|()| work(rebaser));
@@ -358,44 +366,47 @@ fn with_rebaser<'a, T>(
     result
 }
 
-/// Reads bytes with `sqlite3changeset_next`: the changes, and SQLite's code for the first thing that it does not read.
+/// Reads bytes with `sqlite3changeset_next`. Returns the changes, and SQLite's code for the first
+/// element that it does not read.
 pub fn read(bytes: &[u8]) -> (Vec<Change>, Result<(), Code>) {
     let mut changes = Vec::new();
     let end = for_each(bytes, |iterator| changes.push(iterator.change()));
     (changes, end)
 }
 
-/// Returns the changes that [`read`] finds, in an order that depends on nothing else.
+/// Returns the changes that [`read`] finds, sorted.
 pub fn read_sorted(bytes: &[u8]) -> Vec<Change> {
     let mut changes = read(bytes).0;
     changes.sort_by_cached_key(|change| format!("{change:?}"));
     changes
 }
 
-/// Reads every value of every change, as a program in C would, and gives a sum that depends on all of them.
+/// Reads every value of every change as a C program would. Returns a sum that depends on all of
+/// them.
 ///
 /// # Errors
 ///
-/// SQLite's code for the first thing that it does not read.
+/// Fails with SQLite's code for the first element that SQLite does not read.
 pub fn sum_of_values(bytes: &[u8]) -> Result<u64, Code> {
     sum(bytes, weigh)
 }
 
-/// As [`sum_of_values`], by way of a `String` for each text, as a program would that keeps the values.
+/// Returns the same sum as [`sum_of_values`], but copies each text to a `String`, as a program that
+/// keeps the values would.
 ///
 /// # Errors
 ///
-/// SQLite's code for the first thing that it does not read.
+/// Fails with SQLite's code for the first element that SQLite does not read.
 ///
 /// # Panics
 ///
-/// When a text is not UTF-8.
+/// If a text is not UTF-8.
 pub fn sum_of_owned_values(bytes: &[u8]) -> Result<u64, Code> {
     sum(bytes, |value| match owned(value) {
         Owned::Integer(integer) => integer as u64,
         Owned::Real(bits) => bits,
         Owned::Text(bytes) => {
-            // that it is made must not be optimized away
+            // the copy must not be optimized away
             let text = std::hint::black_box(String::from_utf8(bytes).expect("UTF-8"));
             weight_of_bytes(text.as_bytes())
         }
@@ -412,7 +423,8 @@ fn sum(bytes: &[u8], weigh: impl Fn(*mut ffi::sqlite3_value) -> u64) -> Result<u
 
 fn for_each(bytes: &[u8], mut visit: impl FnMut(&Iterator)) -> Result<(), Code> {
     let mut handle = ptr::null_mut();
-    // SAFETY: the length is that of `bytes`, which SQLite only reads, and which outlives the iterator.
+    // SAFETY: the length is that of `bytes`, which SQLite only reads, and which outlives the
+    // iterator.
     ok(unsafe { ffi::sqlite3changeset_start(&raw mut handle, length(bytes), bytes.as_ptr().cast_mut().cast()) })?;
     loop {
         // SAFETY: the iterator has been started and not been finalized.
@@ -426,7 +438,7 @@ fn for_each(bytes: &[u8], mut visit: impl FnMut(&Iterator)) -> Result<(), Code> 
     }
 }
 
-/// An iterator that stands on a change.
+/// An iterator that is positioned at a change.
 struct Iterator {
     handle: *mut ffi::sqlite3_changeset_iter,
 }
@@ -434,10 +446,11 @@ struct Iterator {
 type Side = unsafe extern "C" fn(*mut ffi::sqlite3_changeset_iter, c_int, *mut *mut ffi::sqlite3_value) -> c_int;
 
 impl Iterator {
-    /// Table, columns, operation, indirect flag.
+    /// Returns the table, the number of columns, the operation, and the indirect flag.
     fn operation(&self) -> (&CStr, c_int, c_int, bool) {
         let (mut table, mut columns, mut operation, mut indirect) = (ptr::null(), 0, 0, 0);
-        // SAFETY: the iterator stands on a change; the name is a C string that lives until the next step.
+        // SAFETY: the iterator stands on a change; the name is a C string that lives until the next
+        // step.
         unsafe {
             ffi::sqlite3changeset_op(
                 self.handle,
@@ -452,7 +465,8 @@ impl Iterator {
 
     fn value(&self, side: Side, column: c_int) -> *mut ffi::sqlite3_value {
         let mut value = ptr::null_mut();
-        // SAFETY: the iterator stands on a change and the column is one of its table's; on any error `value` stays null.
+        // SAFETY: the iterator stands on a change and the column is one of its table's; on any
+        // error `value` stays null.
         unsafe { side(self.handle, column, &raw mut value) };
         value
     }
@@ -460,7 +474,8 @@ impl Iterator {
     fn change(&self) -> Change {
         let (table, columns, operation, indirect) = self.operation();
         let mut key: *mut c_uchar = ptr::null_mut();
-        // SAFETY: the iterator stands on a change; the array has a byte for each column and lives until the next step.
+        // SAFETY: the iterator stands on a change; the array has a byte for each column and lives
+        // until the next step.
         let key = unsafe {
             ffi::sqlite3changeset_pk(self.handle, &raw mut key, ptr::null_mut());
             std::slice::from_raw_parts(key, usize::try_from(columns).unwrap())
@@ -503,7 +518,7 @@ impl Iterator {
     }
 }
 
-/// The bytes of a text or blob value.
+/// Returns the bytes of a text or blob.
 ///
 /// # Safety
 ///

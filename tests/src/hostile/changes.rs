@@ -1,4 +1,4 @@
-//! Changes that were recorded, and what a stranger makes of them.
+//! Recorded changes, and what an attacker makes of them.
 
 use diesel_sqlite_session::{Changeset, Format, Patchset, SqliteSessionExt};
 
@@ -6,7 +6,7 @@ use super::Plan;
 use super::replica::{Replica, TABLES, edit, exec, try_edit};
 use crate::change::{Change, Owned};
 
-/// Records changes on a source like the replica, and changes them.
+/// Records changes on a source like the replica and manipulates them.
 pub(super) fn make(plan: &mut Plan<'_>, replica: &Replica) -> Vec<u8> {
     let mut conn = replica.open_source();
     if plan.chance(8) {
@@ -34,7 +34,7 @@ pub(super) fn make(plan: &mut Plan<'_>, replica: &Replica) -> Vec<u8> {
     bytes
 }
 
-/// Changes the changes, which stay well-formed as far as that goes, and writes them anew.
+/// Manipulates the changes, mostly keeping them well-formed, and encodes them again.
 fn rewrite(mut changes: Vec<Change>, format: Format, plan: &mut Plan<'_>) -> Vec<u8> {
     for _ in 0..plan.below(6) {
         if changes.is_empty() {
@@ -57,7 +57,7 @@ fn rewrite(mut changes: Vec<Change>, format: Format, plan: &mut Plan<'_>) -> Vec
             5 => turn(&mut changes[at], plan),
             6 => changes[at].indirect ^= true,
             7 => {
-                // the key of another
+                // the key of another change
                 let (key, of) = (changes[at].key.clone(), changes[other].clone());
                 let change = &mut changes[at];
                 for column in (0..key.len()).filter(|column| key[*column] != 0) {
@@ -85,7 +85,7 @@ fn rewrite(mut changes: Vec<Change>, format: Format, plan: &mut Plan<'_>) -> Vec
     for change in changes {
         let bytes = change.encode(format);
         let (header, record) = bytes.split_at(2 + change.key.len() + change.table.len() + 1);
-        // now and then a section of its own
+        // sometimes in a section of its own
         if header != last || plan.chance(2) {
             out.extend_from_slice(header);
             last = header.to_vec();
@@ -95,7 +95,7 @@ fn rewrite(mut changes: Vec<Change>, format: Format, plan: &mut Plan<'_>) -> Vec
     out
 }
 
-/// Calls the table something else, and leaves the values as they are.
+/// Gives the change the name of another table and keeps its values.
 fn rename(change: &mut Change, plan: &mut Plan<'_>) {
     const NAMES: [&str; 16] = [
         "notes",
@@ -118,7 +118,7 @@ fn rename(change: &mut Change, plan: &mut Plan<'_>) {
     change.table = plan.pick(&NAMES).as_bytes().to_vec();
 }
 
-/// Makes it a change of another table.
+/// Turns the change into a change of another table.
 fn fit(change: &mut Change, name: &str, key: &[u8]) {
     change.table = name.as_bytes().to_vec();
     change.key = key.to_vec();
@@ -133,7 +133,7 @@ fn fit(change: &mut Change, name: &str, key: &[u8]) {
     }
 }
 
-/// Makes an INSERT a DELETE, a DELETE an UPDATE and so on.
+/// Changes the operation, with values that fit it.
 fn turn(change: &mut Change, plan: &mut Plan<'_>) {
     let filled = |side: &[Option<Owned>], other: &[Option<Owned>]| -> Vec<Option<Owned>> {
         let either = side.iter().zip(other).map(|(a, b)| a.clone().or(b.clone()));
@@ -151,7 +151,7 @@ fn turn(change: &mut Change, plan: &mut Plan<'_>) {
     }
 }
 
-/// A value at random, or none.
+/// Returns a random value, or none.
 fn value(plan: &mut Plan<'_>) -> Option<Owned> {
     let text = |text: &[u8]| Owned::Text(text.to_vec());
     Some(match plan.below(26) {

@@ -1,7 +1,9 @@
-//! Hostile bytes, applied: a replica with everything that SQL can do about a change, changes that were made up out of recorded
-//! ones, handlers that answer at random, fail and panic, and what must hold whatever comes.
+//! Applies hostile bytes and checks what must hold in any case. The replica reacts to changes in
+//! every way that SQL has, the changes are manipulated recordings, and the handlers answer at
+//! random, fail and panic.
 //!
-//! A plan is bytes that decide everything, so that proptest and a fuzzer can both make plans. [`attack`] carries one out.
+//! A plan is a string of bytes that decides everything, so that both proptest and a fuzzer can make
+//! plans. [`attack`] carries out a plan.
 
 mod changes;
 mod replica;
@@ -23,7 +25,7 @@ pub use self::replica::{Book, Loan, Note, Shop, books, loans, notes};
 
 use self::replica::{Content, MINE, Replica};
 
-/// Decisions out of bytes: 0 once they are used up, which decides for what is plain.
+/// Decisions from bytes. After the last byte it returns 0, which chooses the simplest case.
 #[derive(Clone)]
 struct Plan<'a>(&'a [u8]);
 
@@ -43,7 +45,7 @@ impl<'a> Plan<'a> {
         among[self.below(among.len())]
     }
 
-    /// True in so many of 16 cases.
+    /// Returns true in `sixteenths` of 16 cases.
     fn chance(&mut self, sixteenths: u8) -> bool {
         self.byte() % 16 >= 16 - sixteenths
     }
@@ -53,10 +55,10 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Answers of a handler, the same ones each time that the changes are applied.
+/// The answers of a handler, the same each time that the changes are applied.
 struct Answers {
     state: Cell<u64>,
-    /// Whether it may fail and panic, and answer what SQLite does not take.
+    /// Whether the handler may fail, panic, and give answers that SQLite does not accept.
     is_wild: bool,
 }
 
@@ -71,7 +73,7 @@ impl Answers {
         x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33
     }
 
-    /// Past the hook, which prints what panics, and ends a fuzz target.
+    /// Skips the panic hook, which would print the panic and end a fuzz target.
     fn may_panic(&self) {
         if self.is_wild && self.next() % 24 == 0 {
             resume_unwind(Box::new("as planned"));
@@ -109,10 +111,10 @@ impl Answers {
     }
 }
 
-/// How the changes are applied.
+/// The options of an apply.
 #[derive(Clone, Copy, Debug)]
 struct Way {
-    /// Only the tables of [`Shop`], and of `notes` only the rows of a tenant.
+    /// Whether only the tables of [`Shop`] are changed, and in `notes` only the rows of one tenant.
     is_guarded: bool,
     skips_others: bool,
     filters_books: bool,
@@ -128,7 +130,7 @@ struct Way {
     max_changes: Option<u64>,
     answers: u64,
     piece: usize,
-    /// Where reading a stream fails, if it does.
+    /// The byte at which reading a stream fails, if any.
     fails_at: Option<usize>,
 }
 
@@ -155,14 +157,14 @@ impl Way {
         }
     }
 
-    /// The way of the older calls, which have no options.
+    /// Returns the options for the calls that have none.
     fn by_kind(self) -> Self {
         let mut plain = Self::new(&mut Plan(&[]));
         (plain.answers, plain.is_wild, plain.in_transaction) = (self.answers, self.is_wild, self.in_transaction);
         plain
     }
 
-    /// Whether progress ends the apply.
+    /// Returns whether the progress callback cancels the apply.
     fn cancels(self) -> bool {
         self.is_wild && self.answers % 4 == 0
     }
@@ -225,7 +227,7 @@ impl Way {
     }
 }
 
-/// What a filter of tenants has to know.
+/// What the filter of tenants requires of a format.
 trait Tenancy: TypedFormat {
     fn stays_mine(change: &Self::Change<notes::table>) -> bool;
 }
@@ -250,20 +252,20 @@ impl Tenancy for PatchsetFormat {
     }
 }
 
-/// By which path the changes are given to SQLite.
+/// The path by which the changes reach SQLite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Path {
     Memory,
-    /// A stream inside, for the sake of progress.
+    /// From memory with a progress callback, and so as a stream.
     Progress,
-    /// From memory, in the order in which the changes stand, as in a stream.
+    /// From memory in the given order, as in a stream.
     Given,
     Stream,
-    /// The older calls that take bytes.
+    /// `apply_changeset` and `apply_patchset` with bytes.
     ByKind,
 }
 
-/// Gives so many bytes at a time, and fails or panics in the midst if that is planned.
+/// A source that returns a few bytes at a time, and fails or panics midway if planned.
 struct Pieces<'a> {
     bytes: &'a [u8],
     piece: usize,
@@ -287,21 +289,21 @@ impl Read for Pieces<'_> {
     }
 }
 
-/// What came of it.
+/// The result of an apply.
 struct Outcome {
     result: Result<ApplyReport, ApplyError>,
-    /// What there is then, if it succeeded.
+    /// The content afterwards, if the apply succeeded.
     content: Option<Content>,
     accepted: bool,
 }
 
-/// A replica before the changes are applied. It is made again for each path, and comes out the same.
+/// A replica before the apply. Each path starts with an identical copy.
 struct Start<'r> {
     replica: &'r Replica,
     way: Way,
-    /// What the apply finds.
+    /// The content before the apply.
     content: Content,
-    /// The database's bytes when the apply has failed.
+    /// The bytes of the database after a failed apply.
     image: Vec<u8>,
 }
 
@@ -327,7 +329,7 @@ fn begin(conn: &mut SqliteConnection) {
     replica::exec(conn, "BEGIN; INSERT INTO secret VALUES (1000, 'before', NULL)").expect("nothing is in its way");
 }
 
-/// Applies bytes on a new replica, and checks what must hold whatever comes of it.
+/// Applies bytes to a new replica and checks what must hold whatever the result.
 fn apply(bytes: &[u8], start: &Start<'_>, path: Path) -> Outcome {
     let &Start { replica, way, .. } = start;
     let mut conn = replica.open();
@@ -449,7 +451,7 @@ fn run(
     }
 }
 
-/// The values of the first columns, where they are of the key, with the tables.
+/// Returns the table and the value of the first column of each change.
 fn keys(bytes: &[u8]) -> Vec<(String, Value<'_>)> {
     let records = match bytes.first() {
         Some(b'P') => PatchsetRef::parse(bytes).map(|patchset| patchset.records()),
@@ -469,22 +471,23 @@ fn count_changes(bytes: &[u8]) -> Result<u64, ParseError> {
     })
 }
 
-/// What an attack came to when its bytes were applied from memory, to see that attacks are not all alike.
+/// The result of an attack from memory, to check that attacks have different results.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// How many changes were applied, replaced, omitted and left out; or the error, without what is in it.
+    /// The numbers of changes that were applied, replaced, omitted and skipped, or the name of the
+    /// error.
     pub result: Result<[u64; 4], String>,
-    /// How many bytes there were.
+    /// The number of bytes.
     pub bytes: usize,
-    /// Whether the path through a stream had to come to the same.
+    /// Whether a stream was required to have the same result.
     pub is_compared: bool,
 }
 
-/// Carries out a plan, by every path.
+/// Carries out a plan by every path.
 ///
 /// # Panics
 ///
-/// When a promise is not kept.
+/// If a guarantee is violated.
 pub fn attack(plan: &[u8]) -> Seen {
     let mut plan = Plan(plan);
     let way = Way::new(&mut plan);
@@ -502,7 +505,7 @@ pub fn attack(plan: &[u8]) -> Seen {
     if !way.cancels() {
         compare(&memory, &progress, way);
     }
-    // where UPDATEs are in each other's way, a stream does without what SQLite has for that
+    // a stream has no update loop, which SQLite uses for UPDATEs that block each other
     let is_compared = way.fails_at.is_none() && (way.without_loop || replica.foreign_keys);
     if is_compared {
         compare(&apply(&bytes, &start, Path::Given), &stream, way);

@@ -1,4 +1,4 @@
-//! The database that hostile bytes are applied to, and what is in it.
+//! The database to which hostile bytes are applied, and its content.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,41 +9,41 @@ use diesel_sqlite_session::{Change, Tracked, Value};
 use super::Plan;
 
 diesel::table! {
-    /// Rows of tenants. No trigger and no foreign key touches them.
+    /// Rows of tenants, which no trigger and no foreign key touches.
     notes (id) {
-        /// The key.
+        /// The primary key.
         id -> BigInt,
-        /// Whose it is.
+        /// The tenant.
         tenant -> BigInt,
-        /// What it says.
+        /// The text.
         text -> Nullable<Text>,
     }
 }
 
 diesel::table! {
-    /// Rows with triggers and foreign keys that act.
+    /// Rows with triggers and with foreign key actions.
     books (id) {
-        /// The key.
+        /// The primary key.
         id -> BigInt,
-        /// Gone with the author.
+        /// Deleted with its author.
         author -> Nullable<BigInt>,
-        /// Set to NULL with the editor.
+        /// Set to NULL when the editor is deleted.
         editor -> Nullable<BigInt>,
-        /// Some titles make a trigger act.
+        /// Some titles start a trigger.
         title -> Text,
     }
 }
 
 diesel::table! {
-    /// Rows with a key of two columns, in another order than the columns.
+    /// Rows whose primary key has two columns in another order than the table.
     loans (place, book) {
-        /// What is lent, and cannot be deleted while it is.
+        /// The book, which cannot be deleted while it is lent.
         book -> BigInt,
-        /// Where to.
+        /// The place.
         place -> Text,
-        /// Unique.
+        /// A unique value.
         n -> Nullable<BigInt>,
-        /// Of any bytes.
+        /// Any bytes.
         data -> Nullable<Binary>,
     }
 }
@@ -91,7 +91,7 @@ pub enum Shop {
 /// The tenant whose notes a guarded apply may change.
 pub(super) const MINE: i64 = 1;
 
-/// What changes of a table can be about: its recorded columns, and the key's ordinals.
+/// A table with its recorded columns and key ordinals.
 pub(super) struct Shape {
     pub(super) name: &'static str,
     pub(super) columns: &'static str,
@@ -116,7 +116,8 @@ pub(super) const TABLES: &[Shape] = &[
     shape("log", "id, line", &[1, 0]),
 ];
 
-/// What neither a guarded apply changes, nor a trigger or foreign key of the tables that it does.
+/// The parts of the content that a guarded apply must not change, directly or by a trigger or
+/// foreign key.
 const GUARDED: [&str; 9] =
     ["of others", "secret", "tree", "pairs", "strict", "words", "swaps", "sqlite_stat1", "schema"];
 
@@ -172,10 +173,10 @@ INSERT INTO swaps VALUES (1, 1, 1, 1), (2, 2, 2, 2), (3, 3, 3, 3), (4, 'a', 'a',
 INSERT INTO secret VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', NULL);
 ";
 
-/// A database, by the statements that make it.
+/// A database, as the statements that create it.
 pub(super) struct Replica {
     pub(super) foreign_keys: bool,
-    /// What is done to it, on top of what the source has.
+    /// The edits that only the replica has.
     edits: Vec<String>,
     set_up: String,
 }
@@ -196,7 +197,7 @@ impl Replica {
             set_up.push_str("ANALYZE;");
         }
         if plan.chance(3) {
-            // of the same names as tables of `main`
+            // with the names of tables in `main`
             set_up.push_str("CREATE TEMP TABLE notes (id INTEGER PRIMARY KEY, tenant, text); INSERT INTO temp.notes VALUES (1, 2, 't');");
             set_up.push_str("CREATE TEMP TABLE pairs (a, b, pos, v, PRIMARY KEY (a, b)); INSERT INTO temp.pairs VALUES (1, 1, 1, 1);");
         }
@@ -204,7 +205,7 @@ impl Replica {
         Self { foreign_keys, edits, set_up }
     }
 
-    /// A source of changes: as the replica, but for the edits.
+    /// Opens a source of changes: the replica without its edits.
     pub(super) fn open_source(&self) -> SqliteConnection {
         let mut conn = SqliteConnection::establish(":memory:").expect("SQLite opens");
         exec(&mut conn, SCHEMA).and_then(|()| exec(&mut conn, ROWS)).expect("the schema is right");
@@ -221,15 +222,15 @@ impl Replica {
     }
 }
 
-/// Runs statements.
+/// Runs `statements`.
 pub(super) fn exec(conn: &mut SqliteConnection, statements: &str) -> QueryResult<()> {
     conn.batch_execute(statements)
 }
 
-/// Runs an edit, which a constraint can be in the way of.
+/// Runs an edit, which can violate a constraint.
 pub(super) fn try_edit(conn: &mut SqliteConnection, edit: &str) {
     if exec(conn, edit).is_err() {
-        // if it was in the midst of a savepoint
+        // in case it failed inside a savepoint
         let _ = exec(conn, "ROLLBACK");
     }
 }
@@ -240,13 +241,13 @@ struct Line {
     line: String,
 }
 
-/// The rows of a query whose one column is called `line`.
+/// Returns the rows of a query whose only column is named `line`.
 pub(super) fn lines(conn: &mut SqliteConnection, query: &str) -> Vec<String> {
     let rows = diesel::sql_query(query).load::<Line>(conn).unwrap_or_else(|error| panic!("{error}: {query}"));
     rows.into_iter().map(|row| row.line).collect()
 }
 
-/// An SQL statement that changes a row or a few.
+/// Returns an SQL statement that changes one or a few rows.
 pub(super) fn edit(plan: &mut Plan<'_>) -> String {
     let table = &TABLES[plan.below(TABLES.len())];
     let columns: Vec<&str> = table.columns.split(", ").collect();
@@ -282,7 +283,7 @@ pub(super) fn edit(plan: &mut Plan<'_>) -> String {
     }
 }
 
-/// Of a key that is there, more often than not.
+/// Returns a literal that is usually an existing key.
 fn key_literal(plan: &mut Plan<'_>) -> &'static str {
     const KEYS: [&str; 8] = ["1", "2", "3", "4", "5", "6", "8", "'a'"];
     if plan.chance(13) { KEYS[plan.below(KEYS.len())] } else { literal(plan) }
@@ -318,7 +319,7 @@ fn literal(plan: &mut Plan<'_>) -> &'static str {
     LITERALS[plan.below(LITERALS.len())]
 }
 
-/// All that is in a database: by table, its rows.
+/// The content of a database: the rows of each table.
 #[derive(Clone)]
 pub(super) struct Content(BTreeMap<&'static str, Vec<String>>);
 
@@ -354,7 +355,7 @@ impl Content {
         Self(content)
     }
 
-    /// Compares what the named parts hold.
+    /// Compares the parts for which `is_compared` returns true.
     pub(super) fn expect(&self, other: &Self, is_compared: impl Fn(&str) -> bool, promise: &str, context: &str) {
         for name in self.0.keys().chain(other.0.keys()).filter(|name| is_compared(name)) {
             let (ours, theirs) = (self.0.get(name), other.0.get(name));
@@ -369,11 +370,11 @@ impl Content {
     }
 }
 
-/// The tables with an integer key in the first column, to which no trigger adds a row.
+/// The tables with an integer key in the first column to which no trigger adds rows.
 const KEYED: [&str; 7] = ["notes", "authors", "books", "tree", "strict", "swaps", "secret"];
 
 impl Content {
-    /// Looks for rows that were neither there before nor are inserted.
+    /// Checks that every row existed before or is inserted by a change.
     pub(super) fn expect_keys_of(&self, before: &Self, changes: &[(String, Value<'_>)], context: &str) {
         let keys = |content: &Self, table| -> BTreeSet<String> {
             content.0[table].iter().filter_map(|row| row.split(' ').next()).map(String::from).collect()
@@ -381,7 +382,7 @@ impl Content {
         for table in KEYED {
             let mut known = keys(before, table);
             let mut of_table = changes.iter().filter(|(name, _)| name.eq_ignore_ascii_case(table));
-            // other values become integers on their way
+            // a column can convert other values to integers
             let all_integers = of_table.all(|(_, key)| {
                 let Value::Integer(key) = key else { return false };
                 known.insert(key.to_string());
@@ -393,12 +394,12 @@ impl Content {
     }
 }
 
-/// Whether a guarded apply leaves a part of the content alone.
+/// Returns whether a guarded apply must not change a part of the content.
 pub(super) fn is_guarded(name: &str) -> bool {
     GUARDED.contains(&name)
 }
 
-/// The rows, sorted, with the storage class and all bytes of every value.
+/// Returns the sorted rows with the storage class and all bytes of every value.
 fn rows(conn: &mut SqliteConnection, table: &str, columns: &[&str]) -> Vec<String> {
     let shown: Vec<String> = columns
         .iter()

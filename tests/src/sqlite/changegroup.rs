@@ -1,4 +1,4 @@
-//! SQLite's changegroup with everything that it can do.
+//! SQLite's changegroup with all of its functions.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -8,17 +8,18 @@ use libsqlite3_sys as ffi;
 use super::{Code, Database, Iterator, length, ok, output};
 use crate::change::Change;
 
-/// A changegroup of SQLite's.
+/// A changegroup of the C API.
 pub struct Changegroup<'a> {
     handle: *mut ffi::sqlite3_changegroup,
     _database: Option<&'a Database>,
 }
 
-/// What a stream of SQLite's reads from: so many bytes at a time.
+/// The source of a C stream: the bytes, and how many of them one call returns at most.
 struct Source<'a>(&'a [u8], usize);
 
 unsafe extern "C" fn read(source: *mut c_void, buffer: *mut c_void, size: *mut c_int) -> c_int {
-    // SAFETY: SQLite hands on the pointer that `add_stream` gives it, and nothing else refers to the source meanwhile.
+    // SAFETY: SQLite hands on the pointer that `add_stream` gives it, and nothing else refers to
+    // the source meanwhile.
     let (source, size) = unsafe { (&mut *source.cast::<Source<'_>>(), &mut *size) };
     let room = usize::try_from(*size).unwrap_or(0).min(source.1);
     let (now, later) = source.0.split_at(source.0.len().min(room));
@@ -30,7 +31,8 @@ unsafe extern "C" fn read(source: *mut c_void, buffer: *mut c_void, size: *mut c
 }
 
 unsafe extern "C" fn write(target: *mut c_void, bytes: *const c_void, size: c_int) -> c_int {
-    // SAFETY: SQLite hands on the pointer that `output_stream` gives it, and so many bytes that it has written.
+    // SAFETY: SQLite hands on the pointer that `output_stream` gives it, and so many bytes that it
+    // has written.
     let (target, bytes) = unsafe {
         let size = usize::try_from(size).unwrap_or(0);
         (&mut *target.cast::<Vec<u8>>(), std::slice::from_raw_parts(bytes.cast::<u8>(), size))
@@ -40,50 +42,53 @@ unsafe extern "C" fn write(target: *mut c_void, bytes: *const c_void, size: c_in
 }
 
 impl<'a> Changegroup<'a> {
-    /// `sqlite3changegroup_new`, and `sqlite3changegroup_schema` where there is a database. It must have every table: SQLite
-    /// reads a null pointer else.
+    /// Calls `sqlite3changegroup_new`, and `sqlite3changegroup_schema` if there is a database. The
+    /// database must contain every table: otherwise SQLite reads a null pointer.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot.
+    /// If SQLite fails.
     pub fn new(database: Option<&'a Database>) -> Self {
         let mut handle = ptr::null_mut();
         // SAFETY: `handle` may be written to.
         assert_eq!(unsafe { ffi::sqlite3changegroup_new(&raw mut handle) }, ffi::SQLITE_OK);
         if let Some(database) = database {
-            // SAFETY: the group is new, the database is open and outlives the group, the schema's name is a C string.
+            // SAFETY: the group is new, the database is open and outlives the group, the schema's
+            // name is a C string.
             let code = unsafe { ffi::sqlite3changegroup_schema(handle, database.handle, c"main".as_ptr()) };
             assert_eq!(code, ffi::SQLITE_OK);
         }
         Self { handle, _database: database }
     }
 
-    /// `sqlite3changegroup_add`.
+    /// Calls `sqlite3changegroup_add`.
     ///
     /// # Errors
     ///
-    /// SQLite's code.
+    /// Fails with SQLite's code.
     pub fn add(&mut self, bytes: &[u8]) -> Result<(), Code> {
-        // SAFETY: the group has not been deleted; the length is that of `bytes`, which SQLite only reads.
+        // SAFETY: the group has not been deleted; the length is that of `bytes`, which SQLite only
+        // reads.
         ok(unsafe { ffi::sqlite3changegroup_add(self.handle, length(bytes), bytes.as_ptr().cast_mut().cast()) })
     }
 
-    /// `sqlite3changegroup_add_strm`, of so many bytes at a time.
+    /// Calls `sqlite3changegroup_add_strm` with a source that returns `at_a_time` bytes at a time.
     ///
     /// # Errors
     ///
-    /// SQLite's code.
+    /// Fails with SQLite's code.
     pub fn add_stream(&mut self, bytes: &[u8], at_a_time: usize) -> Result<(), Code> {
         let mut source = Source(bytes, at_a_time);
-        // SAFETY: the group has not been deleted; the source lives until the call returns, and the callback takes it.
+        // SAFETY: the group has not been deleted; the source lives until the call returns, and the
+        // callback takes it.
         ok(unsafe { ffi::sqlite3changegroup_add_strm(self.handle, Some(read), (&raw mut source).cast()) })
     }
 
-    /// `sqlite3changegroup_add_change` of those changes that are wanted.
+    /// Calls `sqlite3changegroup_add_change` with each change for which `is_wanted` returns true.
     ///
     /// # Errors
     ///
-    /// SQLite's code.
+    /// Fails with SQLite's code.
     pub fn add_changes(&mut self, bytes: &[u8], mut is_wanted: impl FnMut(&Change) -> bool) -> Result<(), Code> {
         let mut added = Ok(());
         super::for_each(bytes, |iterator: &Iterator| {
@@ -95,24 +100,25 @@ impl<'a> Changegroup<'a> {
         added
     }
 
-    /// `sqlite3changegroup_output`.
+    /// Calls `sqlite3changegroup_output`.
     ///
     /// # Errors
     ///
-    /// SQLite's code.
+    /// Fails with SQLite's code.
     pub fn output(&self) -> Result<Vec<u8>, Code> {
         // SAFETY: the group has not been deleted; the pointers are those that `output` gives.
         output(|size, out| unsafe { ffi::sqlite3changegroup_output(self.handle, size, out) })
     }
 
-    /// `sqlite3changegroup_output_strm`.
+    /// Calls `sqlite3changegroup_output_strm`.
     ///
     /// # Errors
     ///
-    /// SQLite's code.
+    /// Fails with SQLite's code.
     pub fn output_stream(&self) -> Result<Vec<u8>, Code> {
         let mut out = Vec::new();
-        // SAFETY: the group has not been deleted; `out` lives until the call returns, and the callback takes it.
+        // SAFETY: the group has not been deleted; `out` lives until the call returns, and the
+        // callback takes it.
         ok(unsafe { ffi::sqlite3changegroup_output_strm(self.handle, Some(write), (&raw mut out).cast()) })?;
         Ok(out)
     }
@@ -126,16 +132,17 @@ impl Drop for Changegroup<'_> {
 }
 
 impl Database {
-    /// The first column of what a query gives, as text.
+    /// Returns the first column of a query as text.
     ///
     /// # Panics
     ///
-    /// When the query fails.
+    /// If the query fails.
     pub fn texts(&self, query: &str) -> Vec<String> {
         let query = std::ffi::CString::new(query).unwrap();
         let (mut statement, mut texts) = (ptr::null_mut(), Vec::new());
-        // SAFETY: the handle is open, `query` is a C string, `statement` may be written to; it is stepped, read and finalized
-        // while the handle is open, and each text is copied before the next step.
+        // SAFETY: the handle is open, `query` is a C string, `statement` may be written to; it is
+        // stepped, read and finalized while the handle is open, and each text is copied before the
+        // next step.
         unsafe {
             let (start, tail) = (query.as_ptr(), ptr::null_mut());
             let code = ffi::sqlite3_prepare_v2(self.handle, start, -1, &raw mut statement, tail);
@@ -151,11 +158,11 @@ impl Database {
         texts
     }
 
-    /// Every table's rows, with the storage class of each value.
+    /// Returns the rows of every table, with the storage class of each value.
     ///
     /// # Panics
     ///
-    /// When SQLite cannot read them.
+    /// If SQLite cannot read the rows.
     pub fn contents(&self) -> Vec<String> {
         let tables = self.texts("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name");
         let rows = |table: &String| {
