@@ -1,4 +1,5 @@
-//! How much memory reading and building take, whatever the input claims. A program of its own, for it counts every allocation.
+//! Counts the memory that reading and building allocate. A program of its own, because it counts
+//! every allocation.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,10 +13,11 @@ thread_local! {
     static PEAK: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The system's allocator, with a count for each thread.
+/// The system's allocator with counters for each thread.
 struct Counting;
 
-// SAFETY: every call is handed to the system's allocator as it came; the counters are plain cells without destructors.
+// SAFETY: every call is handed to the system's allocator as it came; the counters are plain cells
+// without destructors.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let now = NOW.get() + layout.size();
@@ -35,7 +37,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The most bytes that `work` held at one time.
+/// Returns the largest number of bytes that `work` held at one time.
 fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = NOW.get();
     PEAK.set(before);
@@ -67,10 +69,10 @@ fn checking_and_reading_allocate_nothing() {
 }
 
 #[test]
-fn building_costs_what_its_docs_say() {
+fn building_allocates_what_its_documentation_promises() {
     const ROWS: i64 = 10_000;
     let users = TableInfo::new("users", &[1, 0]);
-    // 7 has no factor in common with the number of rows
+    // 7 and the number of rows are coprime
     for (step, each) in [(1, 0), (7, 56)] {
         let (changeset, peak) = peak(|| {
             let mut builder = Changeset::builder();
@@ -80,14 +82,14 @@ fn building_costs_what_its_docs_say() {
             builder.build().unwrap()
         });
         assert_eq!(changeset.records().count(), ROWS as usize);
-        // a buffer that grows is there twice for a moment
+        // a growing buffer exists twice for a moment
         let most = 3 * changeset.as_bytes().len() + each * ROWS as usize + 1000;
         assert!(peak <= most, "{peak} bytes, and not {most}");
     }
 }
 
 #[test]
-fn an_error_costs_no_more_than_its_words() {
+fn an_error_allocates_only_its_message() {
     let claims: [&[u8]; 4] = [
         b"T\x84\x80\x00\x01",                                                  // 65,536 columns
         b"T\x02\x01\0t\0\x12\0\x01\0\0\0\0\0\0\0\x01\x04\x83\xdc\xeb\x94\x00", // a blob of 1,000,000,000 bytes
@@ -101,7 +103,7 @@ fn an_error_costs_no_more_than_its_words() {
 }
 
 #[test]
-fn a_stream_holds_one_change_and_not_what_a_length_claims() {
+fn a_stream_allocates_for_one_change_and_not_for_a_claimed_length() {
     let claim = b"T\x02\x01\0t\0\x12\0\x01\0\0\0\0\0\0\0\x01\x04\x83\xdc\xeb\x94\x00";
     for given in [0, 100, 1_000_000] {
         let (result, peak) = peak(|| drain(claim.chain(repeat(7).take(given as u64))));
@@ -111,7 +113,7 @@ fn a_stream_holds_one_change_and_not_what_a_length_claims() {
 }
 
 #[test]
-fn a_stream_of_many_changes_takes_the_memory_of_one() {
+fn a_stream_of_many_changes_allocates_for_one() {
     let insert = [&b"\x12\0\x01\0\0\0\0\0\0\0\x01\x04\x9f\x50"[..], &[7; 4048]].concat();
     let bytes = [&b"T\x02\x01\0t\0"[..], &insert.repeat(5000)].concat();
     let (count, peak) = peak(|| drain(&bytes[..]).unwrap());
@@ -144,7 +146,7 @@ mod rows {
 }
 
 #[test]
-fn borrowed_rows_allocate_nothing_and_owned_rows_what_they_own() {
+fn borrowed_rows_allocate_nothing_and_owned_rows_only_their_values() {
     use diesel_sqlite_session::Change;
     use rows::{User, UserRef};
     let insert = b"\x12\0\x01\0\0\0\0\0\0\0\x01\x03\x05Alice";

@@ -1,4 +1,5 @@
-//! Filtered, renamed, sorted and split sets keep their changes and have the same effect on a database.
+//! Filtered, renamed, sorted and split sets keep their changes and have the same effect on a
+//! database.
 
 use diesel_sqlite_session::wire::{SetFormat, SetRef};
 use diesel_sqlite_session::{ChangesetRef, Format, Patchset, PatchsetRef};
@@ -12,7 +13,8 @@ use proptest::sample::select;
 
 const FORMATS: [Format; 2] = [Format::Changeset, Format::Patchset];
 
-/// Values that are hard to put in order: of all storage classes, many of them equal or with much in common.
+/// A value that is hard to sort: of any storage class, often equal to others or with a common
+/// prefix.
 fn key_value() -> impl Strategy<Value = Owned> {
     let near = select(vec![0i64, 1 << 53, 1 << 60, i64::MAX - 4, i64::MIN + 4]);
     let start = select(vec!["", "a", "the same start of many texts ", "the same start of many texts and one more "]);
@@ -26,7 +28,7 @@ fn key_value() -> impl Strategy<Value = Owned> {
     ]
 }
 
-/// Keys of one storage class, or of all.
+/// Keys of one storage class, or of all classes.
 fn keys() -> impl Strategy<Value = Vec<[Owned; 3]>> {
     let class =
         select(vec![vec!["integer"], vec!["real"], vec!["text"], vec!["blob"], vec!["integer", "real"], vec![]]);
@@ -38,7 +40,7 @@ fn keys() -> impl Strategy<Value = Vec<[Owned; 3]>> {
     })
 }
 
-/// One section of a change of any kind for each key.
+/// Encodes a section with one change of any kind for each key.
 fn section(ordinals: [u8; 3], keys: &[[Owned; 3]], format: Format) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (row, key) in keys.iter().enumerate() {
@@ -86,17 +88,17 @@ proptest! {
     #![proptest_config(config(300))]
 
     #[test]
-    fn what_sqlite_records_keeps_its_changes(history in history()) {
+    fn recorded_changes_are_kept(history in history()) {
         let (changeset, patchset) = history.record();
         shape::check(&changeset);
         shape::check(&patchset);
-        // two of one table after another
+        // two sections of one table
         shape::check(&[&changeset[..], &changeset].concat());
         shape::check(&[&patchset[..], &patchset].concat());
     }
 
     #[test]
-    fn whatever_is_accepted_keeps_its_changes(history in history(), mutations in vec(mutation(), 1..4)) {
+    fn all_accepted_changes_are_kept(history in history(), mutations in vec(mutation(), 1..4)) {
         let (mut changeset, mut patchset) = history.record();
         for mutation in &mutations {
             mutation.apply(&mut changeset);
@@ -120,7 +122,7 @@ proptest! {
     fn keys_are_sorted_as_sqlite_sorts_them(keys in keys()) {
         let bytes = section([2, 1, 3], &keys, Format::Patchset);
         let database = Database::new();
-        // in which SQLite numbers them in their order
+        // a table in which SQLite numbers the keys in its order
         database.execute("CREATE TABLE keys (a, b, c); CREATE TABLE t (a, b, c, n INTEGER PRIMARY KEY)").unwrap();
         for key in &keys {
             let values: Vec<String> = key.iter().map(|value| value.as_value().to_string()).collect();
@@ -142,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn sorted_and_split_changes_do_the_same_to_a_database(history in history(), max in 0usize..400) {
+    fn sorted_and_split_changes_have_the_same_effect(history in history(), max in 0usize..400) {
         let (changeset, patchset) = history.record();
         for bytes in [&changeset, &patchset] {
             let Reshaped { sorted, pieces, tables } = match ChangesetRef::parse(bytes) {
@@ -162,7 +164,7 @@ proptest! {
     }
 }
 
-/// A check of the checks: most histories can be applied, with changes of every kind.
+/// Checks the tests themselves: most histories can be applied, with changes of every kind.
 #[test]
 fn most_histories_apply_without_a_conflict() {
     use proptest::strategy::ValueTree;

@@ -1,4 +1,5 @@
-//! Applying: what fits and what does not, conflicts, and that nothing of a failed apply stays.
+//! Applying untyped changes: inputs, schemas that differ, transactions, and rolling back a failed
+//! apply.
 
 use diesel::Connection;
 use diesel_sqlite_session::wire::TableInfo;
@@ -8,7 +9,7 @@ use crate::common::{exec, lines, open};
 
 const TABLE: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, v)";
 
-/// What SQLite records of `edits` on a database made by `schema`.
+/// Returns what SQLite records of `edits` in a database that `schema` creates.
 fn record(schema: &str, edits: &str) -> Changeset {
     let mut conn = open(schema);
     let mut session = conn.create_session().unwrap();
@@ -22,7 +23,7 @@ fn rows(conn: &mut diesel::SqliteConnection) -> Vec<String> {
 }
 
 #[test]
-fn every_kind_of_input_is_taken() {
+fn every_kind_of_input_is_accepted() {
     let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'x')");
     let bytes = changeset.as_bytes().to_vec();
     let mut conn = open(TABLE);
@@ -41,7 +42,7 @@ fn every_kind_of_input_is_taken() {
 }
 
 #[test]
-fn replace_where_it_is_no_answer_is_an_error_that_undoes_everything() {
+fn an_illegal_replace_is_an_error_and_rolls_back_everything() {
     let changeset = record(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, 'old')",
         "INSERT INTO t VALUES (2, 'new'); DELETE FROM t WHERE id = 1",
@@ -57,7 +58,7 @@ fn replace_where_it_is_no_answer_is_an_error_that_undoes_everything() {
 }
 
 #[test]
-fn broken_foreign_keys_are_asked_about_once_at_the_end() {
+fn foreign_key_violations_call_the_handler_once_at_the_end() {
     let schema = "PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY); \
                   CREATE TABLE t (id INTEGER PRIMARY KEY, v REFERENCES parent);";
     let changeset = record(&schema.replace("ON;", "OFF;"), "INSERT INTO t VALUES (1, 5), (2, 6)");
@@ -77,7 +78,7 @@ fn broken_foreign_keys_are_asked_about_once_at_the_end() {
 }
 
 #[test]
-fn constraints_are_conflicts_of_their_own_kind() {
+fn constraint_violations_are_conflicts_of_their_own_kind() {
     let changeset = record(TABLE, "INSERT INTO t VALUES (1, NULL), (2, 'fits')");
     let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, v NOT NULL)");
     let mut kinds = Vec::new();
@@ -91,7 +92,7 @@ fn constraints_are_conflicts_of_their_own_kind() {
 }
 
 #[test]
-fn tables_that_can_roll_back_the_transaction_are_refused() {
+fn tables_that_can_roll_back_the_transaction_are_rejected() {
     let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'a'), (2, 'a'), (3, 'b')");
     for schema in [
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE ON CONFLICT ROLLBACK)",
@@ -107,12 +108,12 @@ fn tables_that_can_roll_back_the_transaction_are_refused() {
         assert!(matches!(error, ApplyError::RollbackClause { ref table } if table == "t"), "{error}");
         assert!(rows(&mut conn).is_empty());
     }
-    // a temporary trigger does it as well
+    // a temporary trigger is as dangerous
     let mut conn = open(TABLE);
     exec(&mut conn, "CREATE TEMP TRIGGER r AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no'); END");
     let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
     assert!(matches!(error, ApplyError::RollbackClause { .. }), "{error}");
-    // which can write to a table of any schema
+    // it can write to a table of any schema
     let mut conn = open(TABLE);
     exec(
         &mut conn,
@@ -121,21 +122,21 @@ fn tables_that_can_roll_back_the_transaction_are_refused() {
     );
     let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
     assert!(matches!(error, ApplyError::RollbackClause { .. }), "{error}");
-    // a word in a name is no clause
+    // a keyword in a name is not a clause
     let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, v, rollback_reason TEXT, \"rollback\" TEXT)");
     conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
     assert_eq!(rows(&mut conn).len(), 3);
 }
 
 #[test]
-fn triggers_that_fail_half_way_are_refused() {
+fn triggers_that_fail_halfway_are_rejected() {
     let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'a')");
     let mut conn = open(TABLE);
     exec(&mut conn, "CREATE TRIGGER f AFTER INSERT ON t BEGIN SELECT RAISE(FAIL, 'no'); END");
     let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
     assert!(matches!(&error, ApplyError::FailClause { table } if table == "t"), "{error}");
     assert!(rows(&mut conn).is_empty());
-    // so does what a trigger writes with FAIL, and a trigger of a row that a foreign key deletes
+    // so does a trigger that writes with FAIL, and a trigger of a row that a foreign key deletes
     for schema in [
         "CREATE TABLE u (v UNIQUE); CREATE TRIGGER f AFTER INSERT ON t BEGIN INSERT OR FAIL INTO u VALUES (new.v); END",
         "CREATE TABLE u (v UNIQUE ON CONFLICT FAIL); CREATE TRIGGER f AFTER INSERT ON t BEGIN INSERT INTO u VALUES (new.v); END",
@@ -146,10 +147,10 @@ fn triggers_that_fail_half_way_are_refused() {
         let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
         assert!(matches!(&error, ApplyError::FailClause { table } if table == "t"), "{schema}: {error}");
     }
-    // without triggers ON CONFLICT FAIL is no harm
+    // without triggers ON CONFLICT FAIL is harmless
     let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE ON CONFLICT FAIL)");
     conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
-    // a table without triggers is not concerned
+    // a table without triggers is not affected
     let mut conn = open(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id INTEGER PRIMARY KEY);
         CREATE TRIGGER f AFTER INSERT ON u BEGIN SELECT RAISE(FAIL, 'no'); END",
@@ -171,7 +172,7 @@ fn keys_in_another_order_are_the_same_key() {
 }
 
 #[test]
-fn what_does_not_fit_names_table_and_column() {
+fn a_schema_mismatch_names_table_and_column() {
     let changeset = record("CREATE TABLE t (id INTEGER PRIMARY KEY, v, w)", "INSERT INTO t VALUES (1, 2, 3)");
     for (schema, says) in [
         ("CREATE TABLE other (id INTEGER PRIMARY KEY)", "no such table"),
@@ -191,7 +192,7 @@ fn what_does_not_fit_names_table_and_column() {
 
 #[test]
 fn sections_of_one_table_must_agree() {
-    // SQLite would read the second section by the shape of the first
+    // SQLite would read the second section with the columns of the first
     let narrow = b"T\x02\x01\0t\0\x12\0\x01\0\0\0\0\0\0\0\x01\x05".to_vec();
     let mut wide = b"T\x42\x01".to_vec();
     wide.extend([0; 65]);
@@ -207,7 +208,7 @@ fn sections_of_one_table_must_agree() {
 }
 
 #[test]
-fn a_key_that_changed_to_an_equal_one_arrives() {
+fn a_key_that_changed_to_an_equal_key_is_applied() {
     let schema = "CREATE TABLE t (id TEXT COLLATE NOCASE PRIMARY KEY, v); INSERT INTO t VALUES ('ada', 1)";
     let changeset = record(schema, "UPDATE t SET id = 'Ada'");
     let mut conn = open(schema);
@@ -222,7 +223,7 @@ fn a_key_that_changed_to_an_equal_one_arrives() {
 }
 
 #[test]
-fn statistics_arrive_where_there_are_any() {
+fn statistics_are_applied_where_the_table_exists() {
     let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE INDEX i ON t (v); INSERT INTO t VALUES (1, 2)";
     let changeset = record(schema, "ANALYZE");
     assert_eq!(changeset.sections().next().unwrap().table(), "sqlite_stat1");
@@ -244,7 +245,7 @@ fn an_outer_transaction_survives_an_abort() {
 }
 
 #[test]
-fn a_commit_that_meets_a_reader_leaves_no_transaction_open() {
+fn a_commit_that_a_reader_blocks_leaves_no_transaction_open() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("test.db");
     let connect = || diesel::SqliteConnection::establish(path.to_str().unwrap()).unwrap();
@@ -255,13 +256,13 @@ fn a_commit_that_meets_a_reader_leaves_no_transaction_open() {
     let error = conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap_err();
     assert!(matches!(error, ApplyError::Sqlite { .. }), "{error}");
     exec(&mut reader, "COMMIT");
-    // neither is a transaction open here, nor is the database locked
+    // no transaction is open, and the database is not locked
     exec(&mut reader, "INSERT INTO t VALUES (2, 'y')");
     exec(&mut conn, "BEGIN; INSERT INTO t VALUES (3, 'z'); COMMIT");
     assert_eq!(rows(&mut reader), ["2:'y'", "3:'z'"]);
 }
 
-/// Two rows that change places, which no order of UPDATEs allows.
+/// Two rows that exchange a unique value, which no order of UPDATEs allows.
 const PLACES: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE); INSERT INTO t VALUES (1, 'a'), (2, 'b');";
 const EXCHANGE: &str =
     "UPDATE t SET v = 'c' WHERE id = 1; UPDATE t SET v = 'a' WHERE id = 2; UPDATE t SET v = 'b' WHERE id = 1";
@@ -275,8 +276,8 @@ fn rows_that_exchange_unique_values_are_applied() {
 }
 
 #[test]
-fn an_update_never_deletes_what_belongs_to_its_row() {
-    // SQLite exchanges them by deleting a row and inserting it again, with all that follows from a DELETE
+fn an_update_never_deletes_rows_that_refer_to_its_row() {
+    // SQLite exchanges them by deleting and reinserting a row, with all effects of the DELETE
     let changeset = record(PLACES, EXCHANGE);
     for more in [
         "PRAGMA foreign_keys = ON; CREATE TABLE child (id REFERENCES t ON DELETE CASCADE)",
@@ -284,7 +285,7 @@ fn an_update_never_deletes_what_belongs_to_its_row() {
         "CREATE TABLE child (id); CREATE TRIGGER d AFTER DELETE ON t BEGIN DELETE FROM child WHERE id = old.id; END",
         "CREATE TABLE child (id); CREATE TEMP TRIGGER d AFTER DELETE ON T BEGIN DELETE FROM child WHERE id = old.id; END",
         "PRAGMA foreign_keys = ON; CREATE TABLE child (id, v REFERENCES t (v) ON UPDATE CASCADE)",
-        // and it takes a table of another schema for the one that is meant
+        // it also confuses tables of other schemas with the intended table
         "CREATE TABLE child (id); CREATE TEMP TABLE T (id INTEGER PRIMARY KEY, v); INSERT INTO temp.t VALUES (1, 'x')",
         "CREATE TABLE child (id); ATTACH ':memory:' AS other; CREATE TABLE other.t (id INTEGER PRIMARY KEY, v) WITHOUT ROWID",
     ] {
@@ -304,7 +305,7 @@ fn an_update_never_deletes_what_belongs_to_its_row() {
 }
 
 #[test]
-fn an_update_keeps_the_columns_that_only_the_replica_has() {
+fn an_update_keeps_columns_that_only_the_replica_has() {
     let changeset = record(PLACES, EXCHANGE);
     for (column, schema) in [
         ("note", "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE, note DEFAULT 'default')"),
@@ -325,7 +326,7 @@ fn an_update_keeps_the_columns_that_only_the_replica_has() {
 }
 
 #[test]
-fn a_transaction_that_sqlite_has_ended_is_told() {
+fn a_transaction_that_sqlite_has_ended_is_reported() {
     let mut conn = open(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id INTEGER PRIMARY KEY); PRAGMA max_page_count = 8",
     );
@@ -339,14 +340,14 @@ fn a_transaction_that_sqlite_has_ended_is_told() {
     let ApplyError::RolledBack { table: Some(table), error: Some(reason) } = &error else { panic!("{error:?}") };
     assert_eq!((table.as_str(), reason.code()), ("t", 13));
     assert!(lines(&mut conn, "SELECT '' || id AS line FROM u").is_empty());
-    // outside of a transaction there is none to be told of
+    // outside a transaction there is nothing to report
     let error = conn.apply(&changeset).run().unwrap_err();
     assert!(matches!(&error, ApplyError::Sqlite { error, .. } if error.code() == 13), "{error:?}");
     assert!(rows(&mut conn).is_empty());
 }
 
 #[test]
-fn foreign_keys_that_are_deferred_stay_so() {
+fn deferred_foreign_keys_stay_deferred() {
     let mut conn = open(
         "PRAGMA foreign_keys = ON; CREATE TABLE p (id INTEGER PRIMARY KEY);
          CREATE TABLE c (id INTEGER PRIMARY KEY, p REFERENCES p); CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, 1)",
@@ -359,7 +360,7 @@ fn foreign_keys_that_are_deferred_stay_so() {
         } else {
             conn.apply(&new).on_foreign_keys(|broken| broken.accept()).run().unwrap();
         }
-        // now nothing is broken
+        // now no foreign key is violated
         exec(&mut conn, "INSERT INTO p VALUES (1)");
         conn.apply(&record(TABLE, "INSERT INTO t VALUES (3, 3)")).run().unwrap();
         exec(&mut conn, "COMMIT; DELETE FROM c; DELETE FROM p; DELETE FROM t WHERE id > 1");
@@ -367,7 +368,7 @@ fn foreign_keys_that_are_deferred_stay_so() {
 }
 
 #[test]
-fn any_number_of_tables_can_be_left_out() {
+fn any_number_of_tables_can_be_skipped() {
     let mut bytes = Vec::new();
     for table in 0..50_000 {
         bytes.extend_from_slice(b"T\x01\x01");
@@ -380,7 +381,7 @@ fn any_number_of_tables_can_be_left_out() {
 }
 
 #[test]
-fn the_256th_column_of_a_key_is_no_key_to_sqlite() {
+fn sqlite_ignores_the_256th_column_of_a_key() {
     let columns: Vec<String> = (0..300).map(|column| format!("c{column}")).collect();
     let schema = format!("CREATE TABLE t ({0}, PRIMARY KEY ({0}))", columns.join(", "));
     let values: Vec<String> = (0..300).map(|value| value.to_string()).collect();

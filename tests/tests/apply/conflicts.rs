@@ -1,4 +1,4 @@
-//! Applying with types: what handlers and filters are given, what they may answer, and what the report says.
+//! Typed conflict handlers: their arguments, their answers, and the report.
 
 use std::ops::ControlFlow;
 
@@ -12,7 +12,7 @@ use super::shop::*;
 use crate::common::{exec, lines, open};
 
 #[test]
-fn a_patchset_gives_patches() {
+fn handlers_of_a_patchset_receive_patches() {
     let patchset = Patchset::builder()
         .insert(&item(1, "plum", 1))
         .update(&item(2, "pear", 1), &item(2, "pear", 2))
@@ -52,7 +52,7 @@ fn a_patchset_gives_patches() {
 }
 
 #[test]
-fn every_way_to_fail_is_an_error_of_its_own_and_undoes_everything() {
+fn each_failure_is_a_distinct_error_and_rolls_back_everything() {
     let before = [item(1, "apple", 1), item(2, "pear", 2)];
     let changeset = Changeset::builder()
         .insert(&item(3, "fig", 3))
@@ -62,7 +62,7 @@ fn every_way_to_fail_is_an_error_of_its_own_and_undoes_everything() {
     let mut conn = shop(&before);
     let unchanged = |conn: &mut SqliteConnection, error: Result<_, ApplyError>| {
         assert_eq!(rows(conn), ["1 apple 1", "2 pear 2"]);
-        // neither is a transaction left open
+        // no transaction is left open
         exec(conn, "BEGIN; COMMIT");
         error.map(|_: diesel_sqlite_session::ApplyReport| ()).unwrap_err()
     };
@@ -106,8 +106,8 @@ fn every_way_to_fail_is_an_error_of_its_own_and_undoes_everything() {
 }
 
 #[test]
-fn values_that_do_not_fit_the_types_are_errors_that_say_where() {
-    // a row of the database that is not what its table says
+fn values_that_do_not_fit_the_types_are_errors_with_their_place() {
+    // a row of the database that does not fit its type
     let mut conn = shop(&[]);
     exec(&mut conn, "INSERT INTO items VALUES (1, x'ff', 1)");
     let changeset = updated(&item(1, "apple", 0), &item(1, "apple", 5));
@@ -118,7 +118,7 @@ fn values_that_do_not_fit_the_types_are_errors_that_say_where() {
         "table items, column name (Text), in the database row: expected text, found blob x'ff'"
     );
 
-    // a change that is not
+    // a change that does not fit
     let changeset = Changeset::builder()
         .insert_values(TableInfo::new("items", &[1, 0, 0]), &[1.into(), Value::Null, 3.into()])
         .build()
@@ -133,14 +133,14 @@ fn values_that_do_not_fit_the_types_are_errors_that_say_where() {
 }
 
 #[test]
-fn a_table_that_is_not_what_its_type_says_is_refused() {
+fn a_table_that_differs_from_its_type_is_rejected() {
     let changeset = inserted(&item(1, "apple", 1));
     for (schema, column) in [
         ("CREATE TABLE items (id INTEGER PRIMARY KEY, n BIGINT, name TEXT)", "name"),
         ("CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, n BIGINT, more)", "more"),
     ] {
         let mut conn = open(schema);
-        // positions alone would do
+        // the positions alone would fit
         conn.apply(&changeset).run().unwrap();
         let error = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, false)).run().unwrap_err();
         match &error {
@@ -151,7 +151,7 @@ fn a_table_that_is_not_what_its_type_says_is_refused() {
 }
 
 #[test]
-fn every_type_that_a_table_is_read_as_is_compared_with_it() {
+fn every_type_of_a_table_is_compared_with_it() {
     mod swapped {
         diesel::table! {
             items (id) {
@@ -176,8 +176,8 @@ fn every_type_that_a_table_is_read_as_is_compared_with_it() {
 }
 
 #[test]
-fn one_change_can_be_asked_about_several_times_and_counts_once() {
-    // 1 differs, and its new name is taken by 2, which stays: Data while there is hope, then Constraint
+fn a_change_can_conflict_several_times_and_counts_once() {
+    // row 1 differs, and row 2 has its new name: Data while SQLite retries, then Constraint
     let changeset = Changeset::builder()
         .update(&item(1, "apple", 0), &item(1, "pear", 5))
         .update(&item(3, "fig", 3), &item(3, "date", 3))
@@ -202,7 +202,7 @@ fn one_change_can_be_asked_about_several_times_and_counts_once() {
 
 #[test]
 fn a_row_is_not_lost_between_replace_and_omit() {
-    // the row 1 is deleted for the new one, whose name is taken by 2
+    // row 1 is deleted for the new row, whose name row 2 has
     let changeset = inserted(&item(1, "pear", 5));
     let before = [item(1, "apple", 1), item(2, "pear", 2)];
     let mut conn = shop(&before);
@@ -210,7 +210,7 @@ fn a_row_is_not_lost_between_replace_and_omit() {
     assert!(matches!(&error, ApplyError::ReplacedRowLost { table } if table == "items"), "{error:?}");
     assert_eq!(rows(&mut conn), ["1 apple 1", "2 pear 2"]);
 
-    // also where it is decided by kind
+    // also where a handler decides by kind
     let by_kind = |kind: ConflictType| {
         if kind.takes_replace() { ConflictAction::Replace } else { ConflictAction::Omit }
     };
@@ -220,7 +220,7 @@ fn a_row_is_not_lost_between_replace_and_omit() {
     assert!(matches!(error, ApplyError::ReplacedRowLost { .. }), "{error:?}");
     assert_eq!(rows(&mut conn), ["1 apple 1", "2 pear 2"]);
 
-    // who knows, may
+    // an explicit answer is allowed
     let mut after_replace = Vec::new();
     let report = conn
         .apply(&changeset)
@@ -237,7 +237,7 @@ fn a_row_is_not_lost_between_replace_and_omit() {
     assert_eq!((report.applied(), report.replaced(), report.omitted()), (0, 0, 1));
     assert_eq!(rows(&mut conn), ["2 pear 2"]);
 
-    // a constraint without a row that was deleted is an ordinary one
+    // without a deleted row the constraint is an ordinary conflict
     let report = conn
         .apply(&inserted(&item(7, "pear", 5)))
         .on_conflict::<items::table>(|conflict| match conflict {
@@ -254,7 +254,8 @@ fn a_row_is_not_lost_between_replace_and_omit() {
 
 #[test]
 fn a_row_is_not_deleted_for_an_insert_that_can_be_ignored() {
-    // SQLite would delete row 1 for the new one, and then leave that out, as its name is taken
+    // SQLite would delete row 1 for the new row, and then skip the new row because its name is
+    // taken
     let schema =
         "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE ON CONFLICT IGNORE, n BIGINT NOT NULL);
         INSERT INTO items VALUES (1, 'apple', 1), (2, 'pear', 2);";
@@ -274,7 +275,7 @@ fn a_row_is_not_deleted_for_an_insert_that_can_be_ignored() {
 }
 
 #[test]
-fn every_kind_happens_when_the_docs_say() {
+fn each_kind_of_conflict_occurs_as_documented() {
     let kinds_of = |schema: &str, change: &Changeset| {
         let mut conn = open(&format!("{ITEMS} {schema}"));
         let mut kinds = Vec::new();
@@ -331,7 +332,7 @@ fn every_kind_happens_when_the_docs_say() {
     };
     conn.apply(&null).otherwise(omit).run().unwrap();
     assert_eq!(kinds, [Kind::Constraint]);
-    // with a patchset Data only where a trigger ignores the change
+    // with a patchset, Data occurs only if a trigger ignores the change
     let patchset = Patchset::builder().delete(&item(1, "pear", 9)).build().unwrap();
     for (trigger, expected) in [("", vec![]), ("BEGIN SELECT RAISE(IGNORE); END", vec![Kind::Data])] {
         let mut conn = shop(&[item(1, "apple", 1)]);
@@ -354,7 +355,7 @@ fn every_kind_happens_when_the_docs_say() {
 }
 
 #[test]
-fn constraints_come_after_the_rest_of_their_table_and_tables_in_their_order() {
+fn constraint_conflicts_follow_the_other_changes_of_their_table() {
     let changeset = Changeset::builder()
         .insert(&item(1, "taken", 1))
         .insert(&item(2, "free", 2))
@@ -383,7 +384,7 @@ fn constraints_come_after_the_rest_of_their_table_and_tables_in_their_order() {
 }
 
 #[test]
-fn foreign_keys_have_a_handler_that_sees_which() {
+fn the_foreign_key_handler_sees_the_violations() {
     let changeset =
         Changeset::builder().insert(&Note { id: 4, item: 1 }).insert(&Note { id: 5, item: 2 }).build().unwrap();
     let open = || {
@@ -415,7 +416,7 @@ fn foreign_keys_have_a_handler_that_sees_which() {
     // without a handler
     assert!(matches!(conn.apply(&changeset).run(), Err(ApplyError::ForeignKeyViolations(_))));
 
-    // accepted, and mended in a transaction
+    // accepted, and repaired in a transaction
     let mut conn = open();
     conn.transaction(|conn| {
         let report = conn.apply(&changeset).on_foreign_keys(|broken| broken.accept()).run().unwrap();
@@ -425,7 +426,7 @@ fn foreign_keys_have_a_handler_that_sees_which() {
     })
     .unwrap();
     assert_eq!(count(&mut conn), ["2"]);
-    // accepted, they stay broken
+    // accepted, the violations stay
     let mut conn = open();
     conn.apply(&changeset).on_foreign_keys(|broken| broken.accept()).run().unwrap();
     assert_eq!(count(&mut conn), ["2"]);
@@ -433,7 +434,7 @@ fn foreign_keys_have_a_handler_that_sees_which() {
 }
 
 #[test]
-fn the_row_in_the_way_has_columns_that_the_changes_lack() {
+fn the_current_row_has_columns_that_the_changes_lack() {
     mod newer {
         diesel::table! {
             users (id) {
@@ -544,12 +545,12 @@ fn composite_keys_and_rowids_find_their_row() {
 }
 
 #[test]
-fn rebase_data_say_how_conflicts_were_resolved() {
+fn rebase_data_records_how_conflicts_were_resolved() {
     let changeset = Changeset::builder().insert(&item(1, "theirs", 1)).insert(&item(2, "free", 2)).build().unwrap();
     let mut conn = shop(&[item(1, "mine", 9)]);
     let report = conn.apply(&changeset).on_conflict::<items::table>(|c| answer(&c, true)).run().unwrap();
     let data = report.into_rebase_data();
-    // a section like a changeset's, with the INSERT that replaced a row
+    // a section as in a changeset, with the INSERT that replaced a row
     assert_eq!(data.as_bytes().first(), Some(&b'T'));
     assert!(data.as_bytes().windows(6).any(|window| window == b"theirs"));
     assert!(!data.as_bytes().windows(4).any(|window| window == b"free"));

@@ -1,4 +1,4 @@
-//! Which changes are made at all: filters, and sets of tables.
+//! Filters and table sets: which changes are applied at all.
 
 use diesel_sqlite_session::wire::TableInfo;
 use diesel_sqlite_session::{ApplyError, Change, Changeset, ChangesetReader, Patch, Patchset, SqliteSessionExt};
@@ -7,8 +7,8 @@ use super::shop::*;
 use crate::common::{exec, lines, open};
 
 #[test]
-fn a_filter_that_panics_after_changes_were_made_undoes_them() {
-    // SQLite's own filter can leave changes out, but not stop
+fn a_filter_that_panics_rolls_back_earlier_changes() {
+    // SQLite's own filter can skip changes, but not abort
     let changeset = Changeset::builder().insert(&item(1, "a", 1)).insert(&item(2, "b", 2)).build().unwrap();
     for outer in [false, true] {
         let mut conn = shop(&[]);
@@ -32,7 +32,7 @@ fn a_filter_that_panics_after_changes_were_made_undoes_them() {
 }
 
 #[test]
-fn a_filter_decides_with_the_row_as_it_is_just_before() {
+fn a_filter_sees_the_current_row_just_before_the_change() {
     let changeset = Changeset::builder()
         .insert(&item(1, "new", 1))
         .update(&item(2, "pear", 2), &item(2, "pear", 20))
@@ -56,7 +56,8 @@ fn a_filter_decides_with_the_row_as_it_is_just_before() {
     assert_eq!((report.applied(), report.skipped()), (2, 2));
     assert_eq!(rows(&mut conn), ["1 new 1", "2 pear 20", "3 fig 3"]);
 
-    // two changes of one row, as other writers have them: the second sees what the first did
+    // two changes to one row, as other software writes them: the second filter call sees the effect
+    // of the first
     let twice =
         [inserted(&item(5, "once", 1)).into_bytes(), updated(&item(5, "once", 1), &item(5, "twice", 1)).into_bytes()];
     let twice = Changeset::try_from(twice.concat()).unwrap();
@@ -72,7 +73,7 @@ fn a_filter_decides_with_the_row_as_it_is_just_before() {
 }
 
 #[test]
-fn a_filter_is_given_patches_of_a_patchset() {
+fn a_filter_of_a_patchset_receives_patches() {
     let patchset = Patchset::builder()
         .update(&item(1, "apple", 1), &item(1, "apple", 10))
         .delete(&item(2, "pear", 2))
@@ -95,7 +96,7 @@ fn a_filter_is_given_patches_of_a_patchset() {
 }
 
 #[test]
-fn only_leaves_out_what_it_is_told_to() {
+fn only_rejects_other_tables_unless_they_are_skipped() {
     let changeset = Changeset::builder()
         .insert_values(TableInfo::new("admins", &[1]), &[1.into()])
         .insert(&item(1, "apple", 1))
@@ -110,14 +111,14 @@ fn only_leaves_out_what_it_is_told_to() {
         "table admins: the changes at byte 10 are to a table that `only` does not list; `skip_other_tables` skips them"
     );
     assert!(rows(&mut conn).is_empty());
-    // what is left out need not even be there
+    // a skipped table need not exist
     let report = conn.apply(&changeset).only::<Change<items::table>>().skip_other_tables().run().unwrap();
     assert_eq!((report.applied(), report.skipped()), (1, 2));
     assert_eq!(report.to_string(), "admins: 0 applied, 1 skipped\nitems: 1 applied\nabsent: 0 applied, 1 skipped");
     assert_eq!(report.of::<items::table>().unwrap().applied(), 1);
     assert_eq!(report.table("ADMINS").unwrap().skipped(), 1);
     assert!(lines(&mut conn, "SELECT '' || id AS line FROM admins").is_empty());
-    // sets add up, and names are compared as SQLite does
+    // sets accumulate, and names are compared as in SQLite
     let mut conn = open(
         "CREATE TABLE Items (id INTEGER PRIMARY KEY, name TEXT, n BIGINT); CREATE TABLE ADMINS (id INTEGER PRIMARY KEY)",
     );
@@ -126,7 +127,7 @@ fn only_leaves_out_what_it_is_told_to() {
 }
 
 #[test]
-fn a_set_that_is_met_too_late_in_a_stream_leaves_nothing() {
+fn a_table_rejected_late_in_a_stream_rolls_back_everything() {
     let bytes = Changeset::builder()
         .insert(&item(1, "apple", 1))
         .insert_values(TableInfo::new("admins", &[1]), &[1.into()])

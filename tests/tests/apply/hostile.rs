@@ -1,4 +1,5 @@
-//! Bytes from strangers, applied with handlers that do what they like: see `diesel_sqlite_session_tests::hostile`.
+//! Hostile bytes, applied with handlers that answer at random: see
+//! `diesel_sqlite_session_tests::hostile`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +16,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::common::{lines, open};
 
-/// A plan, shown as a line of digits.
+/// A plan that is shown as a line of digits.
 struct Plan(Vec<u8>);
 
 impl fmt::Debug for Plan {
@@ -28,9 +29,10 @@ fn plan() -> impl Strategy<Value = Plan> {
     vec(any::<u8>(), 200..600).prop_map(Plan)
 }
 
-/// A check of the checks: attacks that were all refused at once would prove next to nothing.
+/// Checks the tests themselves: if all attacks were rejected at once, they would prove next to
+/// nothing.
 #[test]
-fn attacks_come_to_all_kinds_of_ends() {
+fn attacks_have_all_kinds_of_results() {
     let mut runner = TestRunner::deterministic();
     let (mut ends, mut counts, mut compared) = (BTreeMap::<String, usize>::new(), [0; 4], 0);
     for _ in 0..150 {
@@ -49,9 +51,9 @@ fn attacks_come_to_all_kinds_of_ends() {
     assert!(counts.iter().zip(least).all(|(count, least)| *count >= least) && compared >= 40, "{counts:?} {compared}");
 }
 
-/// Those in `tests/corpus/plans`: seeds of the fuzz target, and what it once found.
+/// Plans in `tests/corpus/plans`: seeds of the fuzz target, and its earlier findings.
 #[test]
-fn plans_that_were_kept_are_carried_out() {
+fn stored_plans_are_carried_out() {
     let plans = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/plans");
     let mut ends = Vec::new();
     for entry in fs::read_dir(plans).unwrap() {
@@ -64,14 +66,14 @@ proptest! {
     #![proptest_config(config(300))]
 
     #[test]
-    fn what_fails_leaves_nothing_and_what_succeeds_is_consistent(plan in plan()) {
+    fn a_failed_apply_leaves_nothing_and_a_successful_one_is_consistent(plan in plan()) {
         attack(&plan.0);
     }
 }
 
 #[test]
-fn a_change_of_one_row_never_hits_another_that_the_columns_collation_takes_for_it() {
-    // SQLite would make this UPDATE in both rows
+fn a_change_never_hits_another_row_that_a_collation_calls_equal() {
+    // SQLite would apply this UPDATE to both rows
     let columns = "(k TEXT COLLATE NOCASE, v, PRIMARY KEY (k COLLATE BINARY))";
     let rows = "INSERT INTO t VALUES ('ada', 1), ('Ada', 1)";
     let ada = Value::Text(b"ada");
@@ -87,7 +89,7 @@ fn a_change_of_one_row_never_hits_another_that_the_columns_collation_takes_for_i
         assert_eq!(error.to_string(), said);
         assert_eq!(lines(&mut conn, "SELECT k || v AS line FROM t ORDER BY hex(k)"), ["Ada1", "ada1"]);
     }
-    // the other way about, and with one collation, a change finds one row at most
+    // the reverse, and with one collation, a change finds one row at most
     for key in ["k TEXT, v, PRIMARY KEY (k COLLATE NOCASE)", "k TEXT COLLATE NOCASE, v, PRIMARY KEY (k)"] {
         let mut conn = open(&format!("CREATE TABLE t ({key}); INSERT INTO t VALUES ('ada', 1)"));
         conn.apply(&changeset).run().unwrap();
@@ -95,15 +97,16 @@ fn a_change_of_one_row_never_hits_another_that_the_columns_collation_takes_for_i
     }
 }
 
-/// An UPDATE of `t (id, a, b)` whose `a` is the same before and after, as in a rebased changeset, or as a stranger says.
+/// An UPDATE of `t (id, a, b)` whose old and new `a` are equal, as in a rebased or a hostile
+/// changeset.
 #[test]
-fn a_column_that_types_call_unchanged_is_not_set() {
+fn an_unchanged_column_is_not_written() {
     let integer = |n: u8| [&[1u8][..], &[0; 7], &[n]].concat();
     let update = |columns: &[u8]| {
         let values = columns.iter().flat_map(|n| if *n == 0 { vec![0] } else { integer(*n) }).collect();
         Changeset::try_from([b"T\x03\x01\0\0t\0\x17\0".to_vec(), values].concat()).unwrap()
     };
-    // the row has another `a`, and another `b` than the change found
+    // the row has another `a` and another `b` than the old values
     for (changeset, stream) in [(update(&[1, 7, 3, 0, 7, 4]), false), (update(&[1, 7, 3, 0, 7, 4]), true)] {
         for (inverted, expected) in [(false, 4), (true, 3)] {
             let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); INSERT INTO t VALUES (1, 2, 9)");
@@ -116,13 +119,13 @@ fn a_column_that_types_call_unchanged_is_not_set() {
             assert_eq!(lines(&mut conn, "SELECT a || ' ' || b AS line FROM t"), [format!("2 {expected}")]);
         }
     }
-    // and where nothing else changes, nothing is done
+    // if nothing else changes, nothing is written
     let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); INSERT INTO t VALUES (1, 2, 9)");
     conn.apply(&update(&[1, 7, 0, 0, 7, 0])).run().unwrap();
     assert_eq!(lines(&mut conn, "SELECT a || ' ' || b AS line FROM t"), ["2 9"]);
 }
 
-/// Rows of `t (id, v, w)`, and UPDATEs of them: from one to the other, of which the first two exchange `v`.
+/// Rows of `t (id, v, w)`, and UPDATEs between them, of which the first two exchange `v`.
 fn exchange(updates: &[[(i64, &[u8], i64); 2]]) -> Changeset {
     let row = |(id, v, w)| [Value::Integer(id), Value::Text(v), Value::Integer(w)];
     let mut builder = Changeset::builder();
@@ -141,11 +144,12 @@ fn after_exchange(clause: &str, changeset: &Changeset) -> (u64, Vec<String>) {
     (report.omitted(), lines(&mut conn, "SELECT id || v || w AS line FROM t ORDER BY id"))
 }
 
-// To let two rows exchange unique values, SQLite deletes the first, and inserts it again when the others are done.
+// To exchange unique values of two rows, SQLite deletes the first and reinserts it after the other
+// UPDATEs.
 
 #[test]
-fn no_row_of_nulls_is_made_where_an_update_replaces_a_row_that_another_is_about() {
-    // the INSERT of row 1 would replace row 3, whose own UPDATE then finds nothing, and inserts nothing
+fn no_row_of_nulls_appears_when_an_update_replaces_the_row_of_another() {
+    // reinserting row 1 would replace row 3, whose own UPDATE then finds and inserts nothing
     let changeset =
         exchange(&[[(1, b"a", 1), (1, b"b", 3)], [(2, b"b", 2), (2, b"a", 2)], [(3, b"c", 3), (3, b"d", 3)]]);
     let (omitted, rows) = after_exchange("UNIQUE ON CONFLICT REPLACE", &changeset);
@@ -153,19 +157,19 @@ fn no_row_of_nulls_is_made_where_an_update_replaces_a_row_that_another_is_about(
 }
 
 #[test]
-fn no_row_is_lost_where_an_insert_is_ignored() {
-    // the INSERT of row 1 would be ignored, as row 2 has 9 by then
+fn no_row_is_lost_when_an_insert_is_ignored() {
+    // reinserting row 1 would be ignored, because row 2 has 9 by then
     let changeset = exchange(&[[(1, b"a", 1), (1, b"b", 9)], [(2, b"b", 2), (2, b"a", 9)]]);
     let (omitted, rows) = after_exchange("UNIQUE ON CONFLICT IGNORE", &changeset);
     assert_eq!((omitted, rows), (2, ["1a1", "2b2", "3c3", "4d4"].map(String::from).to_vec()));
-    // nothing is in the way of an exchange of that column alone
+    // an exchange of that column alone is possible
     let changeset = exchange(&[[(1, b"a", 1), (1, b"b", 1)], [(2, b"b", 2), (2, b"a", 2)]]);
     assert_eq!(after_exchange("", &changeset), (0, ["1b1", "2a2", "3c3", "4d4"].map(String::from).to_vec()));
 }
 
-/// SQLite's own `INVERT` loses the value: `scripts/valgrind` sees that here.
+/// SQLite's own `INVERT` leaks the value, which `scripts/valgrind` would detect here.
 #[test]
-fn an_inverted_update_with_a_new_key_loses_no_memory() {
+fn an_inverted_update_with_a_new_key_leaks_no_memory() {
     let integer = |n: u8| [&[1u8][..], &[0; 7], &[n]].concat();
     let key = |key: &[u8]| [&[3, 3][..], key].concat();
     let bytes = [b"T\x02\x01\0t\0\x17\0".to_vec(), key(b"ada"), integer(1), key(b"Ada"), integer(2)].concat();

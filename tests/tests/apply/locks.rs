@@ -1,4 +1,4 @@
-//! Applying to a file that other connections use too.
+//! Applying to a file that other connections use at the same time.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ const SCHEMA: &str = "PRAGMA journal_mode = WAL; CREATE TABLE users (id INTEGER 
 const BUSY: i32 = 5;
 const READONLY: i32 = 8;
 
-/// A directory with a database, and its path.
+/// Returns a directory with a database, and the path of the database.
 fn file() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("test.db");
@@ -38,7 +38,7 @@ fn names(conn: &mut SqliteConnection) -> Vec<String> {
     lines(conn, "SELECT name AS line FROM users ORDER BY id")
 }
 
-/// SQLite's code, of an error of applying itself.
+/// Returns SQLite's code from an error of the apply itself.
 fn code(error: &ApplyError) -> Option<i32> {
     match error {
         ApplyError::Sqlite { operation: "applying", error, .. } => Some(error.code() & 0xff),
@@ -47,7 +47,7 @@ fn code(error: &ApplyError) -> Option<i32> {
 }
 
 #[test]
-fn a_writer_is_waited_for_as_long_as_busy_timeout_says() {
+fn an_apply_waits_for_a_writer_as_long_as_busy_timeout() {
     let (_directory, path) = file();
     let (mut conn, mut other) = (connect(&path), connect(&path));
     exec(&mut other, "BEGIN IMMEDIATE; INSERT INTO users VALUES (2, 'Bob')");
@@ -68,7 +68,7 @@ fn a_writer_is_waited_for_as_long_as_busy_timeout_says() {
 }
 
 #[test]
-fn nobody_writes_between_the_look_at_the_schema_and_the_commit() {
+fn nobody_can_write_between_the_schema_check_and_the_commit() {
     let (_directory, path) = file();
     let (mut conn, mut other) = (connect(&path), connect(&path));
     exec(&mut conn, "INSERT INTO users VALUES (1, 'Bob')");
@@ -85,7 +85,7 @@ fn nobody_writes_between_the_look_at_the_schema_and_the_commit() {
 }
 
 #[test]
-fn no_transaction_is_left_open_by_whatever_goes_wrong() {
+fn no_failure_leaves_a_transaction_open() {
     let (_directory, path) = file();
     let (mut conn, mut other) = (connect(&path), connect(&path));
     let check = |conn: &mut SqliteConnection, other: &mut SqliteConnection| {
@@ -130,7 +130,7 @@ fn attached_databases_are_not_locked() {
 }
 
 #[test]
-fn a_stream_keeps_nobody_waiting_before_its_first_change() {
+fn a_stream_locks_nothing_before_its_first_change() {
     let (_directory, path) = file();
     let (mut conn, mut other) = (connect(&path), connect(&path));
     let changeset = ada();
@@ -141,12 +141,12 @@ fn a_stream_keeps_nobody_waiting_before_its_first_change() {
 }
 
 #[test]
-fn a_schema_that_changes_after_the_look_at_it_undoes_everything() {
+fn a_schema_that_changes_after_its_check_rolls_back_everything() {
     let (_directory, path) = file();
     let (mut conn, mut other) = (connect(&path), connect(&path));
     let changeset = ada();
     let mut bytes = changeset.as_bytes();
-    // the first look at the schema is over when the source is read for the first time
+    // the schema has been checked when the source is first read
     let source = Meanwhile(&mut bytes, Some(|| exec(&mut other, "CREATE TABLE more (id)")));
     let error = conn.apply(ChangesetReader::new(source)).run().unwrap_err();
     assert!(matches!(error, ApplyError::SchemaChanged), "{error:?}");
@@ -154,7 +154,7 @@ fn a_schema_that_changes_after_the_look_at_it_undoes_everything() {
     assert_eq!(conn.apply(&changeset).run().unwrap().applied(), 1);
 }
 
-/// Does something when it is read for the first time.
+/// A source that calls a function when it is first read.
 struct Meanwhile<'a, 'b, F>(&'a mut &'b [u8], Option<F>);
 
 impl<F: FnOnce()> std::io::Read for Meanwhile<'_, '_, F> {
@@ -167,7 +167,7 @@ impl<F: FnOnce()> std::io::Read for Meanwhile<'_, '_, F> {
 }
 
 #[test]
-fn nothing_is_written_where_nothing_can_be() {
+fn a_read_only_database_is_not_written() {
     let (_directory, path) = file();
     let mut conn = connect(&path);
     exec(&mut conn, "PRAGMA query_only = ON");
@@ -183,7 +183,7 @@ fn nothing_is_written_where_nothing_can_be() {
 }
 
 #[test]
-fn a_schema_in_shared_memory_is_looked_at_again_too() {
+fn a_schema_in_shared_memory_is_checked_again_too() {
     let url = "file:shared_schema?mode=memory&cache=shared";
     let connect = || SqliteConnection::establish(url).unwrap();
     let (mut conn, mut other) = (connect(), connect());
@@ -200,7 +200,7 @@ fn a_schema_in_shared_memory_is_looked_at_again_too() {
 }
 
 #[test]
-fn where_nothing_is_to_be_written_nobody_need_be_able_to() {
+fn an_apply_without_changes_needs_no_write_access() {
     let (_directory, path) = file();
     let mut conn = connect(&path);
     exec(&mut conn, "PRAGMA query_only = ON");
@@ -214,7 +214,7 @@ fn where_nothing_is_to_be_written_nobody_need_be_able_to() {
 }
 
 #[test]
-fn a_database_that_is_locked_at_the_first_use_says_so() {
+fn a_database_that_is_locked_at_first_use_is_reported() {
     let (_directory, path) = file();
     let (mut conn, mut other) = (connect(&path), connect(&path));
     exec(&mut other, "PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE");

@@ -1,4 +1,4 @@
-//! SQLite's options of applying, limits and progress.
+//! Options of an apply, limits and progress.
 
 use diesel_sqlite_session_tests::random::config;
 use diesel_sqlite_session_tests::sqlite::Database;
@@ -41,7 +41,7 @@ fn a_changeset_is_applied_inverted() {
     assert_eq!(report.applied(), 3);
     assert_eq!(rows(&mut conn), ["1 apple 1", "2 pear 2"]);
     assert!(filtered.iter().any(|change| change.starts_with("Delete(Item { id: 3")), "{filtered:?}");
-    // once more: everything is in conflict, and the handler sees the inverse
+    // again: every change conflicts, and the handler sees the inverse
     let mut seen = Vec::new();
     conn.apply(&changeset)
         .inverted()
@@ -60,7 +60,7 @@ fn a_changeset_is_applied_inverted() {
 }
 
 #[test]
-fn what_has_been_done_already_can_be_ignored() {
+fn changes_that_are_already_made_can_be_ignored() {
     let changeset = Changeset::builder()
         .insert(&item(1, "apple", 1))
         .update(&item(2, "pear", 2), &item(2, "pear", 20))
@@ -76,8 +76,8 @@ fn what_has_been_done_already_can_be_ignored() {
 }
 
 #[test]
-fn what_has_been_done_is_told_from_what_has_not_whatever_the_names() {
-    // SQLite's own flag fails for the names, or takes `unit-price` for a difference
+fn ignoring_noops_works_with_any_column_names() {
+    // SQLite's own flag fails for the names, or treats `unit-price` as a difference
     let schema = r#"CREATE TABLE "group" (id INTEGER PRIMARY KEY, unit, price, "unit-price", "order");"#;
     let group = TableInfo::new("group", &[1, 0, 0, 0, 0]);
     let row = |unit_price: i64| [1.into(), 5.into(), 3.into(), unit_price.into(), "x".into()];
@@ -99,9 +99,10 @@ fn what_has_been_done_is_told_from_what_has_not_whatever_the_names() {
 proptest! {
     #![proptest_config(config(300))]
 
-    /// Where SQLite's own flag is right: plain names, no NULLs, and texts that only themselves are equal to.
+    /// The cases where SQLite's own flag is right: plain names, no NULL, and texts that equal only
+    /// themselves.
     #[test]
-    fn what_has_been_done_is_what_sqlite_takes_for_it(
+    fn ignored_noops_are_those_of_sqlite(
         before in vec((1..9, 0..3, 0..3), 0..9),
         edits in vec((0..3, 1..9, 0..3, 0..3), 1..12),
         others in vec((0..3, 1..9, 0..3, 0..3), 0..12),
@@ -149,10 +150,10 @@ proptest! {
 }
 
 #[test]
-fn a_delete_of_a_row_with_other_values_has_not_been_done() {
+fn a_delete_of_a_row_with_other_values_is_no_noop() {
     let table = TableInfo::new("t", &[1, 0]);
     let changeset = Changeset::builder().delete_values(table, &[1.into(), "a".into()]).build().unwrap();
-    // with SQLite's own flag, a row of NULLs is left there without a word
+    // with SQLite's own flag, a row of NULLs silently remains
     for there in ["NULL", "'b'"] {
         let mut conn = open(&format!("CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, {there})"));
         let result = conn.apply(&changeset).ignore_noops().run();
@@ -164,7 +165,7 @@ fn a_delete_of_a_row_with_other_values_has_not_been_done() {
 }
 
 #[test]
-fn values_that_a_collation_takes_for_equal_are_not_the_same() {
+fn values_that_a_collation_calls_equal_are_not_the_same() {
     let table = TableInfo::new("t", &[1, 0]);
     let changeset = Changeset::builder()
         .update_values(table, &[1.into(), "x".into()], &[1.into(), "A".into()])
@@ -179,7 +180,7 @@ fn values_that_a_collation_takes_for_equal_are_not_the_same() {
 }
 
 #[test]
-fn the_statistics_of_a_table_without_an_index_can_be_there_already() {
+fn statistics_of_a_table_without_an_index_can_exist_already() {
     let schema = "CREATE TABLE t (v); INSERT INTO t VALUES (1); CREATE TABLE u (v); ANALYZE; DELETE FROM sqlite_stat1";
     let mut source = open(schema);
     let mut session = source.create_session().unwrap();
@@ -206,7 +207,7 @@ fn the_statistics_of_a_table_without_an_index_can_be_there_already() {
 }
 
 #[test]
-fn one_handler_is_told_of_the_conflicts_of_all_tables() {
+fn one_handler_receives_the_conflicts_of_all_tables() {
     let (fig, plum) = (item(1, "fig", 1), item(2, "plum", 2));
     let changeset = Changeset::builder()
         .insert(&fig)
@@ -236,7 +237,8 @@ fn one_handler_is_told_of_the_conflicts_of_all_tables() {
             ("table items: UPDATE finds a row with other values, key 2", "(\"items\", Update, true)"),
         ]
     );
-    // a kind that takes no replace, an error of its own, and foreign keys, of which it is not asked
+    // a kind that does not accept replace, a handler's error, and foreign keys, which do not call
+    // it
     let gone = Changeset::builder().delete(&Note { id: 7, item: 1 }).build().unwrap();
     let replace = |_: &UntypedConflict<'_>| Ok::<_, ApplyError>(ConflictAction::Replace);
     let error = conn.apply(&gone).try_otherwise(replace).run().unwrap_err();
@@ -252,20 +254,20 @@ fn one_handler_is_told_of_the_conflicts_of_all_tables() {
 }
 
 #[test]
-fn a_set_says_which_column_is_which() {
+fn a_set_names_the_columns() {
     let mut conn = open("CREATE TABLE notes (item INTEGER NOT NULL, id INTEGER PRIMARY KEY)");
     let mut exchanged = open("CREATE TABLE items (id INTEGER PRIMARY KEY, n BIGINT NOT NULL, name TEXT NOT NULL)");
     let changeset = inserted(&item(1, "fig", 1));
     let error = exchanged.apply(&changeset).only::<Shop>().run().unwrap_err();
     assert!(matches!(&error, ApplyError::SchemaMismatch(mismatch) if mismatch.column() == Some("name")), "{error}");
     assert!(lines(&mut exchanged, "SELECT name AS line FROM items").is_empty());
-    // a table of which no change comes need not be there
+    // a table without changes need not exist
     exec(&mut conn, ITEMS.split_once(";").unwrap().0);
     assert_eq!(conn.apply(&changeset).only::<Shop>().run().unwrap().applied(), 1);
 }
 
 #[test]
-fn foreign_key_actions_can_be_kept_from_acting() {
+fn foreign_key_actions_can_be_disabled() {
     let schema =
         "PRAGMA foreign_keys = ON; CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL, n BIGINT NOT NULL);
         CREATE TABLE notes (id INTEGER PRIMARY KEY, item INTEGER NOT NULL REFERENCES items (id) ON DELETE CASCADE);
@@ -292,7 +294,7 @@ fn foreign_key_actions_can_be_kept_from_acting() {
 }
 
 #[test]
-fn updates_in_each_others_way_are_conflicts_if_wished_and_in_streams() {
+fn updates_that_block_each_other_conflict_on_request_and_in_streams() {
     let before = [item(1, "a", 1), item(2, "b", 2)];
     let exchange =
         Changeset::builder().update(&before[0], &item(1, "b", 1)).update(&before[1], &item(2, "a", 2)).build().unwrap();
@@ -312,7 +314,7 @@ fn updates_in_each_others_way_are_conflicts_if_wished_and_in_streams() {
 }
 
 #[test]
-fn without_a_savepoint_the_transaction_is_the_callers() {
+fn without_a_savepoint_the_caller_owns_the_transaction() {
     let changeset = Changeset::builder().insert(&item(1, "a", 1)).insert(&item(9, "b", 2)).build().unwrap();
     let mut conn = shop(&[item(9, "mine", 9)]);
     let result = conn.apply(&changeset).without_savepoint().run();
@@ -366,7 +368,7 @@ fn limits_hold_in_memory_and_in_streams() {
 }
 
 #[test]
-fn progress_counts_up_to_everything() {
+fn progress_reaches_the_whole_input() {
     let changeset =
         (0..5000).fold(Changeset::builder(), |builder, id| builder.insert(&item(id, &format!("item {id}"), 1)));
     let changeset = changeset.build().unwrap();

@@ -1,4 +1,4 @@
-//! In which order the changes of a table are made: by key where nothing can tell, and as they stand where something could.
+//! The order of the changes to a table: by key where the order cannot show, otherwise as given.
 
 use std::ops::ControlFlow;
 
@@ -32,7 +32,7 @@ pub struct Row {
 const ROWS: TableInfo<'_> = TableInfo::new("rows", &[1, 0, 0]);
 const PLAIN: &str = "CREATE TABLE rows (id INTEGER PRIMARY KEY, parent INTEGER, place INTEGER NOT NULL);";
 
-/// Keys in no order, each once: so many that an order is worth it.
+/// Unordered distinct keys, enough of them to be sorted.
 const KEYS: std::ops::Range<i32> = 0..1000;
 
 fn shuffled() -> impl Iterator<Item = i32> {
@@ -47,7 +47,7 @@ fn inserts() -> Changeset {
     shuffled().fold(Changeset::builder(), |builder, id| builder.insert(&row(id))).build().unwrap()
 }
 
-/// The rows are there already, so that each change asks once.
+/// Each change conflicts once, because its row exists already.
 fn replica(schema: &str) -> SqliteConnection {
     let mut conn = open(schema);
     let all: Vec<Row> = KEYS.map(row).collect();
@@ -55,7 +55,7 @@ fn replica(schema: &str) -> SqliteConnection {
     conn
 }
 
-/// The keys in the order in which a handler was asked about them.
+/// Returns the keys in the order in which the handler received them.
 fn asked(conn: &mut SqliteConnection, changeset: &Changeset, how: How) -> Vec<i32> {
     let mut ids = Vec::new();
     let apply = conn.apply(changeset).on_conflict::<rows::table>(|conflict| match conflict {
@@ -86,7 +86,7 @@ enum How {
 }
 
 #[test]
-fn many_changes_are_made_in_the_order_of_their_keys() {
+fn many_changes_are_applied_in_key_order() {
     let changeset = inserts();
     let by_key: Vec<i32> = KEYS.collect();
     for how in [How::Plain, How::NoActions, How::Progress] {
@@ -96,13 +96,13 @@ fn many_changes_are_made_in_the_order_of_their_keys() {
 }
 
 #[test]
-fn few_changes_are_made_as_they_stand() {
+fn few_changes_are_applied_as_given() {
     let few = shuffled().take(20).fold(Changeset::builder(), |builder, id| builder.insert(&row(id))).build().unwrap();
     assert_eq!(asked(&mut replica(PLAIN), &few, How::Plain), shuffled().take(20).collect::<Vec<_>>());
 }
 
 #[test]
-fn each_section_of_a_table_is_ordered_by_itself() {
+fn each_section_of_a_table_is_sorted_separately() {
     let changeset = inserts();
     let other = |id| Row { place: id + 1, ..row(id) };
     let again = shuffled().fold(Changeset::builder(), |builder, id| builder.insert(&other(id))).build().unwrap();
@@ -113,7 +113,7 @@ fn each_section_of_a_table_is_ordered_by_itself() {
 }
 
 #[test]
-fn a_stream_is_made_as_it_stands() {
+fn a_stream_is_applied_as_given() {
     let changeset = inserts();
     let mut ids = Vec::new();
     replica(PLAIN)
@@ -134,7 +134,7 @@ fn a_stream_is_made_as_it_stands() {
 }
 
 #[test]
-fn the_order_stays_where_it_could_show() {
+fn the_order_is_kept_where_it_could_show() {
     let given: Vec<i32> = shuffled().collect();
     let by_key: Vec<i32> = KEYS.collect();
     let on = "PRAGMA foreign_keys = ON;";
@@ -197,12 +197,12 @@ fn the_order_stays_where_it_could_show() {
     for (name, schema, expected) in cases {
         assert_eq!(asked(&mut replica(schema), &changeset, How::Plain), *expected, "{name}");
     }
-    // foreign keys that act no longer do
+    // foreign key actions are disabled
     let schema = format!("{on}{}", child("ON DELETE CASCADE"));
     assert_eq!(asked(&mut replica(&schema), &changeset, How::NoActions), by_key);
 }
 
-/// What a session records of these edits, and the database after them.
+/// Returns what a session records of `edits`, and the database after them.
 fn record(schema: &str, before: &str, edits: &str) -> (Session, SqliteConnection) {
     let mut conn = open(&format!("{schema} {before}"));
     let mut session = conn.create_session().unwrap();
@@ -221,7 +221,7 @@ fn contents(conn: &mut SqliteConnection) -> Vec<String> {
 const MANY: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)";
 
 #[test]
-fn rows_that_delete_each_other_show_why_the_order_stays() {
+fn rows_that_delete_each_other_show_the_order() {
     let schema = "PRAGMA foreign_keys = ON;
         CREATE TABLE rows (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES rows ON DELETE CASCADE, place INTEGER NOT NULL);";
     let many = MANY.replace("300", "1200");
@@ -244,12 +244,12 @@ fn rows_that_delete_each_other_show_why_the_order_stays() {
     builder.extend(sorted.records().collect::<Vec<_>>().into_iter().rev());
     let from_the_leaves = builder.build().unwrap();
     assert_eq!(changeset.records().count(), 1200);
-    // a parent's deletion takes its children along, which are not there any more when it is their turn
+    // deleting a parent deletes its children, which are missing when their own DELETEs follow
     assert_eq!(missing(&sorted), 1199);
     assert_eq!(missing(&from_the_leaves), 0, "the order was changed");
 }
 
-/// Applies without a conflict, and gives the rows.
+/// Applies without a conflict and returns the rows.
 fn applied(schema: &str, before: &str, apply: impl FnOnce(&mut SqliteConnection) -> ApplyReport) -> Vec<String> {
     let mut conn = open(&format!("{schema} {before}"));
     let report = apply(&mut conn);
@@ -262,7 +262,7 @@ const UNIQUE: &str =
     "CREATE TABLE rows (id INTEGER PRIMARY KEY, parent INTEGER, place INTEGER NOT NULL, UNIQUE (parent, place));";
 
 #[test]
-fn rows_that_pass_on_unique_values_arrive() {
+fn rows_that_pass_on_unique_values_are_applied() {
     let before = format!("{MANY} INSERT INTO rows SELECT i, i % 3, i FROM n;");
     let moved = "UPDATE rows SET place = -place";
     for edits in [
@@ -274,7 +274,7 @@ fn rows_that_pass_on_unique_values_arrive() {
         format!(
             "{moved}; UPDATE rows SET place = 3 - place, parent = (parent + 1) % 3 WHERE id % 7 < 6; UPDATE rows SET place = -place WHERE place < 0"
         ),
-        // a row goes, others take its place, and one comes
+        // a row is deleted, others take its value, and a row is inserted
         format!(
             "DELETE FROM rows WHERE id IN (297, 298, 299); {moved}; UPDATE rows SET place = 3 - place; INSERT INTO rows VALUES (1000, 0, 3), (-5, 1, 1)"
         ),
@@ -297,7 +297,7 @@ fn rows_that_pass_on_unique_values_arrive() {
 }
 
 #[test]
-fn what_gives_up_a_value_comes_before_what_needs_it() {
+fn a_change_that_frees_a_value_precedes_the_change_that_needs_it() {
     let before = format!("{MANY} INSERT INTO rows SELECT i, 0, i FROM n;");
     let up = "UPDATE rows SET place = -place; UPDATE rows SET place = 1 - place";
     let (mut session, mut source) = record(UNIQUE, &before, up);
@@ -316,10 +316,10 @@ fn what_gives_up_a_value_comes_before_what_needs_it() {
     assert_eq!(order(&mut source, true), (1..=300).collect::<Vec<_>>());
 }
 
-/// A key and a place.
+/// A key and a unique position.
 type Placed = (i32, i32);
 
-/// Rows, and edits of them: of what kind, of which row, and to which place.
+/// Any rows and edits. An edit has a kind, a row and a new position.
 fn histories() -> impl Strategy<Value = (Vec<Placed>, Vec<(u8, i32, i32)>)> {
     let rows = prop::collection::vec((0..400, 0..300), 100..300);
     let edits = prop::collection::vec((0..4u8, 0..400, 0..300), 100..300);
@@ -329,7 +329,8 @@ fn histories() -> impl Strategy<Value = (Vec<Placed>, Vec<(u8, i32, i32)>)> {
 proptest! {
     #![proptest_config(config(60))]
 
-    /// Rows with a UNIQUE value and a key that is not the rowid, changed at random: in whichever order, the outcome is the same.
+    /// Random edits of rows with a UNIQUE value and a key that is not the rowid have the same
+    /// result in every order.
     #[test]
     fn the_order_does_not_show((rows, edits) in histories(), stray in prop::collection::vec((0..400, 0..300), 0..10)) {
         const SCHEMA: &str = "CREATE TABLE rows (id INTEGER NOT NULL, parent TEXT, place INTEGER, PRIMARY KEY (id)) WITHOUT ROWID;
@@ -363,7 +364,7 @@ proptest! {
             };
             prop_assert_eq!(&applied(SCHEMA, &before, apply), &after);
         }
-        // a replica that has gone its own way is left as it was, or whole
+        // a replica that has diverged is unchanged or complete
         let mut stray_rows = String::new();
         for (id, place) in stray {
             stray_rows += &format!("INSERT OR REPLACE INTO rows VALUES ({id}, 'stray', {place});");
@@ -377,7 +378,7 @@ proptest! {
 }
 
 #[test]
-fn tables_without_a_typed_row_are_ordered_too() {
+fn tables_without_a_typed_row_are_sorted_too() {
     let patchset: Patchset = shuffled()
         .fold(Patchset::builder(), |builder, id| builder.insert_values(ROWS, &[id.into(), Value::Null, id.into()]))
         .build()
@@ -396,7 +397,7 @@ fn tables_without_a_typed_row_are_ordered_too() {
     assert_eq!(changes.last(), Some(&(1000, Some(patchset.as_bytes().len() as u64))));
 }
 
-/// A section with DELETEs of keys, and INSERTs of what the replica takes for the same keys.
+/// A section with DELETEs of keys, and INSERTs of keys that are equal on the replica.
 fn renamed(old: impl Fn(i64) -> Value<'static>, new: impl Fn(i64) -> Value<'static>) -> Changeset {
     let t = TableInfo::new("t", &[1, 0]);
     let delete = |builder: ChangesetBuilder, n: i64| builder.delete_values(t, &[old(n), n.into()]);
@@ -405,7 +406,7 @@ fn renamed(old: impl Fn(i64) -> Value<'static>, new: impl Fn(i64) -> Value<'stat
 }
 
 #[test]
-fn where_two_keys_can_be_one_row_the_order_stays() {
+fn the_order_is_kept_where_two_keys_can_be_one_row() {
     fn text(text: String) -> Value<'static> {
         Value::Text(text.leak().as_bytes())
     }
@@ -415,7 +416,8 @@ fn where_two_keys_can_be_one_row_the_order_stays() {
     let integer = |n: i64| Value::Integer(n);
     let real = |n: i64| Value::Real(n as f64);
     let digits = |n: i64| text(n.to_string());
-    // as a replica declares the key, and what the section has; the new key sorts before the old one
+    // the replica's declaration of the key, and the keys of the section; the new key sorts before
+    // the old key
     let cases = [
         ("k TEXT COLLATE NOCASE PRIMARY KEY", renamed(small, large)),
         ("k TEXT, v0 AS (v), v, PRIMARY KEY (k COLLATE NOCASE)", renamed(small, large)),
@@ -424,7 +426,7 @@ fn where_two_keys_can_be_one_row_the_order_stays() {
         ("k INTEGER PRIMARY KEY", renamed(digits, integer)),
         ("k PRIMARY KEY", renamed(real, integer)),
         ("k REAL PRIMARY KEY", renamed(integer, real)),
-        // of these one alone is the same row: 0.0 and -0.0
+        // only one of these pairs is the same row: 0.0 and -0.0
         ("k REAL PRIMARY KEY", renamed(real, |n| Value::Real(-(n as f64)))),
     ];
     for (key, changeset) in cases {
@@ -447,7 +449,7 @@ fn where_two_keys_can_be_one_row_the_order_stays() {
 }
 
 #[test]
-fn a_collation_that_tells_all_texts_apart_keeps_nothing_from_being_sorted() {
+fn a_collation_that_distinguishes_all_texts_does_not_prevent_sorting() {
     let t = TableInfo::new("t", &[1, 0]);
     let changeset = (0..1000)
         .map(|i| format!("{:04}", i * 77 % 1000))

@@ -1,4 +1,4 @@
-//! A small shop, to which the tests of conflicts, filters, options and streams apply changes.
+//! The small shop of the tests of conflicts, filters, options and streams.
 
 use diesel::prelude::*;
 use diesel_sqlite_session::apply::Decision;
@@ -60,7 +60,7 @@ pub(super) fn rows(conn: &mut SqliteConnection) -> Vec<String> {
     lines(conn, "SELECT id || ' ' || name || ' ' || n AS line FROM items ORDER BY id")
 }
 
-/// Answers to any conflict what its kind takes and this says.
+/// Answers any conflict: replaces if `replace` and the kind allow it, otherwise omits.
 pub(super) fn answer<'a>(conflict: &Conflict<'a, Change<items::table>>, replace: bool) -> Decision<'a> {
     match conflict {
         Conflict::Data(c) | Conflict::Conflict(c) if replace => c.replace(),

@@ -1,4 +1,4 @@
-//! Changes that are applied as they are read.
+//! Streams: changes that are applied while they are read.
 
 use std::io::{self, Read};
 
@@ -9,7 +9,7 @@ use diesel_sqlite_session::{
 
 use super::shop::*;
 
-/// Gives a few bytes at a time, or as many as are wanted, and counts them.
+/// A source that returns up to `.1` bytes at a time and counts them in `.2`.
 struct Counted<'a>(&'a [u8], usize, usize);
 
 impl Read for Counted<'_> {
@@ -33,7 +33,7 @@ fn no_more_than_a_byte_past_the_limit_is_read() {
     }
 }
 
-/// Gives so many bytes, then something else.
+/// A source that returns the bytes, then the result of a function.
 struct Cut<'a, F>(&'a [u8], F);
 
 impl<F: FnMut() -> io::Result<usize>> Read for Cut<'_, F> {
@@ -43,7 +43,7 @@ impl<F: FnMut() -> io::Result<usize>> Read for Cut<'_, F> {
 }
 
 #[test]
-fn a_stream_that_ends_badly_leaves_nothing() {
+fn a_stream_that_fails_rolls_back_everything() {
     let changeset = Changeset::builder();
     let changeset = (0..2000).fold(changeset, |builder, id| builder.insert(&item(id, &format!("item {id}"), 1)));
     let bytes = changeset.build().unwrap().into_bytes();
@@ -65,7 +65,7 @@ fn a_stream_that_ends_badly_leaves_nothing() {
 }
 
 #[test]
-fn a_patchset_streams_too_and_typed_handlers_see_it() {
+fn a_streamed_patchset_reaches_typed_handlers() {
     let patchset = Patchset::builder().insert(&item(1, "apple", 1)).insert(&item(2, "pear", 2)).build().unwrap();
     let mut conn = shop(&[item(2, "old", 9)]);
     let report = conn
@@ -86,7 +86,7 @@ fn a_patchset_streams_too_and_typed_handlers_see_it() {
 }
 
 #[test]
-fn a_header_is_no_value_however_wide() {
+fn a_wide_header_does_not_count_as_a_value() {
     let mut key = [0; 100];
     key[0] = 1;
     let changeset = Changeset::builder().insert_values(TableInfo::new("t", &key), &[Value::Integer(1); 100]);

@@ -35,7 +35,7 @@ proptest! {
     #![proptest_config(config(300))]
 
     #[test]
-    fn sql_text_does_what_applying_does(history in history()) {
+    fn sql_text_has_the_effect_of_applying(history in history()) {
         let (changeset, patchset) = history.record();
         let names = column_names(8);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -61,7 +61,7 @@ proptest! {
     }
 
     #[test]
-    fn sqlite_reads_back_from_sql_text_what_was_written(table in vec([value(), value(), value()], 1..20)) {
+    fn sqlite_reads_back_every_value_from_sql_text(table in vec([value(), value(), value()], 1..20)) {
         const NAMES: [&str; 4] = ["the \"key\"", "a'b", "select", "`[;--"];
         const TABLE: &str = "it's \"quoted\"; -- or not";
         let schema = TableInfo::new(TABLE, &[1, 0, 0, 0]);
@@ -84,7 +84,7 @@ proptest! {
             database.execute(&script).unwrap();
             prop_assert_eq!(read_sorted(&session.changeset()), read_sorted(inserts.as_bytes()), "{}", script);
             drop(session);
-            // and away with them
+            // the inverse deletes every row
             let deletes = inserts.invert().to_sql([TableInfo::from_columns(TABLE, &NAMES)]).unwrap().to_string();
             database.execute(&deletes).unwrap();
             let session = database.track();
@@ -95,7 +95,7 @@ proptest! {
 }
 
 diesel::table! {
-    /// With a name for SQLite that Rust cannot have.
+    /// A table with a column name that Rust does not allow.
     notes (id) {
         id -> Integer,
         #[sql_name = "the text"]

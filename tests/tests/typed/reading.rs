@@ -1,4 +1,4 @@
-//! Typed changes as a program uses them: sets, errors, records beside values, and captured closures.
+//! Reading typed changes: sets, errors, and records beside values.
 
 use diesel::prelude::*;
 use diesel_sqlite_session::typed::{DecodeErrorKind, ValueError};
@@ -61,7 +61,7 @@ fn ada() -> User {
     User { id: 1, name: "Ada".into(), email: None }
 }
 
-/// What is recorded of all tables.
+/// Returns the changes of all tables.
 fn record(before: &str, edits: &str) -> Changeset {
     let mut conn = open(TABLES);
     exec(&mut conn, before);
@@ -72,7 +72,7 @@ fn record(before: &str, edits: &str) -> Changeset {
 }
 
 #[test]
-fn unknown_tables_are_errors_or_left_out_and_reading_goes_on() {
+fn unknown_tables_are_errors_or_skipped_and_reading_continues() {
     let changeset = record(
         "",
         "INSERT INTO other VALUES (1), (2); INSERT INTO users VALUES (1, 'Ada', NULL); INSERT INTO other VALUES (3)",
@@ -88,7 +88,7 @@ fn unknown_tables_are_errors_or_left_out_and_reading_goes_on() {
 }
 
 #[test]
-fn a_value_that_does_not_fit_does_not_end_the_reading() {
+fn a_value_that_does_not_fit_does_not_end_reading() {
     let changeset = record("", "INSERT INTO users VALUES (1, x'00', NULL), (2, 'Bob', 5), (3, 'Cy', NULL)");
     let read: Vec<_> = changeset.changes::<Change<users::table>>().collect();
     let errors: Vec<String> = read.iter().filter_map(|change| Some(change.as_ref().err()?.to_string())).collect();
@@ -112,7 +112,7 @@ fn another_key_or_number_of_columns_is_an_error() {
 }
 
 #[test]
-fn the_record_is_there_beside_the_value() {
+fn the_record_is_available_beside_the_value() {
     let changeset = record(
         "CREATE TRIGGER t AFTER INSERT ON users BEGIN INSERT INTO posts VALUES (7, new.id, x'01'); END",
         "INSERT INTO users VALUES (1, 'Ada', NULL)",
@@ -154,7 +154,7 @@ fn borrowed_rows_point_into_the_changeset() {
 }
 
 #[test]
-fn an_update_that_holds_the_whole_row_changes_only_what_differs() {
+fn an_update_that_contains_the_whole_row_changes_only_columns_that_differ() {
     // as SQLite's rebaser writes it
     let header = b"T\x03\x01\0\0users\0";
     let row = |name: &[u8; 3]| [b"\x01\0\0\0\0\0\0\0\x01\x03\x03", &name[..], b"\x05"].concat();
@@ -166,7 +166,7 @@ fn an_update_that_holds_the_whole_row_changes_only_what_differs() {
 }
 
 #[test]
-fn records_that_a_filter_lets_through_are_a_changeset_again() {
+fn filtered_records_form_a_changeset_again() {
     let changeset =
         record("", "INSERT INTO users VALUES (1, 'Ada', NULL), (2, 'Bob', NULL); INSERT INTO other VALUES (1)");
     let mut builder = Changeset::builder();
@@ -176,7 +176,7 @@ fn records_that_a_filter_lets_through_are_a_changeset_again() {
 }
 
 #[test]
-fn patches_are_read_as_the_changes_are() {
+fn patches_are_read_like_changes() {
     let mut conn = open(TABLES);
     exec(&mut conn, "INSERT INTO users VALUES (2, 'Bob', NULL), (3, 'Cy', 'cy@example.org')");
     let mut session = conn.create_session().unwrap();

@@ -1,4 +1,4 @@
-//! Typed changes of single records, and of sources that are read one change at a time: the same as of the whole in memory.
+//! Typed changes of single records and of streams are those of the whole set in memory.
 
 use std::io::{self, Read};
 
@@ -68,7 +68,7 @@ enum FlightPatches {
     Seats(Patch<seats::table>),
 }
 
-/// A few bytes at a time.
+/// A source that returns a few bytes at a time.
 struct Slow<'a>(&'a [u8]);
 
 impl Read for Slow<'_> {
@@ -78,8 +78,9 @@ impl Read for Slow<'_> {
     }
 }
 
-/// Both forms of the same edits: every operation, in tables that the set has and one that it has not, values of every class, some of
-/// which do not fit, and a table that was changed before it got its last column.
+/// Returns both formats of the same edits: every operation, in tables inside and outside the set,
+/// values of every class, some of which do not fit, and a table that was changed before it got its
+/// last column.
 fn recorded() -> (Changeset, Patchset) {
     let mut conn = open(
         "CREATE TABLE seats (row INTEGER, passenger, flight TEXT, paid REAL, PRIMARY KEY (flight, row)); \
@@ -101,7 +102,7 @@ fn recorded() -> (Changeset, Patchset) {
          UPDATE users SET name = 'Robert' WHERE id = 2; DELETE FROM users WHERE id = 1; INSERT INTO users VALUES (3, 'Cy')",
     );
     let (changeset, patchset) = (session.changeset().unwrap(), session.patchset().unwrap());
-    // once more, with another section of each table
+    // again, with another section of each table
     let twice = |bytes: &[u8]| [bytes, bytes].concat();
     (twice(changeset.as_bytes()).try_into().unwrap(), twice(patchset.as_bytes()).try_into().unwrap())
 }
@@ -114,7 +115,7 @@ fn decoded<S>(read: Result<S, ReadChangeError>) -> Result<S, DecodeError> {
 }
 
 #[test]
-fn records_and_streams_give_the_changes_and_errors_that_the_whole_gives() {
+fn records_and_streams_have_the_changes_and_errors_of_the_whole() {
     let (changeset, patchset) = recorded();
     let changes: Vec<Result<Flights, _>> = changeset.changes().collect();
     assert_eq!(changes.iter().filter(|change| change.is_err()).count(), 2 * (2 + 2));
@@ -139,7 +140,7 @@ fn records_and_streams_give_the_changes_and_errors_that_the_whole_gives() {
 }
 
 #[test]
-fn a_stream_leaves_out_the_tables_that_are_not_in_the_set() {
+fn a_stream_skips_tables_outside_the_set_on_request() {
     let (changeset, patchset) = recorded();
     let known: Vec<_> = changeset.changes::<Change<users::table>>().skip_unknown_tables().map(Result::unwrap).collect();
     assert_eq!(known.len(), 6);
@@ -153,7 +154,7 @@ fn a_stream_leaves_out_the_tables_that_are_not_in_the_set() {
 }
 
 #[test]
-fn a_row_borrows_from_what_its_record_borrows_from() {
+fn a_row_borrows_from_the_source_of_its_record() {
     let (changeset, patchset) = recorded();
     let bytes = changeset.as_bytes().as_ptr_range();
     let names: Vec<&str> = changeset
@@ -168,7 +169,7 @@ fn a_row_borrows_from_what_its_record_borrows_from() {
     let mut names: Vec<_> = names[..3].to_vec();
     names.sort_unstable();
     assert_eq!(names, ["Ada", "Cy", "Robert"]);
-    // of a stream until the next record is asked for
+    // from a stream, until the next record is read
     let mut reader = PatchsetReader::new(patchset.as_bytes());
     let mut read = String::new();
     while let Some(record) = reader.next_record().unwrap() {
@@ -191,14 +192,14 @@ fn a_record_of_the_other_format_is_an_error() {
 
 #[test]
 fn an_update_with_an_equal_key_is_read_from_its_record_too() {
-    // the key from 2 to 2.0, as SQLite records it where the column has no type
+    // the key changes from 2 to 2.0, as SQLite records it in a column without a type
     let bytes = b"T\x03\x01\0\0users\0\x17\0\x01\0\0\0\0\0\0\0\x02\x03\x03Bob\0\x02\x40\0\0\0\0\0\0\0\x03\x01B\0";
     let changeset = Changeset::try_from(bytes.to_vec()).unwrap();
     let Change::Update(user) = changeset.records().next().unwrap().change::<Change<User>>().unwrap() else { panic!() };
     assert_eq!((user.id, user.name), (2, Field::Changed { old: "Bob".into(), new: "B".into() }));
 }
 
-/// Fails now and then.
+/// A source that fails in between.
 struct Failing<'a> {
     pieces: Vec<Option<&'a [u8]>>,
 }
@@ -214,7 +215,7 @@ impl Read for Failing<'_> {
 }
 
 #[test]
-fn the_iteration_ends_where_the_source_fails_and_another_goes_on() {
+fn iteration_ends_where_the_source_fails_and_another_continues() {
     let file = b"T\x02\x01\0users\0\x12\0\x01\0\0\0\0\0\0\0\x01\x03\x03Ada\x12\0\x01\0\0\0\0\0\0\0\x02\x03\x03Bob";
     let mut reader = ChangesetReader::new(Failing { pieces: vec![Some(&file[30..]), None, Some(&file[..30])] });
     let mut changes = reader.changes::<Change<User>>();
@@ -229,7 +230,7 @@ fn the_iteration_ends_where_the_source_fails_and_another_goes_on() {
 }
 
 #[test]
-fn what_is_not_well_formed_or_too_much_ends_the_iteration() {
+fn malformed_or_excessive_input_ends_the_iteration() {
     let file = b"T\x02\x01\0users\0\x12\0\x01\0\0\0\0\0\0\0\x01\x03\x03Ada\x12\0\x05";
     let read: Vec<_> = ChangesetReader::new(&file[..]).changes::<Change<User>>().collect();
     assert!(

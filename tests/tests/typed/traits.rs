@@ -1,4 +1,4 @@
-//! The traits of public types that programs build on: in keys of maps, in lines of a log, where values are made of values.
+//! Traits of public types on which programs depend: Hash, PartialEq, Display, From.
 
 use std::collections::HashSet;
 
@@ -40,7 +40,7 @@ enum PointPatches {
 const TABLE: &str = "CREATE TABLE points (id INTEGER PRIMARY KEY, x INTEGER NOT NULL)";
 
 #[test]
-fn sets_are_copied_and_kept_in_maps() {
+fn typed_changes_can_be_copied_and_hashed() {
     let point = Point { id: 1, x: 2 };
     let moved = PointUpdate { id: 1, x: Field::Changed { old: 2, new: 3 } };
     let changes = [Change::Insert(point), Change::Delete(point), Change::Update(moved), Change::Insert(point)];
@@ -54,7 +54,7 @@ fn sets_are_copied_and_kept_in_maps() {
 }
 
 #[test]
-fn what_was_captured_is_compared() {
+fn captured_changes_can_be_compared() {
     let capture = |x: i64| -> Captured<Points, usize> {
         let mut conn = open(TABLE);
         let captured =
@@ -66,7 +66,7 @@ fn what_was_captured_is_compared() {
 }
 
 #[test]
-fn edits_are_compared() {
+fn edits_can_be_compared() {
     let (a, b) = (Point { id: 1, x: 1 }, Point { id: 1, x: 2 });
     assert_eq!(Edit::Update(&a, &b), Edit::Update(&a, &b));
     assert_ne!(Edit::Update(&a, &b), Edit::Update(&a, &a));
@@ -74,7 +74,7 @@ fn edits_are_compared() {
 }
 
 #[test]
-fn values_are_made_of_what_says_its_class() {
+fn values_convert_from_types_with_one_storage_class() {
     let integers: [Value<'_>; 7] = [
         i8::MIN.into(),
         i16::MIN.into(),
@@ -92,7 +92,7 @@ fn values_are_made_of_what_says_its_class() {
     assert_eq!([Value::from(&text), "it".into(), Some(&text).into()], [Value::Text(b"it"); 3]);
     assert_eq!([Value::from(&blob), (&[1, 2]).into(), (&[1u8, 2][..]).into()], [Value::Blob(&[1, 2]); 3]);
     assert_eq!(Value::from(b"it"), Value::Blob(b"it"));
-    // numbers without a type are what they were
+    // number literals keep their class
     let numbers: [Value<'_>; 2] = [1.into(), 1.0.into()];
     assert_eq!(numbers, [Value::Integer(1), Value::Real(1.0)]);
 }
@@ -117,7 +117,7 @@ fn builders_accept_the_table_of_a_row() {
 }
 
 #[test]
-fn kinds_of_errors_say_what_they_are() {
+fn each_kind_of_decode_error_has_its_message() {
     for (kind, text) in [
         (DecodeErrorKind::UnknownTable, "the table is not part of the set; `skip_unknown_tables` skips such changes"),
         (DecodeErrorKind::ColumnCount { expected: 3, found: 2 }, "expected 3 columns, found 2"),
@@ -133,7 +133,7 @@ fn kinds_of_errors_say_what_they_are() {
 }
 
 #[test]
-fn tables_that_are_not_recorded_say_so() {
+fn untracked_tables_state_the_reason() {
     let mut conn = open("CREATE TABLE log (line TEXT)");
     let untracked = conn.create_session().unwrap().untracked_tables().unwrap();
     let lines: Vec<String> = untracked.iter().map(ToString::to_string).collect();
@@ -141,7 +141,7 @@ fn tables_that_are_not_recorded_say_so() {
 }
 
 #[test]
-fn broken_foreign_keys_are_kept_compared_and_shown() {
+fn foreign_key_violations_can_be_cloned_compared_and_shown() {
     let mut conn = open(
         "CREATE TABLE parents (id INTEGER PRIMARY KEY); \
          CREATE TABLE children (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parents); \

@@ -1,5 +1,5 @@
-//! Values of every type and SQL type that Diesel has on SQLite: read as Diesel loads them, written as Diesel binds them; and
-//! types that have only Diesel's own traits.
+//! Values of every type that Diesel supports on SQLite: read as Diesel loads them, written as
+//! Diesel binds them.
 
 use std::any::TypeId;
 use std::fmt::Debug;
@@ -28,26 +28,26 @@ use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use crate::common::{exec, open};
 
-// What Diesel does, and what this crate does.
+// The results of Diesel and of this crate, side by side.
 
-/// A table whose column takes every value as it is.
+/// A table whose column stores every value unchanged.
 fn untyped() -> SqliteConnection {
     open("CREATE TABLE things (id INTEGER PRIMARY KEY, x)")
 }
 
-/// What Diesel loads from row 1.
+/// Returns what Diesel loads from row 1.
 fn loaded<T, ST>(conn: &mut SqliteConnection) -> Result<T, String>
 where
     ST: SingleValue,
     for<'q> SqlLiteral<ST>: LoadQuery<'q, SqliteConnection, T>,
 {
-    // Diesel's reader of JSONB may panic
+    // Diesel's reader of JSONB can panic
     catch_unwind(AssertUnwindSafe(|| sql::<ST>("SELECT x FROM things WHERE id = 1").get_result::<T>(conn)))
         .map_err(|_| String::from("a panic"))?
         .map_err(|error| error.to_string())
 }
 
-/// Puts a value into row 1.
+/// Stores a value in row 1.
 fn store(conn: &mut SqliteConnection, value: Value<'_>) {
     let insert = |expression| format!("REPLACE INTO things VALUES (1, {expression})");
     match value {
@@ -72,8 +72,8 @@ fn stored(conn: &mut SqliteConnection) -> Stored {
     sql_query("SELECT typeof(x) AS class, quote(x) AS quoted FROM things WHERE id = 1").get_result(conn).unwrap()
 }
 
-/// Stores a value with Diesel: its change reads as Diesel loads it, and our value is what Diesel stored, and loads as well.
-/// Gives what was loaded.
+/// Stores a value with Diesel and checks two things: its change reads as Diesel loads it, and this
+/// crate writes the value that Diesel stored. Returns the loaded value.
 fn round<T, ST>(conn: &mut SqliteConnection, value: &T) -> Option<T>
 where
     T: for<'a> FromSqlValue<'a, ST> + ToSqlValue<ST> + ToSql<ST, Sqlite> + PartialEq + Debug,
@@ -104,12 +104,12 @@ where
     read.ok()
 }
 
-/// How much is read of what Diesel loads.
+/// Which values this crate reads, compared with Diesel.
 #[derive(Clone, Copy, PartialEq)]
 enum Reads {
-    /// All, and nothing else.
+    /// Exactly the values that Diesel loads.
     All,
-    /// Where Diesel makes another value of it, nothing.
+    /// No value that Diesel would alter.
     OrRefuses,
 }
 
@@ -129,7 +129,7 @@ where
     }
 }
 
-/// `reads::<T, ST>` of every pair.
+/// Calls `reads::<T, ST>` for every pair of types.
 macro_rules! every_pair {
     ($call:ident($($argument:expr),*)) => {
         $call::<bool, Bool>($($argument),*);
@@ -161,7 +161,7 @@ macro_rules! every_pair {
     };
 }
 
-/// The same of every type that is made of text in formats.
+/// Calls `reads` for every type that is parsed from text.
 fn reads_dates_and_times(conn: &mut SqliteConnection, value: Value<'_>) {
     let all = Reads::All;
     reads::<NaiveDate, Date>(conn, value, all);
@@ -175,7 +175,7 @@ fn reads_dates_and_times(conn: &mut SqliteConnection, value: Value<'_>) {
     reads::<PrimitiveDateTime, Timestamp>(conn, value, all);
     reads::<PrimitiveDateTime, TimestamptzSqlite>(conn, value, all);
     reads::<OffsetDateTime, TimestamptzSqlite>(conn, value, all);
-    // equal instants may have other offsets
+    // equal instants can have different offsets
     let (ours, diesels) = (
         <OffsetDateTime as FromSqlValue<TimestamptzSqlite>>::from_sql_value(value),
         loaded::<OffsetDateTime, TimestamptzSqlite>(conn),
@@ -183,7 +183,7 @@ fn reads_dates_and_times(conn: &mut SqliteConnection, value: Value<'_>) {
     assert_eq!(ours.ok().map(OffsetDateTime::offset), diesels.ok().map(OffsetDateTime::offset), "{value:?}");
 }
 
-// The types, at random.
+// Any value of each type.
 
 fn days() -> impl Strategy<Value = NaiveDate> {
     let day = |days| NaiveDate::from_num_days_from_ce_opt(days).unwrap();
@@ -240,7 +240,7 @@ fn jsons() -> impl Strategy<Value = JsonValue> {
     })
 }
 
-/// Text that looks like a date or time, or nearly.
+/// Any text that looks, or almost looks, like a date or time.
 fn date_like() -> impl Strategy<Value = String> {
     let date = prop_oneof![
         8 => days().prop_map(|day| day.format("%F").to_string()),
@@ -275,7 +275,7 @@ proptest! {
     #![proptest_config(config(200))]
 
     #[test]
-    fn numbers_text_and_blobs_go_both_ways(
+    fn numbers_text_and_blobs_are_read_and_written(
         number in any::<i64>(), real in any::<f64>(), text in any::<String>(), blob in any::<Vec<u8>>(),
     ) {
         let conn = &mut untyped();
@@ -297,7 +297,7 @@ proptest! {
     }
 
     #[test]
-    fn dates_and_times_of_chrono_go_both_ways(value in date_times()) {
+    fn dates_and_times_of_chrono_are_read_and_written(value in date_times()) {
         let conn = &mut untyped();
         assert_eq!(round::<NaiveDate, Date>(conn, &value.date()), Some(value.date()));
         assert_eq!(round::<NaiveTime, Time>(conn, &value.time()), Some(value.time()));
@@ -306,14 +306,14 @@ proptest! {
         assert_eq!(round::<DateTime<Utc>, TimestamptzSqlite>(conn, &value.and_utc()), Some(value.and_utc()));
         let local = value.and_utc().with_timezone(&Local);
         assert_eq!(round::<DateTime<Local>, TimestamptzSqlite>(conn, &local), Some(local));
-        // with any offset it can be written
+        // the offset can be written in any form
         let offset = value.and_utc().with_timezone(&chrono::FixedOffset::east_opt(5 * 3600 + 60).unwrap());
         let as_utc = ToSqlValue::<TimestamptzSqlite>::to_sql_value(&offset).unwrap();
         assert_eq!(as_utc, ToSqlValue::<TimestamptzSqlite>::to_sql_value(&value.and_utc()).unwrap());
     }
 
     #[test]
-    fn dates_and_times_of_time_go_both_ways(value in date_times(), minutes in -1439..=1439i32) {
+    fn dates_and_times_of_time_are_read_and_written(value in date_times(), minutes in -1439..=1439i32) {
         let Some(value) = to_time(value) else { return Ok(()) };
         let conn = &mut untyped();
         assert_eq!(round::<time::Date, Date>(conn, &value.date()), Some(value.date()));
@@ -332,14 +332,14 @@ proptest! {
     }
 
     #[test]
-    fn json_goes_both_ways(value in jsons()) {
+    fn json_is_read_and_written(value in jsons()) {
         let conn = &mut untyped();
         assert_eq!(round::<JsonValue, Json>(conn, &value).as_ref(), Some(&value));
         assert_eq!(round::<JsonValue, Jsonb>(conn, &value).as_ref(), Some(&value));
     }
 
     #[test]
-    fn decimal_numbers_go_both_ways(digits in any::<i64>(), scale in -40..40i64) {
+    fn decimal_numbers_are_read_and_written(digits in any::<i64>(), scale in -40..40i64) {
         round::<BigDecimal, Numeric>(&mut untyped(), &BigDecimal::new(digits.into(), scale));
     }
 
@@ -349,7 +349,7 @@ proptest! {
     }
 
     #[test]
-    fn numbers_are_julian_days_as_for_diesel(days in prop_oneof![2_440_000.0..2_500_000.0f64, -1e8..1e8f64, any::<f64>()]) {
+    fn numbers_are_julian_days_as_in_diesel(days in prop_oneof![2_440_000.0..2_500_000.0f64, -1e8..1e8f64, any::<f64>()]) {
         let conn = &mut untyped();
         let days = if days.is_nan() { 0.0 } else { days };
         reads_dates_and_times(conn, Value::Real(days));
@@ -359,7 +359,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_read_is_what_diesel_loads_or_an_error(
+    fn a_value_is_read_as_diesel_loads_it_or_is_an_error(
         text in prop_oneof![".{0,8}", "-?[0-9]{1,12}(\\.[0-9]{1,4})?", date_like()],
         blob in prop::collection::vec(any::<u8>(), 0..12),
         integer in prop_oneof![any::<i64>(), -3..3i64, Just(1 << 32)],
@@ -382,7 +382,7 @@ proptest! {
         reads::<JsonValue, Jsonb>(conn, Value::Blob(&bytes), Reads::All);
         let read = <JsonValue as FromSqlValue<Jsonb>>::from_sql_value(Value::Blob(&bytes)).unwrap();
         assert_eq!(read, value);
-        // and with a byte that is another one, or cut
+        // with a byte changed, or cut off
         let at = at.index(bytes.len());
         reads::<JsonValue, Jsonb>(conn, Value::Blob(&bytes[..at]), Reads::All);
         bytes[at] = byte;
@@ -390,13 +390,13 @@ proptest! {
     }
 }
 
-// Odd values: what the documentation of `FromSqlValue` says of them.
+// Odd values, as the documentation of `FromSqlValue` describes them.
 
 fn read<T: for<'a> FromSqlValue<'a, ST>, ST>(value: Value<'_>) -> Result<T, ValueError> {
     T::from_sql_value(value)
 }
 
-/// What we read, and what Diesel loads.
+/// Returns what this crate reads and what Diesel loads.
 fn both<T, ST>(conn: &mut SqliteConnection, value: Value<'_>) -> (Result<T, ValueError>, Option<T>)
 where
     T: for<'a> FromSqlValue<'a, ST>,
@@ -407,7 +407,7 @@ where
     (T::from_sql_value(value), loaded::<T, ST>(conn).ok())
 }
 
-/// Diesel loads this, we give an error.
+/// Checks that Diesel loads the value and this crate rejects it.
 fn refused<T, ST>(conn: &mut SqliteConnection, value: Value<'_>, diesels: T, error: &ValueError)
 where
     T: for<'a> FromSqlValue<'a, ST> + PartialEq + Debug,
@@ -419,15 +419,15 @@ where
 }
 
 #[test]
-fn where_diesel_makes_another_value_of_it_there_is_an_error() {
+fn a_value_that_diesel_would_alter_is_an_error() {
     let conn = &mut untyped();
-    // Diesel cuts an integer to its low bits, and rounds to infinity
+    // Diesel truncates an integer to its low bits, and rounds to infinity
     let range = &ValueError::OutOfRange;
     refused::<i16, SmallInt>(conn, Value::Integer(65_537), 1, range);
     refused::<i32, Integer>(conn, Value::Integer((1 << 32) + 7), 7, range);
     refused::<bool, Bool>(conn, Value::Integer(1 << 32), false, range);
     refused::<f32, Float>(conn, Value::Real(1e300), f32::INFINITY, range);
-    // reads one class as another
+    // it reads one class as another
     let class = |expected| ValueError::StorageClass { expected };
     refused::<i16, SmallInt>(conn, Value::Text(b"7"), 7, &class("an integer"));
     refused::<i32, Integer>(conn, Value::Real(1.9), 1, &class("an integer"));
@@ -447,10 +447,10 @@ fn where_diesel_makes_another_value_of_it_there_is_an_error() {
     refused::<NaiveDate, Date>(conn, Value::Blob(b"2024-02-03"), day, &class("text"));
     refused::<NaiveDateTime, Timestamp>(conn, text, midnight, &class("text or a number"));
     refused::<PrimitiveDateTime, Timestamp>(conn, text, to_time(midnight).unwrap(), &class("text or a number"));
-    // puts another character for what is not UTF-8
+    // it replaces invalid UTF-8
     refused::<JsonValue, Json>(conn, Value::Text(b"\"\xff\""), "\u{fffd}".into(), &ValueError::Utf8);
     assert_eq!(both::<String, Text>(conn, Value::Text(b"\xff")), (Err(ValueError::Utf8), None));
-    // and reads what is no number as 1970
+    // it reads text that is no number as 1970
     let (start, nan) = (DateTime::UNIX_EPOCH.naive_utc(), Value::Text(b"nan"));
     let error = ValueError::Invalid { message: "not a date and time".into() };
     refused::<NaiveDateTime, Timestamp>(conn, nan, start, &error);
@@ -480,7 +480,7 @@ fn odd_values_that_diesel_loads_are_read() {
             reads::<JsonValue, Json>(conn, Value::Real(real), Reads::All);
         }
     }
-    // a number that Diesel writes and does not load
+    // a number that Diesel writes but does not load
     let large = json!([u64::MAX]);
     let written = ToSqlValue::<Jsonb>::to_sql_value(&large).unwrap();
     let (ours, diesels) = both::<JsonValue, Jsonb>(conn, written.as_value());
@@ -506,8 +506,8 @@ fn json_columns_of_numeric_affinity_hold_numbers() {
 }
 
 #[test]
-fn json_is_nested_no_deeper_than_sqlite_lets_it() {
-    // arrays, each with the header of four bytes of length
+fn json_is_nested_no_deeper_than_sqlite_allows() {
+    // arrays, each with a header whose length takes four bytes
     let nested = |depth: u32| {
         (0..depth).rev().fold(Vec::new(), |bytes: Vec<u8>, _| {
             let mut outer = vec![0xeb];
@@ -531,12 +531,12 @@ fn json_is_nested_no_deeper_than_sqlite_lets_it() {
             assert!(ToSqlValue::<Jsonb>::to_sql_value(&json!([value])).is_err());
         }
     }
-    // a hostile one ends as quickly
+    // a hostile value fails as quickly
     assert!(read::<JsonValue, Jsonb>(Value::Blob(&nested(20_000))).is_err());
 }
 
 #[test]
-fn lengths_of_jsonb_are_as_diesel_writes_them() {
+fn lengths_in_jsonb_are_encoded_as_by_diesel() {
     let conn = &mut untyped();
     for length in [0, 1, 9, 10, 11, 12, 253, 254, 255, 256, 65_534, 65_535, 65_536, 70_000] {
         let text = json!("x".repeat(length));
@@ -548,17 +548,17 @@ fn lengths_of_jsonb_are_as_diesel_writes_them() {
     }
 }
 
-/// The type that a schema derive gives a column of this SQL type.
+/// The type that the schema derive chooses for this SQL type.
 fn rust_type<ST: RustType<Type: 'static>>() -> TypeId {
     TypeId::of::<ST::Type>()
 }
 
 #[test]
-fn dates_and_times_are_text_where_no_type_is_said() {
+fn dates_and_times_are_text_by_default() {
     let text = TypeId::of::<String>();
     assert_eq!([rust_type::<Date>(), rust_type::<Time>(), rust_type::<Timestamp>()], [text; 3]);
     assert_eq!(rust_type::<TimestamptzSqlite>(), text);
-    // these have the one type that Diesel has for them
+    // these have the only type that Diesel supports
     assert_eq!([rust_type::<Json>(), rust_type::<Jsonb>()], [TypeId::of::<JsonValue>(); 2]);
     assert_eq!(rust_type::<Numeric>(), TypeId::of::<BigDecimal>());
     assert_eq!(rust_type::<Nullable<Json>>(), TypeId::of::<Option<JsonValue>>());

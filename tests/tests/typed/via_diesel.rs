@@ -1,4 +1,5 @@
-//! Rows whose fields have only Diesel's own traits, beside ones of every type that has this crate's too.
+//! Rows whose fields have only Diesel's own traits, beside rows of every type with this crate's
+//! traits.
 
 use std::cell::Cell;
 
@@ -18,7 +19,7 @@ use time::macros::{date, datetime, time};
 
 use crate::common::{exec, lines, open};
 
-/// The changes that some work makes to the tables, by name.
+/// Returns the changes that `work` makes to the named tables.
 fn changes(conn: &mut SqliteConnection, table: &str, work: impl FnOnce(&mut SqliteConnection)) -> Changeset {
     let mut session = conn.create_session().unwrap();
     session.attach_by_name(table).unwrap();
@@ -26,7 +27,7 @@ fn changes(conn: &mut SqliteConnection, table: &str, work: impl FnOnce(&mut Sqli
     session.changeset().unwrap()
 }
 
-/// The values of a row as they would be written, as SQL.
+/// Returns the values that would be written for a row, as SQL.
 fn written<R: EncodeRow>(row: &R) -> String {
     row.encode(|values| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")).unwrap()
 }
@@ -133,7 +134,7 @@ fn stamp() -> NaiveDateTime {
 }
 
 #[test]
-fn a_row_of_every_type_arrives_as_it_was_inserted() {
+fn a_row_of_every_type_is_read_as_it_was_inserted() {
     let conn = &mut open(EVERYTHING);
     let row = Everything {
         id: 1,
@@ -265,7 +266,7 @@ impl FromSql<Integer, Sqlite> for Meters {
     }
 }
 
-/// The key too is of such a type.
+/// The key has such a type too.
 #[derive(Clone, Debug, PartialEq, Insertable, Queryable, Tracked)]
 #[diesel(table_name = people)]
 #[diesel(treat_none_as_default_value = false)]
@@ -278,7 +279,7 @@ struct Person {
 }
 
 #[test]
-fn types_that_have_diesels_traits_alone_are_read_and_written() {
+fn types_with_only_diesels_traits_are_read_and_written() {
     let conn = &mut open(PEOPLE);
     let ada = Person { id: Meters(1), mood: Mood::Merry, height: Meters(2), last_mood: None, last_height: None };
     let bob = Person { id: Meters(2), last_mood: Some(Mood::Sad), last_height: Some(Meters(0)), ..ada.clone() };
@@ -306,7 +307,7 @@ fn types_that_have_diesels_traits_alone_are_read_and_written() {
 }
 
 #[test]
-fn what_diesels_traits_refuse_is_an_error_of_the_column() {
+fn a_value_that_diesels_traits_reject_is_an_error_of_its_column() {
     let conn = &mut open(PEOPLE);
     let changeset = changes(conn, "people", |conn| exec(conn, "INSERT INTO people VALUES (1, 'bored', 2, NULL, NULL)"));
     let error = changeset.changes::<Change<Person>>().next().unwrap().unwrap_err();
@@ -315,7 +316,7 @@ fn what_diesels_traits_refuse_is_an_error_of_the_column() {
     assert_eq!(*error.kind(), DecodeErrorKind::Value(ValueError::Invalid { message: message.into() }));
     assert!(error.to_string().contains(message), "{error}");
 
-    // NULL where there must be a value, and text that is none
+    // NULL where a value is required, and text that does not fit
     exec(conn, "DELETE FROM people");
     let changeset = Changeset::try_from(
         b"T\x05\x01\0\0\0\0people\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x05\x01\0\0\0\0\0\0\0\x02\x05\x05".to_vec(),
@@ -337,9 +338,9 @@ fn what_diesels_traits_refuse_is_an_error_of_the_column() {
     assert_eq!(lines(conn, "SELECT count(*) || '' AS line FROM people"), ["0"]);
 }
 
-// Types whose own code comes back here.
+// Types whose own code uses this crate again.
 
-/// A changeset of one person, who is sad.
+/// A changeset of one person who is sad.
 const SAD: &[u8] = b"T\x05\x01\0\0\0\0people\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03sad\x01\0\0\0\0\0\0\0\x02\x05\x05";
 
 fn sad_person() -> Person {
@@ -385,7 +386,7 @@ struct Note {
 const NOTE: &[u8] = b"T\x02\x01\0notes\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x02hi";
 
 #[test]
-fn a_types_own_code_may_read_and_write_such_types() {
+fn code_of_such_a_type_may_read_and_write_such_types() {
     let changeset = Changeset::try_from(NOTE.to_vec()).unwrap();
     for _ in 0..3 {
         let Some(Ok(Change::Insert(note))) = changeset.changes::<Change<Note>>().next() else { panic!("an INSERT") };
@@ -395,7 +396,7 @@ fn a_types_own_code_may_read_and_write_such_types() {
 }
 
 #[test]
-fn such_types_are_read_while_a_thread_ends() {
+fn such_types_can_be_read_while_a_thread_ends() {
     struct AtTheEnd(Cell<Option<std::sync::mpsc::Sender<Person>>>);
     impl Drop for AtTheEnd {
         fn drop(&mut self) {
@@ -408,7 +409,7 @@ fn such_types_are_read_while_a_thread_ends() {
     }
     let (sender, people) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        // one is destroyed before the database of this thread, the other one after it
+        // one value is dropped before the database of this thread, the other after it
         FIRST.with(|end| end.0.set(Some(sender.clone())));
         sad_person();
         LAST.with(|end| end.0.set(Some(sender)));
@@ -418,7 +419,7 @@ fn such_types_are_read_while_a_thread_ends() {
     assert_eq!(people.into_iter().collect::<Vec<_>>(), [sad_person(), sad_person()]);
 }
 
-// A type that can be read alone.
+// A type that can only be read.
 
 #[derive(Debug, PartialEq, FromSqlRow)]
 struct Shouted(String);
@@ -437,7 +438,7 @@ struct ShoutedNote {
 }
 
 #[test]
-fn a_type_that_cannot_be_written_is_read() {
+fn a_type_that_cannot_be_written_can_be_read() {
     let changeset = Changeset::try_from(NOTE.to_vec()).unwrap();
     let Some(Ok(Change::Insert(note))) = changeset.changes::<Change<ShoutedNote>>().next() else { panic!("an INSERT") };
     assert_eq!(note, ShoutedNote { id: 1, note: Shouted("HI".into()) });

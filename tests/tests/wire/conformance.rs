@@ -1,4 +1,5 @@
-//! Facts about SQLite on which the docs of `wire` rest. Where a new SQLite behaves otherwise, one of these fails.
+//! Facts about SQLite on which the documentation of `wire` depends. If a new SQLite behaves
+//! differently, a test fails.
 
 use diesel_sqlite_session::wire::{ParseErrorKind, Records};
 use diesel_sqlite_session::{Changeset, ChangesetRef, Format, Operation, PatchsetRef, Value};
@@ -14,7 +15,7 @@ fn database(statements: &[&str]) -> Database {
     database
 }
 
-/// Runs `edits` on a database made by `schema`, and gives what SQLite records of them.
+/// Returns what SQLite records of `edits` in a database that `schema` creates.
 fn record(schema: &[&str], edits: &[&str]) -> (Vec<u8>, Vec<u8>) {
     let database = database(schema);
     let session = database.track();
@@ -35,7 +36,7 @@ fn shown(changeset: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn every_storage_class_arrives_as_it_was_stored() {
+fn every_storage_class_is_recorded_as_stored() {
     let (changeset, patchset) = record(
         &["CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c, d, e)"],
         &["INSERT INTO t VALUES (-9223372036854775807 - 1, 9e999, 'it''s', x'00ff', NULL, CAST(x'ff' AS TEXT))"],
@@ -46,7 +47,7 @@ fn every_storage_class_arrives_as_it_was_stored() {
 }
 
 #[test]
-fn the_key_flags_are_places_in_the_key() {
+fn key_flags_are_places_in_the_key() {
     let key_of = |create: &str, insert: &str| {
         let (changeset, _) = record(&[create], &[insert]);
         let changeset = ChangesetRef::parse(&changeset).unwrap();
@@ -78,7 +79,7 @@ fn changes_by_triggers_are_indirect() {
 }
 
 #[test]
-fn a_moved_key_is_a_delete_and_an_insert() {
+fn a_changed_key_is_a_delete_and_an_insert() {
     let (changeset, patchset) = record(
         &["CREATE TABLE t (id INTEGER PRIMARY KEY, v)", "INSERT INTO t VALUES (1, 'one')"],
         &["UPDATE t SET id = 2"],
@@ -99,13 +100,13 @@ fn a_key_that_changes_to_an_equal_one_is_an_update_of_the_key_and_an_insert() {
     let update = changeset.records().find(|record| record.operation() == Operation::Update).unwrap();
     assert_eq!(update.new_value(0), Some(Value::Text(b"Ada")));
     assert_eq!(update.key_values().collect::<Vec<_>>(), [Value::Text(b"ada")]);
-    // a patchset has the new key alone, and nothing to set
+    // a patchset contains only the new key, and sets nothing
     let patchset = PatchsetRef::parse(&patchset).unwrap();
     assert!(patchset.records().any(|record| record.to_string() == "UPDATE t('Ada', _)"));
 }
 
 #[test]
-fn numbers_of_other_classes_can_be_equal_keys_too() {
+fn numbers_of_different_classes_can_be_equal_keys() {
     let (changeset, _) =
         record(&["CREATE TABLE t (k PRIMARY KEY, v)", "INSERT INTO t VALUES (1, 'one')"], &["UPDATE t SET k = 1.0"]);
     assert_eq!(shown(&changeset), ["INSERT t(1.0, 'one')", "UPDATE t(1 -> 1.0, _)"]);
@@ -138,7 +139,8 @@ fn sqlite_stat1_is_recorded_with_a_key_that_it_does_not_declare() {
     assert_eq!(changeset.sections().next().unwrap().key_columns().collect::<Vec<_>>(), [0, 1]);
 }
 
-/// A change that SQLite's iterator reads to the end and we refuse; and what `sqlite3changeset_apply` does with it.
+/// A change that SQLite's iterator reads and this crate rejects, and the result of
+/// `sqlite3changeset_apply`.
 fn refused(bytes: &[u8], kind: ParseErrorKind) -> (Result<(), Code>, Vec<String>) {
     assert_eq!(sqlite::read(bytes).1, Ok(()), "SQLite's iterator reads it");
     agree::judge(bytes);
@@ -154,7 +156,7 @@ fn refused(bytes: &[u8], kind: ParseErrorKind) -> (Result<(), Code>, Vec<String>
 }
 
 #[test]
-fn what_is_refused_would_fail_or_be_misread_when_applied() {
+fn rejected_changes_would_fail_or_be_misread_when_applied() {
     const CORRUPT: Result<(), Code> = Err(Code(SQLITE_CORRUPT));
     let nothing = Vec::<String>::new();
 
@@ -166,13 +168,14 @@ fn what_is_refused_would_fail_or_be_misread_when_applied() {
     let delete_without_a_key = b"T\x02\x01\0t\0\x09\0\0\x03\x05seven";
     assert_eq!(refused(delete_without_a_key, ParseErrorKind::MissingValue), (CORRUPT, nothing.clone()));
 
-    // NULL in an INTEGER PRIMARY KEY makes SQLite choose a key: every replica another, and every time one more row
+    // NULL in an INTEGER PRIMARY KEY makes SQLite choose a key: another on each replica, and one
+    // more row each time
     let null_key = b"T\x02\x01\0t\0\x12\0\x05\x03\x01x";
     assert_eq!(refused(null_key, ParseErrorKind::NullKey), (Ok(()), vec!["INSERT t(8, 'x')".to_string()]));
     let nan_key = b"T\x02\x01\0t\0\x12\0\x02\x7f\xf8\0\0\0\0\0\x01\x03\x01x";
     assert_eq!(refused(nan_key, ParseErrorKind::NullKey), (Ok(()), vec!["INSERT t(8, 'x')".to_string()]));
 
-    // an unknown type is read as NULL, without the bytes that belong to it
+    // an unknown type is read as NULL without its bytes
     let unknown_type = b"T\x02\x01\0t\0\x12\0\x01\0\0\0\0\0\0\0\x01\x06";
     assert_eq!(refused(unknown_type, ParseErrorKind::ValueType(6)), (Ok(()), vec!["INSERT t(1, NULL)".to_string()]));
 
@@ -193,8 +196,8 @@ fn what_is_refused_would_fail_or_be_misread_when_applied() {
 }
 
 #[test]
-fn updates_of_nothing_but_an_equal_key_are_read_though_sqlite_cannot_apply_them() {
-    /// The one section of the bytes with its UPDATE alone.
+fn updates_of_only_an_equal_key_are_read_though_sqlite_cannot_apply_them() {
+    /// Returns the only section of the bytes, reduced to its UPDATE.
     fn update_alone(bytes: &[u8], records: Records<'_>) -> Vec<u8> {
         let starts: Vec<usize> = records.clone().map(|record| record.offset()).chain([bytes.len()]).collect();
         let update = records.clone().position(|record| record.operation() == Operation::Update).unwrap();
@@ -215,7 +218,7 @@ fn updates_of_nothing_but_an_equal_key_are_read_though_sqlite_cannot_apply_them(
 }
 
 #[test]
-fn an_old_value_without_a_new_one_is_hidden_as_sqlite_hides_it() {
+fn an_old_value_without_a_new_value_is_hidden_as_in_sqlite() {
     let bytes = b"T\x03\x01\0\0t\0\x17\0\x01\0\0\0\0\0\0\0\x01\x03\x01a\x03\x01b\0\0\x03\x01c".to_vec();
     agree::judge(&bytes);
     let changeset = Changeset::try_from(bytes).unwrap();
@@ -261,7 +264,7 @@ fn tables_without_a_key_can_be_tracked_by_rowid() {
 }
 
 #[test]
-fn columns_that_a_table_has_beyond_the_changesets_get_their_defaults() {
+fn columns_that_the_changeset_lacks_get_their_defaults() {
     let replica = database(&["CREATE TABLE t (id INTEGER PRIMARY KEY, v, extra DEFAULT 'new')"]);
     let session = replica.track();
     replica.apply(b"T\x02\x01\0t\0\x12\0\x01\0\0\0\0\0\0\0\x01\x03\x01x").unwrap();
@@ -279,7 +282,7 @@ fn key_ordinals_that_differ_in_order_make_sqlite_ignore_the_table() {
 }
 
 #[test]
-fn rebased_updates_hold_the_whole_row_and_rebase_data_is_no_changeset() {
+fn rebased_updates_contain_the_whole_row_and_rebase_data_is_no_changeset() {
     let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)";
     let (local, remote) = (database(&[schema]), database(&[schema]));
     let (mine, theirs) = (local.track(), remote.track());
@@ -290,7 +293,7 @@ fn rebased_updates_hold_the_whole_row_and_rebase_data_is_no_changeset() {
     agree::judge(&rebased);
     assert_eq!(shown(&rebased), ["UPDATE t(1 -> 1, 'remote' -> 'local', 'same' -> 'same')"]);
 
-    // the rebase data of an UPDATE lacks what did not change, in what looks like an INSERT
+    // rebase data for an UPDATE looks like an INSERT that lacks unchanged columns
     let replica = database(&[schema, "INSERT INTO t VALUES (1, 'mine', 'same')"]);
     let update = b"T\x03\x01\0\0t\0\x17\0\x01\0\0\0\0\0\0\0\x01\x03\x01a\0\0\x03\x01b\0";
     let rebase = replica.apply_omitting(update).unwrap();
@@ -300,7 +303,8 @@ fn rebased_updates_hold_the_whole_row_and_rebase_data_is_no_changeset() {
 
 #[test]
 fn a_whole_number_in_a_real_key_is_recorded_twice() {
-    // SQLite sees the key as the integer 4 when the row is inserted, and as 4.0 when it is replaced
+    // SQLite sees the key as integer 4 when the row is inserted, and as 4.0 when the row is
+    // replaced
     let (changeset, _) = record(
         &["CREATE TABLE t (k REAL PRIMARY KEY, v)"],
         &["INSERT INTO t VALUES (4, 'one')", "INSERT OR REPLACE INTO t VALUES (4, 'two')"],

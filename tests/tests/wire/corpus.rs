@@ -1,4 +1,4 @@
-//! The bytes in `tests/corpus`, and those of other software in `../shared/data`.
+//! The files in `tests/corpus`, and changesets by other software in `../shared/data`.
 
 use std::fs;
 use std::io::Write;
@@ -40,7 +40,7 @@ fn well_formed_bytes_are_accepted() {
 }
 
 #[test]
-fn malformed_bytes_are_refused_for_the_right_reason() {
+fn malformed_bytes_are_rejected_with_the_right_reason() {
     let mut kinds = 0;
     for entry in fs::read_dir(corpus().join("refused")).unwrap() {
         let directory = entry.unwrap().path();
@@ -76,7 +76,7 @@ fn every_cut_and_every_changed_byte_of_the_corpus_is_judged_as_sqlite_judges_it(
 fn changesets_by_other_software_are_read() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/geodiff");
     if !shared.is_dir() {
-        // straight to stderr, which the test runner does not hold back
+        // directly to stderr, which the test runner does not capture
         let _ = writeln!(std::io::stderr(), "skipped: no changesets by other software in ../shared/data/geodiff");
         return;
     }

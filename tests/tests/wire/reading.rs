@@ -1,4 +1,4 @@
-//! Whatever SQLite writes, whatever becomes of it under way, and whatever else arrives: judged and read as SQLite does.
+//! Recorded, mutated and arbitrary bytes are judged and read as SQLite judges and reads them.
 
 use diesel_sqlite_session::{Changeset, Operation, Patchset, Record};
 use diesel_sqlite_session_tests::agree;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-/// A check of the checks: histories that recorded next to nothing would prove next to nothing.
+/// Checks the tests themselves: histories that record next to nothing would prove next to nothing.
 #[test]
 fn histories_have_changes_of_every_kind() {
     let mut runner = TestRunner::deterministic();
@@ -32,14 +32,14 @@ proptest! {
     #![proptest_config(config(300))]
 
     #[test]
-    fn what_sqlite_records_is_accepted_and_read_alike(history in history()) {
+    fn recorded_changes_are_accepted_and_read_alike(history in history()) {
         let (changeset, patchset) = history.record();
         agree::judge(&changeset);
         agree::judge(&patchset);
         let changeset = Changeset::try_from(changeset).unwrap();
         let patchset = Patchset::try_from(patchset).unwrap();
         prop_assert_eq!(changeset.records().count(), patchset.records().count());
-        // an inverse has no new key, not even where the key changed to an equal one
+        // an inverse has no new key, even if the key changed to an equal key
         let keeps_keys = |record: Record<'_>| {
             record.operation() != Operation::Update || record.key_columns().all(|key| record.new_value(key).is_none())
         };

@@ -1,4 +1,4 @@
-//! Changes as JSON and back, untyped and typed.
+//! Untyped changes as JSON and back; typed changes are in [`rows`].
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -56,9 +56,9 @@ fn each_operation_has_its_form_in_a_changeset() {
 }
 
 #[test]
-fn columns_are_named_by_the_tables_of_a_set() {
+fn the_tables_of_a_set_name_the_columns() {
     const OTHER: TableInfo<'static> = TableInfo::new("other", &[1, 0]);
-    // before there was a third column, under a name in other letters
+    // a change from before the third column, with the table's name in other letters
     let older = TableInfo::new("Readings", &[2, 0]);
     let insert = |table, values: &[Value<'_>]| Changeset::builder().insert_values(table, values).build().unwrap();
     let sections = [
@@ -84,7 +84,7 @@ fn columns_are_named_by_the_tables_of_a_set() {
 }
 
 #[test]
-fn what_rows_skip_is_in_no_json_that_their_tables_name() {
+fn skipped_columns_are_not_in_json_that_their_tables_name() {
     use rows::User;
 
     let user = |name: &'static str, password: &'static str| {
@@ -108,7 +108,7 @@ fn what_rows_skip_is_in_no_json_that_their_tables_name() {
                 let error = serde_json::from_str::<$Set>(text).unwrap_err().to_string();
                 let expected = "change 0, table users: column 3 was omitted when the JSON was written";
                 assert!(error.starts_with(expected), "{error}");
-                // SQL is the whole change
+                // SQL contains the whole change
                 if record.operation() != Operation::Delete {
                     assert!(set.to_sql([User::TABLE]).unwrap().to_string().contains("secret"));
                 }
@@ -139,7 +139,7 @@ fn what_rows_skip_is_in_no_json_that_their_tables_name() {
             r#":1,"indirect":false}]}"#,
         ]
     );
-    // typed changes are not read of it, unless they have not the column either
+    // typed changes are not read from it, unless they lack the column too
     let text = serde_json::to_string(
         &Changeset::builder()
             .update_values(User::TABLE, &user("Ada", "secret 1"), &user("Eve", "secret 2"))
@@ -154,7 +154,7 @@ fn what_rows_skip_is_in_no_json_that_their_tables_name() {
     assert!(matches!(serde_json::from_str::<Change<User>>(&text), Ok(Change::Update(_))), "{text}");
     let error = serde_json::from_str::<Change<rows::Account>>(&text).unwrap_err();
     assert_eq!(error.to_string(), "column password was omitted when the JSON was written");
-    // `#[serde(skip)]` is heeded as well, in a change that is older than the last columns too
+    // `#[serde(skip)]` hides columns as well, also in a change that is older than the last columns
     let seat = TableInfo::new("seats", rows::Place::TABLE.key_ordinals());
     let seats = Changeset::builder().insert_values(seat, &["LH1".into(), 7.into(), "secret".into()]).build().unwrap();
     let text = serde_json::to_string(&seats.json([rows::Place::TABLE])).unwrap();
@@ -170,17 +170,17 @@ fn columns_are_hidden_by_name() {
     let hide = |hidden: &[&str]| {
         serde_json::to_string(&insert.json([TableInfo::from_columns("readings", &NAMES).with_hidden(hidden)]))
     };
-    // SQLite does not tell these letters apart
+    // SQLite ignores the case of these letters
     assert!(!hide(&["VALUE"]).unwrap().contains("secret"));
     assert_eq!(
         hide(&["vaule"]).unwrap_err().to_string(),
         r#"table readings: the hidden column "vaule" does not exist"#
     );
-    // one of a key, in its order
+    // a column of a key, in the order of the key
     let key = serde_json::from_str::<serde_json::Value>(&hide(&["sensor"]).unwrap()).unwrap();
     assert_eq!(key["changes"][0]["key"], json!(["a", null]));
     assert_eq!(key["changes"][0]["after"], json!({"value": "secret", "at": "a"}));
-    // a change that is older than what is hidden
+    // a change that is older than the hidden column
     let older = Changeset::builder().insert_values(TableInfo::new("readings", &[1, 0]), &[7.into(), 8.into()]).build();
     let older =
         serde_json::to_value(older.unwrap().json([TableInfo::from_columns("readings", &NAMES).with_hidden(&["at"])]))
@@ -205,7 +205,7 @@ fn each_operation_has_its_form_in_a_patchset() {
     );
 }
 
-/// To JSON and back, in all forms; says whether the bytes are the same.
+/// Converts to JSON and back in all forms. Returns whether the bytes are the same.
 fn round_trip(bytes: &[u8]) -> bool {
     macro_rules! check {
         ($Owned:ident, $set:expr) => {{
@@ -214,7 +214,7 @@ fn round_trip(bytes: &[u8]) -> bool {
             let back: $Owned = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
             assert_eq!(serde_json::to_string(&back).unwrap(), text, "the JSON of what was read is the same");
             assert!(back.records().eq(set.records()), "the same changes: {text}");
-            // by way of a tree, whose members are sorted, and with names
+            // through a tree with sorted members, and with names
             let tree: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(serde_json::from_value::<$Owned>(tree).unwrap(), back);
             let widest = set.sections().map(|section| section.column_count()).max().unwrap_or(0);
@@ -237,7 +237,7 @@ fn round_trip(bytes: &[u8]) -> bool {
 }
 
 #[test]
-fn the_corpus_goes_to_json_and_back_and_what_it_loses_is_documented() {
+fn the_corpus_survives_json_up_to_documented_losses() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/accepted");
     let mut others = Vec::new();
     let mut count = 0;
@@ -264,7 +264,7 @@ fn the_corpus_goes_to_json_and_back_and_what_it_loses_is_documented() {
 }
 
 #[test]
-fn changesets_by_other_software_go_to_json_and_back() {
+fn changesets_by_other_software_survive_json() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/geodiff");
     if !shared.is_dir() {
         let _ = writeln!(std::io::stderr(), "skipped: no changesets by other software in ../shared/data/geodiff");
@@ -297,7 +297,7 @@ fn json_files_are_read_and_written_as_they_stand() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
         let again = match path.file_stem().unwrap().to_str().unwrap() {
-            // it has names, which a changeset does not keep
+            // the file has names, which a changeset does not keep
             "changeset" => {
                 let changeset: Changeset = serde_json::from_str(&text).unwrap();
                 assert!(round_trip(changeset.as_bytes()));
@@ -335,7 +335,7 @@ mod typed {
     }
 }
 
-/// JSON as JavaScript has it after reading and writing: all numbers are floats, and 1.0 is 1.
+/// Returns JSON as JavaScript rewrites it: all numbers are floats, and 1.0 becomes 1.
 fn by_javascript(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Number(number) => {
@@ -367,14 +367,14 @@ proptest! {
     #![proptest_config(config(300))]
 
     #[test]
-    fn what_sqlite_records_goes_to_json_and_back_byte_for_byte(history in history()) {
+    fn recorded_changes_survive_json_byte_for_byte(history in history()) {
         let (changeset, patchset) = history.record();
         prop_assert!(round_trip(&changeset));
         prop_assert!(round_trip(&patchset));
     }
 
     #[test]
-    fn every_value_survives_a_reader_that_knows_floats_alone(values in proptest::collection::vec(value(), 1..6)) {
+    fn every_value_survives_a_reader_that_only_knows_floats(values in proptest::collection::vec(value(), 1..6)) {
         let row: Vec<_> = std::iter::once(Value::Integer(1)).chain(values.iter().map(|value| value.as_value())).collect();
         let mut ordinals = vec![0; row.len()];
         ordinals[0] = 1;
@@ -387,7 +387,7 @@ proptest! {
     }
 
     #[test]
-    fn json_with_pieces_exchanged_is_refused_or_goes_on_as_it_is(
+    fn mutated_json_is_rejected_or_read_unchanged(
         history in history(),
         edits in proptest::collection::vec((any::<proptest::sample::Index>(), any::<proptest::sample::Index>(), 0usize..20), 1..5),
     ) {
@@ -413,14 +413,14 @@ proptest! {
     }
 }
 
-/// The error for a changeset of one change.
+/// Returns the error for a changeset of one change.
 fn refused(change: serde_json::Value) -> String {
     let set = json!({"format": "changeset", "changes": [change]});
     serde_json::from_value::<Changeset>(set).expect_err("refused").to_string()
 }
 
 #[test]
-fn json_that_contradicts_itself_is_refused_with_the_reason() {
+fn contradictory_json_is_rejected_with_the_reason() {
     let with = |members: serde_json::Value| {
         let mut change = json!({"op": "update", "table": "t", "key_ordinals": [1, 0], "key": 1, "before": {"1": 2}, "after": {"1": 3}});
         for (name, value) in members.as_object().unwrap() {
@@ -472,7 +472,7 @@ fn json_that_contradicts_itself_is_refused_with_the_reason() {
 }
 
 #[test]
-fn json_by_hand_may_leave_out_what_the_row_says() {
+fn handwritten_json_may_omit_redundant_members() {
     let text = r#"{"changes": [{"after": {"name": "Ada", "id": 1.0}, "ts_ms": 5, "before": null, "columns": ["id", "name"],
         "key_ordinals": [1, 0], "table": "users", "op": "insert"}], "source": {"x": [{}]}, "format": "changeset"}"#;
     let changeset: Changeset = serde_json::from_str(text).unwrap();

@@ -1,4 +1,4 @@
-//! Typed changes as JSON: lines of an audit log, and what is kept out of them.
+//! Typed changes as JSON: lines of an audit log, and the columns that they hide.
 
 use super::*;
 
@@ -23,7 +23,7 @@ diesel::table! {
     }
 }
 
-/// Neither of these derives anything of serde's.
+/// Neither of these types derives a trait of serde.
 #[derive(Debug, Clone, PartialEq, Tracked)]
 #[diesel(table_name = users)]
 #[tracked(skip(password))]
@@ -36,7 +36,7 @@ pub struct User {
     admin: bool,
 }
 
-/// The same table with the column that a user has not.
+/// The same table with the column that `User` skips.
 #[derive(Debug, Tracked)]
 #[diesel(table_name = users)]
 #[tracked(row_only, update = AccountUpdate, patch = AccountPatch, skip(email, avatar, score, admin))]
@@ -66,7 +66,7 @@ pub struct Place {
     passenger: Option<String>,
 }
 
-/// A text from its end.
+/// A text that is written in reverse.
 mod reversed {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -157,7 +157,7 @@ fn typed_changes_are_lines_of_an_audit_log_and_are_read_back() {
     }
 }
 
-/// The same change by the name of its row.
+/// Returns the same change as a change of its row type.
 fn unify(change: Change<users::table>) -> Change<User> {
     match change {
         Change::Insert(row) => Change::Insert(row),
@@ -167,21 +167,21 @@ fn unify(change: Change<users::table>) -> Change<User> {
 }
 
 #[test]
-fn skipped_columns_are_in_no_json() {
+fn skipped_columns_are_not_in_json() {
     let (changeset, patchset) = recorded(TABLES, WORK);
     let changes = changeset.changes::<Blog>().map(Result::unwrap).collect::<Vec<_>>();
     let patches = patchset.patches::<BlogPatch>().map(Result::unwrap).collect::<Vec<_>>();
     for line in lines(&changes).into_iter().chain(lines(&patches)) {
         assert!(!line.contains("password") && !line.contains("hunter") && !line.contains("secret"), "{line}");
     }
-    // an UPDATE of what is skipped alone changes nothing that is seen
+    // an UPDATE of a skipped column changes nothing visible
     let (changeset, _) = recorded(TABLES, "UPDATE users SET password = 'x' WHERE id = 2");
     let changes = changeset.changes::<Blog>().map(Result::unwrap);
     assert_eq!(lines(changes), [r#"{"op":"update","table":"users","key":2,"before":{},"after":{},"changed":[]}"#]);
 }
 
 #[test]
-fn serde_s_skip_and_with_on_a_field_are_heeded() {
+fn the_serde_attributes_skip_and_with_apply() {
     let (changeset, patchset) =
         recorded(TABLES, "UPDATE seats SET \"the passenger\" = 'Eve' WHERE row = 7; DELETE FROM seats WHERE row = 8");
     let changes: Vec<_> = changeset.changes::<Change<Place>>().map(Result::unwrap).collect();
@@ -223,7 +223,7 @@ struct Secret {
 }
 
 #[test]
-fn a_column_of_the_key_that_is_kept_out_is_null() {
+fn a_hidden_column_of_the_key_is_null() {
     let (changeset, patchset) = recorded(
         TABLES,
         "INSERT INTO seats VALUES ('LH 2', 1, NULL); UPDATE seats SET \"the passenger\" = 'Eve' WHERE row = 7; \
@@ -252,7 +252,7 @@ fn a_column_of_the_key_that_is_kept_out_is_null() {
     }
 }
 
-/// Blobs, large numbers and other types of the user's in a key.
+/// Blobs, large numbers and user types in a key.
 mod odd_keys {
     use super::*;
 
@@ -308,7 +308,7 @@ fn borrowed_rows_are_written() {
 }
 
 #[test]
-fn a_change_can_be_part_of_a_line_with_more() {
+fn a_change_can_be_part_of_a_larger_line() {
     #[derive(Serialize, Deserialize)]
     struct Line<C> {
         actor: String,
@@ -330,7 +330,7 @@ fn a_change_can_be_part_of_a_line_with_more() {
 }
 
 #[test]
-fn typed_json_that_does_not_fit_is_refused_with_the_reason() {
+fn typed_json_that_does_not_fit_is_rejected_with_the_reason() {
     for (text, reason) in [
         (r#"{"op":"delete","table":"other","key":1}"#, "table \"other\" is not part of the set"),
         (r#"{"op":"delete","key":1}"#, "missing field `table`"),
@@ -378,7 +378,7 @@ fn typed_json_that_does_not_fit_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_field_by_itself_is_its_two_values() {
+fn a_field_alone_is_its_two_values() {
     let fields = [Field::Unchanged, Field::Changed { old: None, new: Some(5) }];
     let text = serde_json::to_string(&fields).unwrap();
     assert_eq!(text, r#"[null,{"old":null,"new":5}]"#);

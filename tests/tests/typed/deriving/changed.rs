@@ -1,4 +1,5 @@
-//! Which columns an UPDATE changed, by their names: in the order of the table, whatever the order of the fields.
+//! The names of the columns that an UPDATE changed, in the order of the table whatever the order of
+//! the fields.
 
 use super::*;
 
@@ -28,7 +29,7 @@ pub struct User {
     name: String,
 }
 
-/// With the key said, borrowed, and companions of other names.
+/// A borrowed row with a declared key and renamed companions.
 #[derive(Debug, PartialEq, Tracked)]
 #[diesel(table_name = users, primary_key(id, realm))]
 #[tracked(skip(password, city), generated(length), update = Edited, patch = Set)]
@@ -57,11 +58,11 @@ const TABLE: &str = "CREATE TABLE users (name TEXT NOT NULL, id INTEGER, passwor
                      length INTEGER AS (length(name)), city TEXT, PRIMARY KEY (id, realm)); \
                      INSERT INTO users (name, id, password, realm) VALUES ('Ada', 1, 'x', 'a'), ('Bob', 2, 'y', 'b'), ('Cy', 3, 'z', 'c');";
 
-/// What was updated, by id: the names as `User` has them, and as `UserRef`.
+/// Returns for each updated id the names according to `User` and to `UserRef`.
 type Names = (i32, Vec<&'static str>, bool);
 
 #[test]
-fn what_changed_is_named_in_the_order_of_the_table() {
+fn changed_columns_are_named_in_the_order_of_the_table() {
     let (changes, patches) = recorded(
         TABLE,
         "UPDATE users SET city = 'Here', \"e-mail\" = 'a@b', password = '?', name = 'A' WHERE id = 1; \

@@ -1,4 +1,5 @@
-//! The key of a change, as a value: of one column or several, found by the compiler or said, owned or borrowed.
+//! The key of a change as a value: of one or several columns, inferred or declared, owned or
+//! borrowed.
 
 use diesel_sqlite_session::Operation;
 
@@ -63,7 +64,7 @@ struct SeatRef<'a> {
     free: bool,
 }
 
-/// An INSERT, an UPDATE and a DELETE of each table.
+/// Returns an INSERT, an UPDATE and a DELETE of each table.
 fn edits() -> (Changeset, Patchset) {
     recorded(
         &format!(
@@ -90,7 +91,7 @@ macro_rules! keys {
 }
 
 #[test]
-fn every_change_gives_its_key() {
+fn every_change_has_its_key() {
     use Operation::{Delete, Insert, Update};
     let (changes, patches) = edits();
     let users = [(1, Insert, "users"), (2, Update, "users"), (3, Delete, "users")];
@@ -138,7 +139,7 @@ mod of_types_without_clone {
     }
 
     #[test]
-    fn they_are_read_all_the_same() {
+    fn keys_of_other_types_are_read_too() {
         let (changes, _) = edits();
         assert_eq!(changes.changes::<Change<User>>().skip_unknown_tables().filter_map(Result::ok).count(), 3);
         assert_eq!(changes.changes::<Change<SaidUser>>().skip_unknown_tables().filter_map(Result::ok).count(), 3);

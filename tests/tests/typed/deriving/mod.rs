@@ -1,4 +1,5 @@
-//! `#[derive(Tracked)]` on whatever a user may write: rows and sets here, whole schemas in [`schemas`](super::schemas).
+//! `#[derive(Tracked)]` on rows and sets of any form; whole schemas are in
+//! [`schemas`](super::schemas).
 
 #![allow(unreachable_pub, reason = "`pub` rows are one of the cases")]
 

@@ -1,4 +1,4 @@
-//! What a row may be beside its columns: borrowed, private, a row of Diesel's; and what is written beside it.
+//! Forms of rows: borrowed, private, or also a row of Diesel; and their companions.
 
 use super::*;
 
@@ -57,7 +57,7 @@ mod borrowed {
     }
 
     #[test]
-    fn what_is_borrowed_outlives_the_iterator() {
+    fn borrowed_rows_outlive_the_iterator() {
         let (changes, _) = recorded(USERS, "INSERT INTO users VALUES (1, 'Ada', NULL, NULL)");
         let mut rows: Vec<Change<User<'_, '_>>> = changes.changes().collect::<Result<_, _>>().unwrap();
         let Some(Change::Insert(user)) = rows.pop() else { panic!("{rows:?}") };
@@ -70,7 +70,7 @@ mod visibility {
     use super::*;
     use schema::users;
 
-    // a private type, as a value that only its module may make
+    // a private type whose values only its module can create
     #[derive(Debug, PartialEq, diesel::deserialize::FromSqlRow)]
     struct Email(String);
 
@@ -101,7 +101,7 @@ mod visibility {
         avatar: Option<Vec<u8>>,
     }
 
-    // the key is said: the other columns need not be in public
+    // with a declared key, the types of the other columns need not be public
     #[derive(Debug, PartialEq, Tracked)]
     #[diesel(table_name = users, primary_key(id))]
     pub struct Public {
@@ -112,7 +112,7 @@ mod visibility {
     }
 
     #[test]
-    fn rows_may_be_private_and_hold_private_types() {
+    fn rows_may_be_private_and_contain_private_types() {
         let (changes, _) = recorded(USERS, "INSERT INTO users VALUES (1, 'Ada', 'ada@example.org', NULL)");
         let email = || Some(Email("ada@example.org".into()));
         let private = Private { id: 1, name: "Ada".into(), email: email(), avatar: None };
@@ -186,7 +186,7 @@ mod beside_diesel {
         stars: Stars,
     }
 
-    // made from what is loaded, and never written
+    // loaded, and never written
     #[derive(Debug, PartialEq)]
     pub struct Length(usize);
     impl TryFrom<String> for Length {
@@ -211,7 +211,7 @@ mod beside_diesel {
         "CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, title TEXT NOT NULL, stars INTEGER);";
 
     #[test]
-    fn the_attributes_of_diesel_s_derives_are_heeded_or_left_alone() {
+    fn attributes_of_diesels_derives_are_followed_or_ignored() {
         let (changes, _) = recorded(POSTS, "INSERT INTO posts VALUES (1, 2, 'three', NULL)");
         let post = Post { id: 1, owner: 2, title: "three".into(), stars: Stars(0) };
         assert_eq!(changes.changes().next(), Some(Ok(Change::<posts::table>::Insert(post))));
@@ -231,7 +231,7 @@ mod companions {
     use diesel_sqlite_session::typed::{FromSqlValue, ValueError};
     use schema::ids;
 
-    /// A type that can do nothing.
+    /// A type without any trait.
     pub struct Opaque(i64);
     impl<'a> FromSqlValue<'a, diesel::sql_types::BigInt> for Opaque {
         fn from_sql_value(value: Value<'a>) -> Result<Self, ValueError> {
@@ -272,7 +272,7 @@ mod companions {
     }
 
     #[test]
-    fn companions_can_do_what_their_fields_can() {
+    fn companions_have_the_traits_of_their_fields() {
         assert_eq!(
             (Has::<SilentUpdate>::DEBUG, Has::<SilentUpdate>::CLONE, Has::<SilentPatch>::EQ),
             (false, false, false)

@@ -1,4 +1,4 @@
-//! Where a row may be written: in any scope, by a macro, and under any lint.
+//! Rows in any scope, from a macro, and under any lint.
 
 use super::*;
 
@@ -130,7 +130,7 @@ mod macros {
     }
 }
 
-/// Nothing that the derive writes may warn, whatever the user has turned on.
+/// Generated code must not warn, whatever lints are enabled.
 mod strict {
     #![deny(
         warnings,
@@ -172,17 +172,17 @@ mod strict {
         #[allow(unreachable_pub)]
         #[allow(dead_code)]
         pub struct User {
-            /// Who.
+            /// The user.
             pub id: i32,
-            /// What.
+            /// The text.
             pub name: String,
-            /// Where.
+            /// The place.
             pub email: Option<String>,
-            /// How.
+            /// The way.
             pub avatar: Option<Vec<u8>>,
         }
 
-        /// A user, borrowed.
+        /// A borrowed user.
         #[derive(Debug, Tracked)]
         #[diesel(table_name = users)]
         #[tracked(skip(avatar))]
@@ -193,7 +193,7 @@ mod strict {
             pub(crate) email: Option<&'a str>,
         }
 
-        /// A line, with names of its database.
+        /// A line with the names of its database.
         #[derive(Debug, Tracked)]
         #[diesel(table_name = log)]
         #[allow(non_snake_case)]
@@ -223,7 +223,7 @@ mod strict {
     }
 
     #[test]
-    fn what_is_written_for_a_strict_module_is_silent() {
+    fn generated_code_in_a_strict_module_does_not_warn() {
         let (changes, patches) =
             super::recorded("CREATE TABLE log (line TEXT NOT NULL)", "INSERT INTO log VALUES ('x')");
         for change in changes.changes::<rows::Users<'_>>() {

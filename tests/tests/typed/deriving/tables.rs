@@ -1,4 +1,4 @@
-//! Rows of whatever tables there are: their names, keys and columns.
+//! Rows of tables of any form: names, keys and columns.
 
 use super::*;
 
@@ -78,7 +78,7 @@ mod keys {
     fn key_of<T: Tracked<Key = (i32, String)>>() {}
 
     #[test]
-    fn a_key_is_a_tuple_in_the_order_of_the_table_s_primary_key() {
+    fn a_key_is_a_tuple_in_the_order_of_the_primary_key() {
         key_of::<Seat>();
         key_of::<seats::table>();
         key_of::<Said>();
@@ -125,7 +125,7 @@ mod wide {
     wide!(c0 c1 c2 c3 c4 c5 c6 c7 c8 c9 c10 c11 c12 c13 c14 c15 c16 c17 c18 c19 c20 c21 c22 c23 c24 c25 c26 c27 c28 c29 c30 c31);
 
     #[test]
-    fn a_table_may_have_as_many_columns_as_diesel_lets_it() {
+    fn a_table_may_have_as_many_columns_as_diesel_allows() {
         assert_eq!(Wide::TABLE.columns(), COLUMNS);
         let columns: Vec<String> = COLUMNS.iter().map(|name| format!("{name} INTEGER")).collect();
         let setup = format!("CREATE TABLE wide ({}, PRIMARY KEY (c0))", columns.join(", "));
@@ -168,7 +168,7 @@ mod columns {
                           loud TEXT AS (upper(name)));";
 
     #[test]
-    fn what_is_skipped_and_generated_is_absent() {
+    fn skipped_and_generated_columns_are_absent() {
         let (changes, patches) = recorded(
             NOW,
             "INSERT INTO people (id, name, password, age, city) VALUES (1, 'Ada', 'secret', 36, 'London')",
@@ -181,7 +181,7 @@ mod columns {
     }
 
     #[test]
-    fn older_changes_lack_the_columns_that_have_a_default() {
+    fn older_changes_lack_columns_with_a_default() {
         let (changes, _) = recorded(BEFORE, "INSERT INTO people (id, name, password) VALUES (1, 'Ada', 'secret')");
         let ada = Person { id: 1, name: "Ada".into(), age: None, city: String::new() };
         assert_eq!(changes.changes().next(), Some(Ok(Change::<people::table>::Insert(ada))));

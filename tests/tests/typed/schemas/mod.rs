@@ -9,7 +9,8 @@ use diesel_sqlite_session::{Change, Field, Patch, Tracked};
 
 use crate::common::recorded;
 
-/// Two schemas in one crate: the rows of this one have their tables, those of `small` are private.
+/// Two schemas in one crate: the rows of this schema stand for their tables, those of `small` are
+/// private.
 mod whole {
     use super::*;
 
@@ -38,7 +39,7 @@ const USERS: &str = "CREATE TABLE users (id INTEGER PRIMARY KEY, 'fullName' TEXT
                      shout TEXT AS (upper(\"fullName\")), favourite INTEGER, age INTEGER, city TEXT NOT NULL);";
 
 #[test]
-fn columns_are_skipped_generated_and_of_other_types() {
+fn columns_can_be_skipped_generated_or_of_other_types() {
     let (changes, patches) = recorded(
         &format!("{USERS} INSERT INTO users VALUES (2, 'Bob', 'secret', NULL, 44, 'Paris')"),
         "INSERT INTO users VALUES (1, 'Ada', 'secret', 255, 36, 'London'); UPDATE users SET favourite = 3, password = '' WHERE id = 2",
@@ -67,7 +68,7 @@ fn older_changes_lack_columns() {
 }
 
 #[test]
-fn tables_are_renamed_and_found_in_modules_of_the_file() {
+fn tables_can_be_renamed_and_in_modules_of_the_file() {
     let (changes, patches) = recorded(
         "CREATE TABLE 'order lines' (shop INTEGER NOT NULL, number BIGINT NOT NULL, at TIMESTAMP NOT NULL, PRIMARY KEY (number, shop)); \
          CREATE TABLE enum (type TEXT PRIMARY KEY NOT NULL, self_ INTEGER); \
@@ -79,7 +80,7 @@ fn tables_are_renamed_and_found_in_modules_of_the_file() {
     let changes: Vec<ShopChange> = changes.changes().collect::<Result<_, _>>().unwrap();
     assert!(changes.contains(&ShopChange::Line(Change::Delete(line))), "{changes:?}");
     assert!(changes.contains(&ShopChange::Keyword(Change::Insert(keyword))), "{changes:?}");
-    // in the order of table!
+    // in the order of `table!`
     let patches: Vec<ShopPatch> = patches.patches().collect::<Result<_, _>>().unwrap();
     assert!(patches.contains(&ShopPatch::Line(Patch::Delete((2, 1)))), "{patches:?}");
     let _ = |change: Change<shop::inner::order_lines::table>| ShopChange::Line(change);
