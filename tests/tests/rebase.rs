@@ -1,4 +1,4 @@
-//! Local changes are rebased on remote ones as SQLite rebases them, and two databases that exchange theirs become the same.
+//! Rebasing equals SQLite's rebaser, and two databases that exchange rebased changes converge.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -18,7 +18,7 @@ use crate::common::{lines, open};
 
 const SQLITE_ERROR: i32 = 1;
 
-/// Opens a database and records all that is done to it from then on.
+/// Opens a database and a session that records all further changes.
 fn replica(schema: &[String], before: &[String]) -> (SqliteConnection, Session) {
     let mut conn = open(&schema.join(";"));
     for statement in before {
@@ -29,7 +29,7 @@ fn replica(schema: &[String], before: &[String]) -> (SqliteConnection, Session) 
     (conn, session)
 }
 
-/// Runs what can be run, and gives what it changed.
+/// Runs the statements that succeed and returns their changes.
 fn edit(conn: &mut SqliteConnection, session: &mut Session, statements: &[String]) -> Changeset {
     for statement in statements {
         _ = conn.batch_execute(statement);
@@ -37,7 +37,8 @@ fn edit(conn: &mut SqliteConnection, session: &mut Session, statements: &[String
     session.changeset().unwrap()
 }
 
-/// Applies changes; what becomes of a conflict is decided by these, in turn. `None` if that is not possible.
+/// Applies changes and resolves conflicts by `replaces` in turn. Returns `None` if that is not
+/// possible.
 fn apply(conn: &mut SqliteConnection, changeset: &Changeset, replaces: &[bool]) -> Option<RebaseData> {
     let mut answers = replaces.iter().cycle();
     let applied = conn.apply(changeset).otherwise(|kind: ConflictType| {
@@ -46,13 +47,13 @@ fn apply(conn: &mut SqliteConnection, changeset: &Changeset, replaces: &[bool]) 
     });
     match applied.run() {
         Ok(report) => Some(report.into_rebase_data()),
-        // a row was deleted for one that broke a constraint; a trigger's row is in the way
+        // a row was deleted for a row that violates a constraint, or a trigger's row conflicts
         Err(ApplyError::ReplacedRowLost { .. } | ApplyError::Sqlite { .. }) => None,
         Err(other) => panic!("{other}"),
     }
 }
 
-/// A resolution at random, made of a change; of an UPDATE it is an INSERT that lacks values.
+/// Any resolution, made from a change. For an UPDATE it is an INSERT that lacks values.
 fn resolution() -> impl Strategy<Value = Change> {
     change().prop_map(|mut change| {
         if change.operation == 23 {
@@ -67,7 +68,7 @@ fn resolution() -> impl Strategy<Value = Change> {
     })
 }
 
-/// The sections of these, one after another.
+/// Encodes the sections of changes in order.
 fn encode(changes: &[Change]) -> Vec<u8> {
     changes.iter().flat_map(|change| change.encode(diesel_sqlite_session::Format::Changeset)).collect()
 }
@@ -77,7 +78,7 @@ const SCHEMA: &str = "
     CREATE TABLE pairs (v, x TEXT, y INTEGER, w, PRIMARY KEY (y, x)) WITHOUT ROWID;
     CREATE TABLE keys (k INTEGER PRIMARY KEY)";
 
-/// A statement that changes one or some of few rows.
+/// Any statement that changes some of a few rows.
 fn small_edit() -> impl Strategy<Value = String> {
     let value = || select(vec!["NULL", "1", "2.5", "'a'", "'b'", "x'00ff'", "''"]);
     (0..10, 0..4, 0..3, select(vec!["a", "b", "c"]), value(), value(), value()).prop_map(
@@ -95,7 +96,8 @@ fn small_edit() -> impl Strategy<Value = String> {
     )
 }
 
-/// Whether there is an UPDATE of which the data say that a remote one was omitted, which set other columns too.
+/// Returns whether the rebase data omits a remote UPDATE that also sets columns which no local
+/// UPDATE of the row sets.
 fn is_half_omitted(local: &Changeset, data: &RebaseData) -> bool {
     let (resolutions, _) = sqlite::read(data.as_bytes());
     resolutions.iter().filter(|remote| remote.operation == 18 && !remote.indirect).any(|remote| {
@@ -109,7 +111,7 @@ fn is_half_omitted(local: &Changeset, data: &RebaseData) -> bool {
     })
 }
 
-/// Everything that is in the tables of `SCHEMA`.
+/// Returns the content of the tables of `SCHEMA`.
 fn contents(conn: &mut SqliteConnection) -> Vec<String> {
     lines(
         conn,
@@ -123,7 +125,7 @@ proptest! {
     #![proptest_config(config(300))]
 
     #[test]
-    fn histories_are_rebased_byte_for_byte_as_sqlite_does(fork in fork(3), replaces in vec(any::<bool>(), 1..8)) {
+    fn histories_are_rebased_byte_for_byte_as_by_sqlite(fork in fork(3), replaces in vec(any::<bool>(), 1..8)) {
         let (mut conn, mut session) = replica(&fork.schema, &fork.before);
         let local = edit(&mut conn, &mut session, &fork.edits[0]);
         let mut all = Vec::new();
@@ -139,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn resolutions_and_changes_of_every_kind_are_rebased_as_sqlite_does(
+    fn resolutions_and_changes_of_every_kind_are_rebased_as_by_sqlite(
         all in vec(vec(resolution(), 0..8), 1..4),
         changes in vec(change(), 1..12),
     ) {
@@ -164,7 +166,7 @@ proptest! {
     }
 
     #[test]
-    fn two_replicas_that_exchange_what_they_did_become_the_same(
+    fn two_replicas_that_exchange_their_changes_converge(
         before in vec(small_edit(), 0..12),
         (mine, theirs) in (vec(small_edit(), 1..12), vec(small_edit(), 1..12)),
         replaces in vec(any::<bool>(), 1..8),
@@ -177,14 +179,15 @@ proptest! {
         let data = apply(&mut here, &remote, &replaces).unwrap();
         judge(&[data.as_bytes()], local.as_bytes()).unwrap();
         there.apply(&local.rebase(&data).unwrap()).run().expect("no conflict");
-        // an UPDATE that was omitted stays in the other database, where it set columns that no local UPDATE of the row sets
+        // an omitted UPDATE stays in the other database if it set columns that no local UPDATE of
+        // the row sets
         if !is_half_omitted(&local, &data) {
             prop_assert_eq!(contents(&mut here), contents(&mut there));
         }
     }
 }
 
-/// A check of the checks: data of which next to nothing is said would prove next to nothing.
+/// Checks the tests themselves: forks without conflicts would prove next to nothing.
 #[test]
 fn forks_have_conflicts_of_every_kind() {
     use proptest::strategy::ValueTree;
@@ -208,14 +211,14 @@ fn forks_have_conflicts_of_every_kind() {
     assert!(seen.iter().all(|count| *count > 10) && different > 30, "{seen:?} {different}");
 }
 
-/// The rows of a table `t` with the key 1 and columns `a` and `b`.
+/// A row of a table `t` with key 1 and columns `a` and `b`.
 const T: TableInfo<'_> = TableInfo::new("t", &[1, 0, 0]);
 
 fn text(value: &str) -> Option<Owned> {
     Some(Owned::Text(value.into()))
 }
 
-/// Rebase data of one resolution on row 1; `_` is not recorded.
+/// Returns rebase data with one resolution of row 1. `_` is not recorded.
 fn resolved(operation: Operation, replaced: bool, a: &str, b: &str) -> RebaseData {
     let record = [a, b].map(|value| if value == "_" { None } else { text(value) });
     let [a, b] = record;
@@ -232,7 +235,7 @@ fn resolved(operation: Operation, replaced: bool, a: &str, b: &str) -> RebaseDat
     RebaseData::try_from(encode(&[change])).unwrap()
 }
 
-/// What local changes to row 1 become, and that SQLite says the same.
+/// Rebases local changes to row 1 and checks that SQLite does the same.
 fn rebased(local: &Changeset, all: &[RebaseData]) -> String {
     let mut rebaser = Rebaser::new();
     all.iter().for_each(|data| rebaser.add(data).unwrap());
@@ -258,7 +261,7 @@ fn local_changes() -> [Changeset; 3] {
 }
 
 #[test]
-fn every_case_of_the_table_in_the_docs_is_so() {
+fn every_case_of_the_documented_table_holds() {
     use Operation::{Delete, Insert};
     let [insert, update, delete] = local_changes();
     let set = |replaced| [resolved(Insert, replaced, "theirs", "_")];
@@ -285,18 +288,18 @@ fn every_case_of_the_table_in_the_docs_is_so() {
 }
 
 #[test]
-fn resolutions_of_several_remote_changesets_become_one() {
+fn resolutions_of_several_remote_changesets_are_merged() {
     use Operation::{Delete, Insert};
     let [insert, update, delete] = local_changes();
     let on = |local, all: [RebaseData; 2]| rebased(local, &all);
     let (a, b) = (resolved(Insert, false, "first", "_"), resolved(Insert, false, "_", "second"));
     assert_eq!(on(&delete, [a.clone(), b.clone()]), "DELETE t(1, 'first', 'second')");
-    // replaced is what stays, and it is of every column, if it is not the first
+    // a later replace stays, and covers every column
     let replaced = resolved(Insert, true, "_", "second");
     assert_eq!(on(&update, [replaced.clone(), a.clone()]), "UPDATE t(1, 'first' -> 'mine', _)");
     assert_eq!(on(&update, [a.clone(), replaced.clone()]), "");
     assert_eq!(on(&insert, [replaced, a.clone()]), "");
-    // the last operation counts, other than after a DELETE that replaced
+    // the last operation counts, except after a DELETE that replaced
     let gone = |replaced| resolved(Delete, replaced, "gone", "gone b");
     assert_eq!(on(&update, [a.clone(), gone(false)]), "INSERT t(1, 'mine', 'gone b')");
     assert_eq!(on(&delete, [gone(false), a.clone()]), "DELETE t(1, 'first', 'gone b')");
@@ -305,7 +308,7 @@ fn resolutions_of_several_remote_changesets_become_one() {
 }
 
 #[test]
-fn sqlite_forgets_a_row_of_which_something_is_said_after_a_delete_has_replaced() {
+fn sqlite_forgets_a_row_after_a_replacing_delete() {
     let [_, update, _] = local_changes();
     let gone = resolved(Operation::Delete, true, "gone", "gone b");
     let set = resolved(Operation::Insert, false, "theirs", "_");
@@ -320,7 +323,7 @@ fn sqlite_forgets_a_row_of_which_something_is_said_after_a_delete_has_replaced()
 }
 
 #[test]
-fn an_omitted_update_stays_in_the_other_database_where_it_set_other_columns() {
+fn an_omitted_update_stays_in_the_other_database_if_it_set_other_columns() {
     let schema = ["CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); INSERT INTO t VALUES (1, 'a', 'b')".to_string()];
     let ((mut here, mut session), (mut there, mut other)) = (replica(&schema, &[]), replica(&schema, &[]));
     let local = edit(&mut here, &mut session, &["UPDATE t SET a = 'mine'".into()]);
@@ -334,7 +337,7 @@ fn an_omitted_update_stays_in_the_other_database_where_it_set_other_columns() {
 }
 
 #[test]
-fn sqlite_cannot_apply_what_it_makes_of_two_equal_inserts_into_a_table_that_is_all_key() {
+fn sqlite_cannot_apply_its_result_for_equal_inserts_into_a_table_of_only_key_columns() {
     let keys = TableInfo::new("keys", &[1]);
     let local = Changeset::builder().insert_values(keys, &[1.into()]).build().unwrap();
     let there = Database::new();
@@ -354,8 +357,8 @@ fn sqlite_cannot_apply_what_it_makes_of_two_equal_inserts_into_a_table_that_is_a
 }
 
 #[test]
-fn many_resolutions_of_the_same_rows_take_the_memory_of_one_each() {
-    // values that grow and shrink, so that they do not fit where they were
+fn many_resolutions_of_a_row_take_the_memory_of_one() {
+    // values that grow and shrink, so that they do not fit into their old places
     let data: Vec<Vec<u8>> = (0..60usize)
         .map(|round| {
             let of_row = |id: i64| Change {
@@ -396,7 +399,8 @@ fn rows_are_found_whatever_their_order_and_number() {
     };
     for count in [1, 2, 40, 3000] {
         for step in [1, 3, 7] {
-            // the data of some rows; changes of these and others, in the same order, backwards and in steps
+            // rebase data of some rows; changes of these and others, in the same order, reversed,
+            // and in steps
             let data = encode(&(0..count).map(|at| change(at * step, 18)).collect::<Vec<_>>());
             let ids = 0..count * 2 + 40;
             let orders: [Vec<usize>; 3] = [
@@ -420,7 +424,7 @@ fn rows_are_found_whatever_their_order_and_number() {
     }
 }
 
-/// Changes of two tables, in as many rows of each, with texts of up to 300 bytes.
+/// Returns changes of two tables with the given number of rows each and texts of up to 300 bytes.
 fn many_changes(rows: usize, seed: usize) -> Changeset {
     let tables = [TableInfo::new("t", &[1, 0, 0]), TableInfo::new("u", &[0, 1, 0])];
     let mut builder = Changeset::builder();
@@ -440,7 +444,8 @@ fn many_changes(rows: usize, seed: usize) -> Changeset {
     builder.build().unwrap()
 }
 
-/// What an apply says of some of the rows that these changes are of, in the same order: a section for each table.
+/// Encodes rebase data for some of the changed rows, in the same order, with a section for each
+/// table.
 fn said_of(changes: &Changeset, text: &str, what: impl Fn(usize) -> Option<(Operation, bool)>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for section in changes.sections() {
@@ -462,11 +467,11 @@ fn said_of(changes: &Changeset, text: &str, what: impl Fn(usize) -> Option<(Oper
 }
 
 #[test]
-fn changes_and_data_of_one_order_are_rebased_as_by_sqlite() {
+fn changes_and_rebase_data_in_one_order_are_rebased_as_by_sqlite() {
     let hashed = |changes: Changeset| Changeset::try_from(sqlite::group([changes.as_bytes()]).unwrap()).unwrap();
     let plain = many_changes(1000, 1);
     let recorded = hashed(plain.clone());
-    // the first half is in order, and all that comes after it is not
+    // the first half is in order, the rest is not
     let half = recorded.records().nth(500).unwrap().offset();
     let in_half = |changes: &Changeset, first: bool| {
         let keep =
@@ -495,7 +500,7 @@ fn changes_and_data_of_one_order_are_rebased_as_by_sqlite() {
             for data in &all {
                 judge(&[data], local.as_bytes()).unwrap();
             }
-            // a row of which more is said in another section, and in the same one
+            // a row with further entries, in another section and in the same section
             let end = all[2].iter().rposition(|byte| *byte == b'T').unwrap();
             judge(&[&[&all[2][..], &all[1]].concat()], local.as_bytes()).unwrap();
             judge(&[&[&all[2][..end], &all[2][header..end]].concat()], local.as_bytes()).unwrap();
@@ -504,7 +509,7 @@ fn changes_and_data_of_one_order_are_rebased_as_by_sqlite() {
 }
 
 #[test]
-fn tables_that_differ_from_those_of_the_data_are_refused() {
+fn tables_that_differ_from_the_rebase_data_are_rejected() {
     let data = resolved(Operation::Insert, false, "theirs", "_");
     let changes = |key: &[u8]| {
         let values = vec![diesel_sqlite_session::Value::from(1); key.len()];
@@ -516,7 +521,7 @@ fn tables_that_differ_from_those_of_the_data_are_refused() {
     let error = changes(&[0, 1, 0]).rebase(&data).unwrap_err();
     assert_eq!((error.kind(), error.table()), (BuildErrorKind::RebaseKey, Some("T")));
     assert!(changes(&[3, 0, 0]).rebase(&data).is_ok(), "which columns are the key is what counts");
-    // a table without a change is not looked at
+    // a table without changes is not checked
     let empty = Changeset::try_from(b"T\x01\x01t\0".to_vec()).unwrap();
     assert_eq!(empty.rebase(&data), Ok(Changeset::new()));
     assert!(judge(&[data.as_bytes()], empty.as_bytes()).is_some());
@@ -545,7 +550,7 @@ fn patchsets_and_null_keys_are_not_rebased() {
 }
 
 #[test]
-fn rebase_data_are_refused_with_the_place_of_what_is_wrong() {
+fn malformed_rebase_data_is_rejected_with_the_place() {
     let refused = |bytes: &[u8]| {
         judge(&[bytes], &[]);
         RebaseData::try_from(bytes).unwrap_err().to_string()
@@ -567,7 +572,7 @@ fn rebase_data_are_refused_with_the_place_of_what_is_wrong() {
 }
 
 #[test]
-fn a_replace_that_was_taken_back_is_not_rebased_on() {
+fn a_revoked_replace_is_not_rebased_on() {
     let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, v, u UNIQUE)".to_string();
     let before = ["INSERT INTO t VALUES (1, 'a', 1), (2, 'x', 2), (3, 'z', 3)".to_string()];
     let fork = || replica(std::slice::from_ref(&schema), &before);
@@ -598,7 +603,7 @@ fn a_replace_that_was_taken_back_is_not_rebased_on() {
     answers.sort();
     assert_eq!(answers.concat().matches("omitted").count(), 1, "{answers:?}");
     assert_eq!(answers.concat().matches("replaced").count(), 1, "{answers:?}");
-    // what was edited here and still stands is sent
+    // local edits that are still in effect are sent
     let rebased = mine.rebase(report.rebase_data()).unwrap();
     let mut sent: Vec<String> = rebased.records().map(|record| record.to_string()).collect();
     sent.sort();

@@ -1,4 +1,4 @@
-//! What is shared: two tables, one of them with a composite key in another order than its columns.
+//! The shared tables: two, one of them with a composite key in another order than its columns.
 
 use diesel::prelude::*;
 use diesel_sqlite_session::apply::AppliedTable;
@@ -28,8 +28,8 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(cards, labels);
 
-/// Everywhere the same at first. With foreign keys, a label refers to its card, and goes or moves with it, and to another card, until
-/// that goes.
+/// The schema, at first the same everywhere. With foreign keys, a label refers to its card, with
+/// which it is deleted and moved, and to another card, until that is deleted.
 pub(super) fn schema(has_foreign_keys: bool) -> String {
     let [goes, forgets] = ["CASCADE", "SET NULL"].map(|action| match has_foreign_keys {
         true => format!(" REFERENCES cards ON DELETE {action} ON UPDATE CASCADE"),
@@ -66,17 +66,17 @@ pub struct Label {
     edited_at: i64,
 }
 
-/// The tables that are kept the same.
+/// The tables that are kept equal.
 #[derive(Debug, Tracked)]
 pub(super) enum Board {
     Cards(#[allow(dead_code)] Change<Card>),
     Labels(#[allow(dead_code)] Change<Label>),
 }
 
-/// What the policies ask of a table, whichever it is.
+/// What the policies require of a table.
 pub(super) trait Shared: AppliedTable + Tracked<Row = Self> + Clone + PartialEq {
     const NAME: &'static str;
-    /// Those outside the key.
+    /// The columns outside the key.
     const COLUMNS: &'static [&'static str];
 
     fn key(&self) -> String;
@@ -89,16 +89,16 @@ pub(super) trait Shared: AppliedTable + Tracked<Row = Self> + Clone + PartialEq 
     fn edited_at(&self) -> i64;
     fn newly_edited_at(update: &Self::Update) -> Option<i64>;
 
-    /// The row that two edits of one come to, column by column: the same one, whichever of them comes first.
+    /// Merges two edits of a row column by column. The result does not depend on their order.
     fn merged(&self, update: &Self::Update) -> Self;
-    /// The row that two new ones with one key come to.
+    /// Merges two new rows with the same key.
     fn united(&self, other: &Self) -> Self;
 
-    /// Sets the row of its key to this one.
+    /// Writes the row, replacing the row with its key.
     fn write(&self, conn: &mut SqliteConnection) -> QueryResult<usize>;
 }
 
-/// Of a column that both changed, the greater value.
+/// Returns the greater value if both edits changed the column.
 fn greater<T: Clone + Ord>(current: &T, field: &Field<T>) -> T {
     match field.against(current) {
         Against::Current(value) | Against::New(value) | Against::Same(value) => value.clone(),
@@ -226,10 +226,10 @@ fn card_or_null(card: Option<i32>) -> String {
     card.map_or_else(|| NULL.into(), |card| card.to_string())
 }
 
-/// How a column without a value is written.
+/// The text for a column without a value.
 pub(super) const NULL: &str = "NULL";
 
-/// Every row: by table, key and column.
+/// All values, by table, key and column.
 pub(super) type Contents = std::collections::BTreeMap<Cell, String>;
 
 /// A column of a row.
@@ -240,7 +240,7 @@ pub(super) struct Cell {
     pub(super) column: String,
 }
 
-/// Deletes the labels whose card is not there, as `ON DELETE CASCADE` would have, and gives them.
+/// Deletes the labels without a card, as `ON DELETE CASCADE` would have, and returns them.
 pub(super) fn delete_orphans(conn: &mut SqliteConnection) -> QueryResult<Vec<Label>> {
     let orphans = || labels::table.filter(labels::card.ne_all(cards::table.select(cards::id)));
     let found = orphans().load(conn)?;
@@ -248,7 +248,8 @@ pub(super) fn delete_orphans(conn: &mut SqliteConnection) -> QueryResult<Vec<Lab
     Ok(found)
 }
 
-/// Has the labels see none whose card is not there, as `ON DELETE SET NULL` would have, and gives them as they were.
+/// Clears references to missing cards, as `ON DELETE SET NULL` would have, and returns the labels
+/// from before.
 pub(super) fn forget_orphans(conn: &mut SqliteConnection) -> QueryResult<Vec<Label>> {
     let is_gone = || labels::see.ne_all(cards::table.select(cards::id.nullable()));
     let found = labels::table.filter(is_gone()).load(conn)?;
@@ -256,7 +257,7 @@ pub(super) fn forget_orphans(conn: &mut SqliteConnection) -> QueryResult<Vec<Lab
     Ok(found)
 }
 
-/// What a database has.
+/// Returns the content of a database.
 pub(super) fn contents(conn: &mut SqliteConnection) -> QueryResult<Contents> {
     fn cells<T: Shared>(rows: Vec<T>) -> impl Iterator<Item = (Cell, String)> {
         let cells = |row: T| {

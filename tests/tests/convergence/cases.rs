@@ -1,4 +1,4 @@
-//! What the simulation found, in the fewest edits that show it.
+//! Findings of the simulation, each with as few edits as possible.
 
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
@@ -17,7 +17,7 @@ struct Three {
 }
 
 impl Three {
-    /// Everywhere with these statements run.
+    /// Opens all databases and runs `statements` on each.
     fn new(policy: Policy, way: Way, omits_constraints: bool, statements: &str) -> Self {
         Self::by(Rules { omits_constraints, ..Rules::new(policy, way) }, statements)
     }
@@ -42,7 +42,7 @@ impl Three {
         self.sync_while_editing(replica, "");
     }
 
-    /// Does this between the batch and the news.
+    /// Runs a function between the batch and the news.
     fn sync_while_editing(&mut self, replica: usize, statements: &str) {
         let batch = batch(&mut self.replicas[replica]).unwrap();
         self.edit(replica, statements);
@@ -50,7 +50,7 @@ impl Three {
         take(&mut self.replicas[replica], &news, self.rules).unwrap();
     }
 
-    /// The first card: on the hub, and on both replicas.
+    /// Returns the first card of the hub and of both replicas.
     fn first_card(&mut self) -> [String; 3] {
         let [first, second] = &mut self.replicas;
         [&mut self.hub, first, second].map(|conn| {
@@ -60,7 +60,7 @@ impl Three {
         })
     }
 
-    /// One after another comes to the hub, and the first once more.
+    /// Syncs one replica after the other, and the first once more.
     fn sync_all(&mut self) -> [String; 3] {
         [0, 1, 0].into_iter().for_each(|replica| self.sync(replica));
         self.first_card()
@@ -72,7 +72,7 @@ fn same(card: &str) -> [String; 3] {
 }
 
 #[test]
-fn an_update_that_is_omitted_leaves_on_its_replica_what_nobody_else_set() {
+fn an_omitted_update_leaves_its_other_columns_on_its_replica() {
     let sync = |policy, way| {
         let mut all = Three::new(policy, way, false, "");
         all.edit(0, "UPDATE cards SET title = 'oat milk' WHERE id = 1");
@@ -86,7 +86,7 @@ fn an_update_that_is_omitted_leaves_on_its_replica_what_nobody_else_set() {
 }
 
 #[test]
-fn the_newer_row_by_a_clock_in_a_column_leaves_the_older_one_on_its_replica() {
+fn newest_row_by_a_clock_column_leaves_the_older_row_on_its_replica() {
     let sync = |policy, way| {
         let mut all = Three::new(policy, way, false, "");
         all.edit(0, "UPDATE cards SET note = 'two', edited_at = 2 WHERE id = 1");
@@ -96,12 +96,12 @@ fn the_newer_row_by_a_clock_in_a_column_leaves_the_older_one_on_its_replica() {
     assert_eq!(sync(Policy::Newest, Way::Rebase), ["milk, two", "milk, two", "oat milk, two"]);
     assert_eq!(sync(Policy::NewestWhole, Way::Rebase), same("milk, two"));
     assert_eq!(sync(Policy::Newest, Way::Replay), same("milk, two"));
-    // the column of the clock is one like the others: the title and the note were not in each other's way
+    // the clock is a column like any other: the title and the note did not conflict
     assert_eq!(sync(Policy::Columns, Way::Rebase), same("oat milk, two"));
 }
 
 #[test]
-fn news_that_are_not_rebased_undo_on_the_replica_what_the_hub_took_from_it() {
+fn news_that_is_not_rebased_undoes_the_replicas_own_edits() {
     let mut all = Three::new(Policy::Later, Way::Neither, false, "");
     all.edit(0, "UPDATE cards SET title = 'oat milk' WHERE id = 1");
     all.edit(1, "UPDATE cards SET title = 'soy milk' WHERE id = 1");
@@ -115,7 +115,7 @@ fn news_that_are_not_rebased_undo_on_the_replica_what_the_hub_took_from_it() {
 }
 
 #[test]
-fn what_broke_a_constraint_and_was_omitted_stays_on_its_replica() {
+fn an_omitted_constraint_violation_stays_on_its_replica() {
     let sync = |way| {
         let mut all = Three::new(Policy::EarlierWhole, way, true, "CREATE UNIQUE INDEX title ON cards (title)");
         all.edit(0, "UPDATE cards SET title = 'stamps' WHERE id = 2");
@@ -131,7 +131,7 @@ fn what_broke_a_constraint_and_was_omitted_stays_on_its_replica() {
 }
 
 #[test]
-fn what_a_trigger_of_the_hub_does_comes_to_all_by_replaying_alone() {
+fn effects_of_the_hubs_triggers_reach_all_only_by_replaying() {
     let sync = |way| {
         let mut all = Three::new(Policy::Later, way, false, "");
         exec(
@@ -148,7 +148,7 @@ fn what_a_trigger_of_the_hub_does_comes_to_all_by_replaying_alone() {
 }
 
 #[test]
-fn what_is_edited_while_the_news_are_on_their_way_comes_after_them_or_gives_way() {
+fn edits_made_while_news_is_under_way_follow_it_or_give_way() {
     let sync = |way| {
         let mut all = Three::new(Policy::Later, way, false, "");
         all.edit(0, "UPDATE cards SET title = 'oat milk' WHERE id = 1");
@@ -164,7 +164,7 @@ fn what_is_edited_while_the_news_are_on_their_way_comes_after_them_or_gives_way(
 }
 
 #[test]
-fn to_omit_the_one_half_of_a_changed_key_makes_two_rows() {
+fn omitting_one_half_of_a_changed_key_makes_two_rows() {
     let mut all = Three::new(Policy::EarlierWhole, Way::Rebase, false, "");
     all.edit(0, "UPDATE cards SET note = 'two' WHERE id = 1");
     all.edit(1, "UPDATE cards SET id = 9 WHERE id = 1");
@@ -176,7 +176,8 @@ fn to_omit_the_one_half_of_a_changed_key_makes_two_rows() {
     }
 }
 
-/// A card's labels, on the hub and on both replicas, and the labels that were reported as lost.
+/// Returns a card's labels on the hub and on both replicas, and the labels that were reported as
+/// lost.
 fn labels_of_the_first_card(all: &mut Three) -> [String; 4] {
     let [first, second] = &mut all.replicas;
     let line = |conn: &mut SqliteConnection, sql| lines(conn, sql).join(" ");
@@ -190,7 +191,7 @@ fn labels_of_the_first_card(all: &mut Three) -> [String; 4] {
 }
 
 #[test]
-fn a_row_that_comes_to_one_that_is_gone_goes_too_and_is_reported() {
+fn a_row_whose_parent_was_deleted_is_deleted_and_reported() {
     for way in [Way::Rebase, Way::RebaseBoth, Way::Replay] {
         for deletes_first in [true, false] {
             let rules = Rules { foreign_keys: ForeignKeys::Mend, ..Rules::new(Policy::EarlierWhole, way) };
@@ -205,7 +206,7 @@ fn a_row_that_comes_to_one_that_is_gone_goes_too_and_is_reported() {
 }
 
 #[test]
-fn a_row_that_refers_to_one_that_is_gone_refers_to_none_and_that_is_reported() {
+fn a_reference_to_a_deleted_row_is_cleared_and_reported() {
     for way in [Way::Rebase, Way::RebaseBoth, Way::Replay] {
         for deletes_first in [true, false] {
             let rules = Rules { foreign_keys: ForeignKeys::Mend, ..Rules::new(Policy::Later, way) };
@@ -226,7 +227,7 @@ fn a_row_that_refers_to_one_that_is_gone_refers_to_none_and_that_is_reported() {
 }
 
 #[test]
-fn a_row_whose_deletion_is_omitted_outlives_those_that_were_deleted_with_it() {
+fn a_row_whose_deletion_is_omitted_outlives_its_children() {
     for way in [Way::Rebase, Way::Replay] {
         let rules = Rules { foreign_keys: ForeignKeys::Mend, ..Rules::new(Policy::EarlierWhole, way) };
         let mut all = Three::by(rules, "");
@@ -238,7 +239,7 @@ fn a_row_whose_deletion_is_omitted_outlives_those_that_were_deleted_with_it() {
 }
 
 #[test]
-fn a_foreign_key_that_acts_while_changes_are_applied_is_in_their_way() {
+fn a_foreign_key_action_during_an_apply_conflicts_with_the_changes() {
     let take = |foreign_keys| {
         let mut all = Three::by(Rules { foreign_keys, ..Rules::new(Policy::Later, Way::Rebase) }, "");
         all.edit(0, "DELETE FROM cards WHERE id = 1");

@@ -1,19 +1,22 @@
-//! The account of every edit, kept beside the databases, of nothing but what they hold at each step.
+//! The ledger of every edit. It is kept outside the databases and derived only from their contents
+//! at each step.
 //!
-//! An edit is what it did to each column of each row: from a value to another one, or from or to nothing, where the row came or
-//! went. Each of these ends as one of the following; anything else is an edit that was lost, or one that nobody made:
+//! An edit consists of changes to columns, from one value to another; from or to nothing if the row
+//! was inserted or deleted. Each change ends as one of the following. Anything else is a lost edit,
+//! or an edit that nobody made:
 //!
-//! - *visible*: it is what all databases have at the end;
-//! - *superseded*: it was visible at the hub, or waited on its replica, until an edit followed that was made over that very value;
-//! - *reported*: it gave way, and the list of lost values in a database has it, by row, column and value;
-//! - *undone*: its replica had set the column back before anybody heard of it.
+//! - *visible*: all databases have the value at the end;
+//! - *superseded*: the value was visible at the hub, or waited on its replica, until an edit of
+//!   that very value replaced it;
+//! - *reported*: the value lost a conflict, and a database lists it by row, column and value;
+//! - *undone*: its replica had restored the column before anybody received the value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::board::{Cell, Contents, NULL};
 use super::policy::Lost;
 
-/// What became of an edit's change to a column.
+/// The fate of a change to a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Waiting,
@@ -25,9 +28,9 @@ enum Fate {
 
 type Id = usize;
 
-/// A change to a column that the hub has not heard of, or several of one replica, of which the last one counts.
+/// Changes of one replica to a column that the hub has not received. The last counts.
 struct Wish {
-    /// Nobody's where a row refers to one that went, which was reported.
+    /// `None` if a reference was cleared because the other row was deleted, which was reported.
     edit: Option<Id>,
     old: Option<String>,
     new: Option<String>,
@@ -40,7 +43,7 @@ struct Replica {
     not_sent: BTreeMap<Cell, Wish>,
 }
 
-/// How many changes of columns ended how.
+/// The number of changes with each fate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fates {
     pub(super) visible: u64,
@@ -53,15 +56,15 @@ pub(super) struct Ledger {
     edits: Vec<BTreeMap<Cell, Fate>>,
     replicas: Vec<Replica>,
     hub: Contents,
-    /// Whose value a column of the hub has.
+    /// The author of each value at the hub.
     owners: BTreeMap<Cell, Id>,
-    /// What the hub had at each place of its log.
+    /// The content of the hub at each position of its log.
     history: BTreeMap<i64, Contents>,
 }
 
 type Result<T, E = String> = std::result::Result<T, E>;
 
-/// The columns in which they differ.
+/// Returns the columns in which two contents differ.
 fn difference<'a>(before: &'a Contents, after: &'a Contents) -> impl Iterator<Item = &'a Cell> {
     let cells: BTreeSet<&Cell> = before.keys().chain(after.keys()).collect();
     cells.into_iter().filter(|cell| before.get(*cell) != after.get(*cell))
@@ -79,12 +82,12 @@ impl Ledger {
         }
     }
 
-    /// What a replica, or the hub, is known to hold.
+    /// The known content of a replica or of the hub.
     pub(super) fn contents(&self, replica: Option<usize>) -> &Contents {
         replica.map_or(&self.hub, |replica| &self.replicas[replica].contents)
     }
 
-    /// An edit was committed on a replica.
+    /// Records that a replica committed an edit.
     pub(super) fn edited(&mut self, replica: usize, after: Contents) {
         let Self { edits, replicas, .. } = self;
         let Replica { contents, not_sent, .. } = &mut replicas[replica];
@@ -113,13 +116,13 @@ impl Ledger {
         *contents = after;
     }
 
-    /// A replica put what it had not sent into a new batch.
+    /// Records that a replica put its unsent changes into a new batch.
     pub(super) fn batched(&mut self, replica: usize) {
         let replica = &mut self.replicas[replica];
         replica.sent = std::mem::take(&mut replica.not_sent);
     }
 
-    /// The hub took a replica's batch, has this since, and reported these.
+    /// Records that the hub accepted a batch, with its content afterwards and what it reported.
     pub(super) fn accepted(
         &mut self,
         replica: usize,
@@ -154,7 +157,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// A replica took the hub's news of a place in its log, has this since, and reported these.
+    /// Records that a replica took news of a position in the log, with its content afterwards and
+    /// what it reported.
     pub(super) fn took(&mut self, replica: usize, position: i64, after: Contents, lost: &BTreeSet<Lost>) -> Result<()> {
         let replica = &mut self.replicas[replica];
         let hub = self.history.get(&position).ok_or("a place in the log that there is not")?;
@@ -172,7 +176,7 @@ impl Ledger {
                 continue;
             }
             if let Some(edit) = wish.edit {
-                // if the hub's is the same, this one is as good as made before it
+                // if the hub has the same value, this change counts as made before it
                 self.edits[edit].insert(cell.clone(), if is_true { Fate::Superseded } else { Fate::Reported });
             }
             if after.get(&cell) != there.as_ref() {
@@ -184,7 +188,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// How the edits ended.
+    /// Returns the fates of all edits.
     pub(super) fn close(&self) -> Result<Fates> {
         let mut fates = Fates::default();
         for (id, cells) in self.edits.iter().enumerate() {
@@ -205,8 +209,7 @@ impl Ledger {
     }
 }
 
-/// Nothing else has changed than what was wished for, but for rows that went with one that they refer to, and such that refer to
-/// none now: these were reported.
+/// Checks that only intended columns changed, apart from reported deletions and cleared references.
 fn check_others(
     before: &Contents,
     after: &Contents,
@@ -226,7 +229,8 @@ fn check_others(
     others.map(check).collect()
 }
 
-/// Whether a wish has become true. If it has not, or has taken the place of a value that it was not made over, that was reported.
+/// Checks that an intended change was made. If it was not, or if it replaced a value that it had
+/// not seen, that must have been reported.
 fn settle(cell: &Cell, wish: &Wish, before: &Contents, after: &Contents, lost: &BTreeSet<Lost>) -> Result<bool> {
     let (before, after) = (before.get(cell).cloned(), after.get(cell).cloned());
     let is_reported = |value: &Option<String>| lost.contains(&Lost { cell: cell.clone(), value: value.clone() });

@@ -1,4 +1,4 @@
-//! A database file whose process can end before any statement.
+//! A database file whose process can crash before any statement.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use diesel::prelude::*;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Where the journal of a database is.
+/// The journal mode of a database.
 const FILES: [&str; 3] = ["", "-journal", "-wal"];
 
-/// A database file, and the connection of the process that has it open.
+/// A database file, and the connection of the process that uses it.
 ///
-/// A crash leaves the files as they are at that moment, in the middle of a transaction too. So they are copied at that moment, and the
-/// connection is opened again on the copy: SQLite finds what it would find after the process was killed. What the old process does
-/// after that moment is not seen by anyone.
+/// A crash leaves the files as they are at that moment, even inside a transaction. The files are
+/// copied at that moment, and the connection is opened again on the copy. SQLite finds what it
+/// would find after the process was killed. Nobody sees what the old process does afterwards.
 pub(super) struct Machine {
     name: PathBuf,
     generation: u32,
@@ -24,19 +24,19 @@ pub(super) struct Machine {
     watch: Arc<Mutex<Watch>>,
 }
 
-/// When a process is to end, and how far it has come.
+/// When a process is to crash, and how many statements it has run.
 #[derive(Default)]
 struct Watch {
-    /// Where from and to the files are to be copied, and before which of the statements from here on.
+    /// The source and target of the copy, and the number of statements until then.
     plan: Option<(PathBuf, PathBuf, u32)>,
     commits: u32,
 }
 
-/// How an operation ended.
+/// The end of an operation.
 pub(super) enum Ran<T> {
     Done(T),
     Crashed {
-        /// Whether its transaction had been committed.
+        /// Whether its transaction was committed.
         committed: bool,
     },
 }
@@ -55,15 +55,16 @@ fn copy(from: &Path, to: &Path) {
 }
 
 impl Machine {
-    /// With a file that has this in it.
+    /// Creates a machine with a file that contains the given schema.
     pub(super) fn new(name: PathBuf, template: &[u8]) -> Result<Self> {
         std::fs::write(path(&name, 0, ""), template)?;
         let (conn, watch) = open(&path(&name, 0, ""))?;
         Ok(Self { name, generation: 0, conn, watch })
     }
 
-    /// Runs an operation, which is one transaction; at most, if a crash is planned, up to the statement of that number. If it has fewer,
-    /// the crash comes when it is done and nobody has heard of it.
+    /// Runs an operation, which is one transaction. With a planned crash it runs up to the
+    /// statement of that number. If the operation has fewer statements, the crash follows the
+    /// commit, before anybody learns of it.
     pub(super) fn run<T>(
         &mut self,
         crash: Option<u32>,
@@ -89,7 +90,7 @@ impl Machine {
 
 fn open(path: &Path) -> Result<(SqliteConnection, Arc<Mutex<Watch>>)> {
     let mut conn = SqliteConnection::establish(path.to_str().ok_or("a path that is not UTF-8")?)?;
-    // the processes end, not the computer: what is written need not be on the disk
+    // the process crashes, not the computer: written data need not be on disk
     conn.batch_execute("PRAGMA synchronous = OFF")?;
     let watch = Arc::new(Mutex::new(Watch::default()));
     let watched = Arc::clone(&watch);

@@ -1,9 +1,11 @@
-//! One hub and several replicas that edit the same rows, disconnect and crash end up with the same databases, and every edit is
-//! accounted for: a simulation.
+//! A simulation of one hub and several replicas that edit the same rows, disconnect and crash. In
+//! the end their databases must be equal, and every edit accounted for.
 //!
-//! - [`protocol`]: the hub and the replica, [`policy`]: who wins, [`board`]: over which tables. To be copied.
-//! - [`cases`]: what it found, in few edits
-//! - [`machine`]: a database whose process crashes; [`ledger`]: the account of the edits; [`simulation`]: what happens.
+//! - To be copied: [`protocol`], the hub and the replicas; [`policy`], which edit wins; [`board`],
+//!   the tables.
+//! - [`cases`]: findings, each with few edits; [`replication`]: one source and one replica.
+//! - [`machine`]: a database whose process crashes; [`ledger`]: the fate of each edit;
+//!   [`simulation`]: the events.
 //!
 //! ```text
 //! SIMULATION_SEEDS=1000 cargo test --release -p diesel-sqlite-session-tests --test integration convergence -- --nocapture
@@ -25,10 +27,10 @@ use self::policy::Policy;
 use self::protocol::{ForeignKeys, Rules, Way};
 use self::simulation::{Figures, Mistake, run};
 
-/// How many seeds, unless the environment says so.
+/// The number of seeds by default.
 const SEEDS: u64 = 8;
 
-/// The seeds that are to be tried: those up to `SIMULATION_SEEDS`, or `SIMULATION_SEED` alone.
+/// Returns the seeds to run: those below `SIMULATION_SEEDS`, or `SIMULATION_SEED` alone.
 fn seeds() -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
     match number("SIMULATION_SEED") {
@@ -37,7 +39,7 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
-/// Every run ends well.
+/// Checks that every run succeeds.
 fn converges(policy: Policy, way: Way) {
     converges_by(Rules::new(policy, way));
 }
@@ -68,7 +70,7 @@ fn converges_by(rules: Rules) {
     }
 }
 
-/// How many of the first seeds do not end well.
+/// Returns how many of the first seeds fail.
 fn failures(rules: Rules, mistake: Option<Mistake>) -> usize {
     let run = |seed| {
         let directory = tempfile::tempdir().unwrap();
@@ -87,7 +89,7 @@ fn later_over_earlier_converges_by_rebasing() {
 }
 
 #[test]
-fn earlier_over_later_converges_by_rebasing_if_no_update_is_omitted_in_part() {
+fn earlier_over_later_converges_by_rebasing_without_partly_omitted_updates() {
     converges(Policy::EarlierWhole, Way::Rebase);
 }
 
@@ -97,7 +99,7 @@ fn earlier_over_later_of_the_same_columns_converges_by_rebasing() {
 }
 
 #[test]
-fn newest_row_converges_by_rebasing_if_no_update_is_omitted_in_part() {
+fn newest_row_converges_by_rebasing_without_partly_omitted_updates() {
     converges(Policy::NewestWhole, Way::Rebase);
 }
 
@@ -127,7 +129,7 @@ fn earlier_over_later_converges_by_replaying() {
 }
 
 #[test]
-fn what_converges_by_rebasing_converges_by_replaying_too() {
+fn policies_that_converge_by_rebasing_converge_by_replaying() {
     for policy in [Policy::EarlierOfTheSame, Policy::EarlierWhole, Policy::NewestWhole] {
         converges(policy, Way::Replay);
     }
@@ -144,11 +146,11 @@ fn column_by_column_converges_by_replaying() {
 }
 
 #[test]
-fn omitting_what_breaks_a_constraint_converges_by_replaying() {
+fn omitting_constraint_violations_converges_by_replaying() {
     converges_by(Rules { omits_constraints: true, ..Rules::new(Policy::Earlier, Way::Replay) });
 }
 
-/// Labels refer to their cards, and go with them.
+/// Labels refer to their cards and are deleted with them.
 fn with_foreign_keys(policy: Policy, way: Way) -> Rules {
     Rules { foreign_keys: ForeignKeys::Mend, ..Rules::new(policy, way) }
 }
@@ -176,21 +178,21 @@ fn rows_that_refer_to_others_converge_by_replaying() {
 }
 
 #[test]
-fn foreign_keys_that_act_while_changes_are_applied_do_not_converge() {
+fn foreign_key_actions_during_an_apply_do_not_converge() {
     for way in [Way::Rebase, Way::Replay] {
         assert!(failures(Rules { foreign_keys: ForeignKeys::Act, ..Rules::new(Policy::Later, way) }, None) > 0);
     }
 }
 
 #[test]
-fn updates_that_are_omitted_in_part_do_not_converge_by_rebasing() {
+fn partly_omitted_updates_do_not_converge_by_rebasing() {
     for policy in [Policy::Earlier, Policy::Newest] {
         assert!(failures(Rules::new(policy, Way::Rebase), None) > 0);
     }
 }
 
 #[test]
-fn omitting_what_breaks_a_constraint_does_not_converge_by_rebasing() {
+fn omitting_constraint_violations_does_not_converge_by_rebasing() {
     assert!(failures(Rules { omits_constraints: true, ..Rules::new(Policy::EarlierWhole, Way::Rebase) }, None) > 0);
 }
 
@@ -200,7 +202,7 @@ fn a_hub_that_forgets_to_rebase_does_not_converge() {
 }
 
 #[test]
-fn every_mistake_is_found() {
+fn every_planted_mistake_is_found() {
     for mistake in [Mistake::RecordsLater, Mistake::TakesTwice, Mistake::LosesLog, Mistake::ReportsNothing] {
         let rules = Rules::new(Policy::Later, Way::Rebase);
         assert!(failures(rules, Some(mistake)) > 0);

@@ -1,4 +1,4 @@
-//! What becomes of a change that comes later and does not fit what is there: the policies.
+//! Policies: what happens to a later change that conflicts with the current row.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -12,43 +12,46 @@ use diesel_sqlite_session::{Change, Changeset, Conflict, SqliteSessionExt};
 use super::board::{Board, Card, Cell, Label, Shared, delete_orphans, forget_orphans};
 use super::protocol::{ForeignKeys, Rules};
 
-/// Who wins where two edits meet.
+/// Which of two conflicting edits wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Policy {
-    /// What comes later replaces what is there.
+    /// The later change replaces the current row.
     Later,
-    /// What is there stays, and what comes later is omitted.
+    /// The current row stays, and the later change is omitted.
     Earlier,
-    /// The same, but an UPDATE is never omitted in part, but written over: see [`Policy::update`].
+    /// The same, but no UPDATE is partly omitted; the current values are written over it instead:
+    /// see [`Policy::update`].
     EarlierWhole,
-    /// The same, but an UPDATE that sets more than what was edited replaces.
+    /// The same, but an UPDATE that also sets other columns than the edited ones replaces.
     EarlierOfTheSame,
-    /// The row that was edited last, by a clock, as a whole; an edit wins over a deletion.
+    /// The row with the newest clock wins as a whole. An edit wins over a deletion.
     Newest,
-    /// The same, but an UPDATE is never omitted in part.
+    /// The same, but no UPDATE is partly omitted.
     NewestWhole,
-    /// Column by column, the greater value; an edit wins over a deletion.
+    /// In each column the greater value wins. An edit wins over a deletion.
     Columns,
 }
 
-/// What to do about a change of a row that is there.
+/// The answer to a change of an existing row.
 enum Answer<T> {
     Replace,
     Omit,
-    /// Replace, and then write this.
+    /// Replace, and then write this row.
     Write(T),
 }
 
 impl Policy {
-    /// Whether an edit sets the column `edited_at`.
+    /// Returns whether edits set the column `edited_at`.
     pub(super) fn uses_a_clock(self) -> bool {
         matches!(self, Self::Newest | Self::NewestWhole)
     }
 
-    /// An UPDATE of a row that was edited. `sets_more`: also in a column in which the row was not.
+    /// Decides about an UPDATE of an edited row. `sets_more`: it also sets a column in which the
+    /// row was not edited.
     ///
-    /// Such an UPDATE must not be omitted where its replica's news are rebased: they would not set that column back. To replace and to
-    /// write back what there was does the same here, and there too.
+    /// Such an UPDATE must not be omitted if the news is rebased, because the news would not
+    /// restore that column on its replica. Replacing the row and writing the current values again
+    /// has the same effect here, and also there.
     fn update<T: Shared>(self, update: &T::Update, current: &T, sets_more: bool) -> Answer<T> {
         let is_newer = || T::newly_edited_at(update).is_some_and(|time| time > current.edited_at());
         match self {
@@ -63,7 +66,7 @@ impl Policy {
         }
     }
 
-    /// An INSERT of a row that is there.
+    /// Decides about an INSERT of an existing row.
     fn insert<T: Shared>(self, new: &T, current: &T) -> Answer<T> {
         match self {
             Self::Later => Answer::Replace,
@@ -75,30 +78,31 @@ impl Policy {
         }
     }
 
-    /// A DELETE of a row that was edited.
+    /// Decides about a DELETE of an edited row.
     fn delete<T>(self) -> Answer<T> {
         if self == Self::Later { Answer::Replace } else { Answer::Omit }
     }
 }
 
-/// A value that a column was given, or had, and that gave way. `None` is that of a deleted row.
+/// A value that lost a conflict: of an edit, or of the current row. `None` stands for a deleted
+/// row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Lost {
     pub(super) cell: Cell,
     pub(super) value: Option<String>,
 }
 
-/// The conflicts of a table, by key: a handler can be asked about a change more than once.
+/// The conflicts of a table by key, because a handler can be called more than once for a change.
 struct Conflicts<T> {
     rules: Rules,
     lost: BTreeMap<String, Vec<Lost>>,
     to_write: BTreeMap<String, T>,
 }
 
-/// A column that is there, and that a change sets to something else.
+/// A column whose current value a change would replace.
 struct Contested {
     column: &'static str,
-    /// Whether it was so when the change was made.
+    /// Whether the change had seen the current value.
     is_as_found: bool,
     current: String,
     new: String,
@@ -177,7 +181,8 @@ impl<T: Shared> Conflicts<T> {
         answer
     }
 
-    /// Of what is there and what comes, that which gives way; what is there not where it was known when the change was made.
+    /// Returns the values that lose: those of the change, or the current ones that the change had
+    /// not seen.
     fn report_contested(&mut self, key: String, columns: Vec<Contested>, answer: &Answer<T>) {
         let written = if let Answer::Write(row) = answer { row.values() } else { Vec::new() };
         let lost = columns.into_iter().filter_map(|Contested { column, is_as_found, current, new }| {
@@ -192,7 +197,7 @@ impl<T: Shared> Conflicts<T> {
         self.report(key, lost);
     }
 
-    /// Perhaps it has been said before that it replaces.
+    /// A conflict may have been decided before, with another answer.
     fn nothing_comes_of(&mut self, change: &Change<T>) {
         let (key, new): (_, Vec<_>) = match change {
             Change::Insert(row) => (row.key(), row.values()),
@@ -201,7 +206,7 @@ impl<T: Shared> Conflicts<T> {
                 let new = fields.filter_map(|(column, field)| Some((*column, field.into_changed()?.1)));
                 (T::key_of(update), new.collect())
             }
-            // the row is gone already
+            // the row is already deleted
             Change::Delete(row) => (row.key(), Vec::new()),
         };
         self.to_write.remove(&key);
@@ -219,26 +224,28 @@ impl<T: Shared> Conflicts<T> {
     }
 }
 
-/// What came of changes on top of what was there.
+/// The result of a merge.
 pub(super) struct Merged {
-    /// What they changed, with what was written after.
+    /// The resulting changes, including the rows written afterwards.
     pub(super) effect: Changeset,
-    /// How their conflicts were resolved: who made them has to change the same, by the rebaser, and then what was written.
+    /// How the conflicts were resolved. The author of the changes makes the same changes by
+    /// rebasing, and then by the rows written afterwards.
     pub(super) rebase_data: RebaseData,
     pub(super) written: Changeset,
     pub(super) lost: Vec<Lost>,
     pub(super) met: Met,
 }
 
-/// What was met, in numbers.
+/// The number of conflicts of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Met {
     pub(super) conflicts: u64,
-    /// Rows that were deleted, or refer to nothing now, because what they refer to is not there.
+    /// Rows that were deleted, or whose reference was cleared, because the referenced row is
+    /// missing.
     pub(super) orphans: u64,
 }
 
-/// Makes changes on top of what is there. In a transaction of the caller's.
+/// Merges `changes` into the current rows, inside the caller's transaction.
 pub(super) fn merge(conn: &mut SqliteConnection, changes: &Changeset, rules: Rules) -> Result<Merged, Box<dyn Error>> {
     let (mut cards, mut labels) = (Conflicts::<Card>::new(rules), Conflicts::<Label>::new(rules));
     let applied = conn.capture::<Board>().try_run(|conn| {
@@ -246,12 +253,12 @@ pub(super) fn merge(conn: &mut SqliteConnection, changes: &Changeset, rules: Rul
             .only::<Board>()
             .on_conflict::<Card>(|conflict| cards.decide(conflict))
             .on_conflict::<Label>(|conflict| labels.decide(conflict))
-            // what they do to rows of which the changes know nothing is done, and recorded, below
+            // violations by rows outside the changes are repaired, and recorded, below
             .on_foreign_keys(|broken| broken.accept())
             .run()
     })?;
     let written = conn.capture::<Board>().run(|conn| {
-        // what is written may refer to what is gone, until it is mended
+        // the rows to write may refer to deleted rows until these are repaired
         conn.batch_execute("PRAGMA defer_foreign_keys = ON")?;
         cards.write(conn)?;
         labels.write(conn)?;
@@ -276,7 +283,8 @@ pub(super) fn merge(conn: &mut SqliteConnection, changes: &Changeset, rules: Rul
     })
 }
 
-/// What a foreign key did where the changes were made is among them: here it does nothing.
+/// Prepares an apply. The changes contain the effects of foreign key actions on their replica, so
+/// that these must not act again here.
 pub(super) fn to_apply<'a>(
     conn: &'a mut SqliteConnection,
     changes: &'a Changeset,
@@ -286,12 +294,12 @@ pub(super) fn to_apply<'a>(
     if rules.foreign_keys == ForeignKeys::Act { apply } else { apply.without_foreign_key_actions() }
 }
 
-/// A row that refers to nothing any more: that was on nobody's list.
+/// Reports a cleared reference, which no edit had intended.
 fn what_it_sees(label: &Label) -> impl Iterator<Item = Lost> {
     every_value(label).filter(|lost| lost.cell.column == "see")
 }
 
-/// A row that is gone: it was on nobody's list.
+/// Reports a deleted row, which no edit had intended.
 fn every_value<T: Shared>(row: &T) -> impl Iterator<Item = Lost> {
     let key = row.key();
     row.values().into_iter().map(move |(column, value)| {

@@ -1,7 +1,9 @@
-//! The protocol of a hub and its replicas, as functions of a connection: nothing that they need is anywhere but in its database, so
-//! that a process may end between any two statements, and go on with the database that it finds.
+//! The protocol of a hub and its replicas as functions of a connection. All state is in the
+//! database, so that a process may crash between any two statements and continue with the database
+//! that it finds.
 //!
-//! Each function is one transaction, which holds what it does to the shared tables and what the protocol has to remember of it.
+//! Each function is one transaction, which contains both its changes to the shared tables and the
+//! state of the protocol.
 //!
 //! ```text
 //!  replica                                            hub
@@ -20,17 +22,18 @@ use super::policy::{Lost, Merged, Met, Policy, merge, to_apply};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// How a replica comes to have what the hub has.
+/// How a replica takes the changes of the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// The hub rebases what is new on it by the conflicts that the replica's batch had. What the replica has not sent comes on top
-    /// again, by the policy.
+    /// The hub rebases the news onto the replica's batch. The replica applies its unsent changes
+    /// again on top, by the policy.
     Rebase,
-    /// The same at the hub. On the replica the news replace what has not been sent, which is rebased.
+    /// The same at the hub. On the replica the news replaces unsent changes, which are rebased.
     RebaseBoth,
-    /// The replica undoes its batch, and takes what the hub has logged since, its own batch included.
+    /// The replica undoes its batch and takes what the hub has logged since, including its own
+    /// batch.
     Replay,
-    /// The hub sends what is new on it as it stands: a mistake.
+    /// The hub sends the news without rebasing it: a mistake.
     Neither,
 }
 
@@ -38,19 +41,20 @@ pub(super) enum Way {
 pub(super) struct Rules {
     pub(super) policy: Policy,
     pub(super) way: Way,
-    /// Whether what breaks a constraint is omitted. Otherwise it ends the sync.
+    /// Whether constraint violations are omitted. Otherwise they end the sync.
     pub(super) omits_constraints: bool,
     pub(super) foreign_keys: ForeignKeys,
 }
 
-/// What becomes of rows that refer to others.
+/// How references between rows are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ForeignKeys {
-    /// None refers to another.
+    /// No row refers to another.
     None,
-    /// Foreign keys do not act while changes are applied. Which rows then refer to none are deleted, and that is recorded.
+    /// Foreign keys do not act during an apply. Rows whose parent is missing are then deleted,
+    /// which is recorded.
     Mend,
-    /// The same, but they act: a mistake.
+    /// The same, but foreign keys act: a mistake.
     Act,
 }
 
@@ -72,47 +76,48 @@ impl std::fmt::Display for Rules {
     }
 }
 
-/// From a replica: what it did since it last took news.
+/// The changes of a replica since it last took news.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
     pub(super) replica: i32,
-    /// 1, 2, 3 …: the same one again is a repetition.
+    /// 1, 2, 3 …: the same number again is a repetition.
     pub(super) number: i64,
     pub(super) changes: Changeset,
 }
 
-/// From the hub: what the replica has to do to be as the hub was at a place in its log.
+/// The answer of the hub: the changes that make the replica equal to the hub at a position of its
+/// log.
 #[derive(Clone, Debug)]
 pub(super) struct News {
-    /// The batch that it answers.
+    /// The number of the answered batch.
     pub(super) number: i64,
     pub(super) position: i64,
     pub(super) changes: Changeset,
 }
 
 diesel::table! {
-    /// Of a replica: one row.
+    /// On a replica: its state, one row.
     status (replica) {
         replica -> Integer,
-        /// Of the last batch.
+        /// The number of the last batch.
         number -> BigInt,
-        /// Of the last batch that was answered: the next one waits for that.
+        /// The number of the last answered batch, for which the next batch waits.
         answered -> BigInt,
     }
 }
 
 diesel::table! {
-    /// Of a replica: what it did and the hub has not answered.
+    /// On a replica: the changes that the hub has not answered.
     outbox (id) {
         id -> BigInt,
-        /// The batch that it is in.
+        /// The number of its batch, if it is in one.
         number -> Nullable<BigInt>,
         changes -> Binary,
     }
 }
 
 diesel::table! {
-    /// Of the hub: what was done, one after another.
+    /// On the hub: all changes in order.
     log (position) {
         position -> BigInt,
         changes -> Binary,
@@ -120,18 +125,18 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// Of the hub: the last batch of each replica, and what was answered.
+    /// On the hub: the last batch of each replica, and its answer.
     peers (replica) {
         replica -> Integer,
         number -> BigInt,
-        /// How much of the log the replica has with the answer.
+        /// The position of the log that the replica reaches with the answer.
         position -> BigInt,
         news -> Binary,
     }
 }
 
 diesel::table! {
-    /// Everywhere: the values that gave way, for people to look at.
+    /// On all databases: the values that lost a conflict, for people to review.
     lost (id) {
         id -> BigInt,
         table_name -> Text,
@@ -141,7 +146,7 @@ diesel::table! {
     }
 }
 
-/// Of both, so that one file will do.
+/// The tables of hub and replica, so that one file can be both.
 pub(super) const SCHEMA: &str = "
     CREATE TABLE status (replica INTEGER PRIMARY KEY, number BIGINT NOT NULL, answered BIGINT NOT NULL);
     CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, number BIGINT, changes BLOB NOT NULL);
@@ -152,7 +157,7 @@ pub(super) const SCHEMA: &str = "
 
 // ---- the replica ----
 
-/// A person's edit. It and its record are committed together, or neither is.
+/// Makes an edit. The edit and its record are committed together or not at all.
 pub(super) fn edit(
     conn: &mut SqliteConnection,
     work: impl FnOnce(&mut SqliteConnection) -> QueryResult<()>,
@@ -170,7 +175,8 @@ fn remember(conn: &mut SqliteConnection, changes: &Changeset) -> Result<()> {
     Ok(())
 }
 
-/// What is to be sent: the batch that has not been answered, or else a new one of all that was done, which may be nothing.
+/// Returns the batch to send: the unanswered batch, or else a new batch of all unsent changes,
+/// which may be empty.
 pub(super) fn batch(conn: &mut SqliteConnection) -> Result<Batch> {
     conn.transaction(|conn| {
         let (replica, mut number, answered) = status::table.first::<(i32, i64, i64)>(conn)?;
@@ -191,18 +197,19 @@ fn not_sent(conn: &mut SqliteConnection) -> Result<Changeset> {
     all(outbox::table.filter(outbox::number.is_null()).order(outbox::id).select(outbox::changes).load(conn)?)
 }
 
-/// Changes one after another, as one.
+/// Concatenates changes in order.
 fn all(changes: Vec<Vec<u8>>) -> Result<Changeset> {
     let changes = changes.into_iter().map(Changeset::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(Changeset::concat_all(&changes)?)
 }
 
-/// Takes the answer to the batch. What was done meanwhile comes on top of it, as it would at the hub. Gives what it met.
+/// Takes the answer to the batch and applies later edits again on top, as the hub would. Returns
+/// the conflicts.
 pub(super) fn take(conn: &mut SqliteConnection, news: &News, rules: Rules) -> Result<Met> {
     conn.transaction(|conn| {
         let (_, number, answered) = status::table.first::<(i32, i64, i64)>(conn)?;
         if number == answered || number != news.number {
-            return Ok(Met::default()); // it has been taken
+            return Ok(Met::default()); // the batch is known
         }
         let mut not_sent = not_sent(conn)?;
         let merged = if rules.way == Way::RebaseBoth {
@@ -210,15 +217,16 @@ pub(super) fn take(conn: &mut SqliteConnection, news: &News, rules: Rules) -> Re
             not_sent = not_sent.rebase(&merged.rebase_data)?.concat(&merged.written)?;
             merged
         } else {
-            // back to what the hub knew, which can have no conflict: nothing else was done since
+            // back to the state that the hub knew, which cannot conflict: nothing else was changed
+            // since
             to_apply(conn, &not_sent, rules).inverted().run()?;
             if rules.way == Way::Replay {
                 let sent = sent(conn)?;
                 to_apply(conn, &sent, rules).inverted().run()?;
             }
-            // to what the hub has: no handler, as a conflict would be a mistake
+            // to the state of the hub, without a handler: a conflict would be a mistake
             to_apply(conn, &news.changes, rules).run()?;
-            // and again what was done meanwhile
+            // and the later edits again
             let merged = merge(conn, &not_sent, rules)?;
             not_sent = merged.effect.clone();
             merged
@@ -241,15 +249,17 @@ fn report(conn: &mut SqliteConnection, lost: &[Lost]) -> QueryResult<()> {
 
 // ---- the hub ----
 
-/// Takes a replica's batch, unless it has, and says what the replica has to do. Gives what it met.
+/// Accepts a replica's batch unless it is known, and returns the news for the replica, and the
+/// conflicts.
 pub(super) fn exchange(conn: &mut SqliteConnection, batch: &Batch, rules: Rules) -> Result<(News, Met)> {
     conn.transaction(|conn| {
         let (_, number, position, news) = peers::table.find(batch.replica).first::<(i32, i64, i64, Vec<u8>)>(conn)?;
         if batch.number <= number {
-            // It has been taken. The answer is the one to the last batch: a replica waits for no other one.
+            // The batch is known. The stored answer is that to the last batch, the only one for
+            // which a replica waits.
             return Ok((News { number, position, changes: Changeset::try_from(news)? }, Met::default()));
         }
-        // what is new since the last answer: this and the batch begin at the same rows
+        // the news since the last answer, which starts from the same rows as the batch
         let new =
             all(log::table.filter(log::position.gt(position)).order(log::position).select(log::changes).load(conn)?)?;
         let merged = merge(conn, &batch.changes, rules)?;
@@ -259,7 +269,7 @@ pub(super) fn exchange(conn: &mut SqliteConnection, batch: &Batch, rules: Rules)
         let changes = answer(&new, &merged, rules.way)?;
         let answer = (peers::number.eq(batch.number), peers::position.eq(position), peers::news.eq(changes.as_bytes()));
         diesel::update(peers::table.find(batch.replica)).set(answer).execute(conn)?;
-        // what every replica has nobody asks for
+        // no replica asks for what all replicas have
         let everywhere =
             peers::table.select(diesel::dsl::min(peers::position)).first::<Option<i64>>(conn)?.unwrap_or(0);
         diesel::delete(log::table.filter(log::position.le(everywhere))).execute(conn)?;

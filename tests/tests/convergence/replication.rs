@@ -1,4 +1,4 @@
-//! What is tracked on one database and applied to another makes them equal.
+//! Recording on one database and applying to another makes them equal.
 
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::common::{exec, lines, open};
 
-/// Statements that may fail for the values in them, as those of a history may.
+/// Runs statements that may fail because of their values, as those of a history may.
 fn try_each(conn: &mut SqliteConnection, statements: &[String]) {
     for statement in statements {
         if let Err(error) = conn.batch_execute(statement) {
@@ -19,7 +19,7 @@ fn try_each(conn: &mut SqliteConnection, statements: &[String]) {
     }
 }
 
-/// All rows that a session can see: those without NULL in their key.
+/// Returns all rows that a session can record: those without NULL in the key.
 fn dump(conn: &mut SqliteConnection) -> Vec<String> {
     let tables = lines(conn, "SELECT name AS line FROM sqlite_schema WHERE type = 'table' ORDER BY name");
     let mut all = Vec::new();
@@ -43,8 +43,8 @@ fn dump(conn: &mut SqliteConnection) -> Vec<String> {
     all
 }
 
-/// Whether a column of the key has the affinity REAL: SQLite records a row twice whose key there is a whole number. See
-/// `conformance`.
+/// Returns whether a column of the key has the affinity REAL: SQLite records a row twice if its key
+/// there is a whole number. See `conformance`.
 fn has_real_key(create: &str) -> bool {
     create
         .split("PRIMARY KEY (")
@@ -53,7 +53,8 @@ fn has_real_key(create: &str) -> bool {
         .is_some_and(|key| key.split(", ").any(|column| create.contains(&format!("{column} REAL"))))
 }
 
-/// There is no conflict, but where a key changed to one that is equal to it: the row comes again under its new key.
+/// No conflict occurs, except if a key changed to an equal key: the row is inserted again with its
+/// new key.
 fn over_equal_keys(conflict: ConflictType) -> ConflictAction {
     match conflict {
         ConflictType::Conflict | ConflictType::Data => ConflictAction::Replace,
@@ -61,7 +62,8 @@ fn over_equal_keys(conflict: ConflictType) -> ConflictAction {
     }
 }
 
-/// A replica of the state before the edits. It has no triggers: what they did arrives as changes.
+/// Opens a replica with the state before the edits and without triggers, whose effects arrive as
+/// changes.
 fn replica(history: &History, start: &Changeset) -> SqliteConnection {
     let mut conn = open("");
     for statement in history.schema.iter().filter(|statement| !statement.starts_with("CREATE TRIGGER")) {
@@ -75,7 +77,7 @@ proptest! {
     #![proptest_config(ProptestConfig { max_global_rejects: 1_000_000, ..config(200) })]
 
     #[test]
-    fn replica_equals_source(history in history(), transactions in vec((1usize..6, any::<Option<bool>>()), 20)) {
+    fn a_replica_equals_its_source(history in history(), transactions in vec((1usize..6, any::<Option<bool>>()), 20)) {
         prop_assume!(!history.schema.iter().any(|create| has_real_key(create)));
         let mut source = open("");
         for statement in &history.schema {
@@ -124,7 +126,7 @@ proptest! {
         by_patchset.apply_patchset(&patchset, over_equal_keys).unwrap();
         prop_assert_eq!(dump(&mut by_patchset), &expected[..]);
 
-        // and back, where no key changed to an equal one: of that the inverse does not know
+        // and back, unless a key changed to an equal key, which an inverse does not contain
         if conflicts == 0 {
             by_changeset.apply_changeset(&changeset.invert(), |_| ConflictAction::Abort).unwrap();
             prop_assert_eq!(dump(&mut by_changeset), before);

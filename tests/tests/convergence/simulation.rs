@@ -1,4 +1,4 @@
-//! One hub, a few replicas, and whatever can happen between them, from a seed.
+//! The events between one hub and a few replicas, generated from a seed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::error::Error;
@@ -17,20 +17,20 @@ use crate::common::{exec, lines, open};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// A mistake, to see that it is found.
+/// A planted mistake, which the simulation must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mistake {
-    /// Some edits are committed before the record of them, and the process ends in between.
+    /// Some edits are committed before their record, with a crash in between.
     RecordsLater,
-    /// The hub forgets which batch it took last.
+    /// The hub forgets which batch it accepted last.
     TakesTwice,
-    /// The hub forgets what it did for one.
+    /// The hub forgets the changes of a batch.
     LosesLog,
     /// Conflicts are not reported.
     ReportsNothing,
 }
 
-/// What happened.
+/// Counts of the events.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
     pub(super) runs: u64,
@@ -38,10 +38,11 @@ pub(super) struct Figures {
     pub(super) syncs: u64,
     pub(super) repeats: u64,
     pub(super) crashes: u64,
-    /// Of these, before what was begun was committed.
+    /// Of these, before the commit.
     pub(super) halfway: u64,
     pub(super) conflicts: u64,
-    /// Rows that were deleted, or refer to nothing now, because what they refer to is not there.
+    /// Rows that were deleted, or whose reference was cleared, because the referenced row is
+    /// missing.
     pub(super) orphans: u64,
     pub(super) fates: Fates,
 }
@@ -76,7 +77,7 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Numbers at random: splitmix64.
+/// Random numbers: splitmix64.
 struct Random(u64);
 
 impl Random {
@@ -104,14 +105,14 @@ impl Random {
 struct Peer {
     machine: Machine,
     last_lost: i64,
-    /// Whether messages go to the hub and back. Those that are on their way wait.
+    /// Whether the replica is connected. Otherwise its messages wait.
     connected: bool,
     to_hub: VecDeque<Batch>,
     from_hub: VecDeque<News>,
-    /// The batch that waits for an answer, and the last one that the hub took.
+    /// The batch that waits for an answer, and the last batch that the hub accepted.
     waiting: Option<i64>,
     taken: i64,
-    /// How much the replica's clock is ahead of the others.
+    /// How far the replica's clock is ahead.
     ahead: i64,
 }
 
@@ -128,7 +129,7 @@ struct Simulation {
     crashes: bool,
 }
 
-/// What replicas that are apart cannot keep, where constraints are tried.
+/// Constraints that separate replicas cannot keep, for the runs with constraints.
 const UNIQUE: &str = "CREATE UNIQUE INDEX title ON cards (title); CREATE UNIQUE INDEX color ON labels (color, card)";
 
 /// A database file.
@@ -141,12 +142,12 @@ fn template(rules: Rules) -> Vec<u8> {
     conn.serialize_database_to_buffer().try_as_slice().unwrap().to_vec()
 }
 
-/// One run, with its databases in this directory. The error says what is not as it should be.
+/// Runs one seed with its databases in `directory`. The error describes the first violation.
 pub(super) fn run(directory: &Path, seed: u64, rules: Rules, mistake: Option<Mistake>) -> Result<Figures> {
     let mut random = Random(seed);
     let count = 2 + random.below(3) as i32;
     let name = |what: &str| directory.join(format!("{seed}-{what}"));
-    // the one journal or the other
+    // either journal mode
     let journal = if random.one_in(2) { "PRAGMA journal_mode = WAL" } else { "PRAGMA journal_mode = DELETE" };
     let template = template(rules);
     let machine = |what: &str, statements: &str| -> Result<Machine> {
@@ -207,7 +208,7 @@ impl Simulation {
                 _ => {}
             }
         }
-        // in the end everybody is there, and all is well
+        // in the end all replicas are connected
         self.crashes = false;
         for _ in 0..2 {
             for replica in 0..self.peers.len() {
@@ -217,12 +218,12 @@ impl Simulation {
         self.check()
     }
 
-    /// The statement at which an operation is to end, if any.
+    /// Returns the statement at which an operation crashes, if any.
     fn crash(&mut self) -> Option<u32> {
         (self.crashes && self.random.one_in(10)).then(|| self.random.below(12) as u32)
     }
 
-    /// What a process that has ended had on its way may be lost, or not.
+    /// Messages of a crashed process may be lost or not.
     fn lose_messages(&mut self, replica: usize) {
         self.peers[replica].to_hub.clear();
         self.peers[replica].from_hub.clear();
@@ -236,7 +237,7 @@ impl Simulation {
         }
     }
 
-    /// The database of a replica, or of the hub, is as it was last known to be: what was committed is there, and nothing else.
+    /// Checks that a database has its last known content: all that was committed, and nothing else.
     fn check_contents(&mut self, replica: Option<usize>) -> Result<()> {
         let machine = replica.map_or(&mut self.hub, |replica| &mut self.peers[replica].machine);
         if contents(&mut machine.conn)? == *self.ledger.contents(replica) {
@@ -246,7 +247,7 @@ impl Simulation {
         Err(format!("{who} is not as it was last committed").into())
     }
 
-    /// What was reported since it was last asked.
+    /// Returns what was reported since the last call.
     fn new_lost(&mut self, replica: Option<usize>) -> Result<BTreeSet<Lost>> {
         let (conn, last) = match replica {
             None => (&mut self.hub.conn, &mut self.hub_last_lost),
@@ -291,10 +292,10 @@ impl Simulation {
         Ok(())
     }
 
-    /// A statement that changes one row of few, or none.
+    /// Returns a statement that changes one of few rows, or none.
     fn statement(&mut self, replica: usize) -> String {
         let time = if self.rules.policy.uses_a_clock() { self.time + self.peers[replica].ahead } else { 0 };
-        // where texts are unique, they are to meet
+        // unique texts should collide
         let few = if self.rules.omits_constraints { 2 } else { 4 };
         let has_foreign_keys = self.rules.foreign_keys != ForeignKeys::None;
         let random = &mut self.random;
@@ -311,7 +312,7 @@ impl Simulation {
         let (title, note) = (text(), text());
         let done = random.below(2);
         let key = format!("name = '{name}' AND card = {card}");
-        // a card that is there, or none
+        // an existing card, or none
         let see = format!("(SELECT id FROM cards WHERE id = {other})");
         match random.below(18) {
             0 | 1 => format!("INSERT OR IGNORE INTO cards VALUES ({id}, '{title}', '{note}', {done}, {time})"),
@@ -326,7 +327,7 @@ impl Simulation {
             ),
             9 => format!("UPDATE OR IGNORE cards SET id = {other}, edited_at = {time} WHERE id = {id}"),
             10 | 11 => {
-                // what a foreign key refuses, it refuses with OR IGNORE too
+                // foreign keys reject rows in spite of OR IGNORE
                 let is_free =
                     if has_foreign_keys { format!("{card} IN (SELECT id FROM cards)") } else { "true".into() };
                 format!(
@@ -343,7 +344,7 @@ impl Simulation {
         }
     }
 
-    /// A replica sends its batch, be it again.
+    /// A replica sends its batch, perhaps again.
     fn send(&mut self, replica: usize) -> Result<()> {
         let crash = self.crash();
         let ran = self.peers[replica].machine.run(crash, protocol::batch)?;
@@ -363,7 +364,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// The next message of a replica comes to the hub.
+    /// The next message of a replica reaches the hub.
     fn hub_hears(&mut self, replica: usize) -> Result<()> {
         let Some(batch) = self.peers[replica].to_hub.pop_front() else { return Ok(()) };
         let (rules, crash) = (self.rules, self.crash());
@@ -404,7 +405,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// The hub's next message comes to a replica.
+    /// The hub's next message reaches a replica.
     fn replica_hears(&mut self, replica: usize) -> Result<()> {
         let Some(news) = self.peers[replica].from_hub.pop_front() else { return Ok(()) };
         let (rules, crash) = (self.rules, self.crash());
@@ -431,7 +432,7 @@ impl Simulation {
         self.figures.orphans += orphans;
     }
 
-    /// A replica and the hub talk until the replica has nothing more to say.
+    /// Syncs a replica until it has no unsent changes.
     fn settle(&mut self, replica: usize) -> Result<()> {
         self.peers[replica].connected = true;
         for _ in 0..10 {
@@ -450,7 +451,7 @@ impl Simulation {
         Err("a replica always has something more to say".into())
     }
 
-    /// All is the same everywhere, and sound, and accounted for.
+    /// Checks that all databases are equal, intact, and that every edit is accounted for.
     fn check(&mut self) -> Result<()> {
         self.figures.fates = self.ledger.close()?;
         let hub = shared(&mut self.hub.conn);
@@ -476,7 +477,7 @@ impl Simulation {
     }
 }
 
-/// The rows of the shared tables, with the storage class of each value.
+/// Returns the rows of the shared tables with the storage class of each value.
 fn shared(conn: &mut SqliteConnection) -> Vec<String> {
     lines(
         conn,

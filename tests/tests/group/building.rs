@@ -1,4 +1,5 @@
-//! What is built is what SQLite would have recorded, and changes to one row fold as in SQLite's changegroup.
+//! Builders write what SQLite would have recorded, and merge changes to one row as SQLite's
+//! changegroup does.
 
 use diesel_sqlite_session::wire::{Records, TableInfo};
 use diesel_sqlite_session::{Changeset, ChangesetRef, Format, Operation, Patchset, PatchsetRef, Record, Value};
@@ -18,7 +19,7 @@ fn records(bytes: &[u8], format: Format) -> Records<'_> {
     }
 }
 
-/// Builds of the records of each of these, and checks that the result is well-formed.
+/// Builds a set from the records of all parts and checks that it is well-formed.
 fn build<'a>(parts: impl IntoIterator<Item = &'a [u8]>, format: Format) -> Vec<u8> {
     let parts = parts.into_iter();
     let built = match format {
@@ -35,7 +36,7 @@ fn build<'a>(parts: impl IntoIterator<Item = &'a [u8]>, format: Format) -> Vec<u
     built
 }
 
-/// The changes, in an order that depends on nothing else.
+/// Returns the changes, sorted.
 fn set(bytes: &[u8], format: Format) -> Vec<Change> {
     let mut changes: Vec<Change> = records(bytes, format).map(Change::from).collect();
     changes.sort_by_key(|change| format!("{change:?}"));
@@ -48,7 +49,7 @@ fn table_names(bytes: &[u8], format: Format) -> Vec<String> {
     names
 }
 
-/// Whether this is an UPDATE that sets no column to another value.
+/// Returns whether the record is an UPDATE that sets no column to another value.
 fn is_idle(record: Record<'_>) -> bool {
     let change = Change::from(record);
     let sets = (0..change.key.len()).any(|column| {
@@ -57,7 +58,7 @@ fn is_idle(record: Record<'_>) -> bool {
     record.operation() == Operation::Update && !sets
 }
 
-/// Each record by itself, as it stands, behind its table's header.
+/// Returns each record alone, unchanged, after the header of its table.
 fn split(bytes: &[u8], format: Format) -> Vec<(bool, Vec<u8>)> {
     let header = |record: &Record<'_>| {
         let count = u8::try_from(record.column_count()).unwrap();
@@ -76,8 +77,8 @@ fn split(bytes: &[u8], format: Format) -> Vec<(bool, Vec<u8>)> {
         .collect()
 }
 
-/// What SQLite's changegroup makes of the records, added one by one, if those that set nothing are taken out whenever there
-/// is one; and whether there was one.
+/// Merges records one by one with SQLite's changegroup, removing UPDATEs that set nothing. Returns
+/// the result and whether there was such an UPDATE.
 fn referee(parts: &[Vec<u8>], format: Format) -> (Vec<u8>, bool) {
     let (mut all, mut was_idle) = (Vec::new(), false);
     let busy = |bytes: &[u8], was_idle: &mut bool| {
@@ -97,12 +98,12 @@ proptest! {
     #![proptest_config(config(300))]
 
     #[test]
-    fn records_fold_as_in_sqlites_changegroup(changes in vec(change(), 1..12)) {
+    fn records_are_merged_as_in_sqlites_changegroup(changes in vec(change(), 1..12)) {
         for format in FORMATS {
             let parts: Vec<Vec<u8>> = changes.iter().map(|change| change.encode(format)).collect();
             let built = build(parts.iter().map(Vec::as_slice), format);
             let (expected, was_idle) = referee(&parts, format);
-            // a table of which nothing was left is named anew there
+            // SQLite takes the name anew after a table has lost all of its changes
             let lower = |bytes| {
                 let mut changes = set(bytes, format);
                 changes.iter_mut().for_each(|change| change.table.make_ascii_lowercase());
@@ -120,7 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn what_sqlite_records_is_built_anew_and_undone(history in history()) {
+    fn recorded_changes_can_be_built_again_and_undone(history in history()) {
         let (changeset, patchset) = history.record();
         let busy = |bytes: &[u8], format| {
             split(bytes, format).into_iter().filter(|(is_idle, _)| !is_idle).flat_map(|(_, part)| part).collect::<Vec<u8>>()
@@ -140,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn one_change_by_its_values_is_byte_for_byte_what_a_session_records(
+    fn a_change_built_from_values_has_the_bytes_of_a_session(
         (_, key) in select(TABLES.to_vec()),
         keys in vec(key_value(), 4),
         before in vec(value(), 4),
@@ -192,7 +193,7 @@ proptest! {
     }
 }
 
-/// A sequence that is random enough and the same every time.
+/// A reproducible random sequence.
 fn numbers() -> impl Iterator<Item = usize> {
     std::iter::successors(Some(0x9e37_79b9_u64), |last| {
         Some(last.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1))
@@ -201,12 +202,12 @@ fn numbers() -> impl Iterator<Item = usize> {
 }
 
 #[test]
-fn long_histories_of_rows_that_grow_and_shrink_fold_alike() {
+fn long_histories_of_growing_and_shrinking_rows_are_merged_alike() {
     let mut numbers = numbers();
     let mut next = move |below: usize| numbers.next().unwrap() % below;
     let mut changes = Vec::new();
     for step in 0..20_000 {
-        // first in ascending order, then everywhere
+        // first in ascending order, then anywhere
         let id = if step < 500 { step } else { next(1000) };
         let key = Some(Owned::Integer(id as i64));
         let mut text = |length: usize| Some(Owned::Text(vec![b'a' + next(20) as u8; length]));
@@ -231,23 +232,23 @@ fn long_histories_of_rows_that_grow_and_shrink_fold_alike() {
 
 #[test]
 fn the_changegroup_keeps_an_update_that_sets_nothing() {
-    // a key that changed to an equal one
+    // a key that changed to an equal key
     let update = b"T\x02\x01\0t\0\x17\0\x03\x03ada\0\x03\x03Ada\0";
     assert_eq!(sqlite::group([&update[..]]).unwrap(), update);
     assert!(build([&update[..]], Format::Changeset).is_empty());
-    // a row that is deleted and inserted again, of a table that is all key
+    // a row that is deleted and inserted again, in a table with only key columns
     let parts: [&[u8]; 2] = [b"P\x01\x01t\0\x09\0\x03\x01k", b"P\x01\x01t\0\x12\0\x03\x01k"];
     assert_eq!(sqlite::group(parts).unwrap(), b"P\x01\x01t\0\x17\0\x03\x01k");
     assert!(build(parts, Format::Patchset).is_empty());
 }
 
 #[test]
-fn the_changegroup_puts_an_updates_new_key_into_an_insert() {
+fn the_changegroup_copies_an_updates_new_key_into_an_insert() {
     let parts: [&[u8]; 2] =
         [b"T\x02\x01\0t\0\x12\0\x03\x03ada\x03\x01a", b"T\x02\x01\0t\0\x17\0\x03\x03ada\x03\x01a\x03\x03Ada\x03\x01b"];
     assert_eq!(sqlite::group(parts).unwrap(), b"T\x02\x01\0t\0\x12\0\x03\x03Ada\x03\x01b");
     assert_eq!(build(parts, Format::Changeset), b"T\x02\x01\0t\0\x12\0\x03\x03ada\x03\x01b");
-    // even NULL, and that is no changeset
+    // even NULL, which makes the changeset malformed
     let parts: [&[u8]; 2] = [parts[0], b"T\x02\x01\0t\0\x17\0\x03\x03ada\x03\x01a\x05\x03\x01b"];
     assert!(ChangesetRef::parse(&sqlite::group(parts).unwrap()).is_err());
     assert_eq!(build(parts, Format::Changeset), b"T\x02\x01\0t\0\x12\0\x03\x03ada\x03\x01b");

@@ -1,5 +1,5 @@
-//! Whole changesets and patchsets put together are what SQLite's changegroup makes of them, and do what their parts do one after
-//! another.
+//! Concatenated sets equal those of SQLite's changegroup, and have the effect of their parts in
+//! order.
 
 use diesel_sqlite_session::wire::{
     BuildErrorKind, ChangesetFormat, PatchsetFormat, Reader, Set, SetFormat, SetRef, TableInfo,
@@ -32,20 +32,21 @@ fn merge_streams<F: SetFormat>(parts: [&[u8]; 3]) -> Vec<u8> {
     written
 }
 
-/// A history in three parts of either format, and the database that they lead to.
+/// Returns a history in three parts of each format, and the resulting database.
 fn three(history: &History) -> ([[Vec<u8>; 3]; 2], Database) {
     let (parts, end) = history.record_parts(3);
     let [a, b, c] = <[_; 3]>::try_from(parts).unwrap();
     ([[a.0, b.0, c.0], [a.1, b.1, c.1]], end)
 }
 
-/// What these lead to, one after another; nothing if SQLite does not apply one of them.
+/// Returns the content after applying `parts` in order, or `None` if SQLite rejects one of them.
 fn applied<'a>(history: &History, parts: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<String>> {
     let database = history.replica();
     parts.into_iter().all(|part| database.apply(part).is_ok()).then(|| database.contents())
 }
 
-/// Whether there is one change for each row: a session can have two for one whose key was 4 at one time and 4.0 at another.
+/// Returns whether there is one change for each row. A session can record two changes for a row
+/// whose key was first 4 and then 4.0.
 fn has_one_for_each_row(bytes: &[u8], format: Format) -> bool {
     let all = in_order(bytes);
     let mut rows: Vec<_> = all.iter().map(|change| (change.table, change.key_fields(format))).collect();
@@ -57,7 +58,8 @@ fn has_idle(bytes: &[u8], format: Format) -> bool {
     in_order(bytes).iter().any(|change| change.is_idle(format))
 }
 
-/// Whether an UPDATE sets nothing or holds a new key: there the builders differ from SQLite.
+/// Returns whether an UPDATE sets nothing or contains a new key, in which builders differ from
+/// SQLite.
 fn has_special(bytes: &[u8], format: Format) -> bool {
     in_order(bytes).iter().any(|change| change.is_idle(format) || change.has_new_key(format))
 }
@@ -77,7 +79,7 @@ proptest! {
         for (format, [a, b, c]) in FORMATS.into_iter().zip(three(&history).0) {
             group::judge(&a, &b);
             group::judge(&concat([&a[..], &b], format), &c);
-            // what does not begin where the other ends
+            // a part that does not begin where the other ends
             group::judge(&a, &c);
             group::judge(&b, &a);
             group::judge(&a, &a);
@@ -95,7 +97,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_well_formed_concatenates_as_in_sqlites_changegroup(
+    fn all_well_formed_sets_concatenate_as_in_sqlites_changegroup(
         history in history(),
         mutations in vec((any::<bool>(), mutation()), 1..6),
     ) {
@@ -110,18 +112,18 @@ proptest! {
     }
 
     #[test]
-    fn whatever_an_update_holds_concatenates_as_in_sqlites_changegroup(bytes in vec(any::<u8>(), 0..36)) {
+    fn updates_of_any_content_concatenate_as_in_sqlites_changegroup(bytes in vec(any::<u8>(), 0..36)) {
         let [first, second] = group::two_of_few_rows(&bytes);
         group::judge(&first, &second);
         group::judge(&second, &first);
     }
 
     #[test]
-    fn a_concatenation_does_what_its_parts_do_one_after_another(history in history()) {
+    fn a_concatenation_has_the_effect_of_its_parts(history in history()) {
         let (parts, end) = three(&history);
         for (format, [a, b, c]) in FORMATS.into_iter().zip(parts) {
             let all = concat([&a[..], &b, &c], format);
-            // SQLite does not apply an UPDATE that sets nothing
+            // SQLite rejects an UPDATE that sets nothing
             let Some(expected) = applied(&history, [&a[..], &b, &c]) else { continue };
             if expected == end.contents() {
                 let theirs = sqlite::group([&a[..], &b, &c]).unwrap();
@@ -136,12 +138,12 @@ proptest! {
     }
 
     #[test]
-    fn it_does_not_matter_which_two_of_a_history_are_put_together_first(history in history()) {
+    fn concatenation_is_associative(history in history()) {
         let (parts, end) = three(&history);
         for (format, [a, b, c]) in FORMATS.into_iter().zip(parts) {
             let first = concat([&concat([&a[..], &b], format)[..], &c], format);
             let last = concat([&a[..], &concat([&b[..], &c], format)], format);
-            // a session can say of a row whose key is a whole REAL that it was deleted when it was not there
+            // a session can record the deletion of a missing row if its key is a whole REAL
             let follow = applied(&history, [&a[..], &b, &c]).is_some_and(|reached| reached == end.contents());
             if follow
                 && [&a, &b, &c].into_iter().all(|part| has_one_for_each_row(part, format) && !has_special(part, format))
@@ -158,7 +160,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changeset_and_its_inverse_come_to_nothing(history in history()) {
+    fn a_changeset_and_its_inverse_cancel_out(history in history()) {
         let (bytes, _) = history.record();
         let changeset = Changeset::try_from(bytes).unwrap();
         let inverse = changeset.invert();
@@ -170,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn streams_are_put_together_as_sqlite_does_it(history in history(), at_a_time in 1usize..100) {
+    fn streams_are_merged_as_in_sqlite(history in history(), at_a_time in 1usize..100) {
         for (format, [a, b, c]) in FORMATS.into_iter().zip(three(&history).0) {
             let written = match format {
                 Format::Changeset => merge_streams::<ChangesetFormat>([&a, &b, &c]),
@@ -191,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn chosen_changes_are_put_together_as_sqlite_does_it(history in history()) {
+    fn selected_changes_are_merged_as_in_sqlite(history in history()) {
         let (parts, _) = history.record_parts(3);
         let mut group = Changegroup::new(None);
         let mut builder = Changeset::builder();
@@ -208,7 +210,7 @@ proptest! {
     }
 }
 
-/// A value, its SQL literal among the few that a column has by default.
+/// A value that can be the default of a column.
 fn value() -> impl Strategy<Value = Owned> {
     select(vec![
         Owned::Null,
@@ -221,7 +223,7 @@ fn value() -> impl Strategy<Value = Owned> {
     ])
 }
 
-/// The keys of tables that had fewer columns once.
+/// The key ordinals of tables that once had fewer columns.
 const KEYS: [&[u8]; 3] = [&[1, 0, 0, 0, 0], &[0, 2, 1, 0, 0], &[0, 0, 1, 0, 0]];
 
 fn schema_of(key: &[u8]) -> (usize, Vec<usize>) {
@@ -231,7 +233,7 @@ fn schema_of(key: &[u8]) -> (usize, Vec<usize>) {
     (least, by_place)
 }
 
-/// A change of a row of so many columns, there being few rows.
+/// A change to one of a few rows with the given number of columns.
 fn change(key: &'static [u8]) -> impl Strategy<Value = Change> {
     let (least, _) = schema_of(key);
     let values = || vec(value(), key.len());
@@ -259,7 +261,7 @@ fn change(key: &'static [u8]) -> impl Strategy<Value = Change> {
         })
 }
 
-/// A table with these defaults, as the database at the end has it.
+/// The database at the end, with a table of these defaults.
 fn grown(key: &[u8], defaults: &[Owned]) -> Database {
     let column = |(column, default): (usize, &Owned)| format!("c{column} DEFAULT ({})", default.as_value());
     let columns: Vec<String> = defaults.iter().enumerate().map(column).collect();
@@ -294,7 +296,7 @@ proptest! {
     #![proptest_config(config(300))]
 
     #[test]
-    fn changes_of_a_table_that_grew_get_its_defaults_as_in_sqlite(
+    fn changes_of_a_table_with_added_columns_get_defaults_as_in_sqlite(
         (key, changes_of) in select(KEYS.to_vec()).prop_flat_map(|key| (Just(key), vec(change(key), 1..8))),
         defaults in vec(value(), 5),
     ) {
@@ -308,7 +310,7 @@ proptest! {
             if !has_idle(&theirs, format) {
                 let ours = declared(&parts, key, &defaults, format).unwrap();
                 prop_assert_eq!(changes(&ours), changes(&theirs), "{:?}", format);
-                // the last ones alone do as well
+                // the defaults of the last columns alone suffice
                 let (least, _) = schema_of(key);
                 let table = TableInfo::new("t", key);
                 let last: Vec<Value<'_>> = defaults[least..].iter().map(Owned::as_value).collect();
@@ -322,9 +324,9 @@ proptest! {
         }
     }
 
-    /// Histories of a table to which columns are added while it is tracked.
+    /// Histories of a table that gets columns while it is tracked.
     #[test]
-    fn what_was_recorded_before_a_column_was_added_applies_with_what_came_after(
+    fn changes_from_before_and_after_an_added_column_apply_together(
         edits in vec(vec((0u8..4, 0i64..4, value()), 0..6), 3),
         defaults in vec(value().prop_filter("a DEFAULT without parentheses", |value| *value != Owned::Null), 2),
     ) {
@@ -372,7 +374,7 @@ proptest! {
 }
 
 #[test]
-fn what_does_not_fit_a_declared_table_is_an_error_as_in_sqlite() {
+fn changes_that_do_not_fit_a_declared_table_are_errors_as_in_sqlite() {
     let key: &[u8] = &[1, 0, 0];
     let defaults = [Owned::Null, Owned::Null, Owned::Integer(0)];
     let cases: [(&[u8], BuildErrorKind); 4] = [
@@ -398,7 +400,7 @@ fn what_does_not_fit_a_declared_table_is_an_error_as_in_sqlite() {
             assert_eq!(declared(&[bytes], key, &defaults, format), Err(kind));
         }
     }
-    // without a declaration, and of fewer columns than there are defaults for
+    // without a declaration, and with fewer columns than defaults
     let (one, two) = (TableInfo::new("t", &[1]), TableInfo::new("t", &[1, 0]));
     let three = TableInfo::new("t", &[1, 0, 0]);
     let narrow = Changeset::builder().insert_values(one, &[1.into()]).build().unwrap();
@@ -410,7 +412,7 @@ fn what_does_not_fit_a_declared_table_is_an_error_as_in_sqlite() {
     let builder = || Changeset::builder().declare(three, &[0.into()]);
     assert_eq!(builder().add(&wide).build().unwrap().records().count(), 1);
     assert_eq!(builder().add(&narrow).build().map_err(|error| error.kind()), columns(3, 1));
-    // declared too late, or with a column too many
+    // declared too late, or with too many columns
     let late = Changeset::builder().add(&narrow).declare(two, &[0.into()]);
     assert_eq!(late.build().map_err(|error| error.kind()), columns(1, 2));
     let late = builder().declare(two, &[]);
@@ -437,7 +439,7 @@ fn values_of_fewer_columns_get_the_defaults_too() {
 }
 
 #[test]
-fn a_chain_that_is_indirect_in_part_shows_which_two_went_first() {
+fn a_partly_indirect_chain_shows_the_order_of_merging() {
     let change = |operation: u8, indirect: u8, rest: &[u8]| {
         [&b"T\x02\x01\0t\0"[..], &[operation, indirect, 1, 0, 0, 0, 0, 0, 0, 0, 1], rest].concat()
     };
@@ -454,7 +456,7 @@ fn a_chain_that_is_indirect_in_part_shows_which_two_went_first() {
 }
 
 #[test]
-fn wide_updates_are_put_together_as_in_sqlite() {
+fn wide_updates_are_merged_as_in_sqlite() {
     for columns in [15, 16, 17, 40] {
         let update = |set: &dyn Fn(usize) -> Option<[i64; 2]>| {
             let side = |side: usize| -> Vec<Option<Owned>> {
@@ -514,7 +516,7 @@ fn large_concatenations_are_written_as_they_are_built() {
 }
 
 #[test]
-fn errors_of_building_and_of_writing_are_told_apart() {
+fn errors_of_building_and_of_writing_are_distinct() {
     struct Full;
     impl std::io::Write for Full {
         fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {

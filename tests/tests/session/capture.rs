@@ -53,7 +53,7 @@ fn ada() -> User {
 }
 
 #[test]
-fn what_a_closure_changes_is_captured_and_committed() {
+fn changes_of_a_closure_are_captured_and_committed() {
     let mut conn = open(TABLES);
     diesel::insert_into(users::table).values(ada()).execute(&mut conn).unwrap();
     let captured = conn
@@ -73,18 +73,18 @@ fn what_a_closure_changes_is_captured_and_committed() {
 }
 
 #[test]
-fn what_fails_in_a_captured_closure_is_rolled_back() {
+fn a_failed_capture_is_rolled_back() {
     let mut conn = open(TABLES);
     let failed = conn.capture::<Blog>().run::<()>(|conn| {
         diesel::insert_into(users::table).values(ada()).execute(conn)?;
         Err(diesel::result::Error::NotFound)
     });
     assert!(matches!(failed, Err(CaptureError::Closure(diesel::result::Error::NotFound))));
-    // a change that the set cannot read, too
+    // a change that the set cannot read fails too
     let failed =
         conn.capture::<Blog>().run(|conn| diesel::sql_query("INSERT INTO users VALUES (1, x'00', NULL)").execute(conn));
     assert!(matches!(failed, Err(CaptureError::Decode(_))), "{failed:?}");
-    // and a set that does not agree with the database
+    // and a set that does not match the database
     exec(&mut conn, "DROP TABLE posts");
     let failed = conn.capture::<Blog>().run(|conn| diesel::insert_into(users::table).values(ada()).execute(conn));
     assert!(matches!(failed, Err(CaptureError::Session(_))), "{failed:?}");
@@ -92,7 +92,7 @@ fn what_fails_in_a_captured_closure_is_rolled_back() {
 }
 
 #[test]
-fn a_closure_may_fail_with_any_error_and_nothing_skipped_is_printed() {
+fn a_closure_may_fail_with_any_error_and_debug_hides_the_changeset() {
     fn work(conn: &mut SqliteConnection, fails: bool) -> Result<usize, Box<dyn std::error::Error>> {
         let captured = conn.capture::<Change<users::table>>().try_run(|conn| {
             let rows = diesel::insert_into(users::table).values(ada()).execute(conn)?;

@@ -1,4 +1,4 @@
-//! Taking changes out of a session: what it does to the connection's page cache, and how SQLite looks the rows up.
+//! Generating changes: the effect on the page cache, and how SQLite looks up the rows.
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,7 @@ use diesel_sqlite_session::{Session, SessionError, SqliteSessionExt};
 
 use crate::common::{exec, lines, open};
 
-/// A connection to a file whose cache it shares with other connections, so that they see its `cache_size`.
+/// Opens a file with a shared cache, so that other connections see its `cache_size`.
 fn shared(directory: &Path) -> SqliteConnection {
     let url = format!("file:{}?cache=shared", directory.join("shared.sqlite").display());
     SqliteConnection::establish(&url).unwrap()
@@ -19,7 +19,7 @@ fn create(schema: &str) -> String {
     format!("CREATE TABLE {schema}.t (id BLOB PRIMARY KEY NOT NULL, v TEXT) WITHOUT ROWID")
 }
 
-/// So many rows that a larger cache pays for them.
+/// Enough rows that a larger cache pays off.
 fn insert(schema: &str) -> String {
     format!(
         "INSERT INTO {schema}.t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
@@ -27,7 +27,7 @@ fn insert(schema: &str) -> String {
     )
 }
 
-/// A session that has recorded these rows.
+/// Returns a session that has recorded the rows.
 fn filled(conn: &mut SqliteConnection) -> Session {
     exec(conn, &create("main"));
     let mut session = conn.create_session().unwrap();
@@ -45,7 +45,7 @@ fn cache_size(conn: &mut SqliteConnection) -> i64 {
     pragma(conn, "main", "cache_size")
 }
 
-/// Calls a closure at the first piece, and takes no more if that says so.
+/// A writer that calls a function at the first piece and fails with its error.
 struct AtFirst<F>(Option<F>);
 
 impl<F: FnOnce() -> io::Result<()>> Write for AtFirst<F> {
@@ -59,7 +59,7 @@ impl<F: FnOnce() -> io::Result<()>> Write for AtFirst<F> {
     }
 }
 
-/// The `cache_size` while changes are written.
+/// Returns the `cache_size` while changes are written.
 fn size_during(session: &mut Session, conn: &mut SqliteConnection, witness: &mut SqliteConnection) -> i64 {
     let mut during = None;
     let mut writer = AtFirst(Some(|| {
@@ -71,7 +71,7 @@ fn size_during(session: &mut Session, conn: &mut SqliteConnection, witness: &mut
 }
 
 #[test]
-fn the_cache_holds_the_file_for_the_call_and_is_what_it_was_afterwards() {
+fn the_cache_holds_the_file_during_the_call_and_is_restored() {
     let directory = tempfile::tempdir().unwrap();
     let (mut conn, mut witness) = (shared(directory.path()), shared(directory.path()));
     let mut session = filled(&mut conn);
@@ -99,7 +99,7 @@ fn the_cache_holds_the_file_for_the_call_and_is_what_it_was_afterwards() {
 }
 
 #[test]
-fn the_cache_is_what_it_was_after_errors_and_panics() {
+fn the_cache_is_restored_after_errors_and_panics() {
     let directory = tempfile::tempdir().unwrap();
     let (mut conn, mut witness) = (shared(directory.path()), shared(directory.path()));
     let mut session = filled(&mut conn);
@@ -131,7 +131,7 @@ fn the_cache_is_what_it_was_after_errors_and_panics() {
 }
 
 #[test]
-fn the_cache_is_left_alone_where_it_does_not_pay_or_may_not() {
+fn the_cache_is_unchanged_where_it_does_not_pay_or_is_not_allowed() {
     let directory = tempfile::tempdir().unwrap();
     let (mut conn, mut witness) = (shared(directory.path()), shared(directory.path()));
     let mut session = filled(&mut conn);
@@ -161,7 +161,7 @@ fn the_cache_is_left_alone_where_it_does_not_pay_or_may_not() {
 }
 
 #[test]
-fn a_cache_size_that_another_connection_sets_meanwhile_stays() {
+fn a_cache_size_set_by_another_connection_meanwhile_stays() {
     let directory = tempfile::tempdir().unwrap();
     let (mut conn, mut witness) = (shared(directory.path()), shared(directory.path()));
     let mut session = filled(&mut conn);
@@ -175,7 +175,7 @@ fn a_cache_size_that_another_connection_sets_meanwhile_stays() {
 }
 
 #[test]
-fn the_cache_of_the_sessions_own_schema_is_made_larger_and_no_other() {
+fn only_the_cache_of_the_sessions_schema_is_enlarged() {
     let directory = tempfile::tempdir().unwrap();
     let mut conn = SqliteConnection::establish(directory.path().join("main.sqlite").to_str().unwrap()).unwrap();
     let mut witness = shared(directory.path());
@@ -192,7 +192,7 @@ fn the_cache_of_the_sessions_own_schema_is_made_larger_and_no_other() {
 }
 
 #[test]
-fn databases_in_memory_and_temporary_ones_have_no_file_to_hold() {
+fn databases_in_memory_and_temporary_databases_need_no_cache() {
     let mut conn = open("PRAGMA cache_size = -64");
     let mut session = filled(&mut conn);
     assert_eq!(session.changeset().unwrap().records().count(), 20_000);
@@ -204,9 +204,9 @@ fn databases_in_memory_and_temporary_ones_have_no_file_to_hold() {
     assert_eq!(session.changeset().unwrap().records().count(), 20_000);
 }
 
-/// What the docs of `Session::changeset` say of keys and `ANALYZE`.
+/// Checks the documentation of `Session::changeset` about keys and `ANALYZE`.
 #[test]
-fn keys_that_are_not_null_are_looked_up_by_their_index_whatever_analyze_has_found() {
+fn not_null_keys_are_looked_up_by_index_in_spite_of_analyze() {
     diesel::table! {
         plan (detail) {
             detail -> Text,
@@ -228,7 +228,7 @@ fn keys_that_are_not_null_are_looked_up_by_their_index_whatever_analyze_has_foun
         ("a, b, c, d, PRIMARY KEY (a, b, c, d)) WITHOUT ROWID", "a, b, c, d", false),
     ] {
         let mut conn = open(&format!("CREATE TABLE t ({table}; INSERT INTO t VALUES (1, 2, 3, 4); ANALYZE"));
-        // as SQLite's session code asks
+        // the query of SQLite's session code
         let values = &"?1, ?2, ?3, ?4"[..key.len() / 3 * 4 + 2];
         let query = format!("EXPLAIN QUERY PLAN SELECT a, b, c, d FROM 'main'.'t' WHERE ({key}) IS ({values})");
         let plan = diesel::sql_query(query).get_result::<Plan>(&mut conn).unwrap().detail;

@@ -13,7 +13,7 @@ use crate::common::{exec, lines, open};
 
 const TABLE: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)";
 
-/// Tracks an insert, and applies it where it was made, over itself.
+/// Tracks an INSERT and applies it to the same database, over itself.
 fn track_and_apply(conn: &mut SqliteConnection) {
     let mut session = conn.create_session().unwrap();
     session.attach_by_name("t").unwrap();
@@ -30,7 +30,7 @@ fn file(directory: &Path) -> String {
 }
 
 #[test]
-fn in_memory_and_again() {
+fn a_database_in_memory_works_repeatedly() {
     let mut conn = open(TABLE);
     for _ in 0..3 {
         track_and_apply(&mut conn);
@@ -38,7 +38,7 @@ fn in_memory_and_again() {
 }
 
 #[test]
-fn in_a_transaction_and_a_savepoint_whether_or_not_the_handle_is_known() {
+fn transactions_and_savepoints_work_with_and_without_a_known_handle() {
     for known in [false, true] {
         let mut conn = open(TABLE);
         if known {
@@ -60,7 +60,7 @@ fn in_a_transaction_and_a_savepoint_whether_or_not_the_handle_is_known() {
 }
 
 #[test]
-fn on_a_file_in_wal_mode_and_by_uri() {
+fn a_file_in_wal_mode_works_by_path_and_by_uri() {
     let directory = tempfile::tempdir().unwrap();
     let path = file(directory.path());
     let mut conn = SqliteConnection::establish(&path).unwrap();
@@ -72,7 +72,7 @@ fn on_a_file_in_wal_mode_and_by_uri() {
 }
 
 #[test]
-fn on_a_read_only_database_a_session_records_nothing() {
+fn a_session_on_a_read_only_database_records_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = file(directory.path());
     exec(&mut SqliteConnection::establish(&path).unwrap(), TABLE);
@@ -92,7 +92,7 @@ fn on_a_read_only_database_a_session_records_nothing() {
 }
 
 #[test]
-fn with_a_shared_cache_each_connection_is_itself() {
+fn connections_with_a_shared_cache_are_distinct() {
     let url = "file:shared?mode=memory&cache=shared";
     let mut first = SqliteConnection::establish(url).unwrap();
     let mut second = SqliteConnection::establish(url).unwrap();
@@ -108,7 +108,7 @@ fn with_a_shared_cache_each_connection_is_itself() {
 }
 
 #[test]
-fn on_connections_of_a_pool_a_session_sees_the_next_user() {
+fn a_session_on_a_pooled_connection_sees_its_next_user() {
     let pool = Pool::builder().max_size(1).build(ConnectionManager::<SqliteConnection>::new(":memory:")).unwrap();
     let mut session = {
         let mut conn = pool.get().unwrap();
@@ -122,7 +122,7 @@ fn on_connections_of_a_pool_a_session_sees_the_next_user() {
 }
 
 #[test]
-fn with_as_many_attached_databases_as_can_be_the_error_says_so() {
+fn too_many_attached_databases_are_a_clear_error() {
     let attach: String = (0..10).map(|n| format!("ATTACH ':memory:' AS a{n};")).collect();
     let mut conn = open(TABLE);
     exec(&mut conn, &attach);
@@ -133,7 +133,7 @@ fn with_as_many_attached_databases_as_can_be_the_error_says_so() {
     exec(&mut conn, "DETACH a9");
     track_and_apply(&mut conn);
 
-    // a connection whose handle is known takes no place
+    // a connection with a known handle needs no free slot
     let mut conn = open(TABLE);
     track_and_apply(&mut conn);
     exec(&mut conn, &attach);
@@ -141,14 +141,14 @@ fn with_as_many_attached_databases_as_can_be_the_error_says_so() {
 }
 
 #[test]
-fn nothing_stays_attached() {
+fn no_database_stays_attached() {
     let mut conn = open(TABLE);
     track_and_apply(&mut conn);
     assert_eq!(lines(&mut conn, "SELECT name AS line FROM pragma_database_list"), ["main"]);
 }
 
 #[test]
-fn inside_diesel_asyncs_wrapper() {
+fn the_wrapper_of_diesel_async_works() {
     use diesel_async::AsyncConnection;
     use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 
@@ -168,13 +168,13 @@ fn inside_diesel_asyncs_wrapper() {
 }
 
 diesel::define_sql_function! {
-    /// A function of the user's with the name of ours.
+    /// A user's function with the name of ours.
     #[sql_name = "diesel_sqlite_session_0.1.0"]
     fn impostor() -> diesel::sql_types::Integer;
 }
 
 #[test]
-fn a_function_of_the_same_name_does_no_harm() {
+fn a_function_of_the_same_name_is_harmless() {
     let mut conn = open(TABLE);
     conn.create_session().unwrap();
     impostor_utils::register_impl(&conn, || 1).unwrap();

@@ -1,4 +1,5 @@
-//! A session has not borrowed its connection: what may happen there meanwhile, on this thread or on another.
+//! A session does not borrow its connection: what else may happen on the connection meanwhile, on
+//! this thread or another.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
@@ -46,7 +47,7 @@ fn between_the_rows_of_a_statement_a_session_is_busy() {
 }
 
 #[test]
-fn a_flag_that_could_not_be_set_is_not_forgotten() {
+fn a_flag_that_could_not_be_set_is_set_later() {
     let mut conn = open(TABLE);
     let mut session = tracked(&mut conn);
     let (begun, ended) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
@@ -85,11 +86,11 @@ fn inside_a_function_of_the_connection_a_session_is_busy() {
     .unwrap();
     exec(&mut conn, "INSERT INTO t VALUES (1, 'x')");
     assert_eq!(diesel::select(in_the_midst(1)).get_result::<i32>(&mut conn).unwrap(), 2);
-    // what could not be taken is still there
+    // changes that could not be taken are kept
     assert_eq!(session.lock().unwrap().take_changeset().unwrap().records().count(), 1);
 }
 
-/// A connection whose collation does something to it, once, while a session of it is at work.
+/// Opens a connection whose collation calls a function once while its session works.
 fn with_a_collation(
     act: impl Fn(&mut Option<SqliteConnection>) + Send + 'static,
 ) -> (Arc<Mutex<Option<SqliteConnection>>>, Session) {
@@ -114,7 +115,7 @@ fn with_a_collation(
 }
 
 #[test]
-fn what_a_collation_changes_meanwhile_is_an_error() {
+fn changes_by_a_collation_during_session_work_are_an_error() {
     let (_conn, mut session) = with_a_collation(|conn| {
         let conn = conn.as_mut().unwrap();
         exec(
@@ -159,14 +160,15 @@ fn a_connection_that_cannot_close_closes_its_sessions() {
     let mut session = tracked(&mut conn);
     let rows = diesel::sql_query("SELECT 'x' AS line").load_iter::<Line, DefaultLoadingMode>(&mut conn);
     std::mem::forget(rows);
-    // Diesel panics: SQLite does not close a connection that has statements
+    // Diesel panics, because SQLite does not close a connection with statements
     let closed = catch_unwind(AssertUnwindSafe(|| drop(conn)));
     assert!(closed.is_err());
     assert!(session.is_closed());
     assert!(matches!(session.changeset(), Err(SessionError::ConnectionClosed)));
 }
 
-/// Runs `work` on a thread of its own, again and again, while this one takes changesets, until both have been done often.
+/// Runs `work` repeatedly on another thread while this thread takes changesets, until both have
+/// been done often.
 fn meanwhile(mut conn: SqliteConnection, mut work: impl FnMut(&mut SqliteConnection) + Send) {
     const OFTEN: usize = 30;
     let taken = AtomicUsize::new(0);
@@ -199,7 +201,7 @@ fn meanwhile(mut conn: SqliteConnection, mut work: impl FnMut(&mut SqliteConnect
 }
 
 #[test]
-fn errors_keep_their_kind_and_their_message_while_a_session_works_elsewhere() {
+fn errors_keep_their_kind_and_message_while_a_session_works_elsewhere() {
     meanwhile(open(TABLE), |conn| {
         for round in 0..20 {
             let inserted = diesel::insert_into(t::table).values(t::id.eq(1_000_000)).execute(conn);
@@ -210,7 +212,7 @@ fn errors_keep_their_kind_and_their_message_while_a_session_works_elsewhere() {
                 other => panic!("round {round}: {other:?}"),
             }
         }
-        // after a success a session need not wait for anybody to read an error
+        // after a success a session need not wait for an error to be read
         exec(conn, "SELECT 1");
         std::thread::sleep(std::time::Duration::from_micros(200));
     });
@@ -218,7 +220,7 @@ fn errors_keep_their_kind_and_their_message_while_a_session_works_elsewhere() {
 
 #[test]
 fn rows_keep_their_values_while_a_session_works_elsewhere() {
-    // Diesel makes UTF-8 of them without SQLite's mutex
+    // Diesel converts them to UTF-8 without SQLite's mutex
     let mut conn = SqliteConnection::establish(":memory:").unwrap();
     exec(&mut conn, "PRAGMA encoding = 'UTF-16'");
     exec(&mut conn, TABLE);
@@ -233,7 +235,7 @@ fn rows_keep_their_values_while_a_session_works_elsewhere() {
     });
 }
 
-/// Runs when a thread's other thread-local values are gone.
+/// A value that runs a function after the thread's other thread-local values are gone.
 struct Late {
     conn: SqliteConnection,
     _session: Arc<Mutex<Option<Session>>>,
@@ -275,7 +277,7 @@ fn at_the_end_of_a_thread_a_filter_still_cannot_replace_itself() {
     assert_eq!(*answer.lock().unwrap(), Some((false, true)));
 }
 
-/// What a collation owns; takes a changeset when it is dropped.
+/// A value owned by a collation that takes a changeset when it is dropped.
 struct TakesChanges(Arc<Mutex<Option<Session>>>, Arc<Mutex<Vec<String>>>);
 
 impl Drop for TakesChanges {
@@ -297,7 +299,7 @@ fn a_collation_is_not_called_while_it_is_dropped() {
     conn.register_collation("c", move |a: &str, b: &str| {
         let (owned, calls) = (&owned, &calls);
         if inner.load(Relaxed) {
-            // not locked where what it owns takes a changeset
+            // not locked when the owned value takes a changeset
             if let Ok(mut calls) = calls.try_lock() {
                 calls.push(format!("called with {:?}", owned.0.0.first()));
             }
@@ -313,7 +315,7 @@ fn a_collation_is_not_called_while_it_is_dropped() {
     conn.register_collation("c", |a: &str, b: &str| a.cmp(b)).unwrap();
     assert_eq!(*said.lock().unwrap(), ["Err(Busy)"]);
     used.store(false, Relaxed);
-    // what has been replaced no longer hinders
+    // a replaced collation no longer blocks
     let mut session = cell.lock().unwrap().take().unwrap();
     assert_eq!(session.changeset().unwrap().records().count(), 2);
 }
@@ -324,7 +326,7 @@ const SAMPLED: &str = "CREATE TABLE s (id INTEGER PRIMARY KEY, b INTEGER, c TEXT
 
 #[test]
 fn attaching_calls_no_function_of_a_view() {
-    // with statistics of the right kind, SQLite calls functions when it compiles a view
+    // with certain statistics, SQLite calls functions while it compiles a view
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("test.db");
     let connect = || SqliteConnection::establish(path.to_str().unwrap()).unwrap();
@@ -382,7 +384,7 @@ fn a_collation_that_writes_leaves_no_transaction_open() {
 }
 
 #[test]
-fn inside_a_callback_of_another_connection_an_old_error_does_not_hinder() {
+fn an_old_error_does_not_block_inside_a_callback_of_another_connection() {
     let mut source = open(TABLE);
     let mut session = tracked(&mut source);
     exec(&mut source, "INSERT INTO t VALUES (1, 'x')");
@@ -399,7 +401,7 @@ fn inside_a_callback_of_another_connection_an_old_error_does_not_hinder() {
 }
 
 #[test]
-fn an_error_on_another_thread_hinders_only_for_a_while() {
+fn an_error_on_another_thread_blocks_only_for_a_while() {
     let mut conn = open(TABLE);
     let mut session = tracked(&mut conn);
     exec(&mut conn, "INSERT INTO t VALUES (1, 'x')");
@@ -407,7 +409,7 @@ fn an_error_on_another_thread_hinders_only_for_a_while() {
     let worker = std::thread::spawn(move || {
         assert!(conn.batch_execute("INSERT INTO t VALUES (1, 'x')").is_err());
         send.send(()).unwrap();
-        // idle, with the error unanswered
+        // idle, with an error that has not been read
         conn
     });
     receive.recv().unwrap();
@@ -416,7 +418,7 @@ fn an_error_on_another_thread_hinders_only_for_a_while() {
 }
 
 #[test]
-fn a_session_does_not_take_its_own_statements_for_the_connections() {
+fn a_session_does_not_confuse_its_statements_with_the_connections() {
     let mut conn = open(TABLE);
     let mut session = tracked(&mut conn);
     let (ask, asked) = std::sync::mpsc::channel::<&str>();
@@ -429,7 +431,8 @@ fn a_session_does_not_take_its_own_statements_for_the_connections() {
     ask.send("INSERT INTO t VALUES (1, 'x')").unwrap();
     assert!(answered.recv().unwrap());
     assert_eq!(session.changeset().unwrap().records().count(), 1);
-    // what does not compile never begins: the thread of this error is that of the statement before
+    // a statement that does not compile never begins: its error belongs to the thread of the
+    // statement before
     ask.send("nonsense").unwrap();
     assert!(!answered.recv().unwrap());
     let since = std::time::Instant::now();
@@ -440,7 +443,7 @@ fn a_session_does_not_take_its_own_statements_for_the_connections() {
 }
 
 #[test]
-fn what_is_taken_while_another_thread_writes_is_all_of_it_and_each_once() {
+fn changes_taken_while_another_thread_writes_are_complete_and_unique() {
     let mut conn = open(TABLE);
     let mut session = tracked(&mut conn);
     let writer = std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Sessions: what they record, what they refuse, and that nothing which is done to them at the wrong time harms.
+//! Sessions: what they record and reject, and that calls at a wrong time are harmless.
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,7 +48,7 @@ fn tracked(conn: &mut SqliteConnection) -> Session {
 }
 
 #[test]
-fn what_is_rolled_back_is_not_recorded() {
+fn rolled_back_changes_are_not_recorded() {
     let mut conn = open(TABLES);
     let mut session = tracked(&mut conn);
     let _ = conn.transaction::<(), _, _>(|conn| {
@@ -75,7 +75,7 @@ fn flags_can_be_set_and_read() {
 }
 
 #[test]
-fn what_is_taken_is_not_given_again_and_the_rest_is_as_it_was() {
+fn taken_changes_are_not_returned_again() {
     let mut conn = open(&format!("{TABLES} CREATE TABLE loose (a); CREATE TABLE hidden (id INTEGER PRIMARY KEY);"));
     let mut session = conn.create_session().unwrap();
     session.track_rowids().unwrap();
@@ -126,7 +126,7 @@ fn what_is_taken_is_not_given_again_and_the_rest_is_as_it_was() {
     assert_eq!(session.take_changeset().unwrap().records().count(), 0);
     drop(conn);
     assert!(matches!(session.take_changeset(), Err(SessionError::ConnectionClosed)));
-    // the filter is there as long as the session
+    // the filter lives as long as the session
     assert_eq!(Arc::strong_count(&asked), 1, "the connection's end took it");
 }
 
@@ -152,7 +152,7 @@ fn changes_are_taken_in_the_transaction_that_keeps_them() {
 }
 
 #[test]
-fn memory_and_size_are_known() {
+fn memory_and_size_can_be_read() {
     let mut conn = open(TABLES);
     let mut session = conn.create_session().unwrap();
     session.track_size().unwrap();
@@ -175,12 +175,15 @@ fn rowids_and_sizes_cannot_be_tracked_after_the_first_attach() {
         assert!(matches!(session.track_rowids(), Err(SessionError::AttachedAlready)));
         let error = session.track_size().unwrap_err();
         assert!(matches!(error, SessionError::AttachedAlready));
-        assert_eq!(error.to_string(), "call `track_size` and `track_rowids` before attaching the session's first table");
+        assert_eq!(
+            error.to_string(),
+            "call `track_size` and `track_rowids` before attaching the session's first table"
+        );
     }
 }
 
 #[test]
-fn the_difference_of_a_set_makes_one_schema_of_the_other() {
+fn the_difference_of_a_set_turns_one_schema_into_the_other() {
     use diesel_sqlite_session::{Change, Tracked};
     mod music {
         diesel::table! {
@@ -234,7 +237,7 @@ fn the_difference_of_a_set_makes_one_schema_of_the_other() {
     let mut conn = open(&format!("{}{after} ATTACH ':memory:' AS old; {}", tables("main"), tables("old")));
     exec(&mut conn, &before.replace("INTO ", "INTO old."));
     let changeset = conn.diff::<Music>("old", "main").unwrap();
-    // in a transaction too, and the other way round it is the inverse
+    // in a transaction too; in the other direction the result is the inverse
     let inverse = conn.transaction::<_, SessionError, _>(|conn| conn.diff::<Music>("main", "old")).unwrap();
     let sorted = |changeset: &Changeset| {
         let mut shown: Vec<String> = changeset.records().map(|record| record.to_string()).collect();
@@ -246,7 +249,7 @@ fn the_difference_of_a_set_makes_one_schema_of_the_other() {
     let mut old = open(&format!("{}{before}", tables("main")));
     old.apply(&changeset).run().unwrap();
     assert_eq!(rows(&mut old), rows(&mut conn));
-    // what cannot be compared is said
+    // tables that cannot be compared are an error
     exec(&mut conn, "ALTER TABLE old.songs ADD COLUMN more");
     let error = conn.diff::<Music>("old", "main").unwrap_err();
     assert!(matches!(&error, SessionError::Sqlite { table: Some(table), .. } if table == "songs"), "{error}");
@@ -274,14 +277,14 @@ fn other_schemas_can_be_tracked_and_compared() {
 }
 
 #[test]
-fn tables_without_a_key_are_refused_or_tracked_by_rowid() {
+fn tables_without_a_key_are_rejected_or_tracked_by_rowid() {
     let mut source = open("CREATE TABLE by_rowid (a TEXT)");
     let error = source.create_session().unwrap().attach::<by_rowid::table>().unwrap_err();
     assert!(matches!(error, SessionError::SchemaMismatch(_)), "{error}");
     let error = source.create_session().unwrap().attach_by_name("by_rowid").unwrap_err();
     assert!(error.to_string().contains("by_rowid") && error.to_string().contains("primary key"), "{error}");
 
-    // SQLite would take this column for the rowid
+    // SQLite would use this column as the rowid
     let mut misleading = open("CREATE TABLE by_rowid (_rowid_ TEXT, a TEXT)");
     let mut session = misleading.create_session().unwrap();
     session.track_rowids().unwrap();
@@ -311,7 +314,7 @@ fn generated_columns_may_be_listed_and_keys_may_be_in_any_order() {
 }
 
 #[test]
-fn what_attach_all_does_not_see_is_listed() {
+fn tables_that_attach_all_does_not_see_are_listed() {
     let mut conn = open(
         "CREATE TABLE keyed (id INTEGER PRIMARY KEY); CREATE TABLE loose (a); CREATE VIEW v AS SELECT 1; \
          CREATE VIRTUAL TABLE words USING fts5(word);",
@@ -328,7 +331,7 @@ fn what_attach_all_does_not_see_is_listed() {
 }
 
 #[test]
-fn a_filter_is_asked_once_for_each_table() {
+fn a_filter_is_called_once_for_each_table() {
     let mut conn = open(TABLES);
     let mut session = tracked(&mut conn);
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -343,7 +346,7 @@ fn a_filter_is_asked_once_for_each_table() {
     assert_eq!(shown(&mut session), ["INSERT t(1, 'x')", "INSERT t(2, 'y')"]);
     asked.lock().unwrap().sort();
     assert_eq!(*asked.lock().unwrap(), ["other", "t"]);
-    // the closure goes with the session
+    // the closure is dropped with the session
     drop(session);
     assert_eq!(Arc::strong_count(&asked), 1);
 }
@@ -383,7 +386,7 @@ fn inside_a_filter_sessions_of_the_connection_are_busy_and_may_be_dropped() {
     exec(&mut conn, "INSERT INTO t VALUES (1, 'x'); INSERT INTO other VALUES (1, 'y')");
     assert_eq!(*seen.lock().unwrap(), [true; 5]);
     assert_eq!(shown(&mut outer).len(), 2);
-    // those that were dropped there are deleted by now, or with the connection
+    // sessions dropped there are deleted by now, or with the connection
     tracked(&mut conn);
     drop(conn);
     assert!(outer.is_closed());
@@ -397,14 +400,14 @@ fn a_session_may_be_owned_by_its_own_filter() {
     let own = Arc::clone(&cell);
     session.set_table_filter(move |_| own.lock().unwrap().take().is_none()).unwrap();
     *cell.lock().unwrap() = Some(session);
-    // the filter drops the session that is asking
+    // the filter drops its own session
     exec(&mut conn, "INSERT INTO t VALUES (1, 'x'); INSERT INTO other VALUES (1, 'y')");
     assert!(cell.lock().unwrap().is_none());
     exec(&mut conn, "DELETE FROM t");
 }
 
 #[test]
-fn streams_have_the_same_bytes_and_pass_on_errors_and_panics() {
+fn streams_have_the_same_bytes_and_propagate_errors_and_panics() {
     struct Fails;
     impl Write for Fails {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -526,7 +529,7 @@ fn a_session_may_be_used_and_dropped_on_another_thread_while_the_connection_work
 }
 
 #[test]
-fn a_table_that_is_gone_makes_generating_fail() {
+fn a_dropped_table_makes_generating_fail() {
     let mut conn = open(TABLES);
     let mut session = conn.create_session().unwrap();
     session.attach_by_name("other").unwrap();
