@@ -313,7 +313,7 @@ impl BuildError {
     }
 
     /// Returns the name of the column, if it is known from a typed row or a
-    /// [`TableInfo`](super::TableInfo).
+    /// [`TableInfo`](crate::wire::TableInfo).
     pub fn column_name(&self) -> Option<&str> {
         self.column_name.as_deref()
     }

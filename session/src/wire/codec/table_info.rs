@@ -8,7 +8,7 @@ use super::section::Section;
 /// The description of a table: its name, its key, and the names of its columns where they are
 /// known.
 ///
-/// Builders require the key ordinals. [`Record::to_sql`](super::Record::to_sql) and JSON require
+/// Builders require the key ordinals. [`Record::to_sql`](crate::wire::Record::to_sql) and JSON require
 /// the column names. `#[derive(Tracked)]` makes a complete description of each table:
 /// `User::TABLE`.
 ///
