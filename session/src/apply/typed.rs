@@ -181,7 +181,7 @@ where
     }
 
     fn read_row(source: &Source<'_, '_>) -> Result<T::Row, DecodeError> {
-        T::Row::inserted(&Reader::new(source, &T::TABLE))
+        T::Row::inserted(&Reader::new(source, &T::TABLE, T::Row::SQL_TYPES))
     }
 }
 

@@ -7,13 +7,14 @@
 //! - [`value`]: one value, by the SQL type of its column; [`via_diesel`] for types that have only Diesel's traits
 //! - [`record`]: one record as a typed value; [`stream`]: those of a source, one by one
 //! - [`column`](mod@column): one column of a record that is not read as a row
-//! - [`table`]: names, columns and keys, as constants
+//! - [`table`]: names, columns and keys, as constants; [`diesel_internal`]: what they need of `diesel::internal`
 //! - `json`: changes as JSON and back, with the feature `serde`
 //! - [`reader`], [`encode`], [`private`]: what the derive's code calls
 
 mod build;
 mod change;
 mod column;
+mod diesel_internal;
 mod encode;
 mod error;
 mod field;

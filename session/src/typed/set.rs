@@ -79,7 +79,7 @@ where
 {
     #[inline]
     fn read<R>(_: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
-        let reader = Reader::new(source, &T::TABLE);
+        let reader = Reader::new(source, &T::TABLE, T::Row::SQL_TYPES);
         match source.operation() {
             Operation::Insert => T::Row::inserted(&reader).map(|row| into(Self::Insert(row))),
             Operation::Update => T::Row::updated(&reader).map(|row| into(Self::Update(row))),
@@ -94,7 +94,7 @@ where
 {
     #[inline]
     fn read<R>(_: usize, source: &Source<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
-        let reader = Reader::new(source, &T::TABLE);
+        let reader = Reader::new(source, &T::TABLE, T::Row::SQL_TYPES);
         match source.operation() {
             Operation::Insert => T::Row::inserted(&reader).map(|row| into(Self::Insert(row))),
             Operation::Update => T::Row::patched(&reader).map(|row| into(Self::Update(row))),
