@@ -69,7 +69,9 @@ fn broken_foreign_keys_are_asked_about_once_at_the_end() {
     });
     let Err(error @ ApplyError::ForeignKeyViolations(_)) = result else { panic!("{result:?}") };
     assert!(
-        error.to_string().starts_with("applying the changes would leave 2 foreign key violations: table t, rowid 1, references"),
+        error
+            .to_string()
+            .starts_with("applying the changes would leave 2 foreign key violations: table t, rowid 1, references"),
         "{error}"
     );
     assert_eq!(kinds, [ConflictType::ForeignKey]);

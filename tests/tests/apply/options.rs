@@ -242,9 +242,7 @@ fn one_handler_is_told_of_the_conflicts_of_all_tables() {
     let error = conn.apply(&gone).try_otherwise(replace).run().unwrap_err();
     assert!(matches!(error, ApplyError::IllegalReplace { .. }), "{error:?}");
     let error = conn.apply(&gone).try_otherwise(|conflict| Err(conflict.to_string())).run().unwrap_err();
-    assert!(
-        matches!(&error, ApplyError::Handler(error) if error.to_string().contains("DELETE finds no row"))
-    );
+    assert!(matches!(&error, ApplyError::Handler(error) if error.to_string().contains("DELETE finds no row")));
     let orphan = Changeset::builder().insert(&Note { id: 9, item: 99 }).build().unwrap();
     exec(&mut conn, "PRAGMA foreign_keys = ON");
     let error = conn.apply(&orphan).try_otherwise(replace).run().unwrap_err();
