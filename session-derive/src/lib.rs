@@ -9,7 +9,6 @@
 mod attributes;
 mod errors;
 mod expand;
-mod json;
 mod place;
 mod row;
 mod schema;

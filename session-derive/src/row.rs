@@ -25,6 +25,8 @@ pub(crate) struct Row {
     pub(crate) skipped: Vec<Ident>,
     /// Columns that no change has.
     pub(crate) generated: Vec<Ident>,
+    /// All columns in the order of the table, where a schema file lists them.
+    pub(crate) listed: Option<Vec<Ident>>,
     /// The columns of the key, where they are said.
     pub(crate) key: Option<Vec<Ident>>,
     pub(crate) names: Names,
@@ -50,8 +52,16 @@ pub(crate) struct Column {
     pub(crate) deserialize_as: Option<Type>,
     pub(crate) serialize_as: Option<Type>,
     pub(crate) serde: SerdeField,
-    /// Whether the type is known to have this crate's traits, so that the compiler need not look for others.
-    pub(crate) plain: bool,
+    /// The SQL type of a column whose field has the type that this crate maps it to: the traits are known, and the compiler
+    /// need not select them.
+    pub(crate) sql_type: Option<TokenStream>,
+}
+
+impl Column {
+    /// Returns whether the traits of the field's type are known.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.sql_type.is_some()
+    }
 }
 
 /// Whether two names are of the same column: a keyword can be raw in one place and not in another.
@@ -87,6 +97,7 @@ fn read(item: &DeriveInput, fields: &FieldsNamed, errors: &mut Errors) -> Row {
         columns: Vec::new(),
         skipped: Vec::new(),
         generated: Vec::new(),
+        listed: None,
         key: diesel.primary_key,
         names: Names {
             update: format_ident!("{}Update", item.ident.unraw(), span = item.ident.span()),
@@ -175,7 +186,7 @@ fn read_field(field: &syn::Field, errors: &mut Errors) -> Option<Column> {
         deserialize_as: diesel.deserialize_as,
         serialize_as: diesel.serialize_as,
         serde: serde_field(&field.attrs),
-        plain: false,
+        sql_type: None,
     })
 }
 

@@ -336,7 +336,7 @@ impl Schema<'_> {
                     deserialize_as: None,
                     serialize_as: None,
                     serde: SerdeField::default(),
-                    plain: self.plain_type(column).is_some(),
+                    sql_type: self.plain_type(column).and_then(|_| plain_sql_type(column)),
                 });
             }
         }
@@ -349,6 +349,7 @@ impl Schema<'_> {
             columns,
             skipped,
             generated,
+            listed: Some(table.columns.iter().map(|column| self.here(&column.name)).collect()),
             key: Some(table.key.iter().map(|name| self.here(name)).collect()),
             names: Names { update: format_ident!("{base}Update"), patch: format_ident!("{base}Patch") },
             derives: options.derives.clone(),
@@ -494,6 +495,14 @@ fn rust_type(sql: &Ident, krate: &Path) -> Option<Type> {
         "Binary" | "Blob" => syn::parse_quote!(#krate::__private::Vec<::core::primitive::u8>),
         _ => return None,
     })
+}
+
+/// Returns Diesel's SQL type of a column, as derived code names it.
+fn plain_sql_type(column: &table_macro::Column) -> Option<TokenStream> {
+    let sql = column.plain_type()?;
+    let sql = Ident::new(&sql.to_string(), Span::call_site());
+    let types = quote!(__p::diesel::sql_types);
+    Some(if column.is_nullable() { quote!(#types::Nullable<#types::#sql>) } else { quote!(#types::#sql) })
 }
 
 /// The name that is most like one that is not known.

@@ -244,7 +244,7 @@ impl Set<'_> {
 
     /// JSON, where the runtime has its feature `serde`: a set is the change that it holds.
     fn json(&self) -> TokenStream {
-        if !crate::json::WRITTEN {
+        if !crate::expand::json::WRITTEN {
             return TokenStream::new();
         }
         let name = &self.item.ident;

@@ -189,7 +189,7 @@ where
     }
 
     fn read_row(source: &UnreadRecord<'_, '_>) -> Result<T::Row, DecodeError> {
-        T::Row::inserted(&Reader::new(source, &T::TABLE))
+        T::Row::inserted(&Reader::new(source, &T::TABLE, T::Row::SQL_TYPES))
     }
 }
 

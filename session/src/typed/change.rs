@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::mem;
 
 use super::DecodeError;
-use super::reader::Reader;
+use super::reader::{Reader, SqlTypes};
 use crate::wire::{Operation, TableInfo};
 
 /// A row struct or its table, which changes can be read as.
@@ -80,6 +80,7 @@ pub trait Tracked {
     note = "a row that borrows cannot outlive the changeset that it borrows from"
 )]
 pub trait DecodeRow<'de>: Tracked<Row = Self> + Sized {
+    const SQL_TYPES: SqlTypes;
     fn inserted(reader: &Reader<'_, 'de>) -> Result<Self, DecodeError>;
     fn deleted(reader: &Reader<'_, 'de>) -> Result<Self, DecodeError>;
     fn updated(reader: &Reader<'_, 'de>) -> Result<Self::Update, DecodeError>;

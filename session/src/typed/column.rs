@@ -2,8 +2,9 @@
 
 use diesel::{Column, Expression, Table};
 
+use super::diesel_internal::TableName;
 use super::error::DecodeErrorKind;
-use super::table::{ColumnList, TableName};
+use super::table::ColumnList;
 use super::{DecodeError, FromSqlValue, ValueError};
 use crate::wire::{Record, Value};
 

@@ -81,6 +81,7 @@
 mod build;
 mod change;
 mod column;
+mod diesel_internal;
 mod encode;
 mod error;
 mod field;

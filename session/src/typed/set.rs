@@ -93,7 +93,7 @@ where
 {
     #[inline]
     fn read<R>(_: usize, source: &UnreadRecord<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
-        let reader = Reader::new(source, &T::TABLE);
+        let reader = Reader::new(source, &T::TABLE, T::Row::SQL_TYPES);
         match source.operation() {
             Operation::Insert => T::Row::inserted(&reader).map(|row| into(Self::Insert(row))),
             Operation::Update => T::Row::updated(&reader).map(|row| into(Self::Update(row))),
@@ -108,7 +108,7 @@ where
 {
     #[inline]
     fn read<R>(_: usize, source: &UnreadRecord<'_, 'a>, into: impl FnOnce(Self) -> R) -> Result<R, DecodeError> {
-        let reader = Reader::new(source, &T::TABLE);
+        let reader = Reader::new(source, &T::TABLE, T::Row::SQL_TYPES);
         match source.operation() {
             Operation::Insert => T::Row::inserted(&reader).map(|row| into(Self::Insert(row))),
             Operation::Update => T::Row::patched(&reader).map(|row| into(Self::Update(row))),

@@ -1,7 +1,6 @@
 //! What the types know of a table: its name, its recorded columns and its key, all of it constant.
 
 use diesel::Column;
-use diesel::internal::table_macro::{Identifier, StaticQueryFragment};
 
 use super::DecodeErrorKind;
 use crate::wire::TableInfo;
@@ -22,16 +21,6 @@ pub(crate) fn check(
         }
     }
     Ok(())
-}
-
-/// The name of a table of `table!`.
-#[doc(hidden)]
-pub trait TableName {
-    const NAME: &'static str;
-}
-
-impl<T: StaticQueryFragment<Component = Identifier<'static>>> TableName for T {
-    const NAME: &'static str = T::STATIC_COMPONENT.0;
 }
 
 /// The columns of a table: [`diesel::Table::AllColumns`].

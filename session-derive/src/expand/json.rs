@@ -5,6 +5,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Generics, Ident, Type};
 
+use super::different_types;
 use crate::at;
 use crate::row::{Column, Row};
 
@@ -40,13 +41,7 @@ impl Row {
         has_any: impl Fn(&Column) -> bool,
         bound: &TokenStream,
     ) -> TokenStream {
-        let mut seen: Vec<String> = Vec::new();
-        let types = columns.filter(|column| has_any(column)).map(|column| &column.ty).filter(|ty| {
-            let written = quote!(#ty).to_string();
-            let is_new = !seen.contains(&written);
-            seen.push(written);
-            is_new
-        });
+        let types = different_types(columns.filter(|column| has_any(column)));
         let own = self.generics.where_clause.iter().flat_map(|clause| &clause.predicates);
         quote!(where #(for<'__any> #types: #bound,)* #(#own,)*)
     }
@@ -148,22 +143,11 @@ impl Row {
         quote!(#(#impls)*)
     }
 
-    /// Whether a column is of the key, as a type.
-    fn json_is_key(&self, place: usize, column: &Column) -> TokenStream {
-        match self.is_key(column) {
-            Some(is_key) => quote!(__p::IsKey<#is_key>),
-            None => quote!(__p::IsKey<{ __p::position(__KEY, __FIELDS[#place]).is_some() }>),
-        }
-    }
-
     /// The key, as the types that write and read it.
     fn json_key(&self) -> (TokenStream, TokenStream) {
         let Some(key) = &self.key else {
             let table = self.table_type();
-            return (
-                quote!(__p::Columns<{ __p::key_columns(__KEY, &__FIELDS) }>),
-                quote!(<#table as __p::diesel::Table>::PrimaryKey),
-            );
+            return (quote!(__KeyColumns), quote!(<#table as __p::diesel::Table>::PrimaryKey));
         };
         // as it is said: that it is the table's is checked elsewhere
         let (count, columns) = (key.len(), key.iter().map(|column| self.column(column)).collect::<Vec<_>>());
@@ -187,7 +171,7 @@ impl Row {
         let companion = |method: &str| {
             let method = format_ident!("{}", method);
             let parts = move |place: usize, column: &Column| {
-                let (is_key, ty, field) = (self.json_is_key(place, column), &column.ty, &column.field);
+                let (is_key, ty, field) = (self.is_key_type(place, column), &column.ty, &column.field);
                 quote!(<#is_key as __p::json::Parts<#ty>>::#method(&__companion.#field).get(__side))
             };
             let written: Vec<_> = self
@@ -288,7 +272,7 @@ impl Row {
         let companion = |method: &str| -> Vec<TokenStream> {
             let method = format_ident!("{}", method);
             let of_column = |(place, column): (usize, &Column)| {
-                let (is_key, ty, field) = (self.json_is_key(place, column), &column.ty, &column.field);
+                let (is_key, ty, field) = (self.is_key_type(place, column), &column.ty, &column.field);
                 let (_, from) = functions(place);
                 quote!(#field: <#is_key as __p::json::read::ReadParts<#ty>>::#method(__parsed, __AT[#place], #from)?)
             };
