@@ -30,7 +30,7 @@ pub(crate) fn check_recordable(table: &str, live: Option<&LiveTable>, rowids: bo
         Some(live) => match live.unrecorded_reason(rowids) {
             Some(what) => {
                 let is_plain = live.kind == TableKind::Table && !rowids;
-                let or = if is_plain { ", or `track_rowids` before it" } else { "" };
+                let or = if is_plain { ", or a call of `track_rowids` before attaching it" } else { "" };
                 Err(mismatch(table, None, format!("a table with a primary key{or}"), what))
             }
             None => Ok(()),

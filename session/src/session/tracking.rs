@@ -241,8 +241,13 @@ impl Session {
     }
 
     fn configure(&mut self, option: ObjectConfig) -> Result<(), SessionError> {
+        // after `attach_all` SQLite would accept the option until the first change
+        if self.attached_all {
+            let error = if self.is_closed() { SessionError::ConnectionClosed } else { SessionError::AttachedAlready };
+            return Err(error);
+        }
         let configured = self.raw.configure(option)?;
-        // SQLite fails for no other reason
+        // SQLite fails only if a table is attached
         configured.map_err(|_| SessionError::AttachedAlready)?;
         self.options.push(option);
         Ok(())
