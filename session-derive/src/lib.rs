@@ -1,6 +1,6 @@
 //! `#[derive(Tracked)]`, which [`diesel-sqlite-session`](https://docs.rs/diesel-sqlite-session) re-exports beside its trait
-//! of the same name. The guide is in
-//! [the trait's documentation](https://docs.rs/diesel-sqlite-session/latest/diesel_sqlite_session/trait.Tracked.html).
+//! of the same name. [The guide](https://docs.rs/diesel-sqlite-session/latest/diesel_sqlite_session/_documentation/derive/index.html)
+//! covers items, attributes and errors.
 //!
 //! What is derived for is told by the item: `row` for a struct with fields, `set` for an enum, `schema` for a unit struct.
 //! Each goes the same way: the item and its attributes are read (`attributes`), with all mistakes collected (`errors`), and
@@ -23,7 +23,8 @@ use syn::{Data, DeriveInput, Fields};
 
 /// Typed changes of a row, a set of tables or a schema.
 ///
-/// The guide to its items and attributes is in the documentation of the trait of the same name.
+/// [The guide](https://docs.rs/diesel-sqlite-session/latest/diesel_sqlite_session/_documentation/derive/index.html) covers
+/// items, attributes and errors.
 #[proc_macro_derive(Tracked, attributes(tracked, diesel, serde))]
 pub fn derive_tracked(item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let item = syn::parse_macro_input!(item as DeriveInput);

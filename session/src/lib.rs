@@ -1,6 +1,6 @@
 //! SQLite's [session extension](https://www.sqlite.org/sessionintro.html) for people who write
-//! [Diesel](https://diesel.rs): track what changes in a database, read the changes as typed Rust values,
-//! apply them elsewhere.
+//! [Diesel](https://diesel.rs): track what changes in a database, read the changes as typed Rust
+//! values, apply them elsewhere.
 //!
 //! ```
 //! # #[cfg(feature = "derive")]
@@ -41,9 +41,9 @@
 //! # }
 //! ```
 //!
-//! A *changeset* contains the INSERTs, UPDATEs and DELETEs of a database, with old and new values. A
-//! *patchset* contains the new values only. Neither has anything to do with Diesel's trait `AsChangeset`,
-//! which describes the columns that one UPDATE statement sets.
+//! A *changeset* contains the INSERTs, UPDATEs and DELETEs of a database, with old and new values.
+//! A *patchset* contains the new values only. Neither has anything to do with Diesel's trait
+//! `AsChangeset`, which describes the columns that one UPDATE statement sets.
 //!
 //! # Guide
 //!
@@ -58,15 +58,16 @@
 //! | find the counterpart of a function of SQLite | [the 59 session functions][_documentation::functions] |
 //! | read or write the bytes yourself | [the format](_documentation::format) |
 //!
-//! [How do I …?][_documentation::how_do_i] answers the first questions with code: undo, audit logs, storing
-//! changesets, last writer wins, upserts, connection pools, limits on untrusted input.
+//! [How do I …?][_documentation::how_do_i] answers the first questions with code: undo, audit logs,
+//! storing changesets, last writer wins, upserts, connection pools, limits on untrusted input.
 //!
 //! # Building
 //!
-//! SQLite must be 3.44 or later and compiled with the session extension. The build script checks the linked
-//! library, and prints what to do if the extension is missing.
+//! SQLite must be 3.44 or later and compiled with the session extension. The build script checks
+//! the linked library, and prints what to do if the extension is missing.
 //!
-//! - **Bundled SQLite** (feature `bundled`) requires a C compiler and these lines in `.cargo/config.toml`:
+//! - **Bundled SQLite** (feature `bundled`) requires a C compiler and these lines in
+//!   `.cargo/config.toml`:
 //!
 //!   ```toml
 //!   [env]
@@ -74,14 +75,14 @@
 //!   ```
 //!
 //!   If several connections of a program are busy at once, add `-USQLITE_ENABLE_MEMORY_MANAGEMENT`.
-//!   libsqlite3-sys turns this option on, and with it
-//!   [all page caches share one limit](https://www.sqlite.org/compile.html#enable_memory_management): a
-//!   busy connection evicts the pages of the others.
+//!   libsqlite3-sys turns this option on, and with it [all page caches share one
+//!   limit](https://www.sqlite.org/compile.html#enable_memory_management): a busy connection evicts
+//!   the pages of the others.
 //!
-//! - **System SQLite** (without `bundled`): Debian and other distributions compile it with the extension.
-//!   [`Apply::filter`][apply::Apply::filter] requires SQLite 3.51.
-//! - **wasm32-unknown-unknown**: sqlite-wasm-rs includes the extension. A panic in a handler, filter or
-//!   writer ends a module that is compiled with `panic = "abort"`, the default there.
+//! - **System SQLite** (without `bundled`): Debian and other distributions compile it with the
+//!   extension. [`Apply::filter`][apply::Apply::filter] requires SQLite 3.51.
+//! - **wasm32-unknown-unknown**: sqlite-wasm-rs includes the extension. A panic in a handler,
+//!   filter or writer ends a module that is compiled with `panic = "abort"`, the default there.
 //!
 //! # Features
 //!
@@ -108,8 +109,8 @@
 //! | `uuid` | | `uuid::Uuid` for `Binary` and `Text`; implies `typed` |
 //! | `wasm-bindgen` | yes | on `wasm32-unknown-unknown`, the clock and random numbers of JavaScript; no effect elsewhere |
 //!
-//! The features for types have the names of Diesel's own features and turn them on. The exception is `uuid`,
-//! which Diesel does not support on SQLite. `FromSqlValue` lists all types.
+//! The features for types have the names of Diesel's own features and turn them on. The exception
+//! is `uuid`, which Diesel does not support on SQLite. `FromSqlValue` lists all types.
 //!
 //! # What to know about SQLite
 //!
@@ -139,13 +140,14 @@ extern crate std;
 ///
 /// - `how_do_i`: recipes for undo, audit logs, storage, upserts, pools and other tasks
 /// - `derive`: `#[derive(Tracked)]` with all attributes and errors
-/// - `changes_as_data`: concatenate, invert, rebase, filter, rename, sort and split changesets, write SQL and JSON
+/// - `changes_as_data`: concatenate, invert, rebase, filter, rename, sort and split changesets,
+///   write SQL and JSON
 /// - `replication`: a sync protocol for a hub and replicas that converges
 /// - `functions`: SQLite's 59 session functions and their counterparts
 /// - `format`: the byte format of changesets and patchsets
 ///
-/// Which pages exist depends on the features: `format` needs none, `derive` needs `typed`, `functions`
-/// needs `sqlite`, and the others need `derive` and `sqlite`.
+/// Which pages exist depends on the features: `format` needs none, `derive` needs `typed`,
+/// `functions` needs `sqlite`, and the others need `derive` and `sqlite`.
 pub mod _documentation {
     #[cfg(all(feature = "derive", feature = "sqlite"))]
     #[doc = include_str!("docs/changes_as_data.md")]
@@ -183,21 +185,29 @@ mod utf8;
 pub mod wire;
 
 #[cfg(feature = "sqlite")]
+#[doc(inline)]
 pub use apply::{ApplyError, ApplyReport, Conflict, ConflictAction, ConflictType};
 #[cfg(feature = "derive")]
+#[doc(inline)]
 pub use diesel_sqlite_session_derive::Tracked;
 #[cfg(feature = "sqlite")]
+#[doc(inline)]
 pub use ext::SqliteSessionExt;
 #[cfg(feature = "sqlite")]
+#[doc(inline)]
 pub use schema::SchemaMismatch;
 #[cfg(feature = "sqlite")]
+#[doc(inline)]
 pub use session::{Session, SessionError};
 /// What the derive's code refers to: not for users.
 #[cfg(feature = "typed")]
 #[doc(hidden)]
 pub use typed::private as __private;
 #[cfg(feature = "typed")]
+#[doc(inline)]
 pub use typed::{Change, DecodeError, Field, Patch, Tracked};
+#[doc(inline)]
 pub use wire::{Changeset, ChangesetRef, Format, Operation, ParseError, Patchset, PatchsetRef, Record, Value};
 #[cfg(feature = "std")]
+#[doc(inline)]
 pub use wire::{ChangesetReader, PatchsetReader};

@@ -121,7 +121,7 @@
 //!   what they did at the source. [`Apply::ignore_noops`] ignores changes that have already been
 //!   made; [`Apply::without_foreign_key_actions`] disables the actions.
 //! - **Keys that change to an equal key**: an UPDATE that only replaces the key by an [equal
-//!   one](crate::wire#changes), such as 1 by 1.0, is skipped, because SQLite cannot apply it. The
+//!   one](crate::_documentation::format#keys), such as 1 by 1.0, is skipped, because SQLite cannot apply it. The
 //!   INSERT that SQLite records with it is a [`ConflictType::Conflict`].
 //! - **Unchanged columns**: a column with the same old and new value in an UPDATE, as after a
 //!   rebase, is neither compared nor set. It is a [`Field::Unchanged`](crate::Field::Unchanged).

@@ -38,22 +38,23 @@
 //!
 //! # Rows and companions
 //!
-//! `#[derive(Tracked)]` on a row struct `User` generates two companions.
-//! [The guide to the derive](crate::_documentation::derive) covers all attributes.
+//! `#[derive(Tracked)]` on a row struct `User` generates two companions. [The guide to the
+//! derive](crate::_documentation::derive) covers all attributes.
 //!
 //! | | INSERT | UPDATE | DELETE |
 //! |---|---|---|---|
 //! | [`Change<T>`](Change), of a changeset | `User` | `UserUpdate`: the values of the key, a [`Field`] for each other column | `User` |
 //! | [`Patch<T>`](Patch), of a patchset | `User` | `UserPatch`: the values of the key, an `Option` for each other column | the key |
 //!
-//! [`Field::changed`] returns the old and the new value of a column, and [`Field::against`] does a three-way
-//! merge. [`Change::key`], [`Change::operation`] and [`Change::table`] work for each kind of change.
+//! [`Field::changed`] returns the old and the new value of a column, and [`Field::against`] does a
+//! three-way merge. [`Change::key`], [`Change::operation`] and [`Change::table`] work for each kind
+//! of change.
 //!
 //! # Sets of tables
 //!
-//! A set is an enum with a variant for each table, or a single [`Change`] or [`Patch`]. It implements
-//! [`TrackedSet`]. The iterators below fail on tables outside of the set; their method `skip_unknown_tables`
-//! skips these instead.
+//! A set is an enum with a variant for each table, or a single [`Change`] or [`Patch`]. It
+//! implements [`TrackedSet`]. The iterators below fail on tables outside of the set; their method
+//! `skip_unknown_tables` skips these instead.
 //!
 //! | source | iterator |
 //! |---|---|
@@ -64,19 +65,22 @@
 //! | one column of a record | [`new_column(users::name)`](crate::Record::new_column), [`old_column(users::name)`](crate::Record::old_column) |
 //!
 //! Typed rows are written with [`insert`](crate::wire::Builder::insert),
-//! [`update`](crate::wire::Builder::update) and [`delete`](crate::wire::Builder::delete) of a builder.
+//! [`update`](crate::wire::Builder::update) and [`delete`](crate::wire::Builder::delete) of a
+//! builder.
 //!
 //! # Types of columns
 //!
-//! [`FromSqlValue`] reads a value and [`ToSqlValue`] writes it. Both list the types and their features:
-//! numbers, `String` and `&str`, `Vec<u8>` and `&[u8]`, dates and times of `chrono` and `time`, `Uuid`,
-//! `serde_json::Value` and `BigDecimal`. With the feature `sqlite`, a type that has only Diesel's `FromSql`
-//! and `ToSql` works too. [`RustType`] defines the types that the derive of a whole schema uses.
+//! [`FromSqlValue`] reads a value and [`ToSqlValue`] writes it. Both list the types and their
+//! features: numbers, `String` and `&str`, `Vec<u8>` and `&[u8]`, dates and times of `chrono` and
+//! `time`, `Uuid`, `serde_json::Value` and `BigDecimal`. With the feature `sqlite`, a type that has
+//! only Diesel's `FromSql` and `ToSql` works too. [`RustType`] defines the types that the derive of
+//! a whole schema uses.
 //!
 //! # Errors
 //!
-//! [`DecodeError`] names the table, the column and the byte offset; [`DecodeErrorKind`] says what does not
-//! fit. [`ValueError`] is the error of a single value. [`ReadChangeError`] adds the errors of a reader.
+//! [`DecodeError`] names the table, the column and the byte offset; [`DecodeErrorKind`] says what
+//! does not fit. [`ValueError`] is the error of a single value. [`ReadChangeError`] adds the errors
+//! of a reader.
 
 mod build;
 mod change;

@@ -1,10 +1,12 @@
-//! Changesets and patchsets in pure Rust: reading, checking, building, merging and rewriting, without SQLite.
+//! Changesets and patchsets in pure Rust: reading, checking, building, merging and rewriting,
+//! without SQLite.
 //!
-//! This module works without any feature: it requires `alloc`, but neither `std`, nor a dependency, nor C.
-//! It contains no `unsafe`.
+//! This module works without any feature: it requires `alloc`, but neither `std`, nor a dependency,
+//! nor C. It contains no `unsafe`.
 //!
-//! [`Changeset`] and [`Patchset`] own their bytes, [`ChangesetRef`] and [`PatchsetRef`] borrow them. Their
-//! constructors check all bytes in one pass. After that, reading cannot fail and copies nothing:
+//! [`Changeset`] and [`Patchset`] own their bytes, [`ChangesetRef`] and [`PatchsetRef`] borrow
+//! them. Their constructors check all bytes in one pass. After that, reading cannot fail and copies
+//! nothing:
 //!
 //! ```
 //! use diesel_sqlite_session::{Changeset, Operation, Value};
@@ -26,8 +28,8 @@
 //! # Ok::<(), diesel_sqlite_session::ParseError>(())
 //! ```
 //!
-//! A set consists of [`Section`]s, one for each table. A section consists of [`Record`]s, one for each
-//! change. A record contains the old and new [`Value`]s of the columns.
+//! A set consists of [`Section`]s, one for each table. A section consists of [`Record`]s, one for
+//! each change. A record contains the old and new [`Value`]s of the columns.
 //!
 //! # Tasks
 //!
@@ -63,13 +65,13 @@
 //! | invert, rebase | yes | no |
 //! | conflicts with other values in the row | detected | not detected: the last writer wins |
 //!
-//! The formats are types: [`Set<F>`](Set) is [`Changeset`] or [`Patchset`], and the same holds for [`SetRef`],
-//! `Reader` and [`Builder`].
+//! The formats are types: [`Set<F>`](Set) is [`Changeset`] or [`Patchset`], and the same holds for
+//! [`SetRef`], `Reader` and [`Builder`].
 //!
 //! # Format
 //!
-//! [The format page](crate::_documentation::format) describes the bytes completely, and lists
-//! [what is refused](crate::_documentation::format#what-is-refused).
+//! [The format page](crate::_documentation::format) describes the bytes completely, and lists [what
+//! is refused](crate::_documentation::format#what-is-refused).
 #![forbid(unsafe_code)]
 #![deny(
     clippy::arithmetic_side_effects,
