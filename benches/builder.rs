@@ -88,12 +88,12 @@ mod peers {
     use diesel_sqlite_session_benches::data::Event;
     use rusqlite::Connection;
     use rusqlite::session::{Changeset, Session};
-    use sqlite_diff_rs::{ChangesetFormat, DiffOps, DiffSetBuilder, Insert, TableInfo, Value};
+    use sqlite_diff_rs::{ChangesetFormat, DiffOps, DiffSetBuilder, Insert, TableSchema, Value};
 
-    type Builder<'a> = DiffSetBuilder<ChangesetFormat, TableInfo<&'a str>, &'a str, &'a [u8]>;
+    type Builder<'a> = DiffSetBuilder<ChangesetFormat, TableSchema<&'a str>, &'a str, &'a [u8]>;
 
     pub(super) fn sqlite_diff_rs(rows: &[Event]) -> (Vec<u8>, Builder<'_>) {
-        let events = TableInfo::new("events", 3, vec![1, 0, 0]);
+        let events = TableSchema::new("events", 3, vec![1, 0, 0]);
         let mut builder = Builder::new();
         for (id, name, at) in rows {
             let insert = Insert::<_, &str, &[u8]>::from(events.clone());
