@@ -14,11 +14,20 @@ use crate::change::{Change, Owned};
 /// If a change is lost, added or misplaced.
 pub fn check(bytes: &[u8]) {
     if let Ok(changeset) = ChangesetRef::parse(bytes) {
-        keeps_its_changes(changeset);
+        check_set(changeset);
     }
     if let Ok(patchset) = PatchsetRef::parse(bytes) {
-        keeps_its_changes(patchset);
+        check_set(patchset);
     }
+}
+
+fn check_set<F: SetFormat>(set: SetRef<'_, F>) {
+    let checked = Checked { set, owned: set.into_owned(), all: parse::<F>(set.as_bytes()) };
+    checked.filters();
+    checked.renaming();
+    checked.sorting();
+    checked.splitting();
+    checked.writing_sql();
 }
 
 /// Compares two keys as SQLite does in an index with the collation BINARY, in the simplest possible
@@ -78,115 +87,133 @@ fn piece_lengths(changes: &[OneChange], max: usize) -> Vec<usize> {
     lengths
 }
 
-fn keeps_its_changes<F: SetFormat>(set: SetRef<'_, F>) {
-    let bytes = set.as_bytes();
-    let parse = |bytes: &[u8]| -> Vec<Change> {
-        SetRef::<F>::parse(bytes).expect("what comes out is well-formed").records().map(Change::from).collect()
-    };
-    let all = parse(bytes);
-    let owned = set.into_owned();
+/// A set that is reshaped, its copy, and its changes.
+struct Checked<'a, F> {
+    set: SetRef<'a, F>,
+    owned: Set<F>,
+    all: Vec<Change>,
+}
 
-    // filters
-    let everything = set.filter_records(|_| true);
-    assert_eq!(everything, owned.filter_tables(|_| true), "a filter that keeps all is the same by record and table");
-    assert_eq!(parse(everything.as_bytes()), all, "a filter that keeps all");
-    assert!(everything.sections().all(|section| section.records().next().is_some()), "no empty section");
-    let has_empty = set.sections().any(|section| section.records().next().is_none());
-    assert_eq!(everything.as_bytes() == bytes, !has_empty, "byte for byte, up to empty sections");
-    assert!(owned.filter_records(|_| false).as_bytes().is_empty());
-    assert!(set.filter_tables(|_| false).as_bytes().is_empty());
-    let some = set.filter_records(|record| record.offset() % 2 == 0);
-    let others = owned.filter_records(|record| record.offset() % 2 != 0);
-    let expected = set.records().filter(|record| record.offset() % 2 == 0).map(Change::from).collect::<Vec<_>>();
-    assert_eq!(parse(some.as_bytes()), expected);
-    assert_eq!(parse(others.as_bytes()).len() + expected.len(), all.len());
-    let first = set.sections().next().map(|table| table.table().to_string()).unwrap_or_default();
-    let of_first = parse(set.filter_tables(|name| name == first).as_bytes());
-    let expected = all.iter().filter(|change| change.table == first.as_bytes()).cloned().collect::<Vec<_>>();
-    assert_eq!(of_first, expected);
+fn parse<F: SetFormat>(bytes: &[u8]) -> Vec<Change> {
+    SetRef::<F>::parse(bytes).expect("results are well-formed").records().map(Change::from).collect()
+}
 
-    // names
-    assert_eq!(set.rename_tables(|_| None::<&str>).as_ref(), Ok(&everything), "no new name");
-    assert_eq!(set.rename_tables(|name| Some(name)).map(|same| parse(same.as_bytes())), Ok(all.clone()));
-    let there = owned.rename_tables(|name| Some(format!("{name}_"))).expect("no two become one");
-    let back = there.rename_tables(|name| name.strip_suffix('_')).expect("no two become one");
-    assert_eq!(parse(back.as_bytes()), all, "there and back");
-    match set.rename_tables(|_| Some("one")) {
-        Ok(one) => {
-            let mut expected = all.clone();
-            expected.iter_mut().for_each(|change| change.table = b"one".to_vec());
-            assert_eq!(parse(one.as_bytes()), expected);
+impl<F: SetFormat> Checked<'_, F> {
+    fn filters(&self) {
+        let Self { set, owned, all } = self;
+        let everything = set.filter_records(|_| true);
+        assert_eq!(
+            everything,
+            owned.filter_tables(|_| true),
+            "a filter that keeps all is the same by record and table"
+        );
+        assert_eq!(&parse::<F>(everything.as_bytes()), all, "a filter that keeps all");
+        assert!(everything.sections().all(|section| section.records().next().is_some()), "no empty section");
+        let has_empty = set.sections().any(|section| section.records().next().is_none());
+        assert_eq!(everything.as_bytes() == set.as_bytes(), !has_empty, "byte for byte, up to empty sections");
+        assert!(owned.filter_records(|_| false).as_bytes().is_empty());
+        assert!(set.filter_tables(|_| false).as_bytes().is_empty());
+        let some = set.filter_records(|record| record.offset() % 2 == 0);
+        let others = owned.filter_records(|record| record.offset() % 2 != 0);
+        let expected = set.records().filter(|record| record.offset() % 2 == 0).map(Change::from).collect::<Vec<_>>();
+        assert_eq!(parse::<F>(some.as_bytes()), expected);
+        assert_eq!(parse::<F>(others.as_bytes()).len() + expected.len(), all.len());
+        let first = set.sections().next().map(|table| table.table().to_string()).unwrap_or_default();
+        let of_first = parse::<F>(set.filter_tables(|name| name == first).as_bytes());
+        let expected = all.iter().filter(|change| change.table == first.as_bytes()).cloned().collect::<Vec<_>>();
+        assert_eq!(of_first, expected);
+    }
+
+    fn renaming(&self) {
+        let Self { set, owned, all } = self;
+        assert_eq!(set.rename_tables(|_| None::<&str>).as_ref(), Ok(&set.filter_records(|_| true)), "no new name");
+        assert_eq!(set.rename_tables(Some).map(|same| parse::<F>(same.as_bytes())), Ok(all.clone()));
+        let there = owned.rename_tables(|name| Some(format!("{name}_"))).expect("no two become one");
+        let back = there.rename_tables(|name| name.strip_suffix('_')).expect("no two become one");
+        assert_eq!(&parse::<F>(back.as_bytes()), all, "there and back");
+        match set.rename_tables(|_| Some("one")) {
+            Ok(one) => {
+                let mut expected = all.clone();
+                expected.iter_mut().for_each(|change| change.table = b"one".to_vec());
+                assert_eq!(parse::<F>(one.as_bytes()), expected);
+            }
+            Err(error) => {
+                assert!(matches!(error.kind(), BuildErrorKind::OtherKey | BuildErrorKind::OtherColumns { .. }));
+                assert!(all.iter().any(|change| change.key != all[0].key));
+            }
         }
-        Err(error) => {
-            assert!(matches!(error.kind(), BuildErrorKind::OtherKey | BuildErrorKind::OtherColumns { .. }));
-            assert!(all.iter().any(|change| change.key != all[0].key));
+        let nul = set.rename_tables(|_| Some("a\0b")).map_err(|error| error.kind());
+        assert_eq!(nul, if all.is_empty() { Ok(Set::new()) } else { Err(BuildErrorKind::TableName) });
+    }
+
+    fn sorting(&self) {
+        let Self { set, all, .. } = self;
+        let sorted = set.sort_by_key();
+        assert_eq!(sorted.as_bytes().len(), set.as_bytes().len());
+        assert_eq!(sorted.sort_by_key(), sorted, "sorting twice is sorting once");
+        let mut pairs = 0;
+        for (before, after) in set.sections().zip(sorted.sections()) {
+            assert_eq!(before.table_info(), after.table_info());
+            let mut expected: Vec<Record<'_>> = before.records().collect();
+            expected.sort_by(compare_keys); // stable
+            let found: Vec<Record<'_>> = after.records().collect();
+            assert!(found == expected, "sorted by key: {found:?}, not {expected:?}");
+            pairs += found.len();
         }
+        assert_eq!(pairs, all.len());
+        drop(parse::<F>(sorted.as_bytes()));
     }
-    let nul = set.rename_tables(|_| Some("a\0b")).map_err(|error| error.kind());
-    assert_eq!(nul, if all.is_empty() { Ok(Set::new()) } else { Err(BuildErrorKind::TableName) });
 
-    // order
-    let sorted = set.sort_by_key();
-    assert_eq!(sorted.as_bytes().len(), bytes.len());
-    assert_eq!(sorted.sort_by_key(), sorted, "sorting twice is sorting once");
-    let mut pairs = 0;
-    for (before, after) in set.sections().zip(sorted.sections()) {
-        assert_eq!(before.table_info(), after.table_info());
-        let mut expected: Vec<Record<'_>> = before.records().collect();
-        expected.sort_by(compare_keys); // stable
-        let found: Vec<Record<'_>> = after.records().collect();
-        assert!(found == expected, "sorted by key: {found:?}, not {expected:?}");
-        pairs += found.len();
+    fn splitting(&self) {
+        let Self { set, owned, all } = self;
+        let sections = set.sections().enumerate().flat_map(|(section, table)| table.records().map(move |_| section));
+        let changes: Vec<OneChange> = sections
+            .zip(set.split(0))
+            .map(|(section, piece)| {
+                let head = piece.records().next().map_or(0, |record| record.offset());
+                OneChange { section, head, length: piece.as_bytes().len() - head }
+            })
+            .collect();
+        for max in [0, 1, 40, 100, 1000, usize::MAX] {
+            let pieces: Vec<Set<F>> = set.split(max).collect();
+            let joined: Vec<u8> = pieces.iter().flat_map(|piece| piece.as_bytes()).copied().collect();
+            assert_eq!(&parse::<F>(&joined), all, "in pieces of {max}");
+            let found: Vec<usize> = pieces.iter().map(|piece| piece.as_bytes().len()).collect();
+            assert_eq!(found, piece_lengths(&changes, max), "as few pieces of {max} as can be");
+        }
+        assert_eq!(set.split(usize::MAX).count(), usize::from(!all.is_empty()));
+        let tables: Vec<Set<F>> = owned.split_tables().collect();
+        let mut names = Vec::new();
+        for table in &tables {
+            let changes = parse::<F>(table.as_bytes());
+            let name = changes[0].table.to_ascii_lowercase();
+            let expected: Vec<Change> =
+                all.iter().filter(|change| change.table.eq_ignore_ascii_case(&name)).cloned().collect();
+            assert_eq!(changes, expected, "all of one table, in order");
+            names.push(name);
+        }
+        names.dedup();
+        assert_eq!(names.len(), tables.len());
+        assert_eq!(tables.iter().map(|section| section.records().count()).sum::<usize>(), all.len());
     }
-    assert_eq!(pairs, all.len());
-    drop(parse(sorted.as_bytes()));
 
-    // pieces
-    let sections = set.sections().enumerate().flat_map(|(section, table)| table.records().map(move |_| section));
-    let changes: Vec<OneChange> = sections
-        .zip(set.split(0))
-        .map(|(section, piece)| {
-            let head = piece.records().next().map_or(0, |record| record.offset());
-            OneChange { section, head, length: piece.as_bytes().len() - head }
-        })
-        .collect();
-    for max in [0, 1, 40, 100, 1000, usize::MAX] {
-        let pieces: Vec<Set<F>> = set.split(max).collect();
-        let joined: Vec<u8> = pieces.iter().flat_map(|piece| piece.as_bytes()).copied().collect();
-        assert_eq!(parse(&joined), all, "in pieces of {max}");
-        let found: Vec<usize> = pieces.iter().map(|piece| piece.as_bytes().len()).collect();
-        assert_eq!(found, piece_lengths(&changes, max), "as few pieces of {max} as can be");
-    }
-    assert_eq!(set.split(usize::MAX).count(), usize::from(!all.is_empty()));
-    let tables: Vec<Set<F>> = owned.split_tables().collect();
-    let mut names = Vec::new();
-    for table in &tables {
-        let changes = parse(table.as_bytes());
-        let name = changes[0].table.to_ascii_lowercase();
-        let expected: Vec<Change> =
-            all.iter().filter(|change| change.table.eq_ignore_ascii_case(&name)).cloned().collect();
-        assert_eq!(changes, expected, "all of one table, in order");
-        names.push(name);
-    }
-    names.dedup();
-    assert_eq!(names.len(), tables.len());
-    assert_eq!(tables.iter().map(|section| section.records().count()).sum::<usize>(), all.len());
-
-    // SQL
-    let columns = set.sections().map(|table| table.column_count()).max().unwrap_or(0);
-    let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let tables: Vec<TableInfo<'_>> =
-        set.sections().map(|table| TableInfo::from_columns(table.table(), &names)).collect();
-    let script = set.to_sql(&tables).expect("every column has a name").to_string();
-    let one_by_one: String =
-        set.records().map(|record| format!("{}\n", record.to_sql(&tables).expect("as before"))).collect();
-    assert_eq!(script, one_by_one);
-    let is_insert = |change: &Change| change.operation == 18;
-    assert_eq!(owned.to_sql::<TableInfo<'_>>([]).is_ok(), all.iter().all(is_insert));
-    if let Some(record) = set.records().next() {
-        let too_few = vec!["c"; record.column_count() - 1];
-        let too_few = [TableInfo::from_columns(record.table(), &too_few)];
-        assert!(record.to_sql(too_few).is_err() || (too_few[0].columns().is_empty() && is_insert(&all[0])));
+    fn writing_sql(&self) {
+        let Self { set, owned, all } = self;
+        let columns = set.sections().map(|table| table.column_count()).max().unwrap_or(0);
+        let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let tables: Vec<TableInfo<'_>> =
+            set.sections().map(|table| TableInfo::from_columns(table.table(), &names)).collect();
+        let script = set.to_sql(&tables).expect("every column has a name").to_string();
+        let one_by_one: String =
+            set.records().map(|record| format!("{}\n", record.to_sql(&tables).expect("as before"))).collect();
+        assert_eq!(script, one_by_one);
+        let is_insert = |change: &Change| change.operation == 18;
+        assert_eq!(owned.to_sql::<TableInfo<'_>>([]).is_ok(), all.iter().all(is_insert));
+        if let Some(record) = set.records().next() {
+            let too_few = vec!["c"; record.column_count() - 1];
+            let too_few = [TableInfo::from_columns(record.table(), &too_few)];
+            assert!(record.to_sql(too_few).is_err() || (too_few[0].columns().is_empty() && is_insert(&all[0])));
+        }
     }
 }

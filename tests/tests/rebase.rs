@@ -37,8 +37,7 @@ fn edit(conn: &mut SqliteConnection, session: &mut Session, statements: &[String
     session.changeset().unwrap()
 }
 
-/// Applies changes and resolves conflicts by `replaces` in turn. Returns `None` if that is not
-/// possible.
+/// Applies changes and replaces or omits by `replaces` in turn. Returns `None` if the apply fails.
 fn apply(conn: &mut SqliteConnection, changeset: &Changeset, replaces: &[bool]) -> Option<RebaseData> {
     let mut answers = replaces.iter().cycle();
     let applied = conn.apply(changeset).otherwise(|kind: ConflictType| {

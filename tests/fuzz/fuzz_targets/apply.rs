@@ -1,5 +1,5 @@
-//! Plans of hostile changes, carried out: see `diesel_sqlite_session_tests::hostile`. `scripts/fuzz` compiles SQLite itself under
-//! AddressSanitizer for this target.
+//! Carries out plans of hostile changes: see `diesel_sqlite_session_tests::hostile`. `scripts/fuzz`
+//! compiles SQLite under AddressSanitizer for this target.
 #![no_main]
 
 use diesel_sqlite_session_tests::hostile;

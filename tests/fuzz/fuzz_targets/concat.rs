@@ -1,5 +1,5 @@
-//! Any two well-formed inputs concatenate as SQLite's changegroup puts them together. The first two bytes say where the second
-//! one begins.
+//! Any two well-formed inputs concatenate as in SQLite's changegroup. The first two bytes are the
+//! offset of the second input.
 #![no_main]
 
 use diesel_sqlite_session_tests::group;

@@ -1,4 +1,5 @@
-//! Changes of the same few rows concatenate as SQLite's changegroup puts them together, and as the builder does, byte for byte.
+//! Changes of the same few rows concatenate as in SQLite's changegroup, and byte for byte as in the
+//! builder.
 #![no_main]
 
 use diesel_sqlite_session_tests::group;

@@ -1,4 +1,5 @@
-//! Any JSON is refused or read, without a panic; what is read, and any changeset or patchset, goes to JSON and back.
+//! Any JSON is rejected or read without a panic. Sets that were read, and any changeset or
+//! patchset, survive conversion to JSON and back.
 #![no_main]
 
 use diesel_sqlite_session::{Change, Changeset, Patch, Patchset, Tracked};
@@ -32,8 +33,8 @@ enum Patches {
     Users(Patch<users::table>),
 }
 
-/// What was read says the same again.
-macro_rules! goes_round {
+/// Checks that a value survives conversion to JSON and back.
+macro_rules! survives_json {
     ($read:expr, $Set:ty) => {
         let text = serde_json::to_string(&$read).unwrap();
         let back: $Set = serde_json::from_str(&text).unwrap();
@@ -43,26 +44,26 @@ macro_rules! goes_round {
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(changeset) = serde_json::from_slice::<Changeset>(bytes) {
-        goes_round!(changeset, Changeset);
+        survives_json!(changeset, Changeset);
     }
     if let Ok(patchset) = serde_json::from_slice::<Patchset>(bytes) {
-        goes_round!(patchset, Patchset);
+        survives_json!(patchset, Patchset);
     }
     if let Ok(change) = serde_json::from_slice::<Changes>(bytes) {
-        goes_round!(change, Changes);
+        survives_json!(change, Changes);
     }
     if let Ok(patch) = serde_json::from_slice::<Patches>(bytes) {
-        goes_round!(patch, Patches);
+        survives_json!(patch, Patches);
     }
-    // what the bytes of a set lose, the docs say; once in JSON, it loses nothing more
+    // the first conversion loses documented details, further conversions lose nothing
     if let Ok(changeset) = Changeset::try_from(bytes) {
         let read: Changeset = serde_json::from_str(&serde_json::to_string(&changeset).unwrap()).unwrap();
         assert!(read.records().eq(changeset.records()));
-        goes_round!(read, Changeset);
+        survives_json!(read, Changeset);
     }
     if let Ok(patchset) = Patchset::try_from(bytes) {
         let read: Patchset = serde_json::from_str(&serde_json::to_string(&patchset).unwrap()).unwrap();
         assert!(read.records().eq(patchset.records()));
-        goes_round!(read, Patchset);
+        survives_json!(read, Patchset);
     }
 });

@@ -1,4 +1,4 @@
-//! Bytes are judged and read as SQLite's own iterator judges and reads them.
+//! Bytes are judged and read as by SQLite's own iterator.
 #![no_main]
 
 use diesel_sqlite_session_tests::agree;

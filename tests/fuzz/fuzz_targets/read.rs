@@ -1,4 +1,4 @@
-//! Everything that can be done with bytes in Rust alone: no panic, no endless loop, no memory beyond the input's.
+//! Reading any bytes in Rust alone: no panic, no endless loop, no memory beyond that of the input.
 #![no_main]
 
 use std::fmt::Write;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 use diesel_sqlite_session::{ChangesetReader, ChangesetRef, PatchsetReader, PatchsetRef, Record};
 use libfuzzer_sys::fuzz_target;
 
-fn look_at(record: Record<'_>, text: &mut String) {
+fn read_all(record: Record<'_>, text: &mut String) {
     text.clear();
     write!(text, "{record} {record:?} {:?}", record.key_values().collect::<Vec<_>>()).unwrap();
     for column in 0..=record.column_count().min(40) {
@@ -18,21 +18,21 @@ fn look_at(record: Record<'_>, text: &mut String) {
 fuzz_target!(|bytes: &[u8]| {
     let mut text = String::new();
     if let Ok(changeset) = ChangesetRef::parse(bytes) {
-        changeset.records().for_each(|record| look_at(record, &mut text));
-        changeset.sections().flat_map(|section| section.records()).for_each(|record| look_at(record, &mut text));
+        changeset.records().for_each(|record| read_all(record, &mut text));
+        changeset.sections().flat_map(|section| section.records()).for_each(|record| read_all(record, &mut text));
         let inverse = changeset.invert();
         assert!(inverse.as_bytes().len() <= bytes.len());
         assert_eq!(inverse.records().count(), changeset.records().count());
     }
     if let Ok(patchset) = PatchsetRef::parse(bytes) {
-        patchset.records().for_each(|record| look_at(record, &mut text));
+        patchset.records().for_each(|record| read_all(record, &mut text));
     }
     let mut reader = ChangesetReader::new(bytes);
     while let Ok(Some(record)) = reader.next_record() {
-        look_at(record, &mut text);
+        read_all(record, &mut text);
     }
     let mut reader = PatchsetReader::new(bytes);
     while let Ok(Some(record)) = reader.next_record() {
-        look_at(record, &mut text);
+        read_all(record, &mut text);
     }
 });

@@ -1,4 +1,5 @@
-//! Whatever is accepted can be filtered, renamed, sorted, split and written as SQL, and nothing is lost or added.
+//! All accepted bytes can be filtered, renamed, sorted, split and written as SQL, without losing or
+//! adding a change.
 #![no_main]
 
 use diesel_sqlite_session_tests::shape;

@@ -1,5 +1,5 @@
 //! Applies hostile bytes and checks what must hold in any case. The replica reacts to changes in
-//! every way that SQL has, the changes are manipulated recordings, and the handlers answer at
+//! every options that SQL has, the changes are manipulated recordings, and the handlers answer at
 //! random, fail and panic.
 //!
 //! A plan is a string of bytes that decides everything, so that both proptest and a fuzzer can make
@@ -15,10 +15,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use diesel::SqliteConnection;
 use diesel_sqlite_session::apply::{Apply, Decision, TypedChange, TypedFormat};
-use diesel_sqlite_session::wire::{ChangesetFormat, PatchsetFormat};
+use diesel_sqlite_session::wire::{ChangesetFormat, PatchsetFormat, Reader, Set};
 use diesel_sqlite_session::{
-    ApplyError, ApplyReport, Change, Changeset, ChangesetReader, ChangesetRef, Conflict, ConflictAction, ConflictType,
-    ParseError, Patch, Patchset, PatchsetReader, PatchsetRef, Record, SqliteSessionExt, Value,
+    ApplyError, ApplyReport, Change, ChangesetRef, Conflict, ConflictAction, ConflictType, ParseError, Patch,
+    PatchsetRef, Record, SqliteSessionExt, Value,
 };
 
 pub use self::replica::{Book, Loan, Note, Shop, books, loans, notes};
@@ -111,9 +111,9 @@ impl Answers {
     }
 }
 
-/// The options of an apply.
+/// The options of an apply and of its handlers.
 #[derive(Clone, Copy, Debug)]
-struct Way {
+struct Options {
     /// Whether only the tables of [`Shop`] are changed, and in `notes` only the rows of one tenant.
     is_guarded: bool,
     skips_others: bool,
@@ -134,7 +134,7 @@ struct Way {
     fails_at: Option<usize>,
 }
 
-impl Way {
+impl Options {
     fn new(plan: &mut Plan<'_>) -> Self {
         let in_transaction = plan.chance(5);
         Self {
@@ -169,7 +169,7 @@ impl Way {
         self.is_wild && self.answers % 4 == 0
     }
 
-    fn of<'a, F: Tenancy>(
+    fn of<'a, F: AttackedFormat>(
         self,
         mut apply: Apply<'a, F>,
         answers: &'a Answers,
@@ -227,12 +227,18 @@ impl Way {
     }
 }
 
-/// What the filter of tenants requires of a format.
-trait Tenancy: TypedFormat {
+/// What an attack requires of a format.
+trait AttackedFormat: TypedFormat {
+    /// Returns whether the changed note still belongs to the tenant.
     fn stays_mine(change: &Self::Change<notes::table>) -> bool;
+
+    /// Inverts the changes, if the format allows it.
+    fn invert(apply: Apply<'_, Self>) -> Apply<'_, Self> {
+        apply
+    }
 }
 
-impl Tenancy for ChangesetFormat {
+impl AttackedFormat for ChangesetFormat {
     fn stays_mine(change: &Change<notes::table>) -> bool {
         match change {
             Change::Insert(note) => note.tenant == MINE,
@@ -240,9 +246,13 @@ impl Tenancy for ChangesetFormat {
             Change::Delete(_) => true,
         }
     }
+
+    fn invert(apply: Apply<'_, Self>) -> Apply<'_, Self> {
+        apply.inverted()
+    }
 }
 
-impl Tenancy for PatchsetFormat {
+impl AttackedFormat for PatchsetFormat {
     fn stays_mine(change: &Patch<notes::table>) -> bool {
         match change {
             Patch::Insert(note) => note.tenant == MINE,
@@ -300,7 +310,7 @@ struct Outcome {
 /// A replica before the apply. Each path starts with an identical copy.
 struct Start<'r> {
     replica: &'r Replica,
-    way: Way,
+    options: Options,
     /// The content before the apply.
     content: Content,
     /// The bytes of the database after a failed apply.
@@ -308,16 +318,16 @@ struct Start<'r> {
 }
 
 impl<'r> Start<'r> {
-    fn new(replica: &'r Replica, way: Way) -> Self {
+    fn new(replica: &'r Replica, options: Options) -> Self {
         let mut conn = replica.open();
         let mut image = image(&mut conn);
-        if way.in_transaction {
+        if options.in_transaction {
             begin(&mut conn);
-            if !way.without_savepoint {
+            if !options.without_savepoint {
                 image = self::image(&mut conn);
             }
         }
-        Self { replica, way, content: Content::read(&mut conn), image }
+        Self { replica, options, content: Content::read(&mut conn), image }
     }
 }
 
@@ -326,23 +336,23 @@ fn image(conn: &mut SqliteConnection) -> Vec<u8> {
 }
 
 fn begin(conn: &mut SqliteConnection) {
-    replica::exec(conn, "BEGIN; INSERT INTO secret VALUES (1000, 'before', NULL)").expect("nothing is in its way");
+    replica::exec(conn, "BEGIN; INSERT INTO secret VALUES (1000, 'before', NULL)").expect("nothing is in its options");
 }
 
 /// Applies bytes to a new replica and checks what must hold whatever the result.
 fn apply(bytes: &[u8], start: &Start<'_>, path: Path) -> Outcome {
-    let &Start { replica, way, .. } = start;
+    let &Start { replica, options, .. } = start;
     let mut conn = replica.open();
-    if way.in_transaction {
+    if options.in_transaction {
         begin(&mut conn);
     }
-    let answers = Answers { state: Cell::new(way.answers), is_wild: way.is_wild };
+    let answers = Answers { state: Cell::new(options.answers), is_wild: options.is_wild };
     let accepted = Cell::new(false);
-    let run = AssertUnwindSafe(|| run(&mut conn, bytes, way, path, &answers, &accepted));
+    let run = AssertUnwindSafe(|| run(&mut conn, bytes, options, path, &answers, &accepted));
     let result = catch_unwind(run).expect("a panic does not leave the apply");
-    let context = format!("{path:?} {way:?} {result:?}");
+    let context = format!("{path:?} {options:?} {result:?}");
 
-    if result.is_err() && way.without_savepoint {
+    if result.is_err() && options.without_savepoint {
         replica::exec(&mut conn, "ROLLBACK").expect("the transaction is there");
     }
     let mut content = None;
@@ -363,7 +373,7 @@ fn apply(bytes: &[u8], start: &Start<'_>, path: Path) -> Outcome {
                 assert_eq!(Ok(counted), count_changes(bytes), "each change counts once: {context}");
             }
             content.expect_keys_of(begun, &keys(bytes), &context);
-            if way.is_guarded {
+            if options.is_guarded {
                 begun.expect(
                     content,
                     replica::is_guarded,
@@ -380,8 +390,8 @@ fn apply(bytes: &[u8], start: &Start<'_>, path: Path) -> Outcome {
     }
     let check = replica::lines(&mut conn, "SELECT integrity_check AS line FROM pragma_integrity_check");
     assert_eq!(check, ["ok"], "{context}");
-    let is_over = way.without_savepoint && result.is_err();
-    if way.in_transaction && !is_over {
+    let is_over = options.without_savepoint && result.is_err();
+    if options.in_transaction && !is_over {
         let commit = replica::exec(&mut conn, "COMMIT");
         if !accepted.get() || result.is_err() {
             commit.unwrap_or_else(|error| panic!("the transaction can be committed: {error}: {context}"));
@@ -398,7 +408,7 @@ fn apply(bytes: &[u8], start: &Start<'_>, path: Path) -> Outcome {
 fn run(
     conn: &mut SqliteConnection,
     bytes: &[u8],
-    way: Way,
+    options: Options,
     path: Path,
     answers: &Answers,
     accepted: &Cell<bool>,
@@ -415,39 +425,36 @@ fn run(
         };
         return done.map(|()| ApplyReport::default());
     }
-    let progress = |_| if way.cancels() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let pieces = Pieces { bytes, piece: way.piece, fails_in: way.fails_at, panics: way.is_wild };
-    if bytes.first() == Some(&b'P') {
-        let patchset;
-        let apply = match path {
-            Path::Stream => conn.apply(PatchsetReader::new(pieces)),
-            _ => {
-                patchset = Patchset::try_from(bytes.to_vec())?;
-                conn.apply(&patchset)
-            }
-        };
-        let apply = way.of(apply, answers, accepted);
-        match path {
-            Path::Progress => apply.on_progress(progress).run(),
-            Path::Given => apply.keep_order().run(),
-            _ => apply.run(),
+    match bytes.first() {
+        Some(b'P') => run_set::<PatchsetFormat>(conn, bytes, options, path, answers, accepted),
+        _ => run_set::<ChangesetFormat>(conn, bytes, options, path, answers, accepted),
+    }
+}
+
+fn run_set<F: AttackedFormat>(
+    conn: &mut SqliteConnection,
+    bytes: &[u8],
+    options: Options,
+    path: Path,
+    answers: &Answers,
+    accepted: &Cell<bool>,
+) -> Result<ApplyReport, ApplyError> {
+    let progress = |_| if options.cancels() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let pieces = Pieces { bytes, piece: options.piece, fails_in: options.fails_at, panics: options.is_wild };
+    let set;
+    let apply = match path {
+        Path::Stream => conn.apply(Reader::<F, _>::new(pieces)),
+        _ => {
+            set = Set::<F>::try_from(bytes.to_vec())?;
+            conn.apply(&set)
         }
-    } else {
-        let changeset;
-        let apply = match path {
-            Path::Stream => conn.apply(ChangesetReader::new(pieces)),
-            _ => {
-                changeset = Changeset::try_from(bytes.to_vec())?;
-                conn.apply(&changeset)
-            }
-        };
-        let apply = if way.is_inverted { apply.inverted() } else { apply };
-        let apply = way.of(apply, answers, accepted);
-        match path {
-            Path::Progress => apply.on_progress(progress).run(),
-            Path::Given => apply.keep_order().run(),
-            _ => apply.run(),
-        }
+    };
+    let apply = if options.is_inverted { F::invert(apply) } else { apply };
+    let apply = options.of(apply, answers, accepted);
+    match path {
+        Path::Progress => apply.on_progress(progress).run(),
+        Path::Given => apply.keep_order().run(),
+        _ => apply.run(),
     }
 }
 
@@ -490,25 +497,25 @@ pub struct Seen {
 /// If a guarantee is violated.
 pub fn attack(plan: &[u8]) -> Seen {
     let mut plan = Plan(plan);
-    let way = Way::new(&mut plan);
+    let options = Options::new(&mut plan);
     let replica = Replica::new(&mut plan);
     let by_kind = plan.chance(4);
     let bytes = if plan.chance(1) { plan.rest().to_vec() } else { changes::make(&mut plan, &replica) };
 
-    let start = Start::new(&replica, way);
+    let start = Start::new(&replica, options);
     let memory = apply(&bytes, &start, Path::Memory);
     let progress = apply(&bytes, &start, Path::Progress);
     let stream = apply(&bytes, &start, Path::Stream);
     if by_kind {
-        apply(&bytes, &Start::new(&replica, way.by_kind()), Path::ByKind);
+        apply(&bytes, &Start::new(&replica, options.by_kind()), Path::ByKind);
     }
-    if !way.cancels() {
-        compare(&memory, &progress, way);
+    if !options.cancels() {
+        compare(&memory, &progress, options);
     }
     // a stream has no update loop, which SQLite uses for UPDATEs that block each other
-    let is_compared = way.fails_at.is_none() && (way.without_loop || replica.foreign_keys);
+    let is_compared = options.fails_at.is_none() && (options.without_loop || replica.foreign_keys);
     if is_compared {
-        compare(&apply(&bytes, &start, Path::Given), &stream, way);
+        compare(&apply(&bytes, &start, Path::Given), &stream, options);
     }
     let result = match &memory.result {
         Ok(report) => Ok([report.applied(), report.replaced(), report.omitted(), report.skipped()]),
@@ -517,16 +524,16 @@ pub fn attack(plan: &[u8]) -> Seen {
     Seen { result, bytes: bytes.len(), is_compared }
 }
 
-fn compare(memory: &Outcome, other: &Outcome, way: Way) {
+fn compare(memory: &Outcome, other: &Outcome, options: Options) {
     match (&memory.result, &other.result) {
         (Ok(report), Ok(other_report)) => {
-            assert_eq!(report, other_report, "the same report: {way:?}");
+            assert_eq!(report, other_report, "the same report: {options:?}");
             if let (Some(content), Some(other)) = (&memory.content, &other.content) {
-                content.expect(other, |_| true, "the same content", &format!("{way:?} {report:?}"));
+                content.expect(other, |_| true, "the same content", &format!("{options:?} {report:?}"));
             }
             assert_eq!(memory.accepted, other.accepted);
         }
         (Err(_), Err(_)) => {}
-        results => panic!("the same result: {results:?} {way:?}"),
+        results => panic!("the same result: {results:?} {options:?}"),
     }
 }

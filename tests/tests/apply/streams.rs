@@ -9,14 +9,18 @@ use diesel_sqlite_session::{
 
 use super::shop::*;
 
-/// A source that returns up to `.1` bytes at a time and counts them in `.2`.
-struct Counted<'a>(&'a [u8], usize, usize);
+/// A source that returns up to `most` bytes at a time and counts the bytes that it has returned.
+struct Counted<'a> {
+    bytes: &'a [u8],
+    most: usize,
+    read: usize,
+}
 
 impl Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = buffer.len().min(self.1);
-        let read = self.0.read(&mut buffer[..most])?;
-        self.2 += read;
+        let most = buffer.len().min(self.most);
+        let read = self.bytes.read(&mut buffer[..most])?;
+        self.read += read;
         Ok(read)
     }
 }
@@ -26,19 +30,22 @@ fn no_more_than_a_byte_past_the_limit_is_read() {
     let changeset = (0..10_000).fold(Changeset::builder(), |builder, id| builder.insert(&item(id, "x", 1)));
     let changeset = changeset.build().unwrap();
     for most in [7, usize::MAX] {
-        let mut source = Counted(changeset.as_bytes(), most, 0);
+        let mut source = Counted { bytes: changeset.as_bytes(), most, read: 0 };
         let result = shop(&[]).apply(ChangesetReader::new(&mut source)).max_bytes(70_000).run();
         assert!(matches!(result, Err(ApplyError::Limit { limit: Limit::Bytes, .. })), "{result:?}");
-        assert_eq!(source.2, 70_001);
+        assert_eq!(source.read, 70_001);
     }
 }
 
 /// A source that returns the bytes, then the result of a function.
-struct Cut<'a, F>(&'a [u8], F);
+struct Cut<'a, F> {
+    bytes: &'a [u8],
+    at_end: F,
+}
 
 impl<F: FnMut() -> io::Result<usize>> Read for Cut<'_, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.0.is_empty() { (self.1)() } else { self.0.read(buffer) }
+        if self.bytes.is_empty() { (self.at_end)() } else { self.bytes.read(buffer) }
     }
 }
 
@@ -55,9 +62,12 @@ fn a_stream_that_fails_rolls_back_everything() {
         "{error:?}"
     );
     assert!(rows(&mut conn).is_empty());
-    let error = conn.apply(ChangesetReader::new(Cut(cut, || Err(io::Error::other("unplugged"))))).run().unwrap_err();
+    let error = conn
+        .apply(ChangesetReader::new(Cut { bytes: cut, at_end: || Err(io::Error::other("unplugged")) }))
+        .run()
+        .unwrap_err();
     assert!(matches!(&error, ApplyError::Io(error) if error.to_string() == "unplugged"), "{error:?}");
-    let error = conn.apply(ChangesetReader::new(Cut(cut, || panic!("reader")))).run().unwrap_err();
+    let error = conn.apply(ChangesetReader::new(Cut { bytes: cut, at_end: || panic!("reader") })).run().unwrap_err();
     assert!(matches!(error, ApplyError::ConflictHandlerPanicked), "{error:?}");
     assert!(rows(&mut conn).is_empty());
     assert_eq!(conn.apply(ChangesetReader::new(whole)).run().unwrap().applied(), 2000);
@@ -91,6 +101,7 @@ fn a_wide_header_does_not_count_as_a_value() {
     key[0] = 1;
     let changeset = Changeset::builder().insert_values(TableInfo::new("t", &key), &[Value::Integer(1); 100]);
     let changeset = changeset.build().unwrap();
-    let mut reader = ChangesetReader::new(Counted(changeset.as_bytes(), 1, 0)).max_value_bytes(16);
+    let mut reader =
+        ChangesetReader::new(Counted { bytes: changeset.as_bytes(), most: 1, read: 0 }).max_value_bytes(16);
     assert!(reader.next_record().unwrap().is_some());
 }

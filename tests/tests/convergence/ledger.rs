@@ -29,7 +29,7 @@ enum Fate {
 type Id = usize;
 
 /// Changes of one replica to a column that the hub has not received. The last counts.
-struct Wish {
+struct Pending {
     /// `None` if a reference was cleared because the other row was deleted, which was reported.
     edit: Option<Id>,
     old: Option<String>,
@@ -39,8 +39,8 @@ struct Wish {
 #[derive(Default)]
 struct Replica {
     contents: Contents,
-    sent: BTreeMap<Cell, Wish>,
-    not_sent: BTreeMap<Cell, Wish>,
+    sent: BTreeMap<Cell, Pending>,
+    not_sent: BTreeMap<Cell, Pending>,
 }
 
 /// The number of changes with each fate.
@@ -96,9 +96,9 @@ impl Ledger {
         for cell in difference(contents, &after) {
             let (current, new) = (contents.get(cell).cloned(), after.get(cell).cloned());
             cells.insert(cell.clone(), Fate::Waiting);
-            let wish = match not_sent.remove(cell) {
-                None => Wish { edit: Some(id), old: current, new },
-                Some(Wish { edit, old, .. }) => {
+            let pending = match not_sent.remove(cell) {
+                None => Pending { edit: Some(id), old: current, new },
+                Some(Pending { edit, old, .. }) => {
                     let undone = old == new;
                     if let Some(edit) = edit {
                         edits[edit].insert(cell.clone(), if undone { Fate::Undone } else { Fate::Superseded });
@@ -107,10 +107,10 @@ impl Ledger {
                         cells.insert(cell.clone(), Fate::Undone);
                         continue;
                     }
-                    Wish { edit: Some(id), old, new }
+                    Pending { edit: Some(id), old, new }
                 }
             };
-            not_sent.insert(cell.clone(), wish);
+            not_sent.insert(cell.clone(), pending);
         }
         edits.push(cells);
         *contents = after;
@@ -130,25 +130,26 @@ impl Ledger {
         after: Contents,
         lost: &BTreeSet<Lost>,
     ) -> Result<()> {
-        let wishes = std::mem::take(&mut self.replicas[replica].sent);
-        for cell in check_others(&self.hub, &after, &wishes, lost)? {
+        let all_pending = std::mem::take(&mut self.replicas[replica].sent);
+        for cell in check_others(&self.hub, &after, &all_pending, lost)? {
             if let Some(owner) = self.owners.remove(&cell) {
                 self.edits[owner].insert(cell, Fate::Reported);
             }
         }
-        for (cell, wish) in wishes {
+        for (cell, pending) in all_pending {
             let before = self.hub.get(&cell);
-            let is_true = settle(&cell, &wish, &self.hub, &after, lost)?;
-            if let Some(edit) = wish.edit {
+            let is_true = settle(&cell, &pending, &self.hub, &after, lost)?;
+            if let Some(edit) = pending.edit {
                 self.edits[edit].insert(cell.clone(), if is_true { Fate::Visible } else { Fate::Reported });
             }
-            let owner = match wish.edit {
+            let owner = match pending.edit {
                 Some(edit) if is_true => self.owners.insert(cell.clone(), edit),
                 _ if is_true || before != after.get(&cell) => self.owners.remove(&cell),
                 _ => continue,
             };
             if let Some(owner) = owner {
-                let is_reported = wish.edit.is_none() || before != wish.new.as_ref() && before != wish.old.as_ref();
+                let is_reported =
+                    pending.edit.is_none() || before != pending.new.as_ref() && before != pending.old.as_ref();
                 self.edits[owner].insert(cell, if is_reported { Fate::Reported } else { Fate::Superseded });
             }
         }
@@ -162,26 +163,26 @@ impl Ledger {
     pub(super) fn took(&mut self, replica: usize, position: i64, after: Contents, lost: &BTreeSet<Lost>) -> Result<()> {
         let replica = &mut self.replicas[replica];
         let hub = self.history.get(&position).ok_or("a place in the log that there is not")?;
-        let wishes = std::mem::take(&mut replica.not_sent);
-        for cell in check_others(hub, &after, &wishes, lost)? {
-            let wish = Wish { edit: None, old: hub.get(&cell).cloned(), new: after.get(&cell).cloned() };
-            replica.not_sent.insert(cell, wish);
+        let all_pending = std::mem::take(&mut replica.not_sent);
+        for cell in check_others(hub, &after, &all_pending, lost)? {
+            let pending = Pending { edit: None, old: hub.get(&cell).cloned(), new: after.get(&cell).cloned() };
+            replica.not_sent.insert(cell, pending);
         }
-        for (cell, mut wish) in wishes {
+        for (cell, mut pending) in all_pending {
             let there = hub.get(&cell).cloned();
-            let is_true = settle(&cell, &wish, hub, &after, lost)?;
-            if is_true && there != wish.new {
-                wish.old = there;
-                replica.not_sent.insert(cell, wish);
+            let is_true = settle(&cell, &pending, hub, &after, lost)?;
+            if is_true && there != pending.new {
+                pending.old = there;
+                replica.not_sent.insert(cell, pending);
                 continue;
             }
-            if let Some(edit) = wish.edit {
+            if let Some(edit) = pending.edit {
                 // if the hub has the same value, this change counts as made before it
                 self.edits[edit].insert(cell.clone(), if is_true { Fate::Superseded } else { Fate::Reported });
             }
             if after.get(&cell) != there.as_ref() {
                 let new = after.get(&cell).cloned();
-                replica.not_sent.insert(cell, Wish { edit: None, old: there, new });
+                replica.not_sent.insert(cell, Pending { edit: None, old: there, new });
             }
         }
         replica.contents = after;
@@ -213,10 +214,10 @@ impl Ledger {
 fn check_others(
     before: &Contents,
     after: &Contents,
-    wishes: &BTreeMap<Cell, Wish>,
+    all_pending: &BTreeMap<Cell, Pending>,
     lost: &BTreeSet<Lost>,
 ) -> Result<Vec<Cell>> {
-    let others = difference(before, after).filter(|cell| !wishes.contains_key(cell));
+    let others = difference(before, after).filter(|cell| !all_pending.contains_key(cell));
     let check = |cell: &Cell| {
         let (old, new) = (before.get(cell).cloned(), after.get(cell).cloned());
         if new.as_ref().is_none_or(|new| new == NULL) && lost.contains(&Lost { cell: cell.clone(), value: old.clone() })
@@ -229,16 +230,16 @@ fn check_others(
     others.map(check).collect()
 }
 
-/// Checks that an intended change was made. If it was not, or if it replaced a value that it had
-/// not seen, that must have been reported.
-fn settle(cell: &Cell, wish: &Wish, before: &Contents, after: &Contents, lost: &BTreeSet<Lost>) -> Result<bool> {
+/// Returns whether a pending change took effect. If it did not, or if it replaced a value that it
+/// had not seen, the loss must have been reported.
+fn settle(cell: &Cell, pending: &Pending, before: &Contents, after: &Contents, lost: &BTreeSet<Lost>) -> Result<bool> {
     let (before, after) = (before.get(cell).cloned(), after.get(cell).cloned());
     let is_reported = |value: &Option<String>| lost.contains(&Lost { cell: cell.clone(), value: value.clone() });
-    let is_true = after == wish.new;
-    if !is_true && !is_reported(&wish.new) {
-        return Err(format!("{cell:?} should be {:?}, is {after:?}, and nobody was told", wish.new));
+    let is_true = after == pending.new;
+    if !is_true && !is_reported(&pending.new) {
+        return Err(format!("{cell:?} should be {:?}, is {after:?}, and nobody was told", pending.new));
     }
-    if after != before && before != wish.old && !is_reported(&before) {
+    if after != before && before != pending.old && !is_reported(&before) {
         return Err(format!("{cell:?} was {before:?}, is {after:?}, which was not made over it, and nobody was told"));
     }
     Ok(is_true)

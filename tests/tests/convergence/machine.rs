@@ -9,8 +9,8 @@ use diesel::prelude::*;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The journal mode of a database.
-const FILES: [&str; 3] = ["", "-journal", "-wal"];
+/// The suffixes of a database file and of its journals.
+const SUFFIXES: [&str; 3] = ["", "-journal", "-wal"];
 
 /// A database file, and the connection of the process that uses it.
 ///
@@ -24,10 +24,10 @@ pub(super) struct Machine {
     watch: Arc<Mutex<Watch>>,
 }
 
-/// When a process is to crash, and how many statements it has run.
+/// The planned crash of a process, and the number of its commits.
 #[derive(Default)]
 struct Watch {
-    /// The source and target of the copy, and the number of statements until then.
+    /// The source and target of the copy, and the number of statements left until then.
     plan: Option<(PathBuf, PathBuf, u32)>,
     commits: u32,
 }
@@ -46,7 +46,7 @@ fn path(name: &Path, generation: u32, file: &str) -> PathBuf {
 }
 
 fn copy(from: &Path, to: &Path) {
-    for file in FILES {
+    for file in SUFFIXES {
         let [from, to] = [from, to].map(|path| PathBuf::from(format!("{}{file}", path.display())));
         if from.exists() {
             std::fs::copy(from, to).unwrap();
@@ -83,7 +83,7 @@ impl Machine {
         let (conn, watch) = open(&to)?;
         (self.conn, self.watch) = (conn, watch);
         self.generation += 1;
-        FILES.iter().for_each(|file| _ = std::fs::remove_file(path(&self.name, self.generation - 1, file)));
+        SUFFIXES.iter().for_each(|file| _ = std::fs::remove_file(path(&self.name, self.generation - 1, file)));
         Ok(Ran::Crashed { committed: commits > 0 })
     }
 }

@@ -103,7 +103,7 @@ struct Conflicts<T> {
 struct Contested {
     column: &'static str,
     /// Whether the change had seen the current value.
-    is_as_found: bool,
+    was_seen: bool,
     current: String,
     new: String,
 }
@@ -128,11 +128,11 @@ impl<T: Shared> Conflicts<T> {
                 self.answer(&c, answer)
             }
             Conflict::NotFound(c) => {
-                self.nothing_comes_of(c.change());
+                self.report_without_effect(c.change());
                 c.omit()
             }
             Conflict::Constraint(c) => {
-                self.nothing_comes_of(c.change());
+                self.report_without_effect(c.change());
                 if self.rules.omits_constraints { c.omit() } else { c.abort() }
             }
         }
@@ -150,10 +150,10 @@ impl<T: Shared> Conflicts<T> {
     fn update(&mut self, update: &T::Update, current: &T) -> Answer<T> {
         let columns = current.values().into_iter().zip(T::fields(update)).filter_map(|((column, current), field)| {
             let (old, new) = field.into_changed()?;
-            (new != current).then(|| Contested { column, is_as_found: old == current, current, new })
+            (new != current).then(|| Contested { column, was_seen: old == current, current, new })
         });
         let columns: Vec<Contested> = columns.collect();
-        let sets_more = columns.iter().any(|column| column.is_as_found);
+        let sets_more = columns.iter().any(|column| column.was_seen);
         let answer = self.rules.policy.update(update, current, sets_more);
         self.report_contested(T::key_of(update), columns, &answer);
         answer
@@ -162,8 +162,7 @@ impl<T: Shared> Conflicts<T> {
     fn insert(&mut self, new: &T, current: &T) -> Answer<T> {
         let columns = current.values().into_iter().zip(new.values());
         let columns = columns.filter(|((_, current), (_, new))| current != new);
-        let columns =
-            columns.map(|((column, current), (_, new))| Contested { column, is_as_found: false, current, new });
+        let columns = columns.map(|((column, current), (_, new))| Contested { column, was_seen: false, current, new });
         let answer = self.rules.policy.insert(new, current);
         self.report_contested(new.key(), columns.collect(), &answer);
         answer
@@ -181,24 +180,25 @@ impl<T: Shared> Conflicts<T> {
         answer
     }
 
-    /// Returns the values that lose: those of the change, or the current ones that the change had
+    /// Reports the values that lose: those of the change, or the current values that the change had
     /// not seen.
     fn report_contested(&mut self, key: String, columns: Vec<Contested>, answer: &Answer<T>) {
         let written = if let Answer::Write(row) = answer { row.values() } else { Vec::new() };
-        let lost = columns.into_iter().filter_map(|Contested { column, is_as_found, current, new }| {
+        let lost = columns.into_iter().filter_map(|Contested { column, was_seen, current, new }| {
             let replaces = match answer {
                 Answer::Replace => true,
                 Answer::Omit => false,
                 Answer::Write(_) => written.iter().any(|(name, value)| *name == column && *value == new),
             };
-            let lost = if replaces { (!is_as_found).then_some(current)? } else { new };
+            let lost = if replaces { (!was_seen).then_some(current)? } else { new };
             Some((column, Some(lost)))
         });
         self.report(key, lost);
     }
 
-    /// A conflict may have been decided before, with another answer.
-    fn nothing_comes_of(&mut self, change: &Change<T>) {
+    /// Reports that a change has no effect. An earlier conflict of the change may have been
+    /// answered otherwise.
+    fn report_without_effect(&mut self, change: &Change<T>) {
         let (key, new): (_, Vec<_>) = match change {
             Change::Insert(row) => (row.key(), row.values()),
             Change::Update(update) => {

@@ -1,7 +1,7 @@
 //! Builders write what SQLite would have recorded, and merge changes to one row as SQLite's
 //! changegroup does.
 
-use diesel_sqlite_session::wire::{Records, TableInfo};
+use diesel_sqlite_session::wire::{ChangesetFormat, PatchsetFormat, Records, Set, SetFormat, TableInfo};
 use diesel_sqlite_session::{Changeset, ChangesetRef, Format, Operation, Patchset, PatchsetRef, Record, Value};
 use diesel_sqlite_session_tests::change::{Change, Owned};
 use diesel_sqlite_session_tests::random::{TABLES, change, config, history, key_value, value};
@@ -21,16 +21,13 @@ fn records(bytes: &[u8], format: Format) -> Records<'_> {
 
 /// Builds a set from the records of all parts and checks that it is well-formed.
 fn build<'a>(parts: impl IntoIterator<Item = &'a [u8]>, format: Format) -> Vec<u8> {
-    let parts = parts.into_iter();
+    fn of<'a, F: SetFormat>(records: impl Iterator<Item = Record<'a>>) -> Vec<u8> {
+        records.fold(Set::<F>::builder(), |builder, record| builder.record(&record)).build().unwrap().into_bytes()
+    }
+    let all = parts.into_iter().flat_map(|part| records(part, format));
     let built = match format {
-        Format::Changeset => {
-            let records = parts.flat_map(|part| records(part, format));
-            records.fold(Changeset::builder(), |builder, record| builder.record(&record)).build().unwrap().into_bytes()
-        }
-        Format::Patchset => {
-            let records = parts.flat_map(|part| records(part, format));
-            records.fold(Patchset::builder(), |builder, record| builder.record(&record)).build().unwrap().into_bytes()
-        }
+        Format::Changeset => of::<ChangesetFormat>(all),
+        Format::Patchset => of::<PatchsetFormat>(all),
     };
     drop(records(&built, format));
     built

@@ -233,7 +233,7 @@ fn schema_of(key: &[u8]) -> (usize, Vec<usize>) {
     (least, by_place)
 }
 
-/// A change to one of a few rows with the given number of columns.
+/// A change to one of a few rows, with any earlier number of columns.
 fn change(key: &'static [u8]) -> impl Strategy<Value = Change> {
     let (least, _) = schema_of(key);
     let values = || vec(value(), key.len());
@@ -261,7 +261,7 @@ fn change(key: &'static [u8]) -> impl Strategy<Value = Change> {
         })
 }
 
-/// The database at the end, with a table of these defaults.
+/// Opens a database whose table has all columns, with these defaults.
 fn grown(key: &[u8], defaults: &[Owned]) -> Database {
     let column = |(column, default): (usize, &Owned)| format!("c{column} DEFAULT ({})", default.as_value());
     let columns: Vec<String> = defaults.iter().enumerate().map(column).collect();

@@ -101,7 +101,7 @@ fn values_convert_from_types_with_one_storage_class() {
 fn builders_accept_the_table_of_a_row() {
     let (one, two) = ([1.into(), 10.into()], [1.into(), 20.into()]);
     let points = TableInfo::new("points", &[1, 0]);
-    assert_eq!(TableInfo::from(Point::TABLE), points);
+    assert_eq!(Point::TABLE, points);
     assert_eq!(TableInfo::from(&Point::TABLE), points);
     assert_eq!(Point::TABLE.columns(), ["id", "x"]);
     let short = Changeset::builder().insert_values(TableInfo::new("points", &[1]), &[1.into()]).build().unwrap();

@@ -1,4 +1,4 @@
-//! A patchset does not hold what an inverse takes.
+//! A patchset does not contain the old values that an inverse requires.
 use diesel_sqlite_session::{Patchset, SqliteSessionExt};
 
 fn apply(conn: &mut diesel::SqliteConnection) {

@@ -1,4 +1,4 @@
-//! `replace` is there only where SQLite takes it.
+//! `replace` exists only where SQLite accepts it.
 use diesel_sqlite_session::{Changeset, Conflict, SqliteSessionExt, Tracked};
 
 diesel::table! {

@@ -7,7 +7,7 @@ diesel::table! {
     }
 }
 
-/// As of a crate whose feature is off.
+/// A type of a crate whose feature is disabled.
 struct OffsetDateTime;
 
 #[derive(Tracked)]
