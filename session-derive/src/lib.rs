@@ -1,29 +1,28 @@
-//! `#[derive(Tracked)]`, which [`diesel-sqlite-session`](https://docs.rs/diesel-sqlite-session) re-exports beside its trait
-//! of the same name. The guide is in
-//! [the trait's documentation](https://docs.rs/diesel-sqlite-session/latest/diesel_sqlite_session/trait.Tracked.html).
+//! The macro `#[derive(Tracked)]` of [`diesel-sqlite-session`](https://docs.rs/diesel-sqlite-session), which re-exports it
+//! together with the trait [`Tracked`](https://docs.rs/diesel-sqlite-session/latest/diesel_sqlite_session/trait.Tracked.html).
+//! Use it from that crate, whose documentation explains the items and attributes.
 //!
-//! What is derived for is told by the item: `row` for a struct with fields, `set` for an enum, `schema` for a unit struct.
-//! Each goes the same way: the item and its attributes are read (`attributes`), with all mistakes collected (`errors`), and
-//! what is left is written out (`expand`). After a mistake a stub is written, so that what uses the item makes no more errors.
+//! The kind of the item selects the module: `row` for a struct with fields, `set` for an enum, `schema` for a unit struct. Each
+//! passes the same stages: it reads the item and its attributes (`attributes`), checks them and collects all mistakes
+//! (`errors`), and writes the code (`expand`). After a mistake it writes a stub instead, so that code which uses the item has no
+//! further errors.
 
 mod attributes;
 mod errors;
 mod expand;
-mod place;
 mod row;
 mod schema;
 mod set;
 #[cfg(test)]
 mod snapshots;
-mod table_macro;
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::{Data, DeriveInput, Fields};
 
-/// Typed changes of a row, a set of tables or a schema.
+/// Derives the trait `Tracked` and its companions for a row, a set of tables or a whole schema.
 ///
-/// The guide to its items and attributes is in the documentation of the trait of the same name.
+/// The documentation of the trait `Tracked` explains the items and attributes.
 #[proc_macro_derive(Tracked, attributes(tracked, diesel, serde))]
 pub fn derive_tracked(item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let item = syn::parse_macro_input!(item as DeriveInput);
@@ -49,8 +48,8 @@ fn derive(item: &DeriveInput) -> TokenStream {
     }
 }
 
-/// The place of the user's code, for an error to point at, with names as the derive's own: those that a `macro_rules!` of the
-/// user has made would not see the derive's locals.
+/// Returns the place of the user's code, so that an error points at it, with the name resolution of the derive. The span of a
+/// `macro_rules!` of the user would not see the derive's locals.
 fn at(place: Span) -> Span {
     Span::call_site().located_at(place)
 }

@@ -1,11 +1,11 @@
-//! What the types know of a table: its name, its recorded columns and its key, all of it constant.
+//! A table as its types declare it: name, recorded columns and primary key, as constants.
 
 use diesel::Column;
 
 use super::DecodeErrorKind;
 use crate::wire::{TableColumns, TableSchema};
 
-/// A table as `table!` and the row struct declare it: what its changes must look like.
+/// The description of a table, as `table!` and the row struct declare it. Changes of the table must match it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableInfo {
     name: &'static str,
@@ -27,33 +27,33 @@ impl TableInfo {
         Self { name, columns, key_ordinals, optional, hidden }
     }
 
-    /// The table's name in the database.
+    /// Returns the name of the table in the database.
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The names of the columns that changes hold, in the table's order: generated columns are not among them.
+    /// Returns the names of the columns that changes contain, in the order of the table, without generated columns.
     pub const fn columns(&self) -> &'static [&'static str] {
         self.columns
     }
 
-    /// For each column its place in the primary key as `table!` declares it, counted from 1, or 0.
+    /// Returns the place of each column in the primary key of `table!`, counted from 1; 0 for a column outside of it.
     pub const fn key_ordinals(&self) -> &'static [u8] {
         self.key_ordinals
     }
 
-    /// How many of the last columns older changes may lack.
+    /// Returns how many of the last columns older changes may lack: those of the fields with `#[tracked(default)]`.
     pub const fn optional(&self) -> usize {
         self.optional
     }
 
-    /// The columns that are in no JSON that this table names: those of `#[tracked(skip)]`, and those whose fields have
+    /// Returns the columns that JSON of this table omits: those of `#[tracked(skip)]`, and those whose fields have
     /// `#[serde(skip)]`.
     pub const fn hidden(&self) -> &'static [&'static str] {
         self.hidden
     }
 
-    /// Whether changes have this table's columns and key; if not, in which column they differ and how.
+    /// Checks that changes have the columns and the key of this table. The error contains the column that differs, and how.
     pub(crate) fn check(&self, key_ordinals: &[u8]) -> Result<(), (Option<&'static str>, DecodeErrorKind)> {
         let (expected, found) = (self.columns.len(), key_ordinals.len());
         if found > expected || found.saturating_add(self.optional) < expected {
@@ -68,7 +68,7 @@ impl TableInfo {
     }
 }
 
-/// So that `Blog::TABLES` says what columns are called where changes are written as SQL or JSON.
+/// Names the columns where changes are written as SQL or JSON, for example with `Blog::TABLES`.
 impl<'a> From<&TableInfo> for TableColumns<'a> {
     fn from(table: &TableInfo) -> Self {
         Self::with_hidden(table.name, table.columns, table.hidden)
@@ -87,7 +87,7 @@ impl<'a> From<&&TableInfo> for TableColumns<'a> {
     }
 }
 
-/// So that `User::TABLE` says what the columns and the key are where changes are built of values.
+/// Describes the columns and the key where changes are built from values, for example with `User::TABLE`.
 ///
 /// ```
 /// use diesel_sqlite_session::{Changeset, Tracked};
@@ -130,8 +130,8 @@ pub trait ColumnList {
     const NAMES: &'static [&'static str];
 }
 
-/// The columns of a primary key: one column or several. For one, the constant is the trait [`OneColumn`]'s; for several, an
-/// associated one, which goes before it.
+/// The columns of a primary key. For several columns the constant is an inherent one, which takes precedence over that of the
+/// trait [`OneColumn`] for one column.
 #[doc(hidden)]
 pub struct KeyList<T>(core::marker::PhantomData<T>);
 
