@@ -1,4 +1,4 @@
-//! The attributes: `#[tracked(…)]`, which is ours, and of Diesel's `#[diesel(…)]` what concerns columns.
+//! Attributes: this crate's `#[tracked(…)]`, and the entries of `#[diesel(…)]` and `#[serde(…)]` that concern columns.
 
 use proc_macro2::TokenStream;
 use syn::ext::IdentExt;
@@ -9,14 +9,14 @@ use syn::{Attribute, Ident, LitStr, Path, Token, Type, parenthesized};
 
 use crate::errors::Errors;
 
-/// What `#[diesel(…)]` on a struct says.
+/// The entries of `#[diesel(…)]` on a struct.
 #[derive(Default)]
 pub(crate) struct DieselItem {
     pub(crate) table_name: Option<Path>,
     pub(crate) primary_key: Option<Vec<Ident>>,
 }
 
-/// What `#[diesel(…)]` on a field says.
+/// The entries of `#[diesel(…)]` on a field.
 #[derive(Default)]
 pub(crate) struct DieselField {
     pub(crate) column_name: Option<Ident>,
@@ -25,7 +25,7 @@ pub(crate) struct DieselField {
     pub(crate) embed: Option<Ident>,
 }
 
-/// Reads the attributes of a name, entry by entry; what Diesel knows and we need not is skipped.
+/// Calls `entry` for each entry of the attributes with a name.
 pub(crate) fn each(
     attributes: &[Attribute],
     name: &str,
@@ -38,9 +38,9 @@ pub(crate) fn each(
     }
 }
 
-/// Skips `= …` or `(…)`.
+/// Skips the value of an entry that only Diesel or serde uses: `= …` or `(…)`.
 fn skip(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
-    // a type can have commas of its own
+    // a type can contain commas
     if meta.path.is_ident("select_expression_type") || meta.path.is_ident("sql_type") {
         meta.value()?.parse::<Type>()?;
     } else if meta.path.is_ident("select_expression") {
@@ -59,12 +59,12 @@ fn skip(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     Ok(())
 }
 
-/// A name, as a word or, as Diesel still takes it, in quotes.
+/// Parses a name. Diesel also accepts it in quotes.
 fn name(input: ParseStream<'_>) -> syn::Result<Ident> {
     if input.peek(LitStr) { input.parse::<LitStr>()?.parse_with(any) } else { any(input) }
 }
 
-/// A name, raw if it is a keyword: `type` is `r#type`.
+/// Parses a name. A keyword becomes raw: `type` is `r#type`.
 pub(crate) fn any(input: ParseStream<'_>) -> syn::Result<Ident> {
     let name = input.call(Ident::parse_any)?;
     let is_keyword = syn::parse_str::<Ident>(&name.to_string()).is_err();
@@ -72,19 +72,19 @@ pub(crate) fn any(input: ParseStream<'_>) -> syn::Result<Ident> {
     Ok(if is_keyword && can_be_raw { Ident::new_raw(&name.to_string(), name.span()) } else { name })
 }
 
-/// A module as `a::b`.
+/// Parses the path of a module.
 pub(crate) fn path(input: ParseStream<'_>) -> syn::Result<Path> {
     input.call(Path::parse_mod_style)
 }
 
-/// `(a, b)`
+/// Parses a list in parentheses.
 pub(crate) fn list<T>(meta: &ParseNestedMeta<'_>, item: fn(ParseStream<'_>) -> syn::Result<T>) -> syn::Result<Vec<T>> {
     let content;
     parenthesized!(content in meta.input);
     Ok(Punctuated::<T, Token![,]>::parse_terminated_with(&content, item)?.into_iter().collect())
 }
 
-/// `(a, b)`: names of columns.
+/// Parses a list of column names.
 pub(crate) fn names(meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<Ident>> {
     list(meta, any)
 }
@@ -126,10 +126,10 @@ pub(crate) fn diesel_field(attributes: &[Attribute], errors: &mut Errors) -> Die
     field
 }
 
-/// What `#[serde(…)]` on a field says of how it is shown. The rest is between the row and serde.
+/// The entries of `#[serde(…)]` on a field that change its JSON value.
 #[derive(Clone, Default)]
 pub(crate) struct SerdeField {
-    /// It is in no JSON.
+    /// Whether no JSON contains the field.
     pub(crate) hidden: bool,
     pub(crate) serialize_with: Option<Path>,
     pub(crate) deserialize_with: Option<Path>,
@@ -137,7 +137,7 @@ pub(crate) struct SerdeField {
 
 pub(crate) fn serde_field(attributes: &[Attribute]) -> SerdeField {
     let mut field = SerdeField::default();
-    // what is wrong with them, serde says
+    // serde reports mistakes in its attributes
     each(attributes, "serde", &mut Errors::default(), |meta, _| {
         let path = |meta: &ParseNestedMeta<'_>| meta.value()?.parse::<LitStr>()?.parse::<Path>();
         if meta.path.is_ident("skip") || meta.path.is_ident("skip_serializing") {
@@ -158,7 +158,7 @@ pub(crate) fn serde_field(attributes: &[Attribute]) -> SerdeField {
     field
 }
 
-/// Notes an entry that is not known, with those that are, and goes on after it.
+/// Reports an unknown entry with the known ones, and skips it.
 pub(crate) fn unknown(meta: &ParseNestedMeta<'_>, known: &[&str], errors: &mut Errors) -> syn::Result<()> {
     let written = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
     let near = known.iter().map(|name| (distance(name, &written), name)).min();
@@ -174,7 +174,7 @@ pub(crate) fn unknown(meta: &ParseNestedMeta<'_>, known: &[&str], errors: &mut E
     skip(meta)
 }
 
-/// Where an entry belongs that is not known where it is.
+/// Returns where an entry belongs that is unknown at its place.
 fn elsewhere(written: &str, known: &[&str]) -> Option<&'static str> {
     let schema = ["schema", "module", "include", "exclude", "rename", "types", "row_derive", "rowids"];
     match written {
@@ -191,7 +191,7 @@ fn elsewhere(written: &str, known: &[&str]) -> Option<&'static str> {
     }
 }
 
-/// How many letters two words differ by.
+/// Returns the edit distance of two words.
 pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

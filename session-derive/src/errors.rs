@@ -1,18 +1,18 @@
-//! All the mistakes of one item at once.
+//! Collects all mistakes of an item, so that they are reported at once.
 
 use std::fmt::Display;
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 
-/// Mistakes, as they are found.
+/// The mistakes found so far.
 #[derive(Default)]
 pub(crate) struct Errors {
     first: Option<syn::Error>,
 }
 
 impl Errors {
-    /// A mistake at some tokens.
+    /// Adds a mistake at the place of some tokens.
     pub(crate) fn at(&mut self, tokens: impl ToTokens, message: impl Display) {
         self.add(syn::Error::new_spanned(tokens, message));
     }
@@ -24,13 +24,13 @@ impl Errors {
         }
     }
 
-    /// The value, or a mistake more.
+    /// Returns the value of a `Result`, or adds its error.
     pub(crate) fn take<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.add(error)).ok()
     }
 
-    /// What `good` writes, if there is no mistake; else the mistakes, and what `stub` writes in its place, so that the code that
-    /// uses the item compiles.
+    /// Returns the code of `good` if there is no mistake. Otherwise returns the mistakes and the code of `stub`, so that code
+    /// which uses the item has no further errors.
     pub(crate) fn finish(self, good: impl FnOnce() -> TokenStream, stub: impl FnOnce() -> TokenStream) -> TokenStream {
         match self.first {
             None => good(),

@@ -2,26 +2,25 @@
 //! of the same name. [The guide](https://docs.rs/diesel-sqlite-session/latest/diesel_sqlite_session/_documentation/derive/index.html)
 //! covers items, attributes and errors.
 //!
-//! What is derived for is told by the item: `row` for a struct with fields, `set` for an enum, `schema` for a unit struct.
-//! Each goes the same way: the item and its attributes are read (`attributes`), with all mistakes collected (`errors`), and
-//! what is left is written out (`expand`). After a mistake a stub is written, so that what uses the item makes no more errors.
+//! The kind of the item selects the module: `row` for a struct with fields, `set` for an enum, `schema` for a unit struct. Each
+//! passes the same stages: it reads the item and its attributes (`attributes`), checks them and collects all mistakes
+//! (`errors`), and writes the code (`expand`). After a mistake it writes a stub instead, so that code which uses the item has no
+//! further errors.
 
 mod attributes;
 mod errors;
 mod expand;
-mod place;
 mod row;
 mod schema;
 mod set;
 #[cfg(test)]
 mod snapshots;
-mod table_macro;
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::{Data, DeriveInput, Fields};
 
-/// Typed changes of a row, a set of tables or a schema.
+/// Derives the trait `Tracked` and its companions for a row, a set of tables or a whole schema.
 ///
 /// [The guide](https://docs.rs/diesel-sqlite-session/latest/diesel_sqlite_session/_documentation/derive/index.html) covers
 /// items, attributes and errors.
@@ -50,8 +49,8 @@ fn derive(item: &DeriveInput) -> TokenStream {
     }
 }
 
-/// The place of the user's code, for an error to point at, with names as the derive's own: those that a `macro_rules!` of the
-/// user has made would not see the derive's locals.
+/// Returns the place of the user's code, so that an error points at it, with the name resolution of the derive. The span of a
+/// `macro_rules!` of the user would not see the derive's locals.
 fn at(place: Span) -> Span {
     Span::call_site().located_at(place)
 }

@@ -26,13 +26,13 @@ impl Kind {
         }
     }
 
-    /// The trait that reads such a set.
+    /// Returns the trait that reads such a set.
     fn from(self) -> Ident {
         Ident::new(if self == Self::Change { "FromChanges" } else { "FromPatches" }, Span::call_site())
     }
 }
 
-/// A set as it was read.
+/// The model of a set.
 struct Set<'a> {
     item: &'a DeriveInput,
     krate: Path,
@@ -105,17 +105,17 @@ fn read<'a>(item: &'a DeriveInput, data: &'a DataEnum, errors: &mut Errors) -> S
     Set { item, krate, kind: kind.unwrap_or(Kind::Change), variants }
 }
 
-/// The code for an enum that is a set.
+/// Returns the code of an enum that the schema derive wrote.
 pub(crate) fn expand_checked(item: &DeriveInput, data: &DataEnum, krate: &Path) -> TokenStream {
     Set { krate: krate.clone(), ..read(item, data, &mut Errors::default()) }.expand()
 }
 
-/// The code of an enum in the place of a set that could not be made.
+/// Returns the code of an enum that stands for a set with a mistake.
 pub(crate) fn stub(item: &DeriveInput, krate: &Path) -> TokenStream {
     Set { item, krate: krate.clone(), kind: Kind::Change, variants: Vec::new() }.stub()
 }
 
-/// Whether a type is a `Change` or a `Patch`, and of what.
+/// Returns whether a type is a `Change` or a `Patch`, and of what.
 fn kind_of(ty: &Type) -> Option<(Kind, &PathArguments)> {
     let path = match ty {
         Type::Path(path) => path,
@@ -133,7 +133,7 @@ fn kind_of(ty: &Type) -> Option<(Kind, &PathArguments)> {
     Some((kind, &last.arguments))
 }
 
-/// Tokens with `'static` for each of these lifetimes: a constant that is no item's own cannot name them.
+/// Replaces these lifetimes by `'static`: a constant outside of an item cannot name them.
 fn with_static(tokens: TokenStream, lifetimes: &[&Lifetime]) -> TokenStream {
     let mut replaced = TokenStream::new();
     let mut after_quote = false;
@@ -163,7 +163,7 @@ impl Set<'_> {
         generics
     }
 
-    /// A table can be there by two paths: the compiler alone sees that.
+    /// Returns the checks that no table occurs twice. Two paths can name one table, which only the compiler sees.
     fn doubles(&self) -> TokenStream {
         let lifetimes: Vec<&Lifetime> = self.item.generics.lifetimes().map(|lifetime| &lifetime.lifetime).collect();
         let types: Vec<TokenStream> =
@@ -242,7 +242,7 @@ impl Set<'_> {
         )
     }
 
-    /// JSON, where the runtime has its feature `serde`: a set is the change that it holds.
+    /// Returns JSON of a set, which is that of the change that it contains.
     fn json(&self) -> TokenStream {
         if !crate::expand::json::WRITTEN {
             return TokenStream::new();
@@ -296,7 +296,7 @@ impl Set<'_> {
         }
     }
 
-    /// What a set with a mistake gets, so that what uses it makes no further errors.
+    /// Returns the code of a set with a mistake, so that code which uses it has no further errors.
     fn stub(&self) -> TokenStream {
         let name = &self.item.ident;
         let (impl_generics, ty_generics, where_clause) = self.item.generics.split_for_impl();

@@ -1,5 +1,7 @@
-//! The code of a [`Row`] for JSON. It is written where some runtime in the build has its feature `serde`, and is seen by the compiler
-//! where the user's own has it: there can be two, and one of this crate.
+//! JSON of a row and its companions.
+//!
+//! A build can contain two versions of the main crate, but only one of this one. The code is written if any of them has its
+//! feature `serde`; the macro `when_serde` keeps it only for a user whose own version has the feature.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
@@ -9,7 +11,7 @@ use super::different_types;
 use crate::at;
 use crate::row::{Column, Row};
 
-/// The names of the functions that write and read a field.
+/// Returns the names of the functions that write and read a field.
 fn functions(place: usize) -> (Ident, Ident) {
     (format_ident!("__to_json_{}", place), format_ident!("__from_json_{}", place))
 }
@@ -34,7 +36,7 @@ impl Row {
         }
     }
 
-    /// The bounds of the types of these fields. `for` keeps the compiler from refusing one that does not hold.
+    /// Returns the bounds of the types of these fields. With `for` the compiler accepts a bound that does not hold.
     fn json_bounds<'c>(
         &'c self,
         columns: impl Iterator<Item = &'c Column>,
@@ -56,7 +58,7 @@ impl Row {
         self.json_bounds(columns, has, &quote!(__p::json::read::Owned))
     }
 
-    /// The functions that write and read a field.
+    /// Returns the functions that write and read a field.
     fn json_functions(&self, place: usize, column: &Column) -> TokenStream {
         let ((to, from), ty) = (functions(place), &column.ty);
         let span = at(syn::spanned::Spanned::span(ty));
@@ -98,13 +100,13 @@ impl Row {
         }
     }
 
-    /// With the bound that a hidden field has for being read.
+    /// Adds the bound that reading a hidden field requires.
     fn hidden_bounds<'c>(&self, bounds: TokenStream, columns: impl Iterator<Item = &'c Column>) -> TokenStream {
         let types: Vec<&Type> = columns.filter(|column| column.serde.hidden).map(|column| &column.ty).collect();
         quote!(#bounds #(for<'__any> #types: __p::core::default::Default,)*)
     }
 
-    /// The columns that the key is made of, as far as they are known: all of them, where the compiler alone knows.
+    /// Returns the traits of the key's columns; of all columns, if only the compiler knows the key.
     fn json_key_columns(&self) -> TokenStream {
         let name = &self.name;
         let (impl_generics, ty_generics, where_clause) = self.generics.split_for_impl();
@@ -143,13 +145,13 @@ impl Row {
         quote!(#(#impls)*)
     }
 
-    /// The key, as the types that write and read it.
+    /// Returns the key as the types that write and read it.
     fn json_key(&self) -> (TokenStream, TokenStream) {
         let Some(key) = &self.key else {
             let table = self.table_type();
             return (quote!(__KeyColumns), quote!(<#table as __p::diesel::Table>::PrimaryKey));
         };
-        // as it is said: that it is the table's is checked elsewhere
+        // a constant checks elsewhere that this is the key of the table
         let (count, columns) = (key.len(), key.iter().map(|column| self.column(column)).collect::<Vec<_>>());
         match &columns[..] {
             [column] => (quote!(__p::Columns<1>), column.clone()),

@@ -1,4 +1,4 @@
-//! What the types know of a table: its name, its recorded columns and its key, all of it constant.
+//! A table as its types declare it: name, recorded columns and primary key, as constants.
 
 use diesel::Column;
 
@@ -29,8 +29,8 @@ pub trait ColumnList {
     const NAMES: &'static [&'static str];
 }
 
-/// The columns of a primary key: one column or several. For one, the constant is the trait [`OneColumn`]'s; for several, an
-/// associated one, which goes before it.
+/// The columns of a primary key. For several columns the constant is an inherent one, which takes precedence over that of the
+/// trait [`OneColumn`] for one column.
 #[doc(hidden)]
 pub struct KeyList<T>(core::marker::PhantomData<T>);
 

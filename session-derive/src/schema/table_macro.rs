@@ -9,11 +9,11 @@ use syn::{
     parenthesized,
 };
 
-use crate::place;
+use super::place;
 
-/// A table of a file.
+/// A table of a schema file.
 pub(crate) struct Table {
-    /// The modules of the file that it is in.
+    /// The modules of the file that contain the table.
     pub(crate) modules: Vec<Ident>,
     pub(crate) name: Ident,
     pub(crate) docs: Vec<Attribute>,
@@ -25,12 +25,12 @@ pub(crate) struct Column {
     pub(crate) name: Ident,
     pub(crate) docs: Vec<Attribute>,
     ty: Type,
-    /// Whether a `use` of the table brings the name of the type in, which is then not Diesel's.
+    /// Whether a `use` of the table imports the name of the type, which is then not Diesel's.
     imported: bool,
 }
 
 impl Table {
-    /// Whether this is a table without a key, to which print-schema gives its rowid.
+    /// Returns whether `diesel print-schema` gave the table its rowid as key, because the table has none.
     pub(crate) fn by_rowid(&self) -> bool {
         self.key.len() == 1 && self.key.iter().all(|name| name == "rowid")
     }
@@ -41,7 +41,7 @@ impl Column {
         self.nullable().is_some()
     }
 
-    /// What is inside a `Nullable`.
+    /// Returns the type inside `Nullable`.
     fn nullable(&self) -> Option<&Type> {
         let Type::Path(path) = &self.ty else { return None };
         let last = path.path.segments.last().filter(|last| last.ident == "Nullable")?;
@@ -52,7 +52,7 @@ impl Column {
         }
     }
 
-    /// The name of the SQL type, if it is one of Diesel's where it is one of their names.
+    /// Returns the name of the SQL type without `Nullable`, if the name denotes Diesel's type.
     pub(crate) fn plain_type(&self) -> Option<Ident> {
         match self.nullable().unwrap_or(&self.ty) {
             Type::Path(path) if path.path.segments.len() == 1 && !self.imported => path.path.get_ident().cloned(),
@@ -60,7 +60,7 @@ impl Column {
         }
     }
 
-    /// The name of the SQL type, without `Nullable`.
+    /// Returns the name of the SQL type without `Nullable`.
     pub(crate) fn sql_type(&self) -> Option<Ident> {
         match self.nullable().unwrap_or(&self.ty) {
             Type::Path(path) => path.path.segments.last().map(|last| last.ident.clone()),
@@ -69,14 +69,14 @@ impl Column {
     }
 }
 
-/// What is wrong in a file.
+/// A mistake in a schema file.
 pub(crate) struct Mistake {
-    /// Of a `table!`. What is no Rust at all has none: the compiler says it too, and where.
+    /// The line in a `table!`. A file that is not Rust has none: the compiler reports it with its place.
     pub(crate) line: Option<usize>,
     pub(crate) message: String,
 }
 
-/// All `table!`s of a file, in its modules too as far as they are in the file itself.
+/// Returns all `table!`s of a file, including those of its inline modules.
 pub(crate) fn tables_of(text: &str) -> Result<Vec<Table>, Mistake> {
     let file = syn::parse_file(text).map_err(|error| Mistake { line: None, message: error.to_string() })?;
     let mut tables = Vec::new();
@@ -104,11 +104,11 @@ fn collect(text: &str, items: &[Item], modules: &[Ident], tables: &mut Vec<Table
     Ok(())
 }
 
-/// How far a table has been read.
+/// The progress in reading a table, to find the line of a mistake.
 #[derive(Default)]
 struct Progress {
     name: Option<Ident>,
-    /// How many words of it are left.
+    /// The number of words that are not read yet.
     left: usize,
 }
 
@@ -129,12 +129,12 @@ fn read(text: &str, item: &ItemMacro) -> Result<Table, Mistake> {
     })
 }
 
-/// How many words there are yet to be read.
+/// Returns the number of words that are not read yet.
 fn left(input: ParseStream<'_>) -> usize {
     place::words(input.cursor().token_stream()).len()
 }
 
-/// The names that a `use` brings in one by one.
+/// Adds the names that a `use` imports one by one.
 fn names_of(tree: &UseTree, names: &mut Vec<Ident>) {
     match tree {
         UseTree::Path(path) => names_of(&path.tree, names),

@@ -1,9 +1,9 @@
-//! On which line of a file a mistake is, for `table_macro`. The spans do not tell: all tokens that the compiler makes of a text
-//! have the place of the derive. So the tokens up to the mistake are looked for in the text.
+//! The line of a mistake in a schema file. The spans do not contain it: all tokens of a text that a macro parses have the place
+//! of the derive. So the tokens before the mistake are searched for in the text.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// The tokens as they are written, delimiters among them, but for doc comments.
+/// Returns the tokens as text, with delimiters and without doc comments.
 pub(crate) fn words(tokens: TokenStream) -> Vec<String> {
     let mut words = Vec::new();
     collect(tokens, &mut words);
@@ -36,7 +36,7 @@ fn is_doc(token: &TokenTree) -> bool {
     matches!(group.stream().into_iter().next(), Some(TokenTree::Ident(name)) if name == "doc")
 }
 
-/// The line of the word at `place` among those of an item that is in the text. `None` where the text says it in other words: with
+/// Returns the line of the word at `place` of an item in the text. Returns `None` if the text differs from the words: for
 /// `#[doc = "…"]`, or a comment inside another.
 pub(crate) fn line(text: &str, words: &[String], place: usize) -> Option<usize> {
     let (before, word) = (words.get(..place)?, words.get(place)?);
@@ -48,7 +48,7 @@ pub(crate) fn line(text: &str, words: &[String], place: usize) -> Option<usize> 
     })
 }
 
-/// The text after space and comments.
+/// Returns the text after white space and comments.
 fn trim(mut text: &str) -> &str {
     loop {
         text = text.trim_start();
