@@ -176,7 +176,7 @@ fn read_change(change: &PendingChange<'_>, format: Format, out: &mut Vec<u8>) ->
     change.write(format, out).map_err(|no_memory| ApplyError::Sqlite {
         operation: "reading a change",
         table: Some(change.table().into()),
-        error: SqliteError::from(no_memory).into(),
+        error: SqliteError::from(no_memory),
     })
 }
 
@@ -186,7 +186,7 @@ fn row_gone(table: &str) -> ApplyError {
     ApplyError::Sqlite {
         operation: "reading the row of a change",
         table: Some(table.to_string()),
-        error: failure.into(),
+        error: failure,
     }
 }
 
@@ -239,7 +239,7 @@ impl ApplyHandler for RunningApply<'_, '_> {
             ForeignKeyConflict::find(self.connection).map_err(|failure| ApplyError::Sqlite {
                 operation: "checking foreign keys",
                 table: None,
-                error: failure.into(),
+                error: failure,
             })
         };
         let broken = match (&mut self.rules.on_foreign_keys, &mut self.rules.otherwise) {
@@ -300,6 +300,6 @@ pub(super) fn schema_version(connection: Connection<'_>) -> Result<i64, ApplyErr
     version.map(|rows| rows.first().copied().unwrap_or(0)).map_err(|failure| ApplyError::Sqlite {
         operation: "reading the schema",
         table: None,
-        error: failure.into(),
+        error: failure,
     })
 }

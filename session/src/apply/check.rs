@@ -292,7 +292,7 @@ pub(super) fn reading_failed(table: &str) -> impl FnOnce(SqliteError) -> ApplyEr
     |failure| ApplyError::Sqlite {
         operation: "reading the schema",
         table: Some(table.to_string()),
-        error: failure.into(),
+        error: failure,
     }
 }
 

@@ -41,7 +41,7 @@ impl<'conn> CurrentRows<'conn> {
         let failed = |failure: SqliteError| ApplyError::Sqlite {
             operation: "reading the row of a change",
             table: Some(table.to_string()),
-            error: failure.into(),
+            error: failure,
         };
         let reader = match self.tables.entry(table.to_ascii_lowercase()) {
             Entry::Occupied(entry) => entry.into_mut(),
