@@ -137,6 +137,13 @@
 //! - **FTS5** caches its shadow tables. Changes applied to these are invisible to a connection that
 //!   has used the FTS5 table, and its next INSERT corrupts the table. Track the tables that contain
 //!   the text instead.
+//!
+//! # Further reading
+//!
+//! - [How do I …](crate::_documentation::how_do_i): short recipes
+//! - [Replication](crate::_documentation::replication): replicas that synchronize through a hub, and
+//!   which decisions about conflicts let them converge
+//! - SQLite: [`sqlite3changeset_apply`](https://www.sqlite.org/session/sqlite3changeset_apply.html)
 
 mod builder;
 mod callbacks;

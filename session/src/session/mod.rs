@@ -47,10 +47,11 @@
 //! NULL. Attaching a table without a primary key is an error; [`Session::untracked_tables`] lists
 //! such tables, and [`Session::track_rowids`] records them by their rowids.
 //!
-//! # SQLite's documentation
+//! # Further reading
 //!
-//! [The session extension](https://www.sqlite.org/sessionintro.html),
-//! [`sqlite3session_create`](https://www.sqlite.org/session/sqlite3session_create.html).
+//! - [How do I …](crate::_documentation::how_do_i): short recipes
+//! - [SQLite's session functions](crate::_documentation::functions) and their counterparts here
+//! - SQLite: [the session extension](https://www.sqlite.org/sessionintro.html)
 
 mod capture;
 mod changes;
