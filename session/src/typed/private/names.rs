@@ -28,12 +28,12 @@ const fn same_but_for_case(a: &str, b: &str) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    let mut i = 0;
-    while i < a.len() {
+    let mut i = a.len();
+    while i > 0 {
+        i -= 1;
         if !a[i].eq_ignore_ascii_case(&b[i]) {
             return false;
         }
-        i += 1;
     }
     true
 }
