@@ -4,7 +4,7 @@
 //! - [`merge`]: the rules for two changes to one row
 //! - [`builder`] → [`fold`] → [`table_changes`]: changes that are added one by one; [`pad`]:
 //!   columns that older changes lack
-//! - [`concat`]: whole sets, merged without a builder where possible; [`rank`]: the order of their
+//! - [`concat`](mod@concat): whole sets, merged without a builder where possible; [`rank`]: the order of their
 //!   changes
 //! - [`key`], [`index`]: primary keys as bytes, and the hash index of rows
 

@@ -1,4 +1,4 @@
-//! The sections of an input, found by their tables. The [zip](super::zip) reads both inputs by it.
+//! The sections of an input, found by their tables. The [zip](mod@super::zip) reads both inputs by it.
 
 use alloc::vec::Vec;
 
