@@ -183,11 +183,7 @@ fn read_change(change: &PendingChange<'_>, format: Format, out: &mut Vec<u8>) ->
 /// The error for a row that SQLite reported, but that a query does not find.
 fn row_gone(table: &str) -> ApplyError {
     let failure = SqliteError { code: 1, message: String::from("the row does not exist") };
-    ApplyError::Sqlite {
-        operation: "reading the row of a change",
-        table: Some(table.to_string()),
-        error: failure,
-    }
+    ApplyError::Sqlite { operation: "reading the row of a change", table: Some(table.to_string()), error: failure }
 }
 
 impl ApplyHandler for RunningApply<'_, '_> {

@@ -289,11 +289,7 @@ impl<'conn> SchemaCheck<'conn> {
 }
 
 pub(super) fn reading_failed(table: &str) -> impl FnOnce(SqliteError) -> ApplyError + use<'_> {
-    |failure| ApplyError::Sqlite {
-        operation: "reading the schema",
-        table: Some(table.to_string()),
-        error: failure,
-    }
+    |failure| ApplyError::Sqlite { operation: "reading the schema", table: Some(table.to_string()), error: failure }
 }
 
 /// What an UPDATE sets.
