@@ -88,7 +88,7 @@ impl Connection {
         for (id, name, at) in rows {
             let length = c_int::try_from(name.len()).unwrap();
             // SAFETY: the statement is prepared; the length is that of the text, which lives until
-            // the statement has been reset and is bound anew before the next step.
+            // the statement has been reset and is bound again before the next step.
             unsafe {
                 ffi::sqlite3_bind_int64(statement, 1, *id);
                 ffi::sqlite3_bind_text(statement, 2, name.as_ptr().cast(), length, ffi::SQLITE_STATIC());

@@ -1,4 +1,5 @@
-//! Attributes: this crate's `#[tracked(…)]`, and the entries of `#[diesel(…)]` and `#[serde(…)]` that concern columns.
+//! Attributes: this crate's `#[tracked(…)]`, and the entries of `#[diesel(…)]` and `#[serde(…)]`
+//! that concern columns.
 
 use proc_macro2::TokenStream;
 use syn::ext::IdentExt;
@@ -174,7 +175,7 @@ pub(crate) fn unknown(meta: &ParseNestedMeta<'_>, known: &[&str], errors: &mut E
     skip(meta)
 }
 
-/// Returns where an entry belongs that is unknown at its place.
+/// Returns the place where a misplaced entry belongs, if the entry is known elsewhere.
 fn elsewhere(written: &str, known: &[&str]) -> Option<&'static str> {
     let schema = ["schema", "module", "include", "exclude", "rename", "types", "row_derive", "rowids"];
     match written {

@@ -29,8 +29,8 @@ impl Errors {
         result.map_err(|error| self.add(error)).ok()
     }
 
-    /// Returns the code of `good` if there is no mistake. Otherwise returns the mistakes and the code of `stub`, so that code
-    /// which uses the item has no further errors.
+    /// Returns the code of `good` if there is no mistake. Otherwise returns the mistakes and the
+    /// code of `stub`, so that code which uses the item has no further errors.
     pub(crate) fn finish(self, good: impl FnOnce() -> TokenStream, stub: impl FnOnce() -> TokenStream) -> TokenStream {
         match self.first {
             None => good(),

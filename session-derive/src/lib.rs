@@ -1,10 +1,13 @@
-//! `#[derive(Tracked)]`, which [`diesel-sqlite-session`](https://docs.rs/diesel-sqlite-session) re-exports beside its trait
-//! of the same name. [The guide](https://docs.rs/diesel-sqlite-session/latest/diesel_sqlite_session/_documentation/derive/index.html)
+//! `#[derive(Tracked)]`, which [`diesel-sqlite-session`](https://docs.rs/diesel-sqlite-session)
+//! `#[derive(Tracked)]`, which [`diesel-sqlite-session`](https://docs.rs/diesel-sqlite-session)
+//! re-exports together with its trait of the same name. [The
+//! guide](https://docs.rs/diesel-sqlite-session/latest/diesel_sqlite_session/_documentation/derive/index.html)
 //! covers items, attributes and errors.
 //!
-//! The kind of the item selects the module: `row` for a struct with fields, `set` for an enum, `schema` for a unit struct. Each
-//! passes the same stages: it reads the item and its attributes (`attributes`), checks them and collects all mistakes
-//! (`errors`), and writes the code (`expand`). After a mistake it writes a stub instead, so that code which uses the item has no
+//! The kind of the item selects the module: `row` for a struct with fields, `set` for an enum,
+//! `schema` for a unit struct. Each passes the same stages: it reads the item and its attributes
+//! (`attributes`), checks them and collects all mistakes (`errors`), and writes the code
+//! (`expand`). After a mistake it writes a stub instead, so that code which uses the item has no
 //! further errors.
 
 mod attributes;
@@ -22,8 +25,9 @@ use syn::{Data, DeriveInput, Fields};
 
 /// Derives the trait `Tracked` and its companions for a row, a set of tables or a whole schema.
 ///
-/// [The guide](https://docs.rs/diesel-sqlite-session/latest/diesel_sqlite_session/_documentation/derive/index.html) covers
-/// items, attributes and errors.
+/// [The
+/// guide](https://docs.rs/diesel-sqlite-session/latest/diesel_sqlite_session/_documentation/derive/index.html)
+/// covers items, attributes and errors.
 #[proc_macro_derive(Tracked, attributes(tracked, diesel, serde))]
 pub fn derive_tracked(item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let item = syn::parse_macro_input!(item as DeriveInput);
@@ -49,8 +53,8 @@ fn derive(item: &DeriveInput) -> TokenStream {
     }
 }
 
-/// Returns the place of the user's code, so that an error points at it, with the name resolution of the derive. The span of a
-/// `macro_rules!` of the user would not see the derive's locals.
+/// Returns the place of the user's code, so that an error points at it, with the name resolution of
+/// the derive. The span of a `macro_rules!` of the user would not see the derive's locals.
 fn at(place: Span) -> Span {
     Span::call_site().located_at(place)
 }

@@ -163,7 +163,8 @@ impl Set<'_> {
         generics
     }
 
-    /// Returns the checks that no table occurs twice. Two paths can name one table, which only the compiler sees.
+    /// Returns the checks that no table occurs twice. Only the compiler can detect two paths to one
+    /// table.
     fn doubles(&self) -> TokenStream {
         let lifetimes: Vec<&Lifetime> = self.item.generics.lifetimes().map(|lifetime| &lifetime.lifetime).collect();
         let types: Vec<TokenStream> =
@@ -187,7 +188,7 @@ impl Set<'_> {
         let from = self.kind.from();
         let (variants, types): (Vec<_>, Vec<_>) = self.variants.iter().copied().unzip();
         let count = types.len();
-        // the last takes whatever place is left
+        // the last variant matches all other positions
         let last = count.saturating_sub(1);
         let places = (0..count).map(|place| if place < last { quote!(#place) } else { quote!(_) });
         let doubles = self.doubles();
@@ -226,7 +227,8 @@ impl Set<'_> {
                     ) -> __p::Result<__R, __p::DecodeError> {
                         match __table {
                             #(
-                                // with its type: the compiler says once, and there, what is wrong with that
+                                // names the type, so that the compiler reports a mistake in it
+                                // once, and at its place
                                 #places => <#types as __p::#from<'__de>>::read(
                                     0,
                                     __record,
@@ -242,7 +244,7 @@ impl Set<'_> {
         )
     }
 
-    /// Returns JSON of a set, which is that of the change that it contains.
+    /// Returns the JSON code of a set. The JSON of a set is that of the change that it contains.
     fn json(&self) -> TokenStream {
         if !crate::expand::json::WRITTEN {
             return TokenStream::new();

@@ -1,5 +1,6 @@
-//! The code that is written for a row, a set and a schema, held in files: what a change of the derive does is seen in them.
-//! `UPDATE_SNAPSHOTS=1 cargo test -p diesel-sqlite-session-derive` writes them anew.
+//! Compares the generated code of a row, a set and a schema with files, so that a diff shows the
+//! effect of a change to the derive.
+//! `UPDATE_SNAPSHOTS=1 cargo test -p diesel-sqlite-session-derive` writes the files again.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! [`SqliteSessionExt`]: the methods that this crate adds to `SqliteConnection`. They only start the work of `session` and `apply`.
+//! [`SqliteSessionExt`]: the methods that this crate adds to `SqliteConnection`. They only start the
+//! work of `session` and `apply`.
 
 use diesel::Connection;
 use diesel::SqliteConnection;

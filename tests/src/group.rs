@@ -297,8 +297,8 @@ fn concatenate<F: SetFormat>(first: &[u8], second: &[u8]) -> Option<Result<Vec<u
 }
 
 /// Encodes each change by itself, without the new keys of UPDATEs, as [`referee`] returns them. The
-/// names of the tables are in lower case, because the referee takes a name anew after a table has
-/// lost all of its changes.
+/// names of the tables are in lower case, because the referee uses the next spelling of a name
+/// after a table has lost all of its changes.
 ///
 /// # Panics
 ///

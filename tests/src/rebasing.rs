@@ -155,8 +155,8 @@ fn varint(rest: &mut &[u8]) -> usize {
     usize::try_from(value).expect("a length that was accepted")
 }
 
-/// Returns the changes without the UPDATEs that SQLite makes of an INSERT into a table without
-/// columns beside its key.
+/// Returns the changes without the UPDATEs that SQLite writes for an INSERT into a table with only
+/// key columns.
 fn apart_from_idle(bytes: &[u8]) -> Vec<Change> {
     let records = ChangesetRef::parse(bytes).expect("well-formed").records();
     let is_idle = |change: &Change| change.operation == 23 && !change.key.contains(&0) && change.old == change.new;

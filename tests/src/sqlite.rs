@@ -128,7 +128,7 @@ impl Database {
         unsafe extern "C" fn omit(_: *mut c_void, _: c_int, _: *mut ffi::sqlite3_changeset_iter) -> c_int {
             ffi::SQLITE_CHANGESET_OMIT
         }
-        // SAFETY: as in `apply`; the last pointers are those that `output` gives.
+        // SAFETY: as in `apply`; the last pointers are those that `output` passes.
         output(|size, rebase| unsafe {
             ffi::sqlite3changeset_apply_v2(
                 self.handle,
@@ -205,7 +205,7 @@ impl Session<'_> {
     ///
     /// If SQLite fails.
     pub fn changeset(&self) -> Vec<u8> {
-        // SAFETY: the session is open; the pointers are those that `output` gives.
+        // SAFETY: the session is open; the pointers are those that `output` passes.
         output(|size, bytes| unsafe { ffi::sqlite3session_changeset(self.handle, size, bytes) }).unwrap()
     }
 
@@ -215,7 +215,7 @@ impl Session<'_> {
     ///
     /// If SQLite fails.
     pub fn patchset(&self) -> Vec<u8> {
-        // SAFETY: the session is open; the pointers are those that `output` gives.
+        // SAFETY: the session is open; the pointers are those that `output` passes.
         output(|size, bytes| unsafe { ffi::sqlite3session_patchset(self.handle, size, bytes) }).unwrap()
     }
 }
@@ -252,7 +252,7 @@ fn length(bytes: &[u8]) -> c_int {
 /// Fails with SQLite's code.
 pub fn invert(bytes: &[u8]) -> Result<Vec<u8>, Code> {
     // SAFETY: the length is that of `bytes`, which SQLite only reads; the others are those that
-    // `output` gives.
+    // `output` passes.
     output(|size, out| unsafe { ffi::sqlite3changeset_invert(length(bytes), bytes.as_ptr().cast(), size, out) })
 }
 
@@ -263,7 +263,7 @@ pub fn invert(bytes: &[u8]) -> Result<Vec<u8>, Code> {
 /// Fails with SQLite's code.
 pub fn concat(first: &[u8], second: &[u8]) -> Result<Vec<u8>, Code> {
     // SAFETY: the lengths are those of the slices, which SQLite only reads; the others are those
-    // that `output` gives.
+    // that `output` passes.
     output(|size, out| unsafe {
         ffi::sqlite3changeset_concat(
             length(first),
@@ -291,7 +291,7 @@ pub fn group<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, C
         ok(unsafe { ffi::sqlite3changegroup_add(group, length(part), part.as_ptr().cast_mut().cast()) })
     });
     let grouped = added.and_then(|()| {
-        // SAFETY: the group has not been deleted; the others are those that `output` gives.
+        // SAFETY: the group has not been deleted; the others are those that `output` passes.
         output(|size, out| unsafe { ffi::sqlite3changegroup_output(group, size, out) })
     });
     // SAFETY: created above and not used after this.
@@ -316,7 +316,7 @@ pub fn rebase(changeset: &[u8], on: &[u8]) -> Result<Vec<u8>, Code> {
 pub fn rebase_on_all<'a>(changeset: &[u8], all: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, Code> {
     with_rebaser(all, |rebaser| {
         // SAFETY: the rebaser is there; the length is that of `changeset`, which SQLite only reads;
-        // the others are those that `output` gives.
+        // the others are those that `output` passes.
         output(|size, out| unsafe {
             ffi::sqlite3rebaser_rebase(rebaser, length(changeset), changeset.as_ptr().cast(), size, out)
         })
@@ -524,7 +524,8 @@ impl Iterator {
 ///
 /// `value` must be valid and must not change while the slice lives.
 unsafe fn bytes_of<'a>(value: *mut ffi::sqlite3_value) -> &'a [u8] {
-    // SAFETY: the caller's promise; the length is asked for after the pointer, as SQLite wants it.
+    // SAFETY: the caller guarantees that `value` is valid. SQLite requires this order of the calls:
+    // the pointer first, then the length.
     unsafe {
         let start = ffi::sqlite3_value_blob(value);
         let size = usize::try_from(ffi::sqlite3_value_bytes(value)).unwrap();

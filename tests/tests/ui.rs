@@ -1,7 +1,8 @@
-//! Compile errors, word for word: each file in `ui/` contains one mistake, and the file beside it
-//! the error.
+//! Compile errors, word for word: each file in `ui/` contains one mistake, and the file of the same
+//! name with the suffix `.stderr` contains the error.
 //!
-//! The words depend on the version of Rust; with another version the test is skipped and says so.
+//! The words depend on the version of Rust; with another version the test is skipped and prints
+//! that.
 //! To write the files again: `TRYBUILD=overwrite cargo test -p diesel-sqlite-session-tests --test
 //! ui`.
 
@@ -20,7 +21,7 @@ fn each_mistake_is_reported_at_its_place() {
         eprintln!("left out: the messages are those of {RUST}, and this is {version}");
         return;
     }
-    // the schema files that the derive reads, beside the package that trybuild creates three
+    // the schema files that the derive reads, next to the package that trybuild creates three
     // folders down
     for file in std::fs::read_dir("tests/ui/schemas").expect("schemas") {
         let file = file.expect("a schema");

@@ -45,7 +45,8 @@ impl Row {
         quote!(#update #patch)
     }
 
-    /// Returns a field of the companion `Update` or `Patch`. `wrap` is the type around a column that is not of the key.
+    /// Returns a field of the companion `Update` or `Patch`. `wrap` is the type around a column
+    /// outside of the key.
     fn companion_field(&self, place: usize, column: &Column, companion: &str, wrap: &TokenStream) -> TokenStream {
         let Column { visibility, field, ty, column: name, .. } = column;
         let written = name.unraw();
@@ -62,8 +63,8 @@ impl Row {
         quote!(#[doc = #doc] #visibility #field: #ty)
     }
 
-    /// Returns the type of a field of which only the compiler knows whether it belongs to the key. rustdoc prints the type as it
-    /// is written here, so it is an alias.
+    /// Returns the type of a field if only the compiler knows whether the field belongs to the key.
+    /// The type is an alias, because rustdoc prints it as it is written here.
     fn in_update(&self, place: usize, column: &Column, companion: &str) -> TokenStream {
         let (krate, row, ty) = (&self.krate, &self.name, &column.ty);
         let (_, ty_generics, _) = self.generics.split_for_impl();
@@ -123,7 +124,8 @@ impl Row {
         quote!(#(#companions)*)
     }
 
-    /// Returns `Debug`, `Clone` and `PartialEq` of the companions, each if the types of all fields have it.
+    /// Returns `Debug`, `Clone` and `PartialEq` of the companions, each if the types of all fields
+    /// have it.
     pub(super) fn traits(&self) -> TokenStream {
         if self.derives.is_some() {
             return TokenStream::new();
@@ -157,7 +159,7 @@ impl Row {
                         Self { #(#fields: __p::core::clone::Clone::clone(&self.#fields),)* }
                     }
                 }
-                // without `automatically_derived`: clippy would want a derived `Eq` beside it
+                // without `automatically_derived`: clippy would require a derived `Eq` too
                 impl #impl_generics __p::core::cmp::PartialEq for #companion #ty_generics #eq {
                     fn eq(&self, __other: &Self) -> bool {
                         true #(&& self.#fields == __other.#fields)*

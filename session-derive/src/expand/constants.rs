@@ -1,8 +1,9 @@
 //! Constants: column names, positions and keys, and the checks of them.
 //!
-//! A schema file lists the columns in the table's order with their SQL types, so only the agreement of file and module is
-//! checked. A struct does not: there the compiler finds the position of each column, and whether it belongs to the key, in the
-//! types that `table!` made.
+//! A schema file lists the columns in the order of the table, with their SQL types: the constants
+//! only check that the file and the module agree. A struct does not list them: the compiler finds
+//! the position of each column, and whether it belongs to the key, from the types that `table!`
+//! generates.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
@@ -140,8 +141,8 @@ impl Row {
         }
     }
 
-    /// Returns the names of the key's columns and of those with a field; and, where only the compiler knows the key, which of
-    /// the fields belong to it.
+    /// Returns the names of the key columns and of the columns with a field. If only the compiler
+    /// knows the key, also returns which fields belong to it.
     pub(super) fn key_names(&self) -> TokenStream {
         let table = self.table_type();
         let count = self.columns.len();

@@ -12,7 +12,7 @@ impl Row {
     /// Returns the function that makes a field of a value.
     fn reader(field: usize, column: &Column) -> TokenStream {
         let (read, ty) = (format_ident!("__read_{}", field), &column.ty);
-        // the function of a type is compiled once, one of a column for each column
+        // the function of a type is compiled once, the function of a column once for each column
         if column.is_plain() { quote!(<#ty as __p::Plain<'__de>>::read) } else { quote!(#read) }
     }
 

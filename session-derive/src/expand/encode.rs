@@ -66,10 +66,11 @@ impl Row {
         }
     }
 
-    /// Returns the function that makes a value of a field, and the one that converts the field before.
+    /// Returns the function that makes a value of a field, and the one that converts the field
+    /// before.
     ///
-    /// The compiler checks many small functions faster than a large one, where each open question is asked again at each
-    /// expression.
+    /// The compiler checks many small functions faster than a large one: in a large function, it
+    /// checks each open question again at each expression.
     fn writer(&self, field: usize, column: &Column) -> TokenStream {
         if column.is_plain() {
             return TokenStream::new();

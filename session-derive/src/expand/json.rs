@@ -1,7 +1,8 @@
-//! JSON of a row and its companions.
+//! The JSON code of a row and its companions.
 //!
-//! A build can contain two versions of the main crate, but only one of this one. The code is written if any of them has its
-//! feature `serde`; the macro `when_serde` keeps it only for a user whose own version has the feature.
+//! A build can contain two versions of the main crate, but only one version of this crate. The code
+//! is written if any of them has its feature `serde`. The macro `when_serde` keeps the code only if
+//! the user's version of the main crate has the feature.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
@@ -36,7 +37,8 @@ impl Row {
         }
     }
 
-    /// Returns the bounds of the types of these fields. With `for` the compiler accepts a bound that does not hold.
+    /// Returns the bounds of the types of these fields. With `for` the compiler accepts a bound
+    /// that does not hold.
     fn json_bounds<'c>(
         &'c self,
         columns: impl Iterator<Item = &'c Column>,

@@ -1,7 +1,7 @@
 //! Reading and copying the primary key.
 //!
-//! With `#[diesel(primary_key(…))]`, and in a schema, its fields are known. Otherwise each field implements traits for its
-//! column, and the compiler picks those of the table's `PrimaryKey`.
+//! With `#[diesel(primary_key(…))]`, and in a schema, its fields are known. Otherwise each field
+//! implements traits for its column, and the compiler picks those of the table's `PrimaryKey`.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -76,7 +76,8 @@ impl Row {
         quote!(#(#read_columns)*)
     }
 
-    /// Returns the trait that copies the key out of a row and of its companions, for a key whose types have `Clone`.
+    /// Returns the trait that copies the key out of a row and of its companions, for a key whose
+    /// types have `Clone`.
     pub(super) fn keyed(&self) -> TokenStream {
         let name = &self.name;
         let (impl_generics, ty_generics, _) = self.generics.split_for_impl();

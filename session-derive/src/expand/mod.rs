@@ -11,12 +11,14 @@
 //! | `json` | JSON, with the feature `serde` |
 //! | `stub` | the code of a row with a mistake |
 //!
-//! The code does not depend on the names in scope at its place: paths begin with the crate's `__private`, called `__p`, and
-//! locals and constants with `__`. The user's tokens are used where an error must point at them ([`at`]).
+//! The generated code does not depend on the names in scope: paths begin with the crate's
+//! `__private`, called `__p`. Locals and constants begin with `__`. The user's tokens are used
+//! where an error must point at them ([`at`]).
 //!
-//! A crate can have a hundred rows of twenty columns each, so every token of a column counts. The code prefers what the
-//! compiler checks fast: `match` over `?` and closures, function pointers over generic functions, one constant for all
-//! columns over one for each, and values known here over constants.
+//! A crate can have a hundred rows of twenty columns each, so every token of a column counts. The
+//! code prefers what the compiler checks fast: `match` over `?` and closures, function pointers
+//! over generic functions, one constant for all columns over one for each, and values known here
+//! over constants.
 
 mod companions;
 mod constants;
@@ -47,7 +49,8 @@ pub(crate) fn scope(krate: &syn::Path, body: TokenStream) -> TokenStream {
     }
 }
 
-/// Returns the value of a `Result`, or returns its error from the function. The compiler checks this faster than `?`.
+/// Returns the value of a `Result`, or returns its error from the function. The compiler checks
+/// this faster than `?`.
 fn propagate(result: &TokenStream) -> TokenStream {
     quote! {
         match #result {

@@ -1,4 +1,5 @@
-//! The code of a row with a mistake: the same items, so that code which uses the row has no further errors.
+//! The code of a row with a mistake: the same items, so that code which uses the row has no further
+//! errors.
 
 use proc_macro2::TokenStream;
 use quote::quote;

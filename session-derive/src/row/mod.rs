@@ -6,8 +6,9 @@
 //! | `read` | reads it from the struct |
 //! | `check` | checks it |
 //!
-//! [`expand`](crate::expand) writes the code. The position of a column, and whether it belongs to the primary key, is not known
-//! for a struct: the compiler finds it in constants, from the types that `table!` made.
+//! [`expand`](crate::expand) writes the code. For a struct, the derive does not know the position
+//! of a column, or whether the column belongs to the primary key. The compiler finds both in
+//! constants, from the types that `table!` generates.
 
 mod check;
 mod read;
@@ -61,7 +62,8 @@ pub(crate) struct Column {
     pub(crate) deserialize_as: Option<Type>,
     pub(crate) serialize_as: Option<Type>,
     pub(crate) serde: SerdeField,
-    /// The SQL type, if the field has the type that the schema derive maps it to. Then the compiler has no trait to select.
+    /// The SQL type, if the field has the type that the schema derive maps it to. Then the compiler
+    /// has no trait to select.
     pub(crate) sql_type: Option<TokenStream>,
 }
 
@@ -72,7 +74,8 @@ impl Column {
     }
 }
 
-/// Returns whether two names denote the same column: a keyword can be raw in one place and not in another.
+/// Returns whether two names denote the same column: a keyword can be raw in one place and not in
+/// another.
 pub(crate) fn same(a: &Ident, b: &Ident) -> bool {
     a.unraw() == b.unraw()
 }
@@ -94,7 +97,8 @@ impl Row {
         self.key.as_ref().map(|key| key.iter().any(|name| same(name, &column.column)))
     }
 
-    /// Returns whether the row can be that of the table: whether `Tracked` is implemented for `users::table` too.
+    /// Returns whether the row can stand for its table: whether `Tracked` is implemented for
+    /// `users::table` too.
     pub(crate) fn is_the_tables(&self) -> bool {
         matches!(self.visibility, Visibility::Public(_)) && !self.row_only && self.generics.params.is_empty()
     }

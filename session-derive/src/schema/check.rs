@@ -10,7 +10,7 @@ use crate::errors::Errors;
 use crate::row::same;
 
 impl Schema<'_> {
-    /// Reports each name in the attributes that the file does not have.
+    /// Reports each name in the attributes that the file does not contain.
     pub(super) fn check_names(&self, errors: &mut Errors) {
         let options = self.options;
         let renamed = options.rename.iter().map(|(table, _)| table);
@@ -43,7 +43,8 @@ impl Schema<'_> {
     }
 }
 
-/// Returns the known name that is most similar to an unknown one, or all of them, to end a message with.
+/// Returns the known name that is most similar to an unknown name, or all known names, as the end
+/// of a message.
 fn nearest(name: &Ident, known: &[&Ident]) -> String {
     let written = name.unraw().to_string();
     let near =

@@ -64,7 +64,7 @@ pub(crate) fn derive(item: &DeriveInput) -> TokenStream {
     };
     let expanded = expand(item, &options, module, tables, &mut errors);
     let path = path.to_string_lossy();
-    // a change of the file compiles the crate again
+    // a change to the file makes cargo compile the crate again
     let again = quote!(
         const _: &[::core::primitive::u8] = ::core::include_bytes!(#path);
     );
@@ -83,7 +83,7 @@ fn expand(
     let name = &item.ident;
     let (impl_generics, ty_generics, where_clause) = item.generics.split_for_impl();
     quote! {
-        // the struct stands for the schema, and is nowhere else
+        // the struct only stands for the schema, and is never used
         #[allow(dead_code)]
         const _: () = { impl #impl_generics #name #ty_generics #where_clause { const __TRACKED: Self = Self; } };
         #expanded
@@ -100,7 +100,8 @@ pub(crate) fn expand_text(item: &DeriveInput, text: &str) -> TokenStream {
     errors.finish(|| expanded, TokenStream::new)
 }
 
-/// Returns the sets of a schema that could not be read, so that code which uses them has no further errors.
+/// Returns the sets of a schema that could not be read, so that code which uses them has no further
+/// errors.
 fn stub(item: &DeriveInput, options: &Options) -> TokenStream {
     let visibility = &item.vis;
     let sets = [&options.change, &options.patch].map(|name| {
@@ -170,7 +171,8 @@ impl Schema<'_> {
         self.options.rename.iter().find(|(name, _)| same(name, &table.name)).map(|(_, new)| new)
     }
 
-    /// Returns the beginning of the names of a table's items, which is also its variant in the sets.
+    /// Returns the beginning of the names of a table's items, which is also its variant in the
+    /// sets.
     fn base_name(&self, table: &Table) -> Ident {
         if let Some(name) = self.renamed(table) {
             return name.clone();

@@ -1,5 +1,6 @@
-//! The line of a mistake in a schema file. The spans do not contain it: all tokens of a text that a macro parses have the place
-//! of the derive. So the tokens before the mistake are searched for in the text.
+//! The line of a mistake in a schema file. The spans do not contain it: all tokens of a text that a
+//! macro parses have the place of the derive. So the tokens before the mistake are searched for in
+//! the text.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
@@ -36,8 +37,8 @@ fn is_doc(token: &TokenTree) -> bool {
     matches!(group.stream().into_iter().next(), Some(TokenTree::Ident(name)) if name == "doc")
 }
 
-/// Returns the line of the word at `place` of an item in the text. Returns `None` if the text differs from the words: for
-/// `#[doc = "…"]`, or a comment inside another.
+/// Returns the line of the word at `place` of an item in the text. Returns `None` if the text
+/// differs from the words: for `#[doc = "…"]`, or a comment inside another.
 pub(crate) fn line(text: &str, words: &[String], place: usize) -> Option<usize> {
     let (before, word) = (words.get(..place)?, words.get(place)?);
     text.match_indices(words.first()?.as_str()).find_map(|(start, _)| {

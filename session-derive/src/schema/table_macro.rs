@@ -1,4 +1,4 @@
-//! What `diesel::table!` takes, as `diesel print-schema` writes it or a person.
+//! Parses `diesel::table!`, as `diesel print-schema` or a person writes it.
 
 use quote::ToTokens;
 use syn::ext::IdentExt;
@@ -30,7 +30,8 @@ pub(crate) struct Column {
 }
 
 impl Table {
-    /// Returns whether `diesel print-schema` gave the table its rowid as key, because the table has none.
+    /// Returns whether `diesel print-schema` declared the rowid as the key, because the table has
+    /// no primary key.
     pub(crate) fn by_rowid(&self) -> bool {
         self.key.len() == 1 && self.key.iter().all(|name| name == "rowid")
     }
@@ -71,7 +72,8 @@ impl Column {
 
 /// A mistake in a schema file.
 pub(crate) struct Mistake {
-    /// The line in a `table!`. A file that is not Rust has none: the compiler reports it with its place.
+    /// The line in a `table!`. A file that is not Rust has no line: the compiler reports it with
+    /// its location.
     pub(crate) line: Option<usize>,
     pub(crate) message: String,
 }

@@ -6,8 +6,8 @@ use syn::{Ident, Path, Type};
 
 use super::table_macro;
 
-/// Returns the type that the trait `RustType` maps a SQL type to. With it fields show a type that the reader knows, and the
-/// compiler has nothing to look up.
+/// Returns the type that the trait `RustType` maps a SQL type to. The fields then have a familiar
+/// type, and the compiler has nothing to look up.
 pub(super) fn rust_type(sql: &Ident, krate: &Path) -> Option<Type> {
     Some(match sql.to_string().as_str() {
         "SmallInt" | "Int2" => syn::parse_quote!(::core::primitive::i16),

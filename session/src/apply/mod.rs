@@ -121,8 +121,8 @@
 //!   what they did at the source. [`Apply::ignore_noops`] ignores changes that have already been
 //!   made; [`Apply::without_foreign_key_actions`] disables the actions.
 //! - **Keys that change to an equal key**: an UPDATE that only replaces the key by an [equal
-//!   one](crate::_documentation::format#keys), such as 1 by 1.0, is skipped, because SQLite cannot apply it. The
-//!   INSERT that SQLite records with it is a [`ConflictType::Conflict`].
+//!   one](crate::_documentation::format#keys), such as 1 by 1.0, is skipped, because SQLite cannot
+//!   apply it. The INSERT that SQLite records with it is a [`ConflictType::Conflict`].
 //! - **Unchanged columns**: a column with the same old and new value in an UPDATE, as after a
 //!   rebase, is neither compared nor set. It is a [`Field::Unchanged`](crate::Field::Unchanged).
 //! - **UPDATEs that block each other**, as when two rows exchange unique values, are applied by
@@ -141,8 +141,8 @@
 //! # Further reading
 //!
 //! - [How do I …](crate::_documentation::how_do_i): short recipes
-//! - [Replication](crate::_documentation::replication): replicas that synchronize through a hub, and
-//!   which decisions about conflicts let them converge
+//! - [Replication](crate::_documentation::replication): replicas that synchronize through a hub,
+//!   and which decisions about conflicts let them converge
 //! - SQLite: [`sqlite3changeset_apply`](https://www.sqlite.org/session/sqlite3changeset_apply.html)
 
 mod builder;

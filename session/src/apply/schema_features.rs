@@ -18,11 +18,11 @@ pub(super) struct SchemaFeatures {
     /// The tables whose constraints can roll back the whole transaction. SQLite would continue to
     /// apply without a transaction, and what it applies then would remain.
     rollback_tables: BTreeSet<String>,
-    /// Whether a trigger can roll back the whole transaction, by itself or through the constraints of
-    /// a table that it changes.
+    /// Whether a trigger can roll back the whole transaction, by itself or through the constraints
+    /// of a table that it changes.
     rollback_triggers: bool,
-    /// Whether a trigger can fail without undoing its work, by itself or through the constraints of a
-    /// table that it changes.
+    /// Whether a trigger can fail without undoing its work, by itself or through the constraints of
+    /// a table that it changes.
     fail_triggers: bool,
     /// Whether a constraint of a table can fail without undoing the statement's earlier work.
     fail_tables: bool,

@@ -137,8 +137,8 @@ impl ErrorMonitor {
     const READ_AFTER: Duration = Duration::from_secs(1);
     const READ_AFTER_HERE: Duration = Duration::from_millis(10);
 
-    /// Returns whether the message of the latest error has surely been read. `used_here` tells
-    /// whether the connection was last used on this thread.
+    /// Returns whether the message of the latest error has surely been read. `used_here` is true if
+    /// the connection was last used on this thread.
     ///
     /// # Safety
     ///

@@ -217,9 +217,9 @@ pub(super) fn pin(db: NonNull<sqlite3>) -> Option<PinnedConnection> {
 
 /// Handles the beginning of `sqlite3_close`, with the connection's mutex held.
 ///
-/// A close that then fails, because of an unfinalized statement, ends here. But Diesel gives the
-/// connection up anyway, and the memory of a deserialized database with it, so no session may read
-/// from the connection any more.
+/// If the close then fails, because of an unfinalized statement, the sessions end nevertheless.
+/// Diesel drops the connection in any case, and with it the memory of a deserialized database. So
+/// no session may read from the connection any more.
 fn close_connection(registry: &Registry) {
     if callback::is_inside(registry.db.as_ptr()) {
         // The connection is being closed by one of its own functions, which SQLite called in the

@@ -139,7 +139,7 @@ impl LiveTable {
 
     /// Returns the affinities of the primary key's columns, in column order, for a table in `main`.
     /// Returns `None` if the table or the key treats different texts as equal. `has_collations`
-    /// tells whether the table's SQL contains a collation.
+    /// is true if the table's SQL contains a collation.
     pub(crate) fn key_affinities(
         connection: Connection<'_>,
         table: &str,

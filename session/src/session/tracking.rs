@@ -1,4 +1,5 @@
-//! [`Session`]: which tables it records, and its options. The recorded changes are in [`changes`](super::changes).
+//! [`Session`]: which tables it records, and its options. The recorded changes are in
+//! [`changes`](super::changes).
 
 use std::ffi::CString;
 use std::fmt;
@@ -124,8 +125,8 @@ impl Session {
     /// Attaches all tables of the set `S`, after checking each as [`attach`](Self::attach) does. If
     /// a check fails, no table is attached.
     ///
-    /// A [skipped](crate::_documentation::derive#skip) column is recorded nevertheless: skipping affects only how
-    /// changes are read.
+    /// A [skipped](crate::_documentation::derive#skip) column is recorded nevertheless: skipping
+    /// affects only how changes are read.
     ///
     /// # Errors
     ///
@@ -357,7 +358,7 @@ impl Session {
     /// | INSERT, key of 36 bytes of text | 93 | 68 |
     /// | INSERT, values of 1,000 bytes | 69 | 1023 |
     /// | UPDATE of an integer, once or ten times | 93 | 32 |
-    /// | UPDATE of an integer beside 1,000 bytes | 1077 | 32 |
+    /// | UPDATE of an integer in a row with 1,000 other bytes | 1077 | 32 |
     /// | UPDATE of one of 40 columns | 413 | 106 |
     /// | DELETE of a small row | 93 | 39 |
     /// | DELETE of a row with 1,000 bytes | 1077 | 1023 |

@@ -1,8 +1,9 @@
 //! The only use of `diesel::internal`: the name of a table as a constant.
 //!
-//! Diesel's public traits have the name of a column (`Column::NAME`), but not that of a table. `table!` writes it into an
-//! implementation of `StaticQueryFragment`, whose module Diesel does not promise to keep within 2.x. If Diesel changes it, this
-//! file alone has to follow.
+//! Diesel's public traits contain the name of a column (`Column::NAME`), but not the name of a
+//! table. `table!` writes the name of a table into an implementation of `StaticQueryFragment`.
+//! Diesel does not promise to keep the module of this trait within 2.x. If Diesel changes it, only
+//! this file must change.
 
 use diesel::internal::table_macro::{Identifier, StaticQueryFragment};
 

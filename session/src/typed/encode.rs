@@ -39,7 +39,7 @@ impl<'v, const N: usize> Writer<'v, N> {
         Self { values: [const { CowValue::Null }; N], failed: None }
     }
 
-    /// Takes the value of a column. After an error the other values do not matter.
+    /// Sets the value of a column. After an error the other values have no effect.
     #[inline(always)]
     pub fn put(&mut self, column: usize, value: Result<CowValue<'v>, ValueError>) {
         match (value, self.values.get_mut(column)) {
@@ -49,7 +49,7 @@ impl<'v, const N: usize> Writer<'v, N> {
         }
     }
 
-    /// Takes the value of a column that was converted first.
+    /// Sets the value of a column that was converted first.
     #[inline(always)]
     pub fn put_made<T>(
         &mut self,

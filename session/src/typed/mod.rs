@@ -78,8 +78,8 @@
 //!
 //! # Errors
 //!
-//! [`DecodeError`] names the table, the column and the byte offset; [`DecodeErrorKind`] says what
-//! does not fit. [`ValueError`] is the error of a single value. [`ReadChangeError`] adds the errors
+//! [`DecodeError`] names the table, the column and the byte offset; [`DecodeErrorKind`] describes
+//! the mismatch. [`ValueError`] is the error of a single value. [`ReadChangeError`] adds the errors
 //! of a reader.
 
 mod build;

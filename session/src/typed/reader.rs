@@ -1,4 +1,5 @@
-//! Reading one change into a row and its companions. Derived code calls these functions; users do not.
+//! Reading one change into a row and its companions. Derived code calls these functions; users do
+//! not.
 
 #![allow(clippy::missing_errors_doc)]
 

@@ -5,8 +5,8 @@ use diesel::Column;
 use super::DecodeErrorKind;
 use crate::wire::TableInfo;
 
-/// Checks that changes have the table's columns and primary key. The error has the column that differs,
-/// and how.
+/// Checks that changes have the table's columns and primary key. The error names the column that
+/// differs, and the difference.
 pub(crate) fn check(
     table: &TableInfo<'static>,
     key_ordinals: &[u8],
@@ -29,8 +29,8 @@ pub trait ColumnList {
     const NAMES: &'static [&'static str];
 }
 
-/// The columns of a primary key. For several columns the constant is an inherent one, which takes precedence over that of the
-/// trait [`OneColumn`] for one column.
+/// The columns of a primary key. For several columns the constant is inherent, and takes precedence
+/// over the constant of the trait [`OneColumn`] for one column.
 #[doc(hidden)]
 pub struct KeyList<T>(core::marker::PhantomData<T>);
 

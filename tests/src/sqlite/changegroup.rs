@@ -14,25 +14,25 @@ pub struct Changegroup<'a> {
     _database: Option<&'a Database>,
 }
 
-/// The source of a C stream: the bytes, and how many of them one call returns at most.
+/// The source of a C stream: the bytes, and the maximum number of bytes that one call returns.
 struct Source<'a>(&'a [u8], usize);
 
 unsafe extern "C" fn read(source: *mut c_void, buffer: *mut c_void, size: *mut c_int) -> c_int {
-    // SAFETY: SQLite hands on the pointer that `add_stream` gives it, and nothing else refers to
-    // the source meanwhile.
+    // SAFETY: SQLite passes on the pointer from `add_stream`, and nothing else refers to the source
+    // meanwhile.
     let (source, size) = unsafe { (&mut *source.cast::<Source<'_>>(), &mut *size) };
     let room = usize::try_from(*size).unwrap_or(0).min(source.1);
     let (now, later) = source.0.split_at(source.0.len().min(room));
     source.0 = later;
     *size = length(now);
-    // SAFETY: the buffer has room for as many bytes as `size` said, which is no fewer.
+    // SAFETY: the buffer has room for the number of bytes that `size` contained, which is not less.
     unsafe { ptr::copy_nonoverlapping(now.as_ptr(), buffer.cast(), now.len()) };
     ffi::SQLITE_OK
 }
 
 unsafe extern "C" fn write(target: *mut c_void, bytes: *const c_void, size: c_int) -> c_int {
-    // SAFETY: SQLite hands on the pointer that `output_stream` gives it, and so many bytes that it
-    // has written.
+    // SAFETY: SQLite passes on the pointer from `output_stream`, and a pointer to `size`
+    // initialized bytes.
     let (target, bytes) = unsafe {
         let size = usize::try_from(size).unwrap_or(0);
         (&mut *target.cast::<Vec<u8>>(), std::slice::from_raw_parts(bytes.cast::<u8>(), size))
@@ -106,7 +106,7 @@ impl<'a> Changegroup<'a> {
     ///
     /// Fails with SQLite's code.
     pub fn output(&self) -> Result<Vec<u8>, Code> {
-        // SAFETY: the group has not been deleted; the pointers are those that `output` gives.
+        // SAFETY: the group has not been deleted; the pointers are those that `output` passes.
         output(|size, out| unsafe { ffi::sqlite3changegroup_output(self.handle, size, out) })
     }
 

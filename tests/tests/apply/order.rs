@@ -1,4 +1,5 @@
-//! The order of the changes to a table: by key where the order cannot show, otherwise as given.
+//! The order of the changes to a table: sorted by key if the order cannot be observed, otherwise
+//! unchanged.
 
 use std::ops::ControlFlow;
 

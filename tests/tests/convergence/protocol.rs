@@ -7,9 +7,10 @@
 //!
 //! ```text
 //!  replica                                            hub
-//!  edit     changes, and the record of them
-//!  batch    numbers what is not sent yet   ── Batch ─►  exchange  takes it, once; logs what it came to
-//!  take     the news below what is not sent  ◄─ News ──           and answers, as often as it is asked
+//!  edit     commits an edit and its changeset
+//!  batch    numbers the unsent changes     ── Batch ─►  exchange  accepts it once, logs the result,
+//!  take     applies the news before the                           and answers every repetition
+//!           unsent changes                 ◄─ News ──
 //! ```
 
 use std::error::Error;

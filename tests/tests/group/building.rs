@@ -100,7 +100,7 @@ proptest! {
             let parts: Vec<Vec<u8>> = changes.iter().map(|change| change.encode(format)).collect();
             let built = build(parts.iter().map(Vec::as_slice), format);
             let (expected, was_idle) = referee(&parts, format);
-            // SQLite takes the name anew after a table has lost all of its changes
+            // SQLite uses the next spelling of the name after a table has lost all of its changes
             let lower = |bytes| {
                 let mut changes = set(bytes, format);
                 changes.iter_mut().for_each(|change| change.table.make_ascii_lowercase());

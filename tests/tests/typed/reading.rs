@@ -1,4 +1,4 @@
-//! Reading typed changes: sets, errors, and records beside values.
+//! Reading typed changes: sets, errors, and records together with values.
 
 use diesel::prelude::*;
 use diesel_sqlite_session::typed::{DecodeErrorKind, ValueError};

@@ -1,4 +1,4 @@
-//! Rows whose fields have only Diesel's own traits, beside rows of every type with this crate's
+//! Rows whose fields have only Diesel's own traits, and rows of every type with this crate's
 //! traits.
 
 use std::cell::Cell;

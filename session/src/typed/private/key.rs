@@ -1,4 +1,5 @@
-//! The primary key of a row that does not name its columns: which fields it consists of, the compiler finds out.
+//! The primary key of a row that does not name its key columns: the compiler finds the fields that
+//! belong to the key.
 
 use super::update::{InUpdate, IsKey};
 use crate::typed::reader::{Reader, Side};

@@ -1,4 +1,5 @@
-//! The items that derived code refers to. Users do not call them, and they are not part of the stable API.
+//! The items that derived code refers to. Users do not call them, and they are not part of the
+//! stable API.
 //!
 //! | module | contents |
 //! |---|---|
@@ -63,7 +64,8 @@ pub const fn table_info(
     TableInfo::new(table, key_ordinals).with_columns(columns).with_hidden(hidden).with_optional(optional)
 }
 
-/// Compiles code only with this crate's feature `serde`, whatever the features of the calling crate are.
+/// Compiles code only with this crate's feature `serde`, whatever the features of the calling crate
+/// are.
 #[cfg(feature = "serde")]
 #[doc(hidden)]
 #[macro_export]
@@ -71,7 +73,8 @@ macro_rules! __when_serde {
     ($($code:tt)*) => { $($code)* };
 }
 
-/// Compiles code only with this crate's feature `serde`, whatever the features of the calling crate are.
+/// Compiles code only with this crate's feature `serde`, whatever the features of the calling crate
+/// are.
 #[cfg(not(feature = "serde"))]
 #[doc(hidden)]
 #[macro_export]

@@ -1,12 +1,13 @@
-//! Functions over the names of tables and columns that constants in derived code call: positions, and the checks that
-//! refuse a row which does not fit its table.
+//! Functions for the names of tables and columns, called by constants in derived code. They compute
+//! positions, and reject a row that does not match its table.
 //!
-//! The compiler interprets these functions once for each row. So a list is searched from the place where the name is
-//! expected, and a message is composed only after a check has failed.
+//! The compiler interprets these functions once for each row. Therefore the search for a name
+//! starts where the name is expected, and a message is composed only after a check has failed.
 
 use super::TableInfo;
 
-/// Returns whether two names are equal. Column names often share a prefix, so the last bytes are compared first.
+/// Returns whether two names are equal. Column names often share a prefix, so the last bytes are
+/// compared first.
 const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {
@@ -93,7 +94,8 @@ pub const fn ordinals<const N: usize>(columns: &[&str; N], key: &[&str]) -> [u8;
     ordinals
 }
 
-/// Returns which fields of a group of four belong to the key: bit `n` stands for the field `4 * group + n`.
+/// Returns which fields of a group of four belong to the key: bit `n` stands for the field
+/// `4 * group + n`.
 pub const fn key_bits(key: &[&str], fields: &[&str], group: usize) -> u8 {
     let (mut bits, mut i) = (0, 0);
     while i < 4 && 4 * group + i < fields.len() {
@@ -172,7 +174,8 @@ impl Text {
     }
 }
 
-/// Rejects a row that omits columns of its table. `named` lists the columns with a field, the skipped and the generated.
+/// Rejects a row that omits columns of its table. `named` lists the columns with a field, the
+/// skipped columns and the generated columns.
 #[track_caller]
 pub const fn check_columns(all: &[&'static str], named: &[&[&str]], table: &str, row: &str) {
     let (mut count, mut i) = (0, 0);
@@ -260,7 +263,8 @@ pub const fn check_left_out(key: &[&str], name: &str, column: &str) {
     }
 }
 
-/// Rejects a default for a column that belongs to the key, or is not one of the last `optional` columns.
+/// Rejects a default for a column that belongs to the key, or is not one of the last `optional`
+/// columns.
 #[track_caller]
 pub const fn check_default(ordinals: &[u8], at: usize, optional: usize, field: &str) {
     if ordinals[at] != 0 {
@@ -304,7 +308,8 @@ pub const fn check_key(said: &[&str], key: &[&str], fields: &[&str], columns: &[
     }
 }
 
-/// Rejects a set that contains a table twice. SQLite compares the names of tables without regard to ASCII case.
+/// Rejects a set that contains a table twice. SQLite ignores the case of ASCII letters in table
+/// names.
 #[track_caller]
 pub const fn check_table(tables: &[&[&TableInfo]], variants: &[&str], at: usize) {
     let mut i = 0;

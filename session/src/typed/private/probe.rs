@@ -1,7 +1,8 @@
 //! Selection of the trait that reads or writes a field: this crate's, otherwise Diesel's.
 //!
-//! Several traits have a method of the same name, each for another number of references. The compiler takes the first that
-//! applies (autoref specialisation), so a type needs only one of the traits.
+//! Several traits have a method of the same name, each for another number of references. The
+//! compiler selects the first trait that applies (autoref specialisation), so that a type requires
+//! only one of the traits.
 
 use core::marker::PhantomData;
 use std::string::String;
@@ -48,7 +49,7 @@ where
     }
 }
 
-/// Reads by no trait: the compiler reports the missing one here.
+/// Reads by no trait: the compiler reports the missing trait here.
 pub trait DecodeNot<'de, T, ST> {
     fn decode(&self, value: Value<'de>) -> Result<T, ValueError>
     where
@@ -184,7 +185,8 @@ impl<T, U> MakeNot<T, U> for Make<T, U> {
     }
 }
 
-/// A type that the schema derive gives to a field. Its only SQL form is known, so that nothing has to be selected.
+/// A type that the schema derive uses for a field. It has only one SQL type, so that no trait has
+/// to be selected.
 pub trait Plain<'de>: Sized {
     fn read(value: Value<'de>) -> Result<Self, ValueError>;
     fn write(&self) -> Result<CowValue<'_>, ValueError>;

@@ -1,5 +1,5 @@
-//! The type that a column has in an UPDATE: the plain value if the column belongs to the primary key, otherwise whether and
-//! how it changed.
+//! The type that a column has in an UPDATE: the plain value for a column of the primary key,
+//! otherwise the change of the value.
 
 use crate::typed::reader::{Reader, Side};
 use crate::typed::{DecodeError, Field, ValueError};
@@ -48,7 +48,8 @@ impl<T> InUpdate<T> for IsKey<false> {
     }
 }
 
-/// Which fields of a group of four belong to the key: bit `n` stands for the field `n` of the group.
+/// Which fields of a group of four belong to the key: bit `n` stands for the field `n` of the
+/// group.
 pub struct Keys<const BITS: u8>;
 
 /// [`IsKey`] of each of the four fields.
@@ -88,7 +89,8 @@ keys! {
     0b1111: true true true true;
 }
 
-/// A row whose key only the compiler knows: which fields of its group `GROUP` of four belong to the key.
+/// A row whose key only the compiler knows: the fields of its group `GROUP` of four that belong to
+/// the key.
 ///
 /// A constant in a type is expensive to compile, so four fields share one.
 pub trait KeyColumns<const GROUP: usize> {
@@ -97,18 +99,21 @@ pub trait KeyColumns<const GROUP: usize> {
 
 macro_rules! key_or {
     ($($KeyOrField:ident $KeyOrOption:ident $K:ident)*) => {$(
-        /// `T` for a column of the primary key, otherwise `Field<T>`: the column of this place in the group of the row `R`.
+        /// `T` for a column of the primary key, otherwise `Field<T>`. The column has this position
+        /// in its group of the row `R`.
         pub type $KeyOrField<T, R, const GROUP: usize> =
             <<<R as KeyColumns<GROUP>>::Are as Four>::$K as InUpdate<T>>::Update;
 
-        /// `T` for a column of the primary key, otherwise `Option<T>`: the column of this place in the group of the row `R`.
+        /// `T` for a column of the primary key, otherwise `Option<T>`. The column has this position
+        /// in its group of the row `R`.
         pub type $KeyOrOption<T, R, const GROUP: usize> =
             <<<R as KeyColumns<GROUP>>::Are as Four>::$K as InUpdate<T>>::Patch;
     )*};
 }
 key_or! { KeyOrField0 KeyOrOption0 K0 KeyOrField1 KeyOrOption1 K1 KeyOrField2 KeyOrOption2 K2 KeyOrField3 KeyOrOption3 K3 }
 
-/// Returns the names of the changed columns, in the order of the table. `at` is the column of each field.
+/// Returns the names of the changed columns, in the order of the table. `at` is the column of each
+/// field.
 pub fn changed<const N: usize, const F: usize>(
     columns: &'static [&'static str; N],
     at: &'static [usize; F],

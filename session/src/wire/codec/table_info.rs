@@ -8,8 +8,8 @@ use super::section::Section;
 /// The description of a table: its name, its key, and the names of its columns where they are
 /// known.
 ///
-/// Builders require the key ordinals. [`Record::to_sql`](crate::wire::Record::to_sql) and JSON require
-/// the column names. `#[derive(Tracked)]` makes a complete description of each table:
+/// Builders require the key ordinals. [`Record::to_sql`](crate::wire::Record::to_sql) and JSON
+/// require the column names. `#[derive(Tracked)]` makes a complete description of each table:
 /// `User::TABLE`.
 ///
 /// Two descriptions are equal if their names and key ordinals are: column names do not count.

@@ -1,8 +1,8 @@
 //! The walk over the sections and records of bytes that have been checked.
 //!
-//! [`Walker`] knows how sections and records follow each other. [`Layout`] is the only description
-//! of the records that a change consists of. All folders of `wire` use them, except for a few inner
-//! loops that read by hand.
+//! [`Walker`] reads the sections and records in order. [`Layout`] is the only description of the
+//! records that a change consists of. All folders of `wire` use them, except for a few inner loops
+//! that read records directly.
 
 use super::check;
 use super::cursor::Cursor;

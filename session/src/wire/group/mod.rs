@@ -4,8 +4,8 @@
 //! - [`merge`]: the rules for two changes to one row
 //! - [`builder`] → [`fold`] → [`table_changes`]: changes that are added one by one; [`pad`]:
 //!   columns that older changes lack
-//! - [`concat`](mod@concat): whole sets, merged without a builder where possible; [`rank`]: the order of their
-//!   changes
+//! - [`concat`](mod@concat): whole sets, merged without a builder where possible; [`rank`]: the
+//!   order of their changes
 //! - [`key`], [`index`]: primary keys as bytes, and the hash index of rows
 
 pub(in crate::wire) mod builder;

@@ -422,7 +422,7 @@ impl<'a> RankReader<'a> {
     /// Reads the change that begins at `start`. Returns its end, or `None` if no change begins
     /// there.
     ///
-    /// Written by hand instead of by a [`Walker`], because this is the innermost loop.
+    /// Does not use a [`Walker`], because this is the innermost loop.
     #[inline(always)]
     fn read(&mut self, start: Cursor<'a>, number: u32) -> Result<Option<Cursor<'a>>, NeedsFallback> {
         let Some(&[operation, flag, ..]) = start.rest().first_chunk::<2>() else {
@@ -484,7 +484,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_sqlite() {
-        // computed by hand after sessionChangeHash: ((h << 3) ^ h) ^ added
+        // computed manually, as in sessionChangeHash: ((h << 3) ^ h) ^ added
         let change = [0x12, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5, 3, 1, b'a'];
         let table = |key| KeyedTable::new(Header { name: "t", key }, Format::Changeset);
         let cursor = Cursor::new(&change);

@@ -276,12 +276,12 @@ impl<F: SetFormat> Set<F> {
 
     /// Returns the same changes to tables of other names.
     ///
-    /// Calls `rename` with the table name of each section that is not empty. `rename` returns the new
-    /// name, or `None` to keep the name.
+    /// Calls `rename` with the table name of each section that is not empty. `rename` returns the
+    /// new name, or `None` to keep the name.
     ///
-    /// Sections are not merged, even if two of them name the same table afterwards. An apply executes
-    /// the sections one after the other. If two sections contain a change to the same row, use a
-    /// [builder](Self::builder) to merge them.
+    /// Sections are not merged, even if two of them name the same table afterwards. An apply
+    /// executes the sections one after the other. If two sections contain a change to the same row,
+    /// use a [builder](Self::builder) to merge them.
     ///
     /// # Errors
     ///
@@ -310,9 +310,9 @@ impl<F: SetFormat> Set<F> {
     /// Returns the same changes with each section sorted by primary key, so that they are applied
     /// faster.
     ///
-    /// A session writes changes in the order of a hash table, so that each change affects another page
-    /// of the database. With 1,000,000 INSERTs into a database file, sorting and applying was faster
-    /// than applying without sorting by these factors:
+    /// A session writes changes in the order of a hash table, so that each change affects another
+    /// page of the database. With 1,000,000 INSERTs into a database file, sorting and applying was
+    /// faster than applying without sorting by these factors:
     ///
     /// | key | original order | factor |
     /// |---|---|---|
@@ -321,13 +321,13 @@ impl<F: SetFormat> Set<F> {
     /// | integer | that of a session | 1.5 |
     ///
     /// Keys are compared as in an index with the collation
-    /// [BINARY](https://www.sqlite.org/datatype3.html#collation): numbers by value, then texts by their
-    /// bytes, then blobs. The key columns are compared in the order of their
-    /// [ordinals](crate::wire::Section::key_ordinals), or in the order of the table if the ordinals are
-    /// equal. The sort is stable, and the order of the sections does not change.
+    /// [BINARY](https://www.sqlite.org/datatype3.html#collation): numbers by value, then texts by
+    /// their bytes, then blobs. The key columns are compared in the order of their
+    /// [ordinals](crate::wire::Section::key_ordinals), or in the order of the table if the ordinals
+    /// are equal. The sort is stable, and the order of the sections does not change.
     ///
-    /// The order in which a session writes changes has no meaning. Another order can still have other
-    /// effects, if a change affects more than its row:
+    /// The order in which a session writes changes has no meaning. Another order can still have
+    /// other effects, if a change affects more than its row:
     ///
     /// - foreign keys with an action that refer to the same table
     /// - triggers that read or write the same table
@@ -336,7 +336,8 @@ impl<F: SetFormat> Set<F> {
     /// Do not sort for a replica that treats keys of different bytes as equal, for example with the
     /// collation NOCASE. A DELETE and an INSERT of one row could be swapped.
     ///
-    /// In addition to the result, sorting uses 16 to 32 bytes for each change of the largest section.
+    /// In addition to the result, sorting uses 16 to 32 bytes for each change of the largest
+    /// section.
     ///
     /// ```
     /// use diesel_sqlite_session::Changeset;
@@ -365,8 +366,8 @@ impl<F: SetFormat> Set<F> {
     ///
     /// Apply the pieces in their order. A piece alone can break a foreign key that the whole set
     /// keeps. Where foreign keys are enforced, apply all pieces in one transaction with
-    /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys), which
-    /// each apply turns off again.
+    /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys),
+    /// which each apply turns off again.
     ///
     /// ```
     /// use diesel_sqlite_session::Changeset;

@@ -61,12 +61,12 @@ impl<'a> Record<'a> {
     ///
     /// - The statement finds its row by the primary key alone. It does not compare old values, and
     ///   finding no row is not an error.
-    /// - Key columns are never set. An UPDATE that sets no other column sets the key to itself. This
-    ///   changes nothing, but fires triggers. SQLite records such an UPDATE if a key changes to an
-    ///   [equal key](crate::_documentation::format#keys).
-    /// - SQLite reads the same values from the statement. Infinities are written as `9.0e+999`. Text
-    ///   that contains a NUL or is not UTF-8 is written as a `CAST` of its bytes. This requires a
-    ///   database with the encoding UTF-8.
+    /// - Key columns are never set. An UPDATE that sets no other column sets the key to itself.
+    ///   This changes nothing, but fires triggers. SQLite records such an UPDATE if a key changes
+    ///   to an [equal key](crate::_documentation::format#keys).
+    /// - SQLite reads the same values from the statement. Infinities are written as `9.0e+999`.
+    ///   Text that contains a NUL or is not UTF-8 is written as a `CAST` of its bytes. This
+    ///   requires a database with the encoding UTF-8.
     /// - SQLite rejects a statement of more bytes than
     ///   [SQLITE_MAX_SQL_LENGTH](https://www.sqlite.org/limits.html#max_sql_length), 1,000,000,000
     ///   by default. A blob takes two bytes of text for each byte.
@@ -301,8 +301,8 @@ impl<F: SetFormat> Set<F> {
     /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys)
     /// first. The result equals that of an apply without conflicts.
     ///
-    /// The script detects no conflicts except constraint violations. An apply retries statements that
-    /// swap values of a UNIQUE column. In the script, such statements fail.
+    /// The script detects no conflicts except constraint violations. An apply retries statements
+    /// that swap values of a UNIQUE column. In the script, such statements fail.
     ///
     /// ```
     /// use diesel_sqlite_session::Changeset;

@@ -1,4 +1,5 @@
-//! The sections of an input, found by their tables. The [zip](mod@super::zip) reads both inputs by it.
+//! The sections of an input, found by their tables. The [zip](mod@super::zip) uses them to read
+//! both inputs.
 
 use alloc::vec::Vec;
 
