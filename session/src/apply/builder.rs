@@ -155,7 +155,7 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     /// - Foreign key violations do not call it.
     ///
     /// Use it to log the conflicts of all tables, or to report which change failed, which
-    /// [`ApplyError::ConflictAborted`] does not tell.
+    /// [`ApplyError::ConflictAborted`] does not contain.
     ///
     /// ```
     /// use diesel::connection::SimpleConnection;
@@ -223,13 +223,13 @@ impl<'a, F: SetFormat> Apply<'a, F> {
         self
     }
 
-    /// Ignores conflicts if the database already contains what the change would result in.
+    /// Ignores conflicts if the database already contains the result of the change.
     ///
-    /// These are a DELETE of a row that does not exist, an UPDATE to values that the row already
-    /// has, and an INSERT of an identical row. They count as [applied](ApplyReport::applied). This
-    /// makes applying a changeset twice idempotent, unless the rows have changed in between. Equal
-    /// numbers, such as 2 and 2.0, are the same value. Texts that are equal only by a collation are
-    /// not.
+    /// Such conflicts are a DELETE of a row that does not exist, an UPDATE to values that the row
+    /// already has, and an INSERT of an identical row. They count as
+    /// [applied](ApplyReport::applied). This makes applying a changeset twice idempotent, unless
+    /// the rows have changed in between. Equal numbers, such as 2 and 2.0, are the same value.
+    /// Texts that are equal only by a collation are different values.
     ///
     /// This corresponds to
     /// [`SQLITE_CHANGESETAPPLY_IGNORENOOP`](https://www.sqlite.org/session/c_changesetapply_fknoaction.html),

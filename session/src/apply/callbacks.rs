@@ -128,7 +128,7 @@ impl RunningApply<'_, '_> {
     ///
     /// SQLite's flag for this, `SQLITE_CHANGESETAPPLY_IGNORENOOP`, is not used. Its SQL contains
     /// the names of tables and columns without quotes, in which `unit-price` is a subtraction. It
-    /// also takes a DELETE for done if the row has other values that are all NULL.
+    /// also counts a DELETE as done if the row has other values that are all NULL.
     fn is_noop(&mut self, conflict: ConflictType, change: &PendingChange<'_>) -> Result<bool, ApplyError> {
         match (conflict, change.operation()) {
             (ConflictType::NotFound, Operation::Delete) => return Ok(true),

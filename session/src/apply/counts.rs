@@ -1,8 +1,8 @@
 //! The counts of a report.
 //!
-//! SQLite can report several conflicts for one change, and does not tell which change it is. Only
-//! the last decision about a change counts. Therefore decisions are stored by the bytes of the
-//! change until its table is finished.
+//! SQLite can report several conflicts for one change, and does not identify the change. Only the
+//! last decision about a change counts. Therefore decisions are stored by the bytes of the change
+//! until its table is finished.
 
 use std::boxed::Box;
 use std::collections::HashMap;

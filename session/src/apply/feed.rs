@@ -84,7 +84,7 @@ impl<'a> InputFeed<'a> {
         Self { source, chunk: Vec::new(), read_count: 0, progress }
     }
 
-    /// Returns the next bytes, at max `max`, or no bytes at the end.
+    /// Returns the next bytes, at most `max`, or no bytes at the end.
     pub(super) fn read(
         &mut self,
         max: usize,

@@ -1,9 +1,9 @@
 //! The order in which the changes of a table are applied.
 //!
 //! - **Key order.** A session writes the changes of a table in the order of its hash table. In the
-//!   order of their primary keys they suit a b-tree that does not fit into the cache. SQLite
-//!   documents the order as undefined. But if a change has effects beyond its row, the order can be
-//!   observed, which [`SchemaFeatures`] and the schema tell.
+//!   order of their primary keys, the changes are faster to apply to a b-tree that does not fit
+//!   into the cache. SQLite documents the order as undefined. But if a change has effects beyond
+//!   its row, the order can be observed. [`SchemaFeatures`] and the schema determine whether.
 //! - **Unique order.** If rows exchange the values of a UNIQUE column, SQLite retries the changes
 //!   that block each other again and again, in key order too. Then each change follows the change
 //!   that releases the value it needs.

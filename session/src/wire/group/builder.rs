@@ -227,7 +227,7 @@ pub type PatchsetBuilder = Builder<PatchsetFormat>;
 ///
 /// - It drops an UPDATE that sets no column to another value. The changegroup keeps such an UPDATE,
 ///   which SQLite records when a key changes to an [equal key](crate::_documentation::format#keys),
-///   and which a DELETE and an INSERT make in a patchset of a table without columns beside its key.
+///   and which results from a DELETE and an INSERT in a patchset of a table with only key columns.
 /// - It ignores the new key that an UPDATE can contain, as an apply does. The changegroup copies it
 ///   into an existing INSERT.
 ///
@@ -266,7 +266,7 @@ impl<F: SetFormat> Builder<F> {
         Self { core: Box::new(Core::new(F::FORMAT)), format: PhantomData }
     }
 
-    /// Adds the INSERT of a row: `row` has a value for each column.
+    /// Adds the INSERT of a row: `row` contains a value for each column.
     ///
     /// ```
     /// use diesel_sqlite_session::wire::TableInfo;
@@ -314,7 +314,7 @@ impl<F: SetFormat> Builder<F> {
         self
     }
 
-    /// Adds the DELETE of a row: `row` has the old value of each column.
+    /// Adds the DELETE of a row: `row` contains the old value of each column.
     ///
     /// A patchset records the primary key alone, so that the other values can be anything.
     ///

@@ -217,7 +217,7 @@ fn row_of(slot: u64) -> usize {
     (slot as u32).wrapping_sub(1) as usize
 }
 
-/// A keyed hash function: a stranger who chooses keys cannot choose keys that collide.
+/// A keyed hash function: an attacker who chooses keys cannot make them collide.
 #[derive(Clone, Copy)]
 pub(in crate::wire) struct Seed(u64, u64);
 

@@ -3,9 +3,9 @@
 //! SQLite's sessions and changegroups write the changes of a table in the order of their hash
 //! table: by the bucket, which is the lower bits of a hash of the key. Changes that were added in
 //! the order of an integer key have the order of that key. In both cases each change has a
-//! [rank](Order::rank), which depends on its key alone and never falls from one change to the next.
-//! Equal keys have equal ranks. So the changes to a row are close to each other in one section, and
-//! have the same rank in two.
+//! [rank](Order::rank), which depends on its key alone and never decreases from one change to the
+//! next. Equal keys have equal ranks. So the changes to a row are close to each other in one
+//! section, and have the same rank in two.
 //!
 //! [`orders_of`] guesses the order of a section from its first changes. [`OrderedRecords`] verifies
 //! it while it reads, and fails at the first change out of order. Concatenation and the merge

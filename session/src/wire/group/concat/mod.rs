@@ -81,9 +81,9 @@ fn without_builder(inputs: &[&[u8]], format: Format, out: &mut Vec<u8>) -> Optio
 impl<F: SetFormat> Builder<F> {
     /// Declares the columns of a table that has grown since some of the changes were recorded.
     ///
-    /// `defaults` has a value for each of the last columns. Changes that lack as many columns, or
-    /// fewer, are accepted: an INSERT, and the DELETE of a changeset, get the defaults; an UPDATE
-    /// does not record the missing columns. The result has all columns. This is
+    /// `defaults` contains a value for each of the last columns. Changes that lack as many columns,
+    /// or fewer, are accepted: an INSERT, and the DELETE of a changeset, get the defaults; an
+    /// UPDATE does not record the missing columns. The result has all columns. This is
     /// [`sqlite3changegroup_schema`](https://www.sqlite.org/session/sqlite3changegroup_schema.html)
     /// without a database.
     ///
@@ -203,10 +203,12 @@ impl<F: SetFormat> Set<F> {
     /// to changes that do not fit each other.
     ///
     /// Concatenating a changeset with its own [inverse](Changeset::invert) results in no change, if
-    /// it has one change for each row. Concatenation is associative if each set begins where the
-    /// one before it ends, except for the indirect flag: of an indirect UPDATE, a direct DELETE and
-    /// an indirect INSERT of one row, merging the first two first results in a direct UPDATE, and
-    /// merging the last two first in an indirect UPDATE. SQLite does the same.
+    /// it has one change for each row.
+    ///
+    /// Concatenation is associative if each set begins where the set before it ends, except for the
+    /// indirect flag. For example, a row has an indirect UPDATE, a direct DELETE and an indirect
+    /// INSERT. If the first two are merged first, the result is a direct UPDATE. If the last two
+    /// are merged first, the result is an indirect UPDATE. SQLite does the same.
     ///
     /// # Errors
     ///
@@ -234,7 +236,7 @@ impl<F: SetFormat> Set<F> {
 
     /// Concatenates any number of sets: see [`concat`](Self::concat).
     ///
-    /// Beside the result, it uses 24 to 48 bytes for each change.
+    /// In addition to the result, uses 24 to 48 bytes for each change.
     ///
     /// # Errors
     ///
