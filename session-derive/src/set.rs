@@ -256,7 +256,7 @@ impl Set<'_> {
         let (de_generics, _, _) = generics.split_for_impl();
         let (variants, types): (Vec<_>, Vec<_>) = self.variants.iter().copied().unzip();
         let own: Vec<_> = self.item.generics.where_clause.iter().flat_map(|clause| &clause.predicates).collect();
-        // `for` keeps the compiler from refusing a bound that does not hold
+        // with `for` the compiler accepts a bound that does not hold
         let bounds = |bound: TokenStream| {
             let types = types.iter().map(|ty| quote_spanned!(at(ty.span())=> for<'__any> #ty: #bound));
             quote!(where #(#types,)* #(#own,)*)

@@ -70,8 +70,8 @@
 //!
 //! # Format
 //!
-//! [The format page](crate::_documentation::format) describes the bytes completely, and lists [what
-//! is refused](crate::_documentation::format#what-is-refused).
+//! [The format page](crate::_documentation::format) describes the bytes completely, and lists [the
+//! rejected input](crate::_documentation::format#what-is-refused).
 #![forbid(unsafe_code)]
 #![deny(
     clippy::arithmetic_side_effects,
