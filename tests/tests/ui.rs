@@ -1,9 +1,8 @@
 //! Compile errors, word for word: each file in `ui/` contains one mistake, and the file of the same
 //! name with the suffix `.stderr` contains the error.
 //!
-//! The words depend on the version of Rust; with another version the test is skipped and prints
-//! that.
-//! To write the files again: `TRYBUILD=overwrite cargo test -p diesel-sqlite-session-tests --test
+//! The words depend on the version of Rust. With another version the test is skipped, and prints
+//! the reason. To write the files again: `TRYBUILD=overwrite cargo test -p diesel-sqlite-session-tests --test
 //! ui`.
 
 use std::path::Path;
