@@ -53,7 +53,7 @@ pub fn judge(all: &[&[u8]], changes: &[u8]) -> Option<Vec<u8>> {
     let rebase = |changes: &[u8]| sqlite::rebase_on_all(changes, kept.iter().map(Vec::as_slice));
     let changeset = ChangesetRef::parse(changes).ok()?;
     let mut stream = Vec::new();
-    let streamed = rebaser.rebase_stream(ChangesetReader::new(changes), &mut stream);
+    let streamed = rebaser.write_rebased_to(ChangesetReader::new(changes), &mut stream);
     let rebased = match rebaser.rebase(changeset) {
         Ok(rebased) => rebased,
         Err(error) => {
@@ -66,7 +66,7 @@ pub fn judge(all: &[&[u8]], changes: &[u8]) -> Option<Vec<u8>> {
             return None;
         }
     };
-    assert!(rebaser.rebase_owned(changeset.into_owned()).as_ref() == Ok(&rebased), "the same in its own memory");
+    assert!(changeset.into_owned().into_rebased_by(&rebaser).as_ref() == Ok(&rebased), "in place");
     if let [data] = all {
         let data = RebaseData::try_from(*data).expect("it has been added");
         assert!(changeset.rebase(&data).as_ref() == Ok(&rebased), "the short form comes to the same");

@@ -25,7 +25,7 @@ impl Row {
         let positions = if self.listed.is_some() { self.listed_positions() } else { self.found_positions() };
         let left_out = self.skipped.iter().chain(&self.generated).map(|column| {
             let (name, shown) = (self.column_name(column, &p), column.unraw().to_string());
-            quote_spanned!(at(column.span())=> const _: () = __p::check_left_out(__KEY, #name, #shown);)
+            quote_spanned!(at(column.span())=> const _: () = __p::check_skipped(__KEY, #name, #shown);)
         });
         let optional = self.optional();
         let defaults = self.columns.iter().enumerate().filter(|(_, column)| column.optional).map(|(field, column)| {

@@ -21,12 +21,12 @@ pub(super) fn check(row: &mut Row, errors: &mut Errors) {
         }
     }
     if row.columns.is_empty() {
-        errors.at(&row.name, "a row needs a field for each column of its table");
+        errors.at(&row.name, "a row requires a field for each column of its table");
     }
     for name in row.key.iter().flatten() {
         if !row.columns.iter().any(|field| same(&field.column, name)) {
-            let left_out = row.skipped.iter().chain(&row.generated).any(|column| same(column, name));
-            let why = if left_out { "cannot be left out" } else { "has no field" };
+            let is_skipped = row.skipped.iter().chain(&row.generated).any(|column| same(column, name));
+            let why = if is_skipped { "cannot be skipped" } else { "has no field" };
             errors.at(name, format!("the key's column `{name}` {why}"));
         }
     }

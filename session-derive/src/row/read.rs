@@ -58,7 +58,7 @@ pub(super) fn read(item: &DeriveInput, fields: &FieldsNamed, errors: &mut Errors
     }
     for name in [&row.names.update, &row.names.patch] {
         if *name == row.name {
-            errors.at(name, format!("the row itself is called `{name}`: give the companion another name"));
+            errors.at(name, format!("the row itself has the name `{name}`: choose another name for the companion"));
         }
     }
     if row.names.update == row.names.patch {

@@ -140,7 +140,9 @@ impl Schema<'_> {
                 let table = &table.name;
                 errors.add(syn::Error::new(
                     span,
-                    format!("two items would have the name `{name}`: give one to the table `{table}` with `rename({table} = …)`"),
+                    format!(
+                        "two items would have the name `{name}`: rename the table `{table}` with `rename({table} = …)`"
+                    ),
                 ));
                 continue;
             }

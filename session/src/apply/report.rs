@@ -69,13 +69,13 @@ impl ApplyReport {
     }
 
     /// Returns the report of a table by its name, ignoring the case of ASCII letters.
-    pub fn table(&self, name: &str) -> Option<&TableReport> {
-        self.tables.iter().find(|report| report.table.eq_ignore_ascii_case(name))
+    pub fn find(&self, table: &str) -> Option<&TableReport> {
+        self.tables.iter().find(|report| report.table.eq_ignore_ascii_case(table))
     }
 
     /// Returns the report of a table by its type: `report.of::<users::table>()`.
     pub fn of<T: Tracked>(&self) -> Option<&TableReport> {
-        self.table(T::TABLE.table())
+        self.find(T::TABLE.table())
     }
 
     /// Returns the rebase data: how conflicts were resolved, for rebasing other changes with a

@@ -159,7 +159,7 @@ impl TypedFormat for PatchsetFormat {
 /// A table or row whose changes can be passed to a handler: any [`Tracked`] type whose row owns its
 /// values.
 #[diagnostic::on_unimplemented(
-    message = "changes of `{Self}` cannot be given to a handler",
+    message = "changes of `{Self}` cannot be passed to a handler",
     label = "expected a table such as `users::table`, or a row that owns its values",
     note = "a row with a lifetime borrows from a changeset, and cannot be used here"
 )]

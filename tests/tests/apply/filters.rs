@@ -116,7 +116,7 @@ fn only_rejects_other_tables_unless_they_are_skipped() {
     assert_eq!((report.applied(), report.skipped()), (1, 2));
     assert_eq!(report.to_string(), "admins: 0 applied, 1 skipped\nitems: 1 applied\nabsent: 0 applied, 1 skipped");
     assert_eq!(report.of::<items::table>().unwrap().applied(), 1);
-    assert_eq!(report.table("ADMINS").unwrap().skipped(), 1);
+    assert_eq!(report.find("ADMINS").unwrap().skipped(), 1);
     assert!(lines(&mut conn, "SELECT '' || id AS line FROM admins").is_empty());
     // sets accumulate, and names are compared as in SQLite
     let mut conn = open(

@@ -1,4 +1,4 @@
-//! A row that borrows from a changeset cannot be given to a handler.
+//! A row that borrows from a changeset cannot be passed to a handler.
 use diesel_sqlite_session::{Changeset, SqliteSessionExt, Tracked};
 
 diesel::table! {

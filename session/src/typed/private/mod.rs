@@ -27,8 +27,8 @@ pub use std::vec::Vec;
 pub(in crate::typed) use self::key::of_tuples;
 pub use self::key::{CloneKey, Columns, HasColumn, KeyColumn, KeyOf, ReadColumn, ReadKey};
 pub use self::names::{
-    check_columns, check_default, check_key, check_left_out, check_schema, check_table, key_bits, key_columns,
-    ordinals, positions, tables, unwritable, without,
+    check_columns, check_default, check_key, check_schema, check_skipped, check_table, key_bits, key_columns, ordinals,
+    positions, tables, unwritable, without,
 };
 pub use self::probe::{
     CanMake, CanWrite, DecodeDiesel, DecodeNot, DecodeOurs, EncodeDiesel, EncodeNot, EncodeOurs, Make, MakeByInto,

@@ -253,12 +253,12 @@ pub const fn check_schema(all: &[&str], file: &[&str], table: &str) {
 
 /// Rejects skipped and generated columns that belong to the key.
 #[track_caller]
-pub const fn check_left_out(key: &[&str], name: &str, column: &str) {
+pub const fn check_skipped(key: &[&str], name: &str, column: &str) {
     if position(key, name, 0).is_some() {
         let text = Text::new()
             .and("`")
             .and(column)
-            .and("` is of the primary key, which tells the rows apart: it needs a field and cannot be left out");
+            .and("` is part of the primary key: it requires a field and cannot be skipped");
         panic!("{}", text.as_str());
     }
 }
@@ -271,15 +271,15 @@ pub const fn check_default(ordinals: &[u8], at: usize, optional: usize, field: &
         let text = Text::new()
             .and("`")
             .and(field)
-            .and("` is of the primary key, which every change holds: it needs no default");
+            .and("` is part of the primary key, which every change contains: it requires no default");
         panic!("{}", text.as_str());
     }
     if at + optional < ordinals.len() {
         let text = Text::new()
             .and("`")
             .and(field)
-            .and("` is not one of the table's last columns: older changes can lack those alone, and `#[tracked(default)]` is for \
-                  them");
+            .and("` is not one of the table's last columns: only these can be missing from older changes, which `#[tracked(default)]` \
+                  is for");
         panic!("{}", text.as_str());
     }
 }

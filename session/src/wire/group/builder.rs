@@ -55,7 +55,7 @@ impl Core {
 
     #[inline(always)]
     fn table(&mut self, table: TableInfo<'_>) -> EncodeResult<(&mut TableChanges, SettleContext<'_>)> {
-        self.fold.table(Header { name: table.table(), key: table.key_ordinals() })
+        self.fold.find_or_declare(Header { name: table.table(), key: table.key_ordinals() })
     }
 
     #[inline(always)]
@@ -116,7 +116,7 @@ impl Core {
                 return Err(EncodeError::new(BuildErrorKind::WrongFormat { found: format }));
             }
             if raw.operation == Operation::Update && !sets_anything(header.key, format, raw) {
-                core.fold.table(header)?;
+                core.fold.find_or_declare(header)?;
                 return Ok(());
             }
             core.fold.add(header, raw)

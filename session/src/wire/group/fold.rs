@@ -49,7 +49,7 @@ impl Fold {
     /// Fails if the header is not valid, or if the table has other columns than in an earlier
     /// change.
     #[inline(always)]
-    pub(in crate::wire) fn table(
+    pub(in crate::wire) fn find_or_declare(
         &mut self,
         header: Header<'_>,
     ) -> EncodeResult<(&mut TableChanges, SettleContext<'_>)> {
@@ -71,7 +71,7 @@ impl Fold {
     ///
     /// Fails if the table has been named before with another number of columns.
     pub(in crate::wire) fn declare(&mut self, header: Header<'_>, defaults: Defaults) -> EncodeResult<()> {
-        let (table, SettleContext { missing, .. }) = self.table(header)?;
+        let (table, SettleContext { missing, .. }) = self.find_or_declare(header)?;
         if missing != 0 {
             return Err(table.mismatch(header));
         }
@@ -81,7 +81,7 @@ impl Fold {
 
     /// Returns the number of a table, counted in the order in which tables are first named.
     pub(in crate::wire) fn number(&mut self, header: Header<'_>) -> Option<usize> {
-        self.table(header).ok()?;
+        self.find_or_declare(header).ok()?;
         Some(self.last)
     }
 
@@ -91,7 +91,7 @@ impl Fold {
     ///
     /// The same as [`table`](Self::table), and if there are too many rows.
     pub(in crate::wire) fn add(&mut self, header: Header<'_>, record: RawRecord<'_>) -> EncodeResult<()> {
-        let (table, context) = self.table(header)?;
+        let (table, context) = self.find_or_declare(header)?;
         let (start, out) = table.begin(record.operation, record.indirect);
         out.extend_from_slice(record.before);
         out.extend_from_slice(record.after);

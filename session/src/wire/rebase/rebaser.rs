@@ -215,30 +215,6 @@ impl Rebaser {
         Ok(Changeset::from_checked(output.into_bytes()))
     }
 
-    /// Rebases a changeset in its own memory: see [`rebase`](Self::rebase). For a large changeset,
-    /// this is much faster.
-    ///
-    /// # Errors
-    ///
-    /// The same as [`rebase`](Self::rebase).
-    ///
-    /// ```
-    /// # use diesel_sqlite_session::wire::{RebaseData, Rebaser, TableInfo};
-    /// # use diesel_sqlite_session::Changeset;
-    /// let users = TableInfo::new("users", &[1, 0]);
-    /// let local = Changeset::builder().insert_values(users, &[1.into(), "Ada".into()]).build()?;
-    /// let mut rebaser = Rebaser::new();
-    /// rebaser.add(&RebaseData::try_from(b"T\x02\x01\x00users\0\x12\x01\x01\0\0\0\0\0\0\0\x01\x03\x03Eve".to_vec())?)?;
-    /// let rebased = rebaser.rebase(&local)?;
-    /// assert_eq!(rebaser.rebase_owned(local)?, rebased);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn rebase_owned(&self, changeset: Changeset) -> Result<Changeset, BuildError> {
-        let mut output = InPlaceOutput::new(changeset.into_bytes());
-        self.rebase_rest(None, &mut output)?;
-        Ok(Changeset::from_checked(output.into_bytes()))
-    }
-
     /// Rebases the unread input, which starts inside of `section` if that is `Some`.
     fn rebase_rest(&self, section: Option<OwnedHeader>, output: &mut impl Output) -> Result<(), BuildError> {
         let mut matcher = IndexMatcher::new(self);
@@ -281,12 +257,12 @@ impl Rebaser {
     ///
     /// let source: &[u8] = b"T\x02\x01\x00users\0\x12\x00\x01\0\0\0\0\0\0\0\x01\x03\x03Ada";
     /// let mut rebased = Vec::new();
-    /// Rebaser::new().rebase_stream(ChangesetReader::new(source), &mut rebased)?;
+    /// Rebaser::new().write_rebased_to(ChangesetReader::new(source), &mut rebased)?;
     /// assert_eq!(rebased, source);
     /// # Ok::<(), diesel_sqlite_session::wire::BuildError>(())
     /// ```
     #[cfg(feature = "std")]
-    pub fn rebase_stream<R: Read>(
+    pub fn write_rebased_to<R: Read>(
         &self,
         mut changeset: ChangesetReader<R>,
         mut writer: impl Write,
@@ -393,6 +369,30 @@ impl Set<ChangesetFormat> {
     /// ```
     pub fn into_rebased(self, data: &RebaseData) -> Result<Changeset, BuildError> {
         rebase_onto(data, InPlaceOutput::new(self.into_bytes()))
+    }
+
+    /// Rebases the changeset in its own memory onto the data of several applies: see
+    /// [`Rebaser::rebase`]. For a large changeset, this is much faster.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`Rebaser::rebase`].
+    ///
+    /// ```
+    /// # use diesel_sqlite_session::wire::{RebaseData, Rebaser, TableInfo};
+    /// # use diesel_sqlite_session::Changeset;
+    /// let users = TableInfo::new("users", &[1, 0]);
+    /// let local = Changeset::builder().insert_values(users, &[1.into(), "Ada".into()]).build()?;
+    /// let mut rebaser = Rebaser::new();
+    /// rebaser.add(&RebaseData::try_from(b"T\x02\x01\x00users\0\x12\x01\x01\0\0\0\0\0\0\0\x01\x03\x03Eve".to_vec())?)?;
+    /// let rebased = rebaser.rebase(&local)?;
+    /// assert_eq!(local.into_rebased_by(&rebaser)?, rebased);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn into_rebased_by(self, rebaser: &Rebaser) -> Result<Changeset, BuildError> {
+        let mut output = InPlaceOutput::new(self.into_bytes());
+        rebaser.rebase_rest(None, &mut output)?;
+        Ok(Changeset::from_checked(output.into_bytes()))
     }
 }
 
