@@ -89,7 +89,7 @@ impl Fold {
     ///
     /// # Errors
     ///
-    /// The same as [`table`](Self::table), and if there are too many rows.
+    /// Fails as [`declare`](Self::declare) does, and if there are too many rows.
     pub(in crate::wire) fn add(&mut self, header: Header<'_>, record: RawRecord<'_>) -> EncodeResult<()> {
         let (table, context) = self.find_or_declare(header)?;
         let (start, out) = table.begin(record.operation, record.indirect);
