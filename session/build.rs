@@ -10,19 +10,16 @@ use std::process::Command;
 const SESSION: &str = "sqlite3session_create";
 /// Added in SQLite 3.44.
 const CLIENT_DATA: &str = "sqlite3_set_clientdata";
-/// Added in SQLite 3.51, and required to filter changes.
-const APPLY_V3: &str = "sqlite3changeset_apply_v3";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=LIBSQLITE3_FLAGS");
-    println!("cargo:rustc-check-cfg=cfg(apply_v3, fuzzing)");
+    println!("cargo:rustc-check-cfg=cfg(fuzzing)");
     let is_set = |name: &str| env::var_os(name).is_some();
     if !is_set("CARGO_FEATURE_SQLITE") || is_set("DOCS_RS") || is_set("DOCSRS") {
         return;
     }
     if env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {
-        println!("cargo:rustc-cfg=apply_v3");
         return; // sqlite-wasm-rs has all functions
     }
     let Some(library) = find_library() else {
@@ -33,9 +30,6 @@ fn main() {
     };
     let has = |symbol: &str| bytes.windows(symbol.len()).any(|window| window == symbol.as_bytes());
     if has(SESSION) && has(CLIENT_DATA) {
-        if has(APPLY_V3) {
-            println!("cargo:rustc-cfg=apply_v3");
-        }
         return;
     }
     let bundled = is_set("DEP_SQLITE3_LIB_DIR");

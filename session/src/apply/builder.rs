@@ -7,21 +7,18 @@ use std::string::String;
 
 use diesel::SqliteConnection;
 
-use super::callbacks::{ApplyRules, FallbackHandler};
-use super::check::TableScope;
 use super::conflict::{ConflictAction, ConflictType, ForeignKeyConflict, ForeignKeyDecision, UntypedConflict};
 use super::driver::{self, Settings};
 use super::error::ApplyError;
-use super::feed::Progress;
+use super::handlers::{ApplyRules, FallbackHandler};
 use super::input::Input;
+use super::progress::Progress;
 use super::report::ApplyReport;
 use super::typed::{self, AppliedTable, Conflict, Decision, TableRules, TypedFormat};
-use crate::ffi::apply::Options;
 use crate::ffi::handle::with_handle;
 use crate::typed::{TableInfo, Tracked, TrackedSet};
 #[cfg(doc)]
 use crate::wire::Changeset;
-use crate::wire::codec::reader::Limits;
 use crate::wire::{ChangesetFormat, SetFormat};
 
 /// Changes to apply to the `main` database, with handlers, filters, options and limits.
@@ -75,11 +72,8 @@ use crate::wire::{ChangesetFormat, SetFormat};
 pub struct Apply<'a, F: SetFormat> {
     connection: &'a mut SqliteConnection,
     input: Input<'a>,
-    scope: TableScope,
     rules: ApplyRules<'a>,
-    limits: Limits,
-    options: Options,
-    keeps_order: bool,
+    settings: Settings,
     format: PhantomData<fn() -> F>,
 }
 
@@ -91,9 +85,8 @@ impl<F: SetFormat> std::fmt::Debug for Apply<'_, F> {
 
 impl<'a, F: SetFormat> Apply<'a, F> {
     pub(crate) fn new(connection: &'a mut SqliteConnection, input: Input<'a>) -> Self {
-        let options = Options { rebase: true, ..Options::default() };
-        let (scope, rules, limits) = (TableScope::default(), ApplyRules::default(), Limits::default());
-        Self { connection, input, scope, rules, limits, options, keeps_order: false, format: PhantomData }
+        let settings = Settings { rebase_data: true, ..Settings::new(F::FORMAT) };
+        Self { connection, input, rules: ApplyRules::default(), settings, format: PhantomData }
     }
 
     /// Restricts the apply to the tables of the set `S`.
@@ -106,13 +99,13 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     /// - Triggers and foreign key actions of the database can still change other tables.
     pub fn only<S: TrackedSet>(self) -> Self {
         let mut this = self.only_tables(S::TABLES.iter().map(|table| table.table()));
-        this.scope.typed.extend(S::TABLES);
+        this.settings.scope.typed.extend(S::TABLES);
         this
     }
 
     /// Restricts the apply to tables by name: see [`only`](Apply::only).
     pub fn only_tables<T: Into<String>>(mut self, tables: impl IntoIterator<Item = T>) -> Self {
-        self.scope.only.get_or_insert_default().extend(tables.into_iter().map(Into::into));
+        self.settings.scope.only.get_or_insert_default().extend(tables.into_iter().map(Into::into));
         self
     }
 
@@ -121,7 +114,7 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     ///
     /// The report counts the changes as [skipped](ApplyReport::skipped).
     pub fn skip_other_tables(mut self) -> Self {
-        self.scope.skips_others = true;
+        self.settings.scope.skips_others = true;
         self
     }
 
@@ -247,7 +240,7 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     /// SQLite:
     /// [`SQLITE_CHANGESETAPPLY_FKNOACTION`](https://www.sqlite.org/session/c_changesetapply_fknoaction.html).
     pub fn without_foreign_key_actions(mut self) -> Self {
-        self.options.no_foreign_key_actions = true;
+        self.settings.no_foreign_key_actions = true;
         self
     }
 
@@ -260,14 +253,14 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     /// SQLite:
     /// [`SQLITE_CHANGESETAPPLY_NOUPDATELOOP`](https://www.sqlite.org/session/c_changesetapply_fknoaction.html).
     pub fn without_update_loop(mut self) -> Self {
-        self.options.no_update_loop = true;
+        self.settings.without_exchange = true;
         self
     }
 
     /// Applies the changes of each table in their original order, instead of a [faster
     /// order](super#order).
     pub fn keep_order(mut self) -> Self {
-        self.keeps_order = true;
+        self.settings.keeps_order = true;
         self
     }
 
@@ -279,27 +272,34 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     /// SQLite:
     /// [`SQLITE_CHANGESETAPPLY_NOSAVEPOINT`](https://www.sqlite.org/session/c_changesetapply_fknoaction.html).
     pub fn without_savepoint(mut self) -> Self {
-        self.options.no_savepoint = true;
+        self.settings.no_savepoint = true;
+        self
+    }
+
+    /// Collects no [rebase data](ApplyReport::rebase_data), which takes memory for each change with
+    /// a conflict.
+    pub fn without_rebase_data(mut self) -> Self {
+        self.settings.rebase_data = false;
         self
     }
 
     /// Rejects more than `max` bytes with [`ApplyError::Limit`]. No more bytes are read from a
     /// stream.
     pub fn max_bytes(mut self, max: u64) -> Self {
-        self.limits.bytes = max;
+        self.settings.limits.bytes = max;
         self
     }
 
     /// Rejects more than `max` changes with [`ApplyError::Limit`].
     pub fn max_changes(mut self, max: u64) -> Self {
-        self.limits.changes = max;
+        self.settings.limits.changes = max;
         self
     }
 
     /// Rejects texts and blobs of more than `max` bytes with [`ApplyError::Limit`]. They are not
     /// read from a stream.
     pub fn max_value_bytes(mut self, max: u64) -> Self {
-        self.limits.value_bytes = max;
+        self.settings.limits.value_bytes = max;
         self
     }
 
@@ -335,9 +335,8 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     /// SQLite:
     /// [`sqlite3changeset_apply_v2`](https://www.sqlite.org/session/sqlite3changeset_apply.html).
     pub fn run(self) -> Result<ApplyReport, ApplyError> {
-        let Self { connection, input, scope, mut rules, limits, options, keeps_order, .. } = self;
-        let settings = Settings { scope, limits, options, format: F::FORMAT, is_reported: true, keeps_order };
-        with_handle(connection, |handle| driver::run(handle, input.0, settings, &mut rules))?
+        let Self { connection, input, mut rules, settings, .. } = self;
+        with_handle(connection, |handle| driver::run(handle, input.0, &settings, &mut rules))?
     }
 }
 
@@ -348,7 +347,7 @@ impl Apply<'_, ChangesetFormat> {
     /// [`Changeset::invert`] returns the inverse as a changeset of its own. SQLite:
     /// [`SQLITE_CHANGESETAPPLY_INVERT`](https://www.sqlite.org/session/c_changesetapply_fknoaction.html).
     pub fn inverted(mut self) -> Self {
-        self.options.invert = true;
+        self.settings.is_inverted = true;
         self
     }
 }
@@ -415,9 +414,6 @@ impl<'a, F: TypedFormat> Apply<'a, F> {
     /// [skipped](ApplyReport::skipped). Changes made by triggers of the database do not call the
     /// filter.
     ///
-    /// Filters require SQLite 3.51 or later. With an older library [`run`](Self::run) fails with
-    /// [`ApplyError::CannotFilter`].
-    ///
     /// ```
     /// use diesel_sqlite_session::{ApplyError, ApplyReport, Change, Changeset, SqliteSessionExt, Tracked};
     ///
@@ -456,7 +452,6 @@ impl<'a, F: TypedFormat> Apply<'a, F> {
     /// ```
     pub fn filter<T: AppliedTable>(mut self, filter: impl FnMut(&F::Change<T>, Option<&T::Row>) -> bool + 'a) -> Self {
         self.rules_of::<T>().filter = Some(typed::filter::<F, T>(filter));
-        self.options.filter = true;
         self
     }
 
@@ -468,7 +463,7 @@ impl<'a, F: TypedFormat> Apply<'a, F> {
             tables.push(TableRules { table, on_conflict: None, filter: None });
             tables.len() - 1
         });
-        self.scope.typed.push(table);
+        self.settings.scope.typed.push(table);
         &mut tables[index]
     }
 }

@@ -10,7 +10,7 @@ use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
 use crate::wire::{Record, Value};
 
-pub use crate::ffi::conflict::{ConflictAction, ConflictType};
+pub use super::conflict_type::{ConflictAction, ConflictType};
 
 /// A conflict of any table, with the untyped change. Passed to handlers of
 /// [`Apply::try_otherwise`](super::Apply::try_otherwise).

@@ -1,40 +1,58 @@
-//! Runs an apply: checks the input, begins the transaction, calls SQLite and makes the report.
+//! Runs an apply: begins the transaction, lets the engine apply the changes, and commits.
 //!
 //! Called by [`Apply::run`](super::Apply::run) and, for decisions by kind alone, by
 //! `SqliteSessionExt`.
 
 use std::boxed::Box;
-use std::vec::Vec;
 
 use diesel::SqliteConnection;
 
-use super::callbacks::{self, ApplyRules, FallbackHandler, RunningApply};
-use super::check::{CheckOptions, CheckedChanges, Reordering, SchemaCheck, TableScope, check_changes};
+use super::check::TableScope;
 use super::conflict::{ConflictAction, ConflictType};
-use super::counts::ChangeCounts;
-use super::current_rows::CurrentRows;
+use super::engine::Engine;
 use super::error::ApplyError;
-use super::feed::{InputFeed, OriginalOrder};
+use super::handlers::{ApplyRules, FallbackHandler};
 use super::input::Source;
-use super::order::OrderedChanges;
 use super::report::ApplyReport;
-use crate::ffi::apply::{ApplyFailure, CAN_FILTER, Input, Options, apply};
+use crate::ffi::callback;
 use crate::ffi::error::SqliteError;
 use crate::ffi::handle::{Handle, with_handle};
-use crate::ffi::statement::Connection;
-use crate::ffi::transaction::{BeginError, Transaction};
+use crate::ffi::statements::Statements;
+use crate::ffi::transaction::Transaction;
 use crate::wire::codec::reader::Limits;
-use crate::wire::{ChangesetRef, Format, PatchsetRef, RebaseData, SetFormat, SetRef};
+use crate::wire::{Format, Limit, Sections, SetFormat, SetRef};
 
 /// The settings of an [`Apply`](super::Apply), independent of its types.
 pub(super) struct Settings {
     pub(super) scope: TableScope,
     pub(super) limits: Limits,
-    pub(super) options: Options,
-    pub(super) format: Format,
-    /// Whether the caller wants a report.
-    pub(super) is_reported: bool,
+    /// Applies the inverse. For changesets only.
+    pub(super) is_inverted: bool,
+    /// Uses no savepoint: a failed apply is not rolled back.
+    pub(super) no_savepoint: bool,
+    /// Checks foreign keys, but disables their actions.
+    pub(super) no_foreign_key_actions: bool,
+    /// Reports UPDATEs that exchange UNIQUE values as conflicts.
+    pub(super) without_exchange: bool,
     pub(super) keeps_order: bool,
+    pub(super) rebase_data: bool,
+    pub(super) format: Format,
+}
+
+impl Settings {
+    pub(super) fn new(format: Format) -> Self {
+        Self {
+            scope: TableScope::default(),
+            limits: Limits::default(),
+            is_inverted: false,
+            no_savepoint: false,
+            no_foreign_key_actions: false,
+            without_exchange: false,
+            keeps_order: false,
+            rebase_data: false,
+            format,
+        }
+    }
 }
 
 /// Applies a set, with decisions by the kind of conflict alone.
@@ -44,107 +62,89 @@ pub(crate) fn run_by_kind<F: SetFormat>(
     handler: &mut dyn FnMut(ConflictType) -> ConflictAction,
 ) -> Result<(), ApplyError> {
     let mut rules = ApplyRules { otherwise: Some(FallbackHandler::ByKind(Box::new(handler))), ..ApplyRules::default() };
-    let (scope, limits, options) = (TableScope::default(), Limits::default(), Options::default());
-    let settings = Settings { scope, limits, options, format: F::FORMAT, is_reported: false, keeps_order: false };
-    let source = Source::Bytes(set.as_bytes(), set.records());
-    with_handle(connection, |handle| run(handle, source, settings, &mut rules))?.map(|_| ())
+    let settings = Settings::new(F::FORMAT);
+    with_handle(connection, |handle| run(handle, Source::Bytes(set.as_bytes()), &settings, &mut rules))?.map(|_| ())
 }
 
 /// Applies the changes of `source` to the `main` database.
 pub(super) fn run(
     handle: Handle<'_>,
     source: Source<'_>,
-    settings: Settings,
+    settings: &Settings,
     rules: &mut ApplyRules<'_>,
 ) -> Result<ApplyReport, ApplyError> {
-    let Settings { scope, limits, mut options, format, is_reported, keeps_order } = settings;
-    if options.filter && !CAN_FILTER {
-        return Err(ApplyError::CannotFilter);
-    }
-    if options.no_savepoint && !handle.is_in_transaction() {
+    let Some(mut statements) = Statements::take(handle) else { return Err(ApplyError::Busy) };
+    if settings.no_savepoint && !handle.is_in_transaction() {
         return Err(ApplyError::NoTransaction);
     }
-    // a stream may be slow, and must not block other writers in that time
-    let excludes_writers = matches!(&source, Source::Bytes(bytes, _) if !bytes.is_empty());
-    let early_transaction = match options.no_savepoint {
-        true => Transaction::join(handle).map(Some),
-        false => Transaction::begin_exclusive(handle, excludes_writers),
+    if let Source::Bytes(bytes) = &source {
+        check_limits(bytes, settings)?;
+    }
+    let transaction = match settings.no_savepoint {
+        true => Transaction::join(&statements),
+        // takes locks when they are needed: a stream may be slow, and must not block other writers
+        // before its first change
+        false => Transaction::begin(&mut statements).map_err(applying_failed)?,
     };
-    let early_transaction = early_transaction.map_err(begin_failed)?;
-    let connection = Connection::from(handle);
-    // if another connection can change the schema, it is checked again before the commit
-    let schema_version = if early_transaction.is_none() { Some(callbacks::schema_version(connection)?) } else { None };
-    let mut counts = ChangeCounts::default();
-    let mut check = SchemaCheck::new(connection, scope);
-    let checked;
-    let (input, feed) = match source {
-        Source::Bytes(bytes, records) => {
-            let reordering =
-                (!keeps_order).then_some(Reordering { foreign_key_actions: !options.no_foreign_key_actions });
-            let check_options = CheckOptions { format, limits, is_inverted: options.invert, reordering };
-            let CheckedChanges { bytes, no_update_loop, plans } =
-                check_changes(&mut check, bytes, records, check_options, &mut counts)?;
-            checked = bytes;
-            options.no_update_loop |= no_update_loop;
-            // SQLite counts bytes in a C `int`
-            let is_large = i32::try_from(checked.len()).is_err();
-            if !plans.is_empty() {
-                let ordered = OrderedChanges::new(&checked, format, plans, options.invert);
-                (Input::Stream, Some(InputFeed::of_bytes(checked.len(), ordered)))
-            } else if is_large || rules.on_progress.is_some() {
-                let records = match format {
-                    Format::Changeset => ChangesetRef::parse(&checked)?.records(),
-                    Format::Patchset => PatchsetRef::parse(&checked)?.records(),
-                };
-                (Input::Stream, Some(InputFeed::of_bytes(checked.len(), OriginalOrder::new(records, format))))
-            } else {
-                (Input::Bytes(&checked), None)
+    let total_bytes = match &source {
+        Source::Bytes(bytes) => Some(bytes.len() as u64),
+        Source::Stream(_) => None,
+    };
+    let mut engine = Engine::new(settings, &mut statements, rules, transaction.is_inside(), total_bytes);
+    let applied = callback::catch(|| {
+        match source {
+            Source::Bytes(bytes) => engine.apply_bytes(bytes)?,
+            Source::Stream(mut stream) => {
+                stream.limit(settings.limits);
+                engine.apply_stream(&mut *stream)?;
             }
         }
-        Source::Stream(mut source) => {
-            source.limit(limits);
-            // the tables of a stream are not known in advance
-            options.no_update_loop = true;
-            (Input::Stream, Some(InputFeed::of_stream(source, check, format, options.invert)))
+        engine.finish_changes()
+    });
+    match applied.unwrap_or(Err(ApplyError::ConflictHandlerPanicked)) {
+        Ok(()) => {
+            let report = engine.into_report();
+            transaction.commit(&mut statements).map_err(applying_failed)?;
+            Ok(report)
         }
-    };
-    let rows = CurrentRows::new(connection);
-    let (change, row) = (Vec::new(), Vec::new());
-    let mut run = RunningApply {
-        features: None,
-        schema_version,
-        connection,
-        rules,
-        format,
-        is_reported,
-        counts,
-        rows,
-        feed,
-        change,
-        row,
-    };
-    let transaction = match early_transaction {
-        Some(transaction) => transaction,
-        None => Transaction::begin(handle).map_err(begin_failed)?,
-    };
-    let rebase_data = apply(handle, &transaction, input, options, &mut run).map_err(|failure| match failure {
-        ApplyFailure::Handler(error) => error,
-        ApplyFailure::HandlerPanicked => ApplyError::ConflictHandlerPanicked,
-        ApplyFailure::RolledBack { table, failure } => ApplyError::RolledBack { table, error: failure },
-        ApplyFailure::Sqlite { failure, table } => ApplyError::Sqlite { operation: "applying", table, error: failure },
-    })?;
-    transaction.commit().map_err(failed)?;
-    let rebase_data = RebaseData::from_sqlite(rebase_data, run.counts.has_revoked_replace());
-    Ok(ApplyReport::new(run.counts.into_reports(), rebase_data))
-}
-
-fn failed(failure: SqliteError) -> ApplyError {
-    ApplyError::Sqlite { operation: "applying", table: None, error: failure }
-}
-
-fn begin_failed(error: BeginError) -> ApplyError {
-    match error {
-        BeginError::Busy => ApplyError::Busy,
-        BeginError::Failed(failure) => failed(failure),
+        Err(error) => {
+            let is_gone = transaction.is_inside() && transaction.is_gone();
+            engine.enable_actions();
+            drop(transaction);
+            engine.abandon();
+            Err(match error {
+                // out of memory or disk space: SQLite rolls back the whole transaction
+                ApplyError::Sqlite { table, error, .. } if is_gone => {
+                    ApplyError::RolledBack { table, error: Some(error) }
+                }
+                error => error,
+            })
+        }
     }
+}
+
+/// Checks the limits of changes in memory.
+fn check_limits(bytes: &[u8], settings: &Settings) -> Result<(), ApplyError> {
+    let Limits { bytes: max_bytes, changes: max_changes, value_bytes: max_value_bytes } = settings.limits;
+    if bytes.len() as u64 > max_bytes {
+        return Err(ApplyError::Limit { limit: Limit::Bytes, max: max_bytes });
+    }
+    if (max_changes, max_value_bytes) == (u64::MAX, u64::MAX) {
+        return Ok(());
+    }
+    let mut changes = 0;
+    for record in Sections::new(bytes, settings.format).flat_map(|section| section.records()) {
+        changes += 1;
+        if changes > max_changes {
+            return Err(ApplyError::Limit { limit: Limit::Changes, max: max_changes });
+        }
+        if record.longest_value() as u64 > max_value_bytes {
+            return Err(ApplyError::Limit { limit: Limit::ValueBytes, max: max_value_bytes });
+        }
+    }
+    Ok(())
+}
+
+fn applying_failed(error: SqliteError) -> ApplyError {
+    ApplyError::Sqlite { operation: "applying", table: None, error }
 }

@@ -82,33 +82,13 @@ pub enum ApplyError {
     /// [`Apply::without_savepoint`](crate::apply::Apply::without_savepoint) was used outside of a
     /// transaction.
     NoTransaction,
-    /// A filter is set, but the SQLite library is older than 3.51.
-    CannotFilter,
+    /// [`Apply::without_foreign_key_actions`](crate::apply::Apply::without_foreign_key_actions) was
+    /// used, but the SQLite library was compiled with `SQLITE_UNTESTABLE`, or the connection shares
+    /// its cache with another connection.
+    CannotDisableActions,
     /// A query failed, or a transaction could not be started or committed. This variant lets a
     /// closure of `conn.transaction::<_, ApplyError, _>(…)` apply changes and run queries with `?`.
     Diesel(diesel::result::Error),
-    /// The table has a constraint with `ON CONFLICT ROLLBACK`, or the database has a trigger with
-    /// `RAISE(ROLLBACK)` or `OR ROLLBACK`.
-    ///
-    /// During an apply it would end the transaction that rolls back a failed apply, and SQLite
-    /// would continue.
-    RollbackClause {
-        /// The table.
-        table: String,
-    },
-    /// A trigger that the changes can reach has `RAISE(FAIL)`, `OR FAIL` or changes a table with
-    /// `ON CONFLICT FAIL`.
-    ///
-    /// The table has triggers, or the database has foreign keys. During an apply the clause would
-    /// leave the change, or what triggers did for it, in place, while SQLite considers the change
-    /// not applied and retries it.
-    FailClause {
-        /// The table.
-        table: String,
-    },
-    /// Another connection changed the schema between the check and the apply. Nothing was applied.
-    /// Retry.
-    SchemaChanged,
     /// The whole transaction was rolled back during the apply, including earlier changes in it. The
     /// connection is now outside of a transaction.
     RolledBack {
@@ -158,21 +138,6 @@ impl fmt::Display for ApplyError {
                 f.write_str("the whole transaction was rolled back during the apply")?;
                 error.as_ref().map_or(Ok(()), |error| write!(f, ": {error}"))
             }
-            Self::FailClause { table } => {
-                write!(
-                    f,
-                    "table {}: a trigger can fail by RAISE(FAIL), OR FAIL or ON CONFLICT FAIL, which would leave a change half applied",
-                    table.escape_debug()
-                )
-            }
-            Self::RollbackClause { table } => {
-                write!(
-                    f,
-                    "table {}: a constraint or trigger can roll back the whole transaction, so that a failed apply could \
-                     not be undone",
-                    table.escape_debug()
-                )
-            }
             Self::UnexpectedTable { table, offset } => {
                 write!(
                     f,
@@ -194,12 +159,13 @@ impl fmt::Display for ApplyError {
                 write!(f, "applying the changes would leave {broken}")
             }
             Self::Limit { limit, max } => write!(f, "more than {max} {limit}"),
-            Self::SchemaChanged => f.write_str("another connection changed the schema during the apply; retry"),
             Self::Cancelled => f.write_str("the apply was cancelled"),
             Self::Io(_) => f.write_str("reading the changes failed"),
             Self::NoTransaction => f.write_str("`without_savepoint` requires a transaction"),
             Self::Diesel(error) => error.fmt(f),
-            Self::CannotFilter => f.write_str("filters require SQLite 3.51 or later"),
+            Self::CannotDisableActions => f.write_str(
+                "foreign key actions cannot be disabled: SQLite was compiled with SQLITE_UNTESTABLE, or the connection shares its cache",
+            ),
             Self::Busy => f.write_str("changes cannot be applied inside a callback of the same connection"),
             Self::Handle(error) => error.fmt(f),
             Self::Sqlite { operation, table, error } => {

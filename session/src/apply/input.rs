@@ -5,7 +5,7 @@ use std::io::Read;
 use std::vec::Vec;
 
 use crate::wire::codec::reader::Limits;
-use crate::wire::{ParseError, Reader, Record, Records, Set, SetFormat, SetRef};
+use crate::wire::{ParseError, Reader, Record, Set, SetFormat, SetRef};
 
 pub(super) mod sealed {
     pub trait Sealed {}
@@ -87,7 +87,8 @@ pub struct Input<'a>(pub(super) Source<'a>);
 
 /// The source of the changes.
 pub(super) enum Source<'a> {
-    Bytes(&'a [u8], Records<'a>),
+    /// Checked changes in memory.
+    Bytes(&'a [u8]),
     Stream(Box<dyn Stream + 'a>),
 }
 
@@ -110,7 +111,7 @@ impl<'a, F: SetFormat> ApplyInput<'a> for SetRef<'a, F> {
     type Format = F;
 
     fn into_input(self) -> Input<'a> {
-        Input(Source::Bytes(self.as_bytes(), self.records()))
+        Input(Source::Bytes(self.as_bytes()))
     }
 }
 

@@ -146,18 +146,24 @@
 //! - SQLite: [`sqlite3changeset_apply`](https://www.sqlite.org/session/sqlite3changeset_apply.html)
 
 mod builder;
-mod callbacks;
 mod check;
 mod conflict;
+mod conflict_type;
 mod counts;
-mod current_rows;
 mod driver;
+mod engine;
 mod error;
-mod feed;
+mod exchange;
+mod foreign_keys;
+mod handlers;
 mod input;
 mod order;
+mod progress;
+mod queue;
 mod report;
+mod row_id;
 mod schema_features;
+mod target;
 mod typed;
 
 pub use self::builder::Apply;
@@ -166,8 +172,8 @@ pub use self::conflict::{
 };
 pub(crate) use self::driver::run_by_kind;
 pub use self::error::ApplyError;
-pub use self::feed::Progress;
 pub use self::input::{ApplyInput, SetInput};
+pub use self::progress::Progress;
 pub use self::report::{ApplyReport, TableReport};
 pub use self::typed::{
     AppliedTable, Conflict, ConstraintConflict, Decision, NotFoundConflict, RowConflict, TypedChange, TypedFormat,

@@ -22,6 +22,15 @@ pub struct ApplyReport {
     rebase_data: RebaseData,
 }
 
+/// What happened to a change in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChangeResult {
+    Applied,
+    Replaced,
+    Omitted,
+    Skipped,
+}
+
 /// The number of applied, replaced, omitted and skipped changes of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableReport {
@@ -79,8 +88,8 @@ impl ApplyReport {
     }
 
     /// Returns the rebase data: how conflicts were resolved, for rebasing other changes with a
-    /// [`Rebaser`](crate::wire::Rebaser). It is empty without conflicts, and for patchsets, for
-    /// which SQLite provides none.
+    /// [`Rebaser`](crate::wire::Rebaser). It is empty without conflicts, for patchsets, which lack
+    /// the old values, and with [`without_rebase_data`](super::Apply::without_rebase_data).
     ///
     /// It contains only the last decision about each change, like the report. SQLite records each
     /// decision: a change with the decision `Replace` that then violated a constraint and was
@@ -96,8 +105,19 @@ impl ApplyReport {
 }
 
 impl TableReport {
-    pub(super) fn new(table: String, applied: u64, replaced: u64, omitted: u64, skipped: u64) -> Self {
-        Self { table, applied, replaced, omitted, skipped }
+    pub(super) fn new(table: String) -> Self {
+        Self { table, applied: 0, replaced: 0, omitted: 0, skipped: 0 }
+    }
+
+    /// Counts a change by its result.
+    #[inline]
+    pub(super) fn count(&mut self, result: ChangeResult) {
+        *match result {
+            ChangeResult::Applied => &mut self.applied,
+            ChangeResult::Replaced => &mut self.replaced,
+            ChangeResult::Omitted => &mut self.omitted,
+            ChangeResult::Skipped => &mut self.skipped,
+        } += 1;
     }
 
     /// Returns the table's name, as the changes contain it.

@@ -1,8 +1,7 @@
-//! Clauses in the database's own SQL that affect an apply in ways that SQLite's session extension
-//! does not consider.
+//! What the database's own SQL contains that affects an apply: triggers, conflict clauses, foreign
+//! keys, collations.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::format;
 use std::string::String;
 use std::vec::Vec;
 
@@ -10,115 +9,114 @@ use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
 use crate::schema::TableKind;
 
-/// The tables of a database, and the relevant clauses of its SQL. Table names are in lower case.
+/// The tables of `main`, and the relevant clauses of its SQL. Table names are in lower case.
 #[derive(Default)]
 pub(super) struct SchemaFeatures {
     /// The tables and views of `main`.
-    tables: BTreeMap<String, TableKind>,
-    /// The tables whose constraints can roll back the whole transaction. SQLite would continue to
-    /// apply without a transaction, and what it applies then would remain.
-    rollback_tables: BTreeSet<String>,
-    /// Whether a trigger can roll back the whole transaction, by itself or through the constraints
-    /// of a table that it changes.
-    rollback_triggers: bool,
+    tables: BTreeMap<String, Table>,
+    /// The tables with triggers, and whether one of these fires on UPDATEs.
+    triggers: BTreeMap<String, bool>,
     /// Whether a trigger can fail without undoing its work, by itself or through the constraints of
     /// a table that it changes.
-    fail_triggers: bool,
-    /// Whether a constraint of a table can fail without undoing the statement's earlier work.
-    fail_tables: bool,
-    /// The tables whose constraints can delete another row or ignore a row.
-    replacing_tables: BTreeSet<String>,
-    /// The tables whose constraints or triggers can ignore an INSERT without an error.
-    ignoring_tables: BTreeSet<String>,
-    /// The tables with triggers.
-    triggers: BTreeSet<String>,
-    /// The tables whose SQL contains a collation.
-    collated: BTreeSet<String>,
+    triggers_fail: bool,
     /// Whether the database has foreign keys.
     references: bool,
+    /// Whether the connection has temporary triggers.
+    temporary_triggers: bool,
+}
+
+/// The clauses in the SQL of a table.
+struct Table {
+    kind: TableKind,
+    /// `ON CONFLICT` with `ROLLBACK`, `FAIL`, `IGNORE` or `REPLACE`.
+    has_conflict_clause: bool,
+    collates: bool,
+    checks: bool,
+    /// Whether the table is `STRICT`.
+    is_strict: bool,
 }
 
 impl SchemaFeatures {
     pub(super) fn read(connection: Connection<'_>) -> Result<Self, SqliteError> {
-        let mut features = Self::default();
-        let mut read = |query: &str, temporary: bool| {
-            connection.rows(query, |row| features.add(&row.text(0), &row.text(1), &row.text(2), temporary))
-        };
-        // the SQL of an index contains none of the clauses
-        read("SELECT type, tbl_name, sql FROM main.sqlite_schema WHERE type <> 'index'", false)?;
+        let (mut features, mut tables_fail) = (Self::default(), false);
+        let query = "SELECT type, tbl_name, sql FROM main.sqlite_schema WHERE type <> 'index'";
+        connection.for_each(query, |row| tables_fail |= features.add(&row.text(0), &row.text(1), &row.text(2)))?;
         if connection.has_temp() {
-            read("SELECT type, tbl_name, sql FROM temp.sqlite_schema WHERE type <> 'index'", true)?;
+            let query = "SELECT tbl_name, sql FROM temp.sqlite_schema WHERE type = 'trigger'";
+            connection.for_each(query, |row| {
+                features.temporary_triggers = true;
+                features.add_trigger(&row.text(0), &row.text(1));
+            })?;
             // a temporary trigger can write to tables of any schema
-            let triggers = connection.rows("SELECT 1 FROM temp.sqlite_schema WHERE type = 'trigger'", |_| ())?;
-            let schemas = if triggers.is_empty() { Vec::new() } else { Self::schemas(connection)? };
-            for schema in schemas.iter().filter(|schema| !["main", "temp"].contains(&schema.as_str())) {
-                let query = format!("SELECT type, sql FROM \"{}\".sqlite_schema", schema.replace('"', "\"\""));
-                connection.rows(&query, |row| features.add_attached(&row.text(0), &row.text(1)))?;
-            }
+            tables_fail |= features.temporary_triggers;
         }
-        features.rollback_triggers |= !features.triggers.is_empty() && !features.rollback_tables.is_empty();
-        features.fail_triggers |= !features.triggers.is_empty() && features.fail_tables;
+        features.triggers_fail |= !features.triggers.is_empty() && tables_fail;
         Ok(features)
     }
 
-    fn schemas(connection: Connection<'_>) -> Result<Vec<String>, SqliteError> {
-        connection.rows("PRAGMA database_list", |row| row.text(1).into_owned())
-    }
-
-    /// Adds an object of an attached schema, to whose tables no changes are applied.
-    fn add_attached(&mut self, kind: &str, sql: &str) {
-        let sql = Sql::new(sql);
-        self.rollback_triggers |= sql.rolls_back();
-        let after: &[&str] = if kind == "trigger" { &["raise", "or"] } else { &["conflict"] };
-        self.fail_triggers |= sql.has_clause(&[Word::Fail], after);
-    }
-
-    fn add(&mut self, kind: &str, table: &str, text: &str, temporary: bool) {
-        let table = table.to_ascii_lowercase();
-        let sql = Sql::new(text);
-        let rolls_back = sql.rolls_back();
+    /// Adds a table, view or trigger. Returns whether a constraint of the table can fail without
+    /// undoing the statement's earlier work.
+    fn add(&mut self, kind: &str, name: &str, text: &str) -> bool {
         if kind == "trigger" {
-            if sql.has_clause(&[Word::Ignore], &["raise"]) {
-                self.ignoring_tables.insert(table.clone());
-            }
-            self.triggers.insert(table);
-            self.rollback_triggers |= rolls_back;
-            self.fail_triggers |= sql.has_clause(&[Word::Fail], &["raise", "or"]);
-            return;
+            self.add_trigger(name, text);
+            return false;
         }
+        let sql = Sql::new(text);
         self.references |= sql.has(Word::References);
-        if rolls_back {
-            self.rollback_tables.insert(table.clone());
+        if let Some(kind) = TableKind::of(kind, text) {
+            let clauses = [Word::Rollback, Word::Fail, Word::Ignore, Word::Replace];
+            let table = Table {
+                kind,
+                has_conflict_clause: sql.has_clause(&clauses, &["conflict"]),
+                collates: sql.has(Word::Collate),
+                checks: sql.has(Word::Check),
+                is_strict: sql.has(Word::Strict) && sql.ends_with_option(Word::Strict),
+            };
+            self.tables.insert(name.to_ascii_lowercase(), table);
         }
-        self.fail_tables |= sql.has_clause(&[Word::Fail], &["conflict"]);
-        if sql.has_clause(&[Word::Replace, Word::Ignore], &["conflict"]) {
-            self.replacing_tables.insert(table.clone());
-        }
-        if sql.has_clause(&[Word::Ignore], &["conflict"]) {
-            self.ignoring_tables.insert(table.clone());
-        }
-        if kind == "table" && !temporary && sql.has(Word::Collate) {
-            self.collated.insert(table.clone());
-        }
-        if let (Some(kind), false) = (TableKind::of(kind, text), temporary) {
-            self.tables.insert(table, kind);
-        }
+        sql.has_clause(&[Word::Fail], &["conflict"])
+    }
+
+    fn add_trigger(&mut self, table: &str, text: &str) {
+        let sql = Sql::new(text);
+        self.triggers_fail |= sql.has_clause(&[Word::Fail], &["raise", "or"]);
+        *self.triggers.entry(table.to_ascii_lowercase()).or_default() |= sql.is_update_trigger();
     }
 
     /// Returns the kind of the table, if it exists. The name must be in lower case.
     pub(super) fn kind(&self, table: &str) -> Option<TableKind> {
-        self.tables.get(table).copied()
+        self.tables.get(table).map(|table| table.kind)
     }
 
     /// Returns whether the table's SQL contains a collation. The name must be in lower case.
     pub(super) fn has_collations(&self, table: &str) -> bool {
-        self.collated.contains(table)
+        self.tables.get(table).is_some_and(|table| table.collates)
     }
 
-    /// Returns whether a change to the table can roll back the whole transaction. The name must be
-    /// in lower case.
-    pub(super) fn can_roll_back(&self, table: &str) -> bool {
-        self.rollback_triggers || self.rollback_tables.contains(table)
+    /// Returns whether the table can have CHECK constraints. The name must be in lower case.
+    pub(super) fn has_checks(&self, table: &str) -> bool {
+        self.tables.get(table).is_some_and(|table| table.checks)
+    }
+
+    /// Returns whether the table is `STRICT`. The name must be in lower case.
+    pub(super) fn is_strict(&self, table: &str) -> bool {
+        self.tables.get(table).is_some_and(|table| table.is_strict)
+    }
+
+    /// Returns whether a constraint of the table has a conflict clause other than ABORT. The name
+    /// must be in lower case.
+    pub(super) fn has_conflict_clause(&self, table: &str) -> bool {
+        self.tables.get(table).is_some_and(|table| table.has_conflict_clause)
+    }
+
+    /// Returns whether the table has triggers. The name must be in lower case.
+    pub(super) fn has_triggers(&self, table: &str) -> bool {
+        self.triggers.contains_key(table)
+    }
+
+    /// Returns whether the table has triggers that fire on UPDATEs. The name must be in lower case.
+    pub(super) fn has_update_triggers(&self, table: &str) -> bool {
+        self.triggers.get(table).is_some_and(|on_update| *on_update)
     }
 
     /// Returns whether a change to the table can fail and nevertheless be made. The name must be in
@@ -128,85 +126,74 @@ impl SchemaFeatures {
     /// in a trigger of a table that foreign key actions change. They leave the row and what
     /// triggers did before.
     pub(super) fn can_fail_half_way(&self, table: &str) -> bool {
-        self.fail_triggers && (self.references || self.triggers.contains(table))
+        self.triggers_fail && (self.references || self.triggers.contains_key(table))
     }
 
-    /// Returns whether an INSERT into the table can be ignored without an error, by `ON CONFLICT
-    /// IGNORE` or `RAISE(IGNORE)`. The name must be in lower case.
-    pub(super) fn can_ignore(&self, table: &str) -> bool {
-        self.ignoring_tables.contains(table)
+    /// Returns whether the database has foreign keys.
+    pub(super) fn has_references(&self) -> bool {
+        self.references
     }
 
-    /// Returns whether SQLite may replace an UPDATE of the table by a DELETE and an INSERT. The
-    /// name must be in lower case.
-    ///
-    /// SQLite does so if UPDATEs block each other. But the DELETE fires triggers and foreign key
-    /// actions, and SQLite names the table without its schema. It also does not check whether the
-    /// INSERT was ignored, or whether a constraint has replaced the row. Then the row would be
-    /// lost, or a row of NULLs would be made.
-    pub(super) fn allow_update_loop(&self, connection: Connection<'_>, table: &str) -> Result<bool, SqliteError> {
-        if self.triggers.contains(table) || self.replacing_tables.contains(table) {
-            return Ok(false);
-        }
-        if self.references && enforces_foreign_keys(connection)? {
-            return Ok(false);
-        }
-        if !connection.has_other_schemas() {
-            return Ok(true);
-        }
-        let list = format!("PRAGMA table_list('{}')", table.replace('\'', "''"));
-        Ok(connection.rows(&list, |_| ())?.len() == 1)
-    }
-
-    /// Returns whether the order of the changes to the table can be observed. The name must be in
-    /// lower case.
-    ///
-    /// This is the case with triggers, which may read other rows; with constraints that replace or
-    /// ignore rows; and with foreign key actions on the table itself or on another such table.
-    pub(super) fn shows_order(
-        &self,
-        connection: Connection<'_>,
-        table: &str,
-        foreign_key_actions: bool,
-    ) -> Result<bool, SqliteError> {
-        let shows = |table: &str| self.triggers.contains(table) || self.replacing_tables.contains(table);
-        if shows(table) {
-            return Ok(true);
-        }
-        if !(self.references && foreign_key_actions && enforces_foreign_keys(connection)?) {
-            return Ok(false);
-        }
-        let acted_on = self.acted_on(connection, table)?;
-        Ok(acted_on.iter().any(|other| other == table || shows(other)))
-    }
-
-    /// Returns the tables that foreign key actions change when a table is changed, directly and
-    /// indirectly, in lower case.
-    fn acted_on(&self, connection: Connection<'_>, table: &str) -> Result<BTreeSet<String>, SqliteError> {
-        let mut actions: Vec<(String, &str)> = Vec::new();
-        for child in self.tables.iter().filter(|(_, kind)| **kind == TableKind::Table).map(|(child, _)| child) {
-            let list = format!("PRAGMA main.foreign_key_list('{}')", child.replace('\'', "''"));
-            let parents = connection.rows(&list, |row| {
-                let acts = [row.text(5), row.text(6)].iter().any(|action| !action.eq_ignore_ascii_case("NO ACTION"));
-                acts.then(|| row.text(2).to_ascii_lowercase())
-            })?;
-            actions.extend(parents.into_iter().flatten().map(|parent| (parent, child.as_str())));
-        }
-        let mut found = BTreeSet::new();
-        let mut next = Vec::from([String::from(table)]);
-        while let Some(parent) = next.pop() {
-            for (_, child) in actions.iter().filter(|(of, _)| *of == parent) {
-                if found.insert(String::from(*child)) {
-                    next.push(String::from(*child));
-                }
-            }
-        }
-        Ok(found)
+    /// Returns whether the connection has temporary triggers, which can refer to tables of any
+    /// schema.
+    pub(super) fn has_temporary_triggers(&self) -> bool {
+        self.temporary_triggers
     }
 }
 
-fn enforces_foreign_keys(connection: Connection<'_>) -> Result<bool, SqliteError> {
-    Ok(connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1))
+/// A foreign key of a table in `main`. Table names are in lower case.
+pub(super) struct ForeignKey {
+    pub(super) child: String,
+    pub(super) parent: String,
+    /// The referenced column, or `None` for the primary key.
+    pub(super) parent_column: Option<String>,
+    pub(super) acts_on_update: bool,
+    pub(super) acts_on_delete: bool,
+}
+
+impl ForeignKey {
+    /// Returns the foreign keys of all tables, with an item for each column, if foreign keys are
+    /// enforced.
+    pub(super) fn read_enforced(connection: Connection<'_>) -> Result<Vec<Self>, SqliteError> {
+        if !connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1) {
+            return Ok(Vec::new());
+        }
+        let query = "SELECT m.name, k.\"table\", k.\"to\", k.on_update, k.on_delete \
+                     FROM main.sqlite_schema AS m, pragma_foreign_key_list(m.name, 'main') AS k \
+                     WHERE m.type = 'table' AND m.sql LIKE '%references%'";
+        connection.rows(query, |row| Self {
+            child: row.text(0).to_ascii_lowercase(),
+            parent: row.text(1).to_ascii_lowercase(),
+            parent_column: (!row.is_null(2)).then(|| row.text(2).to_ascii_lowercase()),
+            acts_on_update: !row.text(3).eq_ignore_ascii_case("NO ACTION"),
+            acts_on_delete: !row.text(4).eq_ignore_ascii_case("NO ACTION"),
+        })
+    }
+
+    pub(super) fn acts(&self) -> bool {
+        self.acts_on_update || self.acts_on_delete
+    }
+}
+
+/// Returns whether the order of the changes to a table can be observed. The name must be in lower
+/// case.
+///
+/// This is the case with triggers, which may read other rows, and with foreign key actions on the
+/// table itself or on a table with triggers. `keys` are the foreign keys whose actions run.
+pub(super) fn shows_order(features: &SchemaFeatures, keys: &[ForeignKey], table: &str) -> bool {
+    if features.has_triggers(table) {
+        return true;
+    }
+    // the tables that foreign key actions change, directly and indirectly
+    let (mut found, mut next) = (BTreeSet::new(), Vec::from([table]));
+    while let Some(parent) = next.pop() {
+        for key in keys.iter().filter(|key| key.acts() && key.parent == parent) {
+            if found.insert(key.child.as_str()) {
+                next.push(&key.child);
+            }
+        }
+    }
+    found.into_iter().any(|child| child == table || features.has_triggers(child))
 }
 
 /// A word to look for in SQL.
@@ -218,16 +205,20 @@ enum Word {
     Replace,
     References,
     Collate,
+    Check,
+    Strict,
 }
 
 impl Word {
-    const ALL: [(Self, &str); 6] = [
+    const ALL: [(Self, &str); 8] = [
         (Self::Rollback, "rollback"),
         (Self::Fail, "fail"),
         (Self::Ignore, "ignore"),
         (Self::Replace, "replace"),
         (Self::References, "references"),
         (Self::Collate, "collate"),
+        (Self::Check, "check"),
+        (Self::Strict, "strict"),
     ];
 
     fn bit(self) -> u8 {
@@ -251,7 +242,7 @@ impl<'a> Sql<'a> {
         let mut words = 0;
         let mut rest = text.as_bytes();
         while let Some((first, after)) = rest.split_first() {
-            if matches!(first.to_ascii_lowercase(), b'r' | b'f' | b'i' | b'c') {
+            if matches!(first.to_ascii_lowercase(), b'r' | b'f' | b'i' | b'c' | b's') {
                 let starts =
                     |word: &str| rest.get(..word.len()).is_some_and(|it| it.eq_ignore_ascii_case(word.as_bytes()));
                 let found = Word::ALL.iter().filter(|(_, word)| starts(word));
@@ -284,9 +275,25 @@ impl<'a> Sql<'a> {
         false
     }
 
-    /// Returns whether the SQL contains ON CONFLICT ROLLBACK, RAISE(ROLLBACK) or OR ROLLBACK.
-    fn rolls_back(&self) -> bool {
-        self.has_clause(&[Word::Rollback], &["conflict", "or", "raise"])
+    /// Returns whether a word is among the options after the columns of a table.
+    fn ends_with_option(&self, option: Word) -> bool {
+        let mut rest = self.text.rsplit(')').next().unwrap_or_default();
+        core::iter::from_fn(|| next_word(&mut rest)).any(|word| Word::of(word) == Some(option))
+    }
+
+    /// Returns whether the SQL creates a trigger that fires on UPDATEs.
+    fn is_update_trigger(&self) -> bool {
+        let mut rest = self.text;
+        let mut words = core::iter::from_fn(|| next_word(&mut rest));
+        let is = |word: &str, other: &str| word.eq_ignore_ascii_case(other);
+        // the name of the trigger, if it is not quoted, precedes the event
+        let mut event = None;
+        for word in words.by_ref().take_while(|word| !is(word, "on") && !is(word, "of")) {
+            if ["delete", "insert", "update"].iter().any(|other| is(word, other)) {
+                event = Some(word);
+            }
+        }
+        event.is_none_or(|event| is(event, "update"))
     }
 }
 
@@ -340,7 +347,7 @@ mod tests {
             "WHEN new.v <> '--' BEGIN SELECT RAISE(/* hard */ ROLLBACK, 'no') WHERE new.id = 2; END",
             "INSERT OR ROLLBACK INTO t VALUES ('it''s --', [-- ], `/*`)",
         ] {
-            assert!(Sql::new(sql).rolls_back(), "{sql}");
+            assert!(Sql::new(sql).has_clause(&[Word::Rollback], &["conflict", "or", "raise"]), "{sql}");
         }
         for sql in [
             "rollback TEXT, conflict TEXT",
@@ -350,7 +357,27 @@ mod tests {
             "\"on conflict rollback\" TEXT",
             "or_rollback TEXT",
         ] {
-            assert!(!Sql::new(sql).rolls_back(), "{sql}");
+            assert!(!Sql::new(sql).has_clause(&[Word::Rollback], &["conflict", "or", "raise"]), "{sql}");
         }
+    }
+
+    #[test]
+    fn the_event_of_a_trigger_is_found() {
+        for (sql, expected) in [
+            ("CREATE TRIGGER t AFTER UPDATE ON x BEGIN DELETE FROM y; END", true),
+            ("CREATE TRIGGER update_x BEFORE UPDATE OF \"delete\" ON x BEGIN SELECT 1; END", true),
+            ("CREATE TRIGGER \"update\" INSTEAD OF INSERT ON x BEGIN UPDATE y SET a = 1; END", false),
+            ("CREATE TRIGGER t AFTER INSERT ON x BEGIN UPDATE y SET a = 1; END", false),
+            ("CREATE TRIGGER t /* UPDATE */ DELETE ON x BEGIN SELECT 1; END", false),
+        ] {
+            assert_eq!(Sql::new(sql).is_update_trigger(), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn options_of_a_table_follow_its_columns() {
+        assert!(Sql::new("CREATE TABLE t(a INT) STRICT").ends_with_option(Word::Strict));
+        assert!(Sql::new("CREATE TABLE t(a INT CHECK (a > 0)) WITHOUT ROWID, strict").ends_with_option(Word::Strict));
+        assert!(!Sql::new("CREATE TABLE t(strict INT)").ends_with_option(Word::Strict));
     }
 }

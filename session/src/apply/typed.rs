@@ -10,7 +10,7 @@ use super::input::sealed;
 use crate::typed::private::{DecodeRow, Reader};
 use crate::typed::{Change, DecodeError, FromChanges, FromPatches, Patch, TableInfo, Tracked};
 use crate::wire::codec::unread::UnreadRecord;
-use crate::wire::{ChangesetFormat, PatchsetFormat, Records, SetFormat};
+use crate::wire::{ChangesetFormat, PatchsetFormat, Record, SetFormat};
 
 /// A conflict, with the change as a typed value. Passed to handlers of
 /// [`Apply::on_conflict`](super::Apply::on_conflict).
@@ -336,24 +336,30 @@ pub(super) struct TableRules<'a> {
     pub(super) filter: Option<Filter<'a>>,
 }
 
+impl TableRules<'_> {
+    pub(super) fn is_of(&self, table: &str) -> bool {
+        self.table.table().eq_ignore_ascii_case(table)
+    }
+}
+
 /// A conflict whose change is not decoded yet.
 pub(super) struct UndecodedConflict<'q> {
     pub(super) conflict: ConflictType,
-    pub(super) change: Records<'q>,
-    pub(super) current: Option<Records<'q>>,
+    pub(super) change: Record<'q>,
+    pub(super) current: Option<Record<'q>>,
     pub(super) after_replace: bool,
 }
 
 type OnConflict<'a> = Box<dyn FnMut(UndecodedConflict<'_>) -> Result<RawDecision, ApplyError> + 'a>;
-type Filter<'a> = Box<dyn FnMut(Records<'_>, Option<Records<'_>>) -> Result<bool, ApplyError> + 'a>;
+type Filter<'a> = Box<dyn FnMut(Record<'_>, Option<Record<'_>>) -> Result<bool, ApplyError> + 'a>;
 
 /// Returns a handler that decodes the conflict and calls `handler`.
 pub(super) fn on_conflict<'a, F: TypedFormat, T: AppliedTable>(
     mut handler: impl for<'c> FnMut(Conflict<'c, F::Change<T>>) -> Result<Decision<'c>, ApplyError> + 'a,
 ) -> OnConflict<'a> {
     Box::new(move |conflict_data| {
-        let change = read_change::<F, T>(conflict_data.change)?;
-        let current = conflict_data.current.map(read_row::<T>).transpose()?;
+        let change = read_change::<F, T>(&conflict_data.change)?;
+        let current = conflict_data.current.as_ref().map(read_row::<T>).transpose()?;
         let conflict = match (conflict_data.conflict, current) {
             (ConflictType::Data, Some(current)) => {
                 Conflict::Data(RowConflict { change, current, _conflict: PhantomData })
@@ -376,27 +382,16 @@ pub(super) fn filter<'a, F: TypedFormat, T: AppliedTable>(
     mut filter: impl FnMut(&F::Change<T>, Option<&T::Row>) -> bool + 'a,
 ) -> Filter<'a> {
     Box::new(move |change, current| {
-        let change = read_change::<F, T>(change)?;
-        let current = current.map(read_row::<T>).transpose()?;
+        let change = read_change::<F, T>(&change)?;
+        let current = current.as_ref().map(read_row::<T>).transpose()?;
         Ok(filter(&change, current.as_ref()))
     })
 }
 
-fn read_change<F: TypedFormat, T: AppliedTable>(change: Records<'_>) -> Result<F::Change<T>, ApplyError> {
-    read_first(change, F::read::<T>).map_err(|error| ApplyError::Decode(error.in_conflict()))
+fn read_change<F: TypedFormat, T: AppliedTable>(change: &Record<'_>) -> Result<F::Change<T>, ApplyError> {
+    change.with_unread(F::read::<T>).map_err(|error| ApplyError::Decode(error.in_conflict()))
 }
 
-fn read_row<T: AppliedTable>(row: Records<'_>) -> Result<T::Row, ApplyError> {
-    read_first(row, T::read_row).map_err(|error| ApplyError::Decode(error.in_row()))
-}
-
-/// Reads the first change, which is the only one.
-fn read_first<R>(
-    mut records: Records<'_>,
-    read: impl FnOnce(&UnreadRecord<'_, '_>) -> Result<R, DecodeError>,
-) -> Result<R, DecodeError> {
-    match records.next_unread(|| {}) {
-        Some(source) => read(&source),
-        None => Err(DecodeError::of_missing_record("")),
-    }
+fn read_row<T: AppliedTable>(row: &Record<'_>) -> Result<T::Row, ApplyError> {
+    row.with_unread(T::read_row).map_err(|error| ApplyError::Decode(error.in_row()))
 }

@@ -50,6 +50,11 @@ pub(super) fn run<R>(db: *mut sqlite3, closure: impl FnOnce() -> R) -> Result<R,
     catch_unwind(AssertUnwindSafe(closure))
 }
 
+/// Runs a closure that may call functions of the application. Returns `None` if it panics.
+pub(crate) fn catch<R>(closure: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(closure)).map_err(discard).ok()
+}
+
 /// Drops the payload of a panic. The drop could panic again, which must not reach C.
 pub(super) fn discard(payload: PanicPayload) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {

@@ -1,5 +1,5 @@
-//! The list of a connection's sessions, stored at the connection as [client
-//! data](https://www.sqlite.org/c3ref/get_clientdata.html).
+//! The list of a connection's sessions, and the statements that it keeps, stored at the connection
+//! as [client data](https://www.sqlite.org/c3ref/get_clientdata.html).
 //!
 //! SQLite announces a close ([`SQLITE_TRACE_CLOSE`](https://www.sqlite.org/c3ref/c_trace.html)) and
 //! frees client data inside `sqlite3_close`, while the handle still works. At that point the
@@ -9,11 +9,11 @@
 //! and waits for the state. Therefore no thread waits for the mutex while it holds the state: see
 //! [`session`](super::session).
 
-use core::ffi::{c_int, c_uint, c_void};
+use core::ffi::{CStr, c_int, c_uint, c_void};
 use std::boxed::Box;
 use std::collections::BTreeSet;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
@@ -22,6 +22,7 @@ use super::mutex;
 use super::probe::NAME;
 use super::replacement::ReplacementDetector;
 use super::session::SharedSession;
+use super::statements::StatementStore;
 use super::sys::{self, sqlite3};
 
 /// The addresses of all connections that have a registry. Only these addresses are known to be
@@ -32,11 +33,17 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The sessions of one connection.
+/// The sessions of one connection, and the statements that it keeps for applying.
 pub(super) struct Registry {
     db: NonNull<sqlite3>,
     sessions: Mutex<Vec<Arc<SharedSession>>>,
     detector: Mutex<Option<ReplacementDetector>>,
+    statements: Mutex<Option<StatementStore>>,
+    /// Whether a database has been attached, or the trace function was not called. Both mean that
+    /// another database may have taken the place of the one that the statements were compiled for.
+    is_replaced: AtomicBool,
+    /// The number of calls of the trace function.
+    traced: AtomicUsize,
     /// The thread that last started a statement of the connection, not counting statements of
     /// sessions.
     last_thread: AtomicUsize,
@@ -66,6 +73,9 @@ impl Registry {
             db,
             sessions: Mutex::default(),
             detector: Mutex::default(),
+            statements: Mutex::default(),
+            is_replaced: AtomicBool::new(false),
+            traced: AtomicUsize::new(0),
             last_thread: AtomicUsize::new(this_thread()),
         }));
         lock(&LIVE).insert(db.as_ptr().addr());
@@ -93,11 +103,36 @@ impl Registry {
 
     /// Stops recording the thread of statements until the guard is dropped: for statements of a
     /// session, which do not count, and for many statements on a thread that is already recorded.
-    /// The connection must be borrowed or its mutex held. If the guards of two threads overlap, the
-    /// first drop ends both.
-    pub(super) fn pause_tracing(&self) -> TracingPaused<'_> {
+    /// The connection must be borrowed or its mutex held, and nobody may be inside SQLite's code on
+    /// it. If the guards of two threads overlap, the first drop ends both.
+    ///
+    /// Returns `None` if another trace function has taken the place of this one.
+    pub(super) fn pause_tracing(&self) -> Option<TracingPaused<'_>> {
+        let before = self.traced.load(Ordering::Relaxed);
+        let last_thread = self.last_thread();
+        if let Some(detector) = lock(&self.detector).as_ref() {
+            // SAFETY: the caller has borrowed the connection or holds its mutex. The detector's
+            // statement calls no function.
+            unsafe { detector.is_unchanged() };
+        }
+        self.last_thread.store(last_thread, Ordering::Relaxed);
+        if self.traced.load(Ordering::Relaxed) == before {
+            self.is_replaced.store(true, Ordering::Relaxed);
+            return None;
+        }
         self.trace(sys::TRACE_CLOSE);
-        TracingPaused(self)
+        Some(TracingPaused(self))
+    }
+
+    /// Takes the statements that were kept for applying, unless they are outdated.
+    pub(super) fn take_statements(&self) -> Option<StatementStore> {
+        let kept = lock(&self.statements).take();
+        kept.filter(|_| !self.is_replaced.swap(false, Ordering::Relaxed))
+    }
+
+    /// Keeps statements for the next apply.
+    pub(super) fn put_statements(&self, statements: StatementStore) {
+        *lock(&self.statements) = Some(statements);
     }
 
     /// Returns the connection's registry.
@@ -156,8 +191,8 @@ impl Registry {
         lock(&self.sessions).retain(|other| !Arc::ptr_eq(session, other));
     }
 
-    /// Deletes all sessions and marks them closed, and finalizes the detector's statement, which
-    /// would keep the connection open. The connection's mutex must be held.
+    /// Deletes all sessions and marks them closed, and finalizes the statements, which would keep
+    /// the connection open. The connection's mutex must be held.
     fn close(&self) {
         let sessions = core::mem::take(&mut *lock(&self.sessions));
         // all sessions are marked first, so that a thread that uses one of them does not wait for
@@ -171,6 +206,7 @@ impl Registry {
             }
         }
         drop(lock(&self.detector).take());
+        drop(lock(&self.statements).take());
     }
 
     /// Returns the sessions without an owner: their owners dropped them at a time when they could
@@ -232,7 +268,7 @@ fn close_connection(registry: &Registry) {
 }
 
 /// Receives trace events: a statement starts, or the connection is about to close.
-unsafe extern "C" fn traced(event: c_uint, registry: *mut c_void, _: *mut c_void, _: *mut c_void) -> c_int {
+unsafe extern "C" fn traced(event: c_uint, registry: *mut c_void, _: *mut c_void, sql: *mut c_void) -> c_int {
     // SAFETY: the context is the registry, which `trace` passed and which is valid until `destroy`
     // runs. Only shared references to it exist.
     let registry = unsafe { &*registry.cast::<Registry>() };
@@ -240,8 +276,19 @@ unsafe extern "C" fn traced(event: c_uint, registry: *mut c_void, _: *mut c_void
         close_connection(registry);
     } else {
         registry.last_thread.store(this_thread(), Ordering::Relaxed);
+        registry.traced.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: for the start of a statement SQLite passes its SQL as a C string, which is valid
+        // during the call.
+        if !sql.is_null() && is_attach(unsafe { CStr::from_ptr(sql.cast()) }) {
+            registry.is_replaced.store(true, Ordering::Relaxed);
+        }
     }
     0
+}
+
+/// Returns whether the SQL is an ATTACH in the form in which `sqlite3_deserialize` runs it.
+fn is_attach(sql: &CStr) -> bool {
+    sql.to_bytes().get(..6).is_some_and(|word| word.eq_ignore_ascii_case(b"ATTACH"))
 }
 
 /// Receives the registry when the connection closes: within `sqlite3_close`, with the connection's

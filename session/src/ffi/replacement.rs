@@ -36,7 +36,16 @@ impl ReplacementDetector {
         // SAFETY: the caller guarantees that `db` is open. The query is a C string with a static
         // lifetime, for which the length -1 is allowed; `statement` is a local variable, and the
         // function accepts a null pointer for the tail.
-        unsafe { sys::sqlite3_prepare_v2(db.as_ptr(), query, -1, &raw mut statement, ptr::null_mut()) };
+        unsafe {
+            sys::sqlite3_prepare_v3(
+                db.as_ptr(),
+                query,
+                -1,
+                sys::PREPARE_PERSISTENT,
+                &raw mut statement,
+                ptr::null_mut(),
+            )
+        };
         Some(Self { statement: NonNull::new(statement)?, recompilations: 0 })
     }
 

@@ -1,7 +1,6 @@
-//! Queries through the handle: of a table's columns and of single rows, where no `SqliteConnection`
-//! is available.
+//! Queries through the handle, where no `SqliteConnection` is available.
 
-use core::ffi::{CStr, c_int};
+use core::ffi::{CStr, c_int, c_uint};
 use core::marker::PhantomData;
 use std::borrow::Cow;
 use std::ffi::CString;
@@ -11,8 +10,9 @@ use std::vec::Vec;
 
 use super::error::SqliteError;
 use super::handle::Handle;
+use super::statements::ActiveStatement;
 use super::sys::{self, sqlite3, sqlite3_stmt};
-use super::value::{OutOfMemory, ProtectedValue, bytes_from_raw};
+use super::value::{OutOfMemory, bytes_from_raw, text_from_raw};
 use crate::wire::Value;
 
 /// An open connection that nobody else uses during `'a`.
@@ -51,25 +51,97 @@ impl<'conn> Connection<'conn> {
             match unsafe { sys::sqlite3_step(statement.raw.as_ptr()) } {
                 sys::SQLITE_ROW => row(&Row { statement: &statement }),
                 sys::SQLITE_DONE => return Ok(()),
-                // SAFETY: the connection is open, as `new` requires.
-                code => return Err(unsafe { SqliteError::of(self.db.as_ptr(), code) }),
+                code => return Err(self.last_error(code)),
             }
         }
     }
 
-    pub(crate) fn prepare(self, query: &str) -> Result<Statement<'conn>, SqliteError> {
+    fn prepare(self, query: &str) -> Result<Statement<'conn>, SqliteError> {
+        Ok(Statement { raw: self.prepare_raw(query, 0)?, _connection: PhantomData })
+    }
+
+    /// Prepares a statement, which the caller finalizes before the connection closes.
+    pub(super) fn prepare_raw(self, query: &str, flags: c_uint) -> Result<NonNull<sqlite3_stmt>, SqliteError> {
         let db = self.db.as_ptr();
         let size = c_int::try_from(query.len()).unwrap_or(c_int::MAX);
-        let mut raw = ptr::null_mut();
+        let (query, mut raw) = (query.as_ptr().cast(), ptr::null_mut());
         // SAFETY: the connection is open, as `new` requires. The query's length is passed, so it
         // need not end in NUL. `raw` is a local variable, and the function accepts a null pointer
         // for the tail.
-        let code = unsafe { sys::sqlite3_prepare_v2(db, query.as_ptr().cast(), size, &raw mut raw, ptr::null_mut()) };
-        match NonNull::new(raw).filter(|_| code == sys::SQLITE_OK) {
-            Some(raw) => Ok(Statement { raw, connection: self }),
-            // SAFETY: the connection is open, as `new` requires.
-            None => Err(unsafe { SqliteError::of(db, code) }),
+        let code = unsafe { sys::sqlite3_prepare_v3(db, query, size, flags, &raw mut raw, ptr::null_mut()) };
+        NonNull::new(raw).filter(|_| code == sys::SQLITE_OK).ok_or_else(|| self.last_error(code))
+    }
+
+    /// Runs statements that return no rows.
+    pub(crate) fn execute(self, sql: &CStr) -> Result<(), SqliteError> {
+        let (db, none) = (self.db.as_ptr(), ptr::null_mut());
+        // SAFETY: the connection is open, as `new` requires. The SQL is a C string, and the
+        // callback, its argument and the place for a message may be null.
+        let code = unsafe { sys::sqlite3_exec(db, sql.as_ptr(), None, none, ptr::null_mut()) };
+        if code == sys::SQLITE_OK { Ok(()) } else { Err(self.last_error(code)) }
+    }
+
+    /// Returns the error of the last call, which returned `code`.
+    #[cold]
+    pub(super) fn last_error(self, code: c_int) -> SqliteError {
+        // SAFETY: the connection is open, as `new` requires.
+        unsafe { SqliteError::of(self.db.as_ptr(), code) }
+    }
+
+    /// Returns the extended result code of the last call.
+    pub(super) fn extended_code(self) -> c_int {
+        // SAFETY: the connection is open, as `new` requires.
+        unsafe { sys::sqlite3_extended_errcode(self.db.as_ptr()) }
+    }
+
+    /// Returns how many rows the last statement has changed.
+    #[inline]
+    pub(super) fn changes(self) -> c_int {
+        // SAFETY: the connection is open, as `new` requires.
+        unsafe { sys::sqlite3_changes(self.db.as_ptr()) }
+    }
+
+    pub(crate) fn is_in_transaction(self) -> bool {
+        // SAFETY: the connection is open, as `new` requires.
+        unsafe { sys::sqlite3_get_autocommit(self.db.as_ptr()) == 0 }
+    }
+
+    /// Returns whether the transaction violates foreign keys that are checked at its end
+    /// ([`SQLITE_DBSTATUS_DEFERRED_FKS`](https://www.sqlite.org/c3ref/c_dbstatus_options.html)).
+    pub(crate) fn violates_deferred_keys(self) -> bool {
+        let (mut violates, mut unused) = (0, 0);
+        // SAFETY: the connection is open, as `new` requires. Both numbers are local variables.
+        unsafe {
+            sys::sqlite3_db_status(self.db.as_ptr(), sys::DBSTATUS_DEFERRED_FKS, &raw mut violates, &raw mut unused, 0)
+        };
+        violates != 0
+    }
+
+    /// Returns whether the connection shares the page cache of a database with another connection,
+    /// and thereby its schema.
+    pub(crate) fn shares_cache(self) -> bool {
+        let used = |counter| {
+            let (mut used, mut unused) = (0, 0);
+            // SAFETY: the connection is open, as `new` requires. Both numbers are local variables.
+            unsafe { sys::sqlite3_db_status(self.db.as_ptr(), counter, &raw mut used, &raw mut unused, 0) };
+            used
+        };
+        // the second counter divides a cache among its connections
+        used(sys::DBSTATUS_CACHE_USED) != used(sys::DBSTATUS_CACHE_USED_SHARED)
+    }
+
+    /// Sets whether statements that are compiled from now on, for a schema that is read from now
+    /// on, leave out foreign key actions. Returns whether the library has this switch.
+    pub(crate) fn disable_foreign_key_actions(self, is_disabled: bool) -> bool {
+        // SAFETY: the option is a C string.
+        if unsafe { sys::sqlite3_compileoption_used(c"UNTESTABLE".as_ptr()) } != 0 {
+            return false;
         }
+        let (db, value) = (self.db.as_ptr(), c_int::from(is_disabled));
+        // SAFETY: the connection is open, as `new` requires. This operation takes a connection and
+        // an `int`.
+        unsafe { sys::sqlite3_test_control(sys::TESTCTRL_FK_NO_ACTION, db, value) };
+        true
     }
 
     /// Returns whether the connection has opened the schema `temp`. A query would open it.
@@ -98,24 +170,11 @@ impl<'conn> Connection<'conn> {
         !name.is_null() && unsafe { *name } != 0
     }
 
-    /// Returns whether the connection has a schema besides `main`.
-    pub(crate) fn has_other_schemas(self) -> bool {
-        self.has_temp() || self.has_attached()
-    }
-
-    /// Returns whether the connection has a schema besides `main` and `temp`.
-    pub(crate) fn has_attached(self) -> bool {
-        // SAFETY: the connection is open, as `new` requires. Any number is allowed: 0 is `main`, 1
-        // `temp`, others are attached.
-        !unsafe { sys::sqlite3_db_name(self.db.as_ptr(), 2) }.is_null()
-    }
-
     /// Returns the collation of a column of a table in `main`.
     pub(crate) fn collation(self, table: &str, column: &str) -> Result<String, SqliteError> {
         let db = self.db.as_ptr();
         let (Ok(table), Ok(column)) = (CString::new(table), CString::new(column)) else {
-            // SAFETY: the connection is open, as `new` requires.
-            return Err(unsafe { SqliteError::of(db, sys::SQLITE_MISUSE) });
+            return Err(SqliteError::of_code(sys::SQLITE_MISUSE));
         };
         let mut collation = ptr::null();
         // SAFETY: the connection is open, as `new` requires. The names are C strings, and
@@ -135,12 +194,10 @@ impl<'conn> Connection<'conn> {
             )
         };
         if code != sys::SQLITE_OK || collation.is_null() {
-            // SAFETY: the connection is open, as `new` requires.
-            return Err(unsafe { SqliteError::of(db, code) });
+            return Err(self.last_error(code));
         }
         // SAFETY: SQLite returned a C string that is valid until the next call on the connection.
-        // It is copied before that.
-        Ok(unsafe { CStr::from_ptr(collation) }.to_string_lossy().into_owned())
+        Ok(unsafe { text_from_raw(collation) })
     }
 
     /// Returns whether a statement of the connection has been stepped and not run to its end.
@@ -163,50 +220,15 @@ impl<'conn> Connection<'conn> {
 }
 
 /// A prepared statement.
-pub(crate) struct Statement<'conn> {
+struct Statement<'conn> {
     raw: NonNull<sqlite3_stmt>,
-    connection: Connection<'conn>,
+    _connection: PhantomData<Connection<'conn>>,
 }
 
 impl Drop for Statement<'_> {
     fn drop(&mut self) {
         // SAFETY: `prepare` made the statement, and nobody uses it after this.
         unsafe { sys::sqlite3_finalize(self.raw.as_ptr()) };
-    }
-}
-
-impl Statement<'_> {
-    /// Binds the values, runs the statement and reads its first row, if there is one.
-    pub(super) fn first_row<'v, R>(
-        &mut self,
-        values: impl Iterator<Item = ProtectedValue<'v>>,
-        read: impl FnOnce(&RowValues<'_>) -> R,
-    ) -> Result<Option<R>, SqliteError> {
-        let done = self.step_with(values).map(|has_row| has_row.then(|| read(&RowValues { statement: self })));
-        // SAFETY: the statement is valid. The result is ignored: it repeats the error of the step.
-        unsafe { sys::sqlite3_reset(self.raw.as_ptr()) };
-        // SAFETY: the statement is valid. After this it holds no reference to the values.
-        unsafe { sys::sqlite3_clear_bindings(self.raw.as_ptr()) };
-        done
-    }
-
-    fn step_with<'v>(&mut self, values: impl Iterator<Item = ProtectedValue<'v>>) -> Result<bool, SqliteError> {
-        // SAFETY: the connection is open, as `Connection::new` requires.
-        let failed = |code| Err(unsafe { SqliteError::of(self.connection.db.as_ptr(), code) });
-        for (number, value) in (1..).zip(values) {
-            // SAFETY: the statement is valid and reset. The value is protected and valid, as
-            // `ProtectedValue` guarantees.
-            let code = unsafe { sys::sqlite3_bind_value(self.raw.as_ptr(), number, value.as_ptr()) };
-            if code != sys::SQLITE_OK {
-                return failed(code);
-            }
-        }
-        // SAFETY: the statement is valid.
-        match unsafe { sys::sqlite3_step(self.raw.as_ptr()) } {
-            sys::SQLITE_ROW => Ok(true),
-            sys::SQLITE_DONE => Ok(false),
-            code => failed(code),
-        }
     }
 }
 
@@ -244,13 +266,18 @@ impl Row<'_> {
 /// The current row of a statement. Reading a column does not convert its value, so it can be read
 /// again.
 pub(crate) struct RowValues<'a> {
-    statement: &'a Statement<'a>,
+    statement: &'a ActiveStatement<'a>,
 }
 
-impl RowValues<'_> {
+impl<'a> RowValues<'a> {
+    /// The statement must be at a row.
+    pub(super) fn new(statement: &'a ActiveStatement<'a>) -> Self {
+        Self { statement }
+    }
+
     /// Returns the value of a column.
     pub(crate) fn value(&self, column: c_int) -> Result<Value<'_>, OutOfMemory> {
-        let raw = self.statement.raw.as_ptr();
+        let raw = self.statement.as_ptr();
         let bytes = |start: *const u8| {
             // SAFETY: the statement is at a row. The length is requested after the pointer, as
             // SQLite requires.

@@ -6,22 +6,22 @@
 
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 mod native {
-    use core::ffi::{c_char, c_int, c_uchar, c_void};
+    use core::ffi::{c_char, c_int, c_void};
 
     pub(crate) use libsqlite3_sys::{
-        SQLITE_ABORT, SQLITE_BLOB, SQLITE_CHANGESET_ABORT, SQLITE_CHANGESET_OMIT, SQLITE_CHANGESET_REPLACE,
-        SQLITE_DIRECTONLY, SQLITE_DONE, SQLITE_ERROR, SQLITE_FCNTL_PDB, SQLITE_FLOAT, SQLITE_INTEGER,
-        SQLITE_IOERR_SHORT_READ, SQLITE_MISUSE, SQLITE_NOMEM, SQLITE_NOTFOUND, SQLITE_NULL, SQLITE_OK, SQLITE_READONLY,
-        SQLITE_ROW, SQLITE_TEXT, SQLITE_UTF8, sqlite3, sqlite3_bind_value, sqlite3_clear_bindings, sqlite3_column_blob,
+        SQLITE_BLOB, SQLITE_CONSTRAINT, SQLITE_DIRECTONLY, SQLITE_DONE, SQLITE_ERROR, SQLITE_FCNTL_PDB, SQLITE_FLOAT,
+        SQLITE_INTEGER, SQLITE_IOERR_SHORT_READ, SQLITE_MISUSE, SQLITE_NOMEM, SQLITE_NOTFOUND, SQLITE_NULL, SQLITE_OK,
+        SQLITE_ROW, SQLITE_TEXT, SQLITE_TOOBIG, SQLITE_UTF8, sqlite3, sqlite3_bind_blob, sqlite3_bind_double,
+        sqlite3_bind_int64, sqlite3_bind_text, sqlite3_changes, sqlite3_clear_bindings, sqlite3_column_blob,
         sqlite3_column_bytes, sqlite3_column_double, sqlite3_column_int64, sqlite3_column_text, sqlite3_column_type,
-        sqlite3_context, sqlite3_context_db_handle, sqlite3_create_function_v2, sqlite3_db_filename, sqlite3_db_mutex,
-        sqlite3_db_readonly, sqlite3_db_status, sqlite3_errcode, sqlite3_errmsg, sqlite3_errstr, sqlite3_exec,
-        sqlite3_extended_errcode, sqlite3_file, sqlite3_finalize, sqlite3_free, sqlite3_get_autocommit, sqlite3_int64,
-        sqlite3_io_methods, sqlite3_libversion_number, sqlite3_mutex, sqlite3_mutex_enter, sqlite3_mutex_leave,
-        sqlite3_mutex_try, sqlite3_next_stmt, sqlite3_prepare_v2, sqlite3_reset, sqlite3_step, sqlite3_stmt,
-        sqlite3_stmt_busy, sqlite3_stmt_status, sqlite3_table_column_metadata, sqlite3_total_changes, sqlite3_trace_v2,
-        sqlite3_value, sqlite3_value_blob, sqlite3_value_bytes, sqlite3_value_double, sqlite3_value_int64,
-        sqlite3_value_text, sqlite3_value_type, sqlite3_vfs, sqlite3_vfs_register,
+        sqlite3_compileoption_used, sqlite3_context, sqlite3_context_db_handle, sqlite3_create_function_v2,
+        sqlite3_db_filename, sqlite3_db_mutex, sqlite3_db_readonly, sqlite3_db_status, sqlite3_errcode, sqlite3_errmsg,
+        sqlite3_errstr, sqlite3_exec, sqlite3_extended_errcode, sqlite3_file, sqlite3_finalize, sqlite3_free,
+        sqlite3_get_autocommit, sqlite3_int64, sqlite3_io_methods, sqlite3_libversion_number, sqlite3_mutex,
+        sqlite3_mutex_enter, sqlite3_mutex_leave, sqlite3_mutex_try, sqlite3_next_stmt, sqlite3_prepare_v3,
+        sqlite3_reset, sqlite3_step, sqlite3_stmt, sqlite3_stmt_busy, sqlite3_stmt_status,
+        sqlite3_table_column_metadata, sqlite3_test_control, sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value,
+        sqlite3_vfs, sqlite3_vfs_register,
     };
 
     /// A session.
@@ -30,21 +30,10 @@ mod native {
         _opaque: [u8; 0],
     }
 
-    /// An iterator over a changeset, as passed to conflict handlers and filters.
-    #[repr(C)]
-    pub(crate) struct sqlite3_changeset_iter {
-        _opaque: [u8; 0],
-    }
-
     pub(crate) type Output = Option<unsafe extern "C" fn(*mut c_void, *const c_void, c_int) -> c_int>;
     pub(crate) type TableFilter = Option<unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int>;
-    pub(crate) type Input = Option<unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_int) -> c_int>;
-    #[cfg(apply_v3)]
-    pub(crate) type Filter = Option<unsafe extern "C" fn(*mut c_void, *mut sqlite3_changeset_iter) -> c_int>;
-    pub(crate) type Conflict = Option<unsafe extern "C" fn(*mut c_void, c_int, *mut sqlite3_changeset_iter) -> c_int>;
 
     unsafe extern "C" {
-        pub(crate) fn sqlite3_db_name(db: *mut sqlite3, number: c_int) -> *const c_char;
         pub(crate) fn sqlite3_get_clientdata(db: *mut sqlite3, name: *const c_char) -> *mut c_void;
         pub(crate) fn sqlite3_set_clientdata(
             db: *mut sqlite3,
@@ -100,74 +89,6 @@ mod native {
             table: *const c_char,
             message: *mut *mut c_char,
         ) -> c_int;
-        pub(crate) fn sqlite3changeset_apply_v2(
-            db: *mut sqlite3,
-            size: c_int,
-            bytes: *mut c_void,
-            filter: TableFilter,
-            conflict: Conflict,
-            context: *mut c_void,
-            rebase: *mut *mut c_void,
-            rebase_size: *mut c_int,
-            flags: c_int,
-        ) -> c_int;
-        pub(crate) fn sqlite3changeset_apply_v2_strm(
-            db: *mut sqlite3,
-            input: Input,
-            input_context: *mut c_void,
-            filter: TableFilter,
-            conflict: Conflict,
-            context: *mut c_void,
-            rebase: *mut *mut c_void,
-            rebase_size: *mut c_int,
-            flags: c_int,
-        ) -> c_int;
-        #[cfg(apply_v3)]
-        pub(crate) fn sqlite3changeset_apply_v3(
-            db: *mut sqlite3,
-            size: c_int,
-            bytes: *mut c_void,
-            filter: Filter,
-            conflict: Conflict,
-            context: *mut c_void,
-            rebase: *mut *mut c_void,
-            rebase_size: *mut c_int,
-            flags: c_int,
-        ) -> c_int;
-        #[cfg(apply_v3)]
-        pub(crate) fn sqlite3changeset_apply_v3_strm(
-            db: *mut sqlite3,
-            input: Input,
-            input_context: *mut c_void,
-            filter: Filter,
-            conflict: Conflict,
-            context: *mut c_void,
-            rebase: *mut *mut c_void,
-            rebase_size: *mut c_int,
-            flags: c_int,
-        ) -> c_int;
-        pub(crate) fn sqlite3changeset_op(
-            iter: *mut sqlite3_changeset_iter,
-            table: *mut *const c_char,
-            columns: *mut c_int,
-            operation: *mut c_int,
-            indirect: *mut c_int,
-        ) -> c_int;
-        pub(crate) fn sqlite3changeset_pk(
-            iter: *mut sqlite3_changeset_iter,
-            ordinals: *mut *mut c_uchar,
-            columns: *mut c_int,
-        ) -> c_int;
-        pub(crate) fn sqlite3changeset_old(
-            iter: *mut sqlite3_changeset_iter,
-            column: c_int,
-            value: *mut *mut super::sqlite3_value,
-        ) -> c_int;
-        pub(crate) fn sqlite3changeset_new(
-            iter: *mut sqlite3_changeset_iter,
-            column: c_int,
-            value: *mut *mut super::sqlite3_value,
-        ) -> c_int;
     }
 }
 
@@ -180,22 +101,19 @@ mod wasm {
     use core::ptr;
 
     pub(crate) use sqlite_wasm_rs::{
-        SQLITE_ABORT, SQLITE_BLOB, SQLITE_CHANGESET_ABORT, SQLITE_CHANGESET_OMIT, SQLITE_CHANGESET_REPLACE,
-        SQLITE_DIRECTONLY, SQLITE_DONE, SQLITE_ERROR, SQLITE_FCNTL_PDB, SQLITE_FLOAT, SQLITE_INTEGER,
-        SQLITE_IOERR_SHORT_READ, SQLITE_MISUSE, SQLITE_NOMEM, SQLITE_NOTFOUND, SQLITE_NULL, SQLITE_OK, SQLITE_READONLY,
-        SQLITE_ROW, SQLITE_TEXT, SQLITE_UTF8, sqlite3, sqlite3_bind_value, sqlite3_changeset_iter,
-        sqlite3_clear_bindings, sqlite3_column_blob, sqlite3_column_bytes, sqlite3_column_double, sqlite3_column_int64,
-        sqlite3_column_text, sqlite3_column_type, sqlite3_context, sqlite3_context_db_handle,
-        sqlite3_create_function_v2, sqlite3_db_filename, sqlite3_db_name, sqlite3_db_readonly, sqlite3_errcode,
-        sqlite3_errmsg, sqlite3_errstr, sqlite3_exec, sqlite3_file, sqlite3_finalize, sqlite3_free,
+        SQLITE_BLOB, SQLITE_CONSTRAINT, SQLITE_DIRECTONLY, SQLITE_DONE, SQLITE_ERROR, SQLITE_FCNTL_PDB, SQLITE_FLOAT,
+        SQLITE_INTEGER, SQLITE_IOERR_SHORT_READ, SQLITE_MISUSE, SQLITE_NOMEM, SQLITE_NOTFOUND, SQLITE_NULL, SQLITE_OK,
+        SQLITE_ROW, SQLITE_TEXT, SQLITE_TOOBIG, SQLITE_UTF8, sqlite3, sqlite3_bind_blob, sqlite3_bind_double,
+        sqlite3_bind_int64, sqlite3_bind_text, sqlite3_changes, sqlite3_clear_bindings, sqlite3_column_blob,
+        sqlite3_column_bytes, sqlite3_column_double, sqlite3_column_int64, sqlite3_column_text, sqlite3_column_type,
+        sqlite3_compileoption_used, sqlite3_context, sqlite3_context_db_handle, sqlite3_create_function_v2,
+        sqlite3_db_filename, sqlite3_db_name, sqlite3_db_readonly, sqlite3_db_status, sqlite3_errcode, sqlite3_errmsg,
+        sqlite3_errstr, sqlite3_exec, sqlite3_extended_errcode, sqlite3_file, sqlite3_finalize, sqlite3_free,
         sqlite3_get_autocommit, sqlite3_get_clientdata, sqlite3_int64, sqlite3_io_methods, sqlite3_libversion_number,
-        sqlite3_mutex, sqlite3_next_stmt, sqlite3_prepare_v2, sqlite3_reset, sqlite3_session, sqlite3_set_clientdata,
+        sqlite3_mutex, sqlite3_next_stmt, sqlite3_prepare_v3, sqlite3_reset, sqlite3_session, sqlite3_set_clientdata,
         sqlite3_step, sqlite3_stmt, sqlite3_stmt_busy, sqlite3_stmt_status, sqlite3_table_column_metadata,
-        sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value, sqlite3_value_blob, sqlite3_value_bytes,
-        sqlite3_value_double, sqlite3_value_int64, sqlite3_value_text, sqlite3_value_type, sqlite3_vfs,
-        sqlite3_vfs_register, sqlite3changeset_apply_v2, sqlite3changeset_apply_v2_strm, sqlite3changeset_apply_v3,
-        sqlite3changeset_apply_v3_strm, sqlite3changeset_new, sqlite3changeset_old, sqlite3changeset_op,
-        sqlite3changeset_pk, sqlite3session_attach, sqlite3session_changeset, sqlite3session_changeset_size,
+        sqlite3_test_control, sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value, sqlite3_vfs,
+        sqlite3_vfs_register, sqlite3session_attach, sqlite3session_changeset, sqlite3session_changeset_size,
         sqlite3session_changeset_strm, sqlite3session_create, sqlite3session_delete, sqlite3session_diff,
         sqlite3session_enable, sqlite3session_indirect, sqlite3session_isempty, sqlite3session_memory_used,
         sqlite3session_object_config, sqlite3session_patchset, sqlite3session_patchset_strm,
@@ -231,13 +149,15 @@ pub(crate) const TRACE_CLOSE: core::ffi::c_uint = 8;
 /// `SQLITE_DBSTATUS_LOOKASIDE_MISS_FULL`: the number of memory allocations of the connection.
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 pub(crate) const DBSTATUS_LOOKASIDE: [core::ffi::c_int; 3] = [4, 5, 6];
-/// `SQLITE_CHANGESETAPPLY_NOSAVEPOINT`
-pub(crate) const CHANGESETAPPLY_NOSAVEPOINT: core::ffi::c_int = 1;
-/// `SQLITE_CHANGESETAPPLY_INVERT`
-pub(crate) const CHANGESETAPPLY_INVERT: core::ffi::c_int = 2;
-/// `SQLITE_CHANGESETAPPLY_FKNOACTION`
-pub(crate) const CHANGESETAPPLY_FKNOACTION: core::ffi::c_int = 8;
-/// `SQLITE_CHANGESETAPPLY_NOUPDATELOOP`
-pub(crate) const CHANGESETAPPLY_NOUPDATELOOP: core::ffi::c_int = 16;
 /// `SQLITE_STMTSTATUS_REPREPARE`
 pub(crate) const STMTSTATUS_REPREPARE: core::ffi::c_int = 5;
+/// `SQLITE_DBSTATUS_DEFERRED_FKS`
+pub(crate) const DBSTATUS_DEFERRED_FKS: core::ffi::c_int = 10;
+/// `SQLITE_PREPARE_PERSISTENT`
+pub(crate) const PREPARE_PERSISTENT: core::ffi::c_uint = 1;
+/// `SQLITE_TESTCTRL_FK_NO_ACTION`
+pub(crate) const TESTCTRL_FK_NO_ACTION: core::ffi::c_int = 7;
+/// `SQLITE_DBSTATUS_CACHE_USED`
+pub(crate) const DBSTATUS_CACHE_USED: core::ffi::c_int = 1;
+/// `SQLITE_DBSTATUS_CACHE_USED_SHARED`
+pub(crate) const DBSTATUS_CACHE_USED_SHARED: core::ffi::c_int = 11;

@@ -94,14 +94,9 @@ fn is_rowid(name: &str, other: &str) -> bool {
     other == "rowid" && ["rowid", "_rowid_", "oid"].iter().any(|alias| name.eq_ignore_ascii_case(alias))
 }
 
-/// Checks that a section of a changeset matches a table of the database. If only the order of
-/// columns inside the primary key differs, returns the table's key ordinals, without which SQLite
-/// would ignore the section.
-pub(crate) fn check_section(
-    table: &str,
-    key_ordinals: &[u8],
-    live: Option<&LiveTable>,
-) -> Result<SectionMatch, SchemaMismatch> {
+/// Checks that a section of a changeset matches a table of the database. The order of columns inside
+/// the primary key may differ.
+pub(crate) fn check_section(table: &str, key_ordinals: &[u8], live: Option<&LiveTable>) -> Result<(), SchemaMismatch> {
     let columns = key_ordinals.len();
     let expected = format!("a table of {columns} or more columns");
     let Some(live) = live else {
@@ -132,14 +127,5 @@ pub(crate) fn check_section(
             ));
         }
     }
-    // SQLite keeps the position in a byte
-    let ordinals: Vec<u8> = effective.iter().take(columns).map(|(_, key)| (key & 0xff) as u8).collect();
-    Ok(if ordinals == key_ordinals { SectionMatch::Exact } else { SectionMatch::WithOrdinals(ordinals) })
-}
-
-/// The way in which a section matches its table.
-pub(crate) enum SectionMatch {
-    Exact,
-    /// The section matches after replacing its key ordinals by these.
-    WithOrdinals(Vec<u8>),
+    Ok(())
 }

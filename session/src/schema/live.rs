@@ -5,7 +5,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use crate::ffi::error::SqliteError;
-use crate::ffi::statement::{Connection, Row};
+use crate::ffi::statement::Connection;
 
 /// A table that SQLite records and applies with a primary key that the table does not declare.
 pub(crate) const STAT1: &str = "sqlite_stat1";
@@ -37,13 +37,53 @@ impl TableKind {
     }
 }
 
-pub(super) struct LiveColumn {
-    pub(super) name: String,
-    pub(super) affinity: Affinity,
+pub(crate) struct LiveColumn {
+    pub(crate) name: String,
+    /// The declared type, in upper case.
+    pub(crate) declared: String,
+    pub(crate) affinity: Affinity,
+    pub(crate) is_not_null: bool,
     /// The position in the primary key, counted from 1, or 0 if the column is not part of the key.
     pub(super) key: i64,
     /// Whether SQLite records the column. It does not record hidden and generated columns.
     pub(super) recorded: bool,
+}
+
+/// How a column of a primary key compares values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct KeyComparison {
+    pub(crate) affinity: Affinity,
+    pub(crate) collation: KeyCollation,
+}
+
+/// A [collation](https://www.sqlite.org/datatype3.html#collating_sequences) of a column of a primary
+/// key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum KeyCollation {
+    Binary,
+    NoCase,
+    RightTrim,
+    /// A collation of the application, or different collations of the column and the key.
+    Other,
+}
+
+impl KeyCollation {
+    fn of(name: &str) -> Self {
+        let named = [("BINARY", Self::Binary), ("NOCASE", Self::NoCase), ("RTRIM", Self::RightTrim)];
+        named.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map_or(Self::Other, |(_, it)| it)
+    }
+}
+
+/// The UNIQUE indexes of a table, except that of the primary key.
+#[derive(Default)]
+pub(crate) struct UniqueIndexes {
+    /// The columns of each index, as positions in a record, with the collation by which the index
+    /// compares them. Partial indexes and indexes with expressions or columns that are not recorded
+    /// are not in the list.
+    pub(crate) plain: Vec<Vec<(usize, String)>>,
+    /// Whether the table has a partial index, or an index with expressions or columns that are not
+    /// recorded, unique or not.
+    pub(crate) has_others: bool,
 }
 
 /// A [type affinity](https://www.sqlite.org/datatype3.html#type_affinity). Affinities that behave
@@ -61,7 +101,6 @@ pub(crate) enum Affinity {
 impl Affinity {
     /// Returns the affinity of a declared type, by SQLite's rules.
     fn of(declared: &str) -> Self {
-        let declared = declared.to_ascii_uppercase();
         let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
         if has(&["INT"]) {
             Self::Number
@@ -96,11 +135,16 @@ impl LiveTable {
         if kind != TableKind::Table {
             return Ok(Self { kind, columns: Vec::new() });
         }
-        let mut columns = connection.rows(&pragma("table_xinfo", schema, table), |row| LiveColumn {
-            name: row.text(1).into_owned(),
-            affinity: Affinity::of(&row.text(2)),
-            key: row.integer(5),
-            recorded: row.integer(6) == 0,
+        let mut columns = connection.rows(&pragma("table_xinfo", schema, table), |row| {
+            let declared = row.text(2).to_ascii_uppercase();
+            LiveColumn {
+                name: row.text(1).into_owned(),
+                affinity: Affinity::of(&declared),
+                declared,
+                is_not_null: row.integer(3) != 0,
+                key: row.integer(5),
+                recorded: row.integer(6) == 0,
+            }
         })?;
         if table.eq_ignore_ascii_case(STAT1) {
             for (position, column) in (1..).zip(columns.iter_mut().take(2)) {
@@ -137,58 +181,75 @@ impl LiveTable {
         Ok(None)
     }
 
-    /// Returns the affinities of the primary key's columns, in column order, for a table in `main`.
-    /// Returns `None` if the table or the key treats different texts as equal. `has_collations`
-    /// is true if the table's SQL contains a collation.
-    pub(crate) fn key_affinities(
+    /// Returns how the columns of the primary key compare values, in column order. The table is in
+    /// `main`. `has_collations` is true if its SQL contains a collation.
+    pub(crate) fn key_comparisons(
+        &self,
         connection: Connection<'_>,
         table: &str,
         has_collations: bool,
-    ) -> Result<Option<Vec<Affinity>>, SqliteError> {
-        let live = Self::read_columns(connection, "main", table, TableKind::Table)?;
-        let is_binary = |collation: &str| collation.eq_ignore_ascii_case("BINARY");
-        let keys: Vec<&LiveColumn> = live.recorded().filter(|column| column.key != 0).collect();
+    ) -> Result<Vec<KeyComparison>, SqliteError> {
+        // a rowid is an integer
+        let rowid = KeyComparison { affinity: Affinity::Number, collation: KeyCollation::Binary };
+        let mut comparisons = Vec::from_iter((!self.has_key()).then_some(rowid));
+        let mut of_index = Vec::new();
         if has_collations {
-            for column in &keys {
-                if !is_binary(&connection.collation(table, &column.name)?) {
-                    return Ok(None);
-                }
-            }
             let indexes = connection.rows(&pragma("index_list", "main", table), |row| {
                 (row.text(3) == "pk").then(|| row.text(1).into_owned())
             })?;
             for index in indexes.iter().flatten() {
-                let is_coarse = |row: &Row<'_>| row.integer(5) == 1 && !is_binary(&row.text(4));
-                if connection.rows(&pragma("index_xinfo", "main", index), is_coarse)?.contains(&true) {
-                    return Ok(None);
-                }
+                let columns = connection.rows(&pragma("index_xinfo", "main", index), |row| {
+                    (row.integer(5) == 1 && row.integer(1) >= 0)
+                        .then(|| (row.text(2).into_owned(), KeyCollation::of(&row.text(4))))
+                })?;
+                of_index.extend(columns.into_iter().flatten());
             }
         }
-        // a rowid is an integer
-        let rowid = (!live.has_key()).then_some(Affinity::Number);
-        Ok(Some(rowid.into_iter().chain(keys.iter().map(|column| column.affinity)).collect()))
+        for column in self.recorded().filter(|column| column.key != 0) {
+            let mut collation = KeyCollation::Binary;
+            if has_collations {
+                collation = KeyCollation::of(&connection.collation(table, &column.name)?);
+                // two rows are different only if both collations say so
+                if of_index.iter().any(|(name, other)| name == &column.name && *other != collation) {
+                    collation = KeyCollation::Other;
+                }
+            }
+            comparisons.push(KeyComparison { affinity: column.affinity, collation });
+        }
+        Ok(comparisons)
     }
 
-    /// Returns the UNIQUE indexes of a table in `main`, except that of the primary key, as the
-    /// positions of their columns in a record. `None` stands for an expression or a column that is
-    /// not recorded.
-    pub(crate) fn unique_indexes(
-        connection: Connection<'_>,
-        table: &str,
-    ) -> Result<Vec<Vec<Option<usize>>>, SqliteError> {
-        let live = Self::read_columns(connection, "main", table, TableKind::Table)?;
+    /// Reads the indexes of this table, which is in `main`.
+    pub(crate) fn unique_indexes(&self, connection: Connection<'_>, table: &str) -> Result<UniqueIndexes, SqliteError> {
         let position =
-            |name: &str| live.record_columns().iter().position(|(column, _)| column.eq_ignore_ascii_case(name));
+            |name: &str| self.record_columns().iter().position(|(column, _)| column.eq_ignore_ascii_case(name));
         let indexes = connection.rows(&pragma("index_list", "main", table), |row| {
-            (row.integer(2) == 1 && row.text(3) != "pk").then(|| row.text(1).into_owned())
+            let (is_unique, is_key, is_partial) = (row.integer(2) == 1, row.text(3) == "pk", row.integer(4) == 1);
+            (!is_key).then(|| (row.text(1).into_owned(), is_unique, is_partial))
         })?;
-        let columns = |index: &String| {
-            let columns = connection.rows(&pragma("index_xinfo", "main", index), |row| {
-                (row.integer(5) == 1).then(|| (row.integer(1) >= 0).then(|| position(&row.text(2))).flatten())
-            });
-            columns.map(|columns| columns.into_iter().flatten().collect())
-        };
-        indexes.iter().flatten().map(columns).collect()
+        let mut found = UniqueIndexes::default();
+        for (index, is_unique, is_partial) in indexes.into_iter().flatten() {
+            let columns = connection.rows(&pragma("index_xinfo", "main", &index), |row| {
+                let column = if row.integer(1) >= 0 { position(&row.text(2)) } else { None };
+                (row.integer(5) == 1).then(|| column.map(|column| (column, row.text(4).into_owned())))
+            })?;
+            match columns.into_iter().flatten().collect::<Option<Vec<_>>>() {
+                Some(columns) if !is_partial => found.plain.extend(is_unique.then_some(columns)),
+                _ => found.has_others = true,
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns whether the table has hidden or generated columns.
+    pub(crate) fn has_unrecorded_columns(&self) -> bool {
+        self.columns.iter().any(|column| !column.recorded)
+    }
+
+    /// Returns the columns of the table that are in its records, each with its position in the
+    /// record. If the rowid is the key, the first position has no column.
+    pub(crate) fn columns_in_records(&self) -> impl Iterator<Item = (usize, &LiveColumn)> {
+        (usize::from(!self.has_key())..).zip(self.recorded())
     }
 
     fn recorded(&self) -> impl Iterator<Item = &LiveColumn> {
@@ -201,12 +262,6 @@ impl LiveTable {
 
     fn has_column(&self, name: &str) -> bool {
         self.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name))
-    }
-
-    /// Returns whether a record of `columns` columns contains everything that is needed to delete a
-    /// row and insert it again unchanged, with the same rowid.
-    pub(crate) fn is_complete(&self, columns: usize) -> bool {
-        self.record_columns().len() == columns && !self.has_column("_rowid_")
     }
 
     /// Returns the reason why SQLite does not record the table, if it does not.

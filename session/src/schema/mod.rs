@@ -17,10 +17,12 @@ mod live;
 mod mismatch;
 mod untracked;
 
-pub(crate) use self::check::{SectionMatch, check_declared, check_recordable, check_section};
+pub(crate) use self::check::{check_declared, check_recordable, check_section};
 pub use self::declaration::TrackableTable;
 pub(crate) use self::declaration::{DeclaredTable, TableDeclaration};
-pub(crate) use self::live::{Affinity, LiveTable, STAT1, TableKind};
+pub(crate) use self::live::{
+    Affinity, KeyCollation, KeyComparison, LiveColumn, LiveTable, STAT1, TableKind, UniqueIndexes,
+};
 pub use self::mismatch::SchemaMismatch;
 pub use self::untracked::UntrackedTable;
 pub(crate) use self::untracked::untracked_tables;

@@ -90,9 +90,9 @@ mod shape;
 mod text;
 
 #[cfg(feature = "sqlite")]
-pub(crate) use codec::section::SectionId;
+pub(crate) use shape::invert::invert;
 #[cfg(feature = "sqlite")]
-pub(crate) use shape::sort::{FETCH_COUNT, KeyClasses, SortableSections, SortedSection};
+pub(crate) use shape::sort::{FETCH_COUNT, KeyClasses, SortedSection};
 
 pub use codec::error::{BuildError, BuildErrorKind, Limit, ParseError, ParseErrorKind};
 pub use codec::kind::{Format, Operation};

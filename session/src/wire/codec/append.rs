@@ -61,17 +61,4 @@ impl Record<'_> {
             }
         })
     }
-
-    /// Appends the UPDATE of a changeset with only the columns that it sets: without new values of
-    /// the primary key, and without columns whose old and new values are equal.
-    pub(crate) fn write_set_columns(&self, out: &mut Vec<u8>) {
-        let (_, _, raw) = self.parts();
-        write_change(raw.operation, raw.indirect, out);
-        for (ordinal, old, new) in self.update_columns() {
-            write_value(old.filter(|_| ordinal != 0 || old != new), out);
-        }
-        for (ordinal, old, new) in self.update_columns() {
-            write_value(new.filter(|_| ordinal == 0 && old != new), out);
-        }
-    }
 }

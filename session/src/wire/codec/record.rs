@@ -10,8 +10,6 @@ use super::cursor::Cursor;
 use super::header::{Header, key_columns};
 use super::kind::{Format, Operation};
 use super::section::Section;
-#[cfg(feature = "sqlite")]
-use super::section::SectionId;
 use super::value::Value;
 use super::walk::Layout;
 
@@ -125,12 +123,6 @@ impl<'a> Record<'a> {
     /// Returns the offset in the input, counted from 0, at which this change begins.
     pub fn offset(&self) -> usize {
         self.offset
-    }
-
-    /// Returns the section that the change is in.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn section_id(&self) -> SectionId<'a> {
-        SectionId::of(self.table)
     }
 
     /// Returns the length of the change in bytes.

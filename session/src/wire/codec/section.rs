@@ -9,41 +9,18 @@ use super::record::Records;
 use super::table_info::TableInfo;
 use super::walk::Walker;
 
-/// The section that a change belongs to, for comparison with the section of another change of the
-/// same input.
-#[cfg(feature = "sqlite")]
-#[derive(Clone, Copy)]
-pub(crate) struct SectionId<'a>(&'a [u8]);
-
-#[cfg(feature = "sqlite")]
-impl<'a> SectionId<'a> {
-    #[inline]
-    pub(super) fn of(header: Header<'a>) -> Self {
-        Self(header.key)
-    }
-}
-
-/// Each section has key ordinals of its own: their address identifies the section.
-#[cfg(feature = "sqlite")]
-impl PartialEq for SectionId<'_> {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        core::ptr::eq(self.0, other.0)
-    }
-}
-
 /// A section of a changeset or patchset: a table's header and the changes that follow it.
 ///
 /// A table can have several sections, and a section can be empty. SQLite writes one section for
 /// each table that has changed.
 #[derive(Clone, Copy)]
 pub struct Section<'a> {
-    pub(super) header: Header<'a>,
-    pub(super) format: Format,
+    pub(in crate::wire) header: Header<'a>,
+    pub(in crate::wire) format: Format,
     /// The bytes after the header, up to the end of the input.
-    pub(super) rest: Cursor<'a>,
+    pub(in crate::wire) rest: Cursor<'a>,
     /// The length of the whole input.
-    pub(super) total: usize,
+    pub(in crate::wire) total: usize,
 }
 
 impl<'a> Section<'a> {
@@ -81,6 +58,14 @@ impl<'a> Section<'a> {
         key_columns(self.header.key)
     }
 
+    /// Returns an upper bound of the number of records, without counting them.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn max_records(&self) -> usize {
+        // an operation, a flag, and a byte for each value
+        let smallest = if self.format == Format::Patchset { self.key_columns().count() } else { self.column_count() };
+        self.rest.remaining() / smallest.saturating_add(2)
+    }
+
     /// Returns an iterator over the records of this section.
     pub fn records(&self) -> Records<'a> {
         Records::of_section(self)
@@ -110,7 +95,7 @@ pub struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
-    pub(super) fn new(bytes: &'a [u8], format: Format) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], format: Format) -> Self {
         Self { walk: Walker::new(bytes, format), format, total: bytes.len(), last: None }
     }
 }

@@ -2,7 +2,6 @@
 //! its own checks.
 
 #[cfg(feature = "sqlite")]
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -75,36 +74,10 @@ pub struct RebaseData {
 }
 
 impl RebaseData {
-    /// Creates rebase data from bytes that SQLite has just written.
-    ///
-    /// If `last_decision_only` is set, earlier decisions of a row were revoked. Only the last
-    /// decision of each row is kept.
+    /// Creates rebase data from well-formed bytes.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn from_sqlite(bytes: Vec<u8>, last_decision_only: bool) -> Self {
+    pub(crate) fn from_well_formed(bytes: Vec<u8>) -> Self {
         debug_assert_eq!(check::rebase_data(&bytes), Ok(()));
-        let data = Self { bytes };
-        if last_decision_only { data.last_of_each_row() } else { data }
-    }
-
-    /// Returns the last resolution of each row.
-    #[cfg(feature = "sqlite")]
-    fn last_of_each_row(&self) -> Self {
-        use crate::wire::codec::append::{write_header, write_value};
-        let row = |record: &Record<'_>| {
-            let mut row = record.table().to_ascii_lowercase().into_bytes();
-            row.push(0);
-            record.key_values().for_each(|value| write_value(Some(value), &mut row));
-            row
-        };
-        let last: BTreeMap<Vec<u8>, usize> = self.records().map(|record| (row(&record), record.offset())).collect();
-        let (mut bytes, mut section) = (Vec::new(), None);
-        for record in self.records().filter(|record| last.get(&row(record)) == Some(&record.offset())) {
-            if section != Some(record.section_id()) {
-                section = Some(record.section_id());
-                write_header(Format::Changeset, record.table(), record.key_ordinals(), &mut bytes);
-            }
-            record.write(&mut bytes);
-        }
         Self { bytes }
     }
 

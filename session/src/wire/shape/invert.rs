@@ -17,7 +17,7 @@ use crate::wire::codec::value::write_field;
 use crate::wire::codec::walk::Walker;
 
 /// Appends the inverse of a checked changeset.
-pub(in crate::wire) fn invert(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn invert(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(bytes.len());
     let mut walk = Walker::new(bytes, Format::Changeset);
     loop {

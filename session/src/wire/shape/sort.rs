@@ -16,6 +16,8 @@ use crate::wire::codec::header::{Header, key_columns};
 use crate::wire::codec::kind::{Format, Operation};
 #[cfg(feature = "sqlite")]
 use crate::wire::codec::record::Record;
+#[cfg(feature = "sqlite")]
+use crate::wire::codec::section;
 use crate::wire::codec::value::Value;
 #[cfg(feature = "sqlite")]
 use crate::wire::codec::value::{BLOB, INTEGER, TEXT};
@@ -74,29 +76,6 @@ pub(in crate::wire) fn sort(bytes: &[u8], format: Format) -> Vec<u8> {
     out
 }
 
-/// The sections of checked bytes, each with the locations of its changes.
-#[cfg(feature = "sqlite")]
-pub(crate) struct SortableSections<'a> {
-    all: &'a [u8],
-    rest: Cursor<'a>,
-    format: Format,
-}
-
-#[cfg(feature = "sqlite")]
-impl<'a> SortableSections<'a> {
-    pub(crate) fn new(bytes: &'a [u8], format: Format) -> Self {
-        Self { all: bytes, rest: Cursor::new(bytes), format }
-    }
-
-    /// Returns the next section, which reuses the memory of the last section.
-    pub(crate) fn advance(&mut self, last: Option<SortedSection<'a>>) -> Option<SortedSection<'a>> {
-        let mut index = last.map(|last| last.index).unwrap_or_default();
-        let offset = self.all.len().saturating_sub(self.rest.remaining());
-        let (section, head) = Section::read(&mut self.rest, self.format, &mut index)?;
-        Some(SortedSection { section, offset: offset.saturating_add(head), index })
-    }
-}
-
 /// A section whose changes can be sorted.
 #[cfg(feature = "sqlite")]
 pub(crate) struct SortedSection<'a> {
@@ -124,8 +103,12 @@ impl KeyClasses {
 
 #[cfg(feature = "sqlite")]
 impl<'a> SortedSection<'a> {
-    pub(crate) fn table(&self) -> &'a str {
-        self.section.header.name
+    /// Finds the changes of a section.
+    pub(crate) fn new(section: &section::Section<'a>) -> Self {
+        let offset = section.total.saturating_sub(section.rest.remaining());
+        let (mut rest, mut index) = (section.rest, Vec::new());
+        let section = Section::read_changes(section.header, &mut rest, section.format, &mut index);
+        Self { section, offset, index }
     }
 
     /// Returns the number of changes.
@@ -166,17 +149,6 @@ impl<'a> SortedSection<'a> {
         let (_, location) = self.index.get(at)?;
         let raw = Walker::at(self.section.change(*location), format).record(header)?;
         Some(Record::new(header, format, raw, self.offset.saturating_add(Location::start(*location))))
-    }
-
-    /// Appends the header of the section.
-    pub(crate) fn write_header(&self, out: &mut Vec<u8>) {
-        self.section.header.write(self.section.format, out);
-    }
-
-    /// Returns the bytes of the change at a position in the order.
-    #[inline]
-    pub(crate) fn change(&self, at: usize) -> Option<&'a [u8]> {
-        self.index.get(at).map(|(_, location)| self.section.whole(*location))
     }
 
     /// Loads the changes at some positions in the order into the cache.
@@ -225,14 +197,23 @@ impl<'a> Section<'a> {
         let mut walk = Walker::at(*rest, format);
         let header = walk.header()?;
         let head = walk.position().since(*rest).len();
-        let changes = walk.position();
+        *rest = walk.position();
+        Some((Self::read_changes(header, rest, format, index), head))
+    }
+
+    /// Reads the locations of a section's changes into `index`.
+    fn read_changes(header: Header<'a>, rest: &mut Cursor<'a>, format: Format, index: &mut Vec<Entry>) -> Self {
+        let changes = *rest;
+        let mut walk = Walker::at(changes, format);
         while walk.is_at_record() {
             let change = walk.position();
-            walk.record(header)?;
+            if walk.record(header).is_none() {
+                break; // unreachable with checked bytes
+            }
             index.push((0, Location::pack(change.since(changes).len(), walk.position().since(change).len())));
         }
         *rest = walk.position();
-        Some((Self { header, format, changes: rest.since(changes) }, head))
+        Self { header, format, changes: rest.since(changes) }
     }
 
     fn sort(&self, index: &mut [Entry]) {

@@ -1,6 +1,4 @@
-//! The kinds of conflict that SQLite reports, and the decisions that it accepts.
-//!
-//! `apply` re-exports both types.
+//! The kinds of conflict, and the decisions that each accepts.
 
 /// A kind of conflict, in [SQLite's
 /// terms](https://www.sqlite.org/session/c_changeset_conflict.html).
@@ -30,18 +28,6 @@ impl ConflictType {
             Self::Conflict => 3,
             Self::Constraint => 4,
             Self::ForeignKey => 5,
-        }
-    }
-
-    /// Returns the kind with SQLite's number `raw`.
-    pub(crate) const fn from_raw(raw: i32) -> Option<Self> {
-        match raw {
-            1 => Some(Self::Data),
-            2 => Some(Self::NotFound),
-            3 => Some(Self::Conflict),
-            4 => Some(Self::Constraint),
-            5 => Some(Self::ForeignKey),
-            _ => None,
         }
     }
 

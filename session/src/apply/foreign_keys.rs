@@ -1,0 +1,133 @@
+//! Foreign keys during an apply: checked at its end, and their actions disabled on request.
+//!
+//! Invariant: what the application's transaction violated before the apply is neither forgotten nor
+//! counted as a violation of the apply.
+
+use std::collections::HashMap;
+use std::string::String;
+
+use super::error::ApplyError;
+use crate::ffi::error::SqliteError;
+use crate::ffi::statement::Connection;
+use crate::ffi::statements::Statements;
+
+/// The deferral of all foreign keys to the end of the apply.
+///
+/// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys) is
+/// compiled and not run: compiling it sets the flag, and running it would expire all statements of
+/// the connection.
+#[derive(Default)]
+pub(super) struct DeferredKeys {
+    /// Whether the foreign keys of a changed table are deferred.
+    is_active: bool,
+    /// Whether the application's transaction defers them too.
+    was_deferred: bool,
+    /// The violations before the apply, if the application's transaction has any.
+    before: Option<Violations>,
+}
+
+/// The violations of foreign keys in `main`: table, rowid, referenced table, number of the key.
+type Violations = HashMap<(String, i64, String, i64), u64>;
+
+fn violations(connection: Connection<'_>) -> Result<Violations, SqliteError> {
+    let mut found = Violations::new();
+    connection.for_each("PRAGMA main.foreign_key_check", |row| {
+        let violation = (row.text(0).into_owned(), row.integer(1), row.text(2).into_owned(), row.integer(3));
+        *found.entry(violation).or_default() += 1;
+    })?;
+    Ok(found)
+}
+
+impl DeferredKeys {
+    /// Defers the foreign keys, before the first change to a table that they concern.
+    pub(super) fn defer(&mut self, statements: &Statements<'_>, is_inside: bool) -> Result<(), SqliteError> {
+        if self.is_active {
+            return Ok(());
+        }
+        let connection = statements.connection();
+        if is_inside {
+            connection.for_each("PRAGMA defer_foreign_keys", |row| self.was_deferred = row.integer(0) != 0)?;
+            if connection.violates_deferred_keys() {
+                self.before = Some(violations(connection)?);
+            }
+        }
+        if !self.was_deferred {
+            statements.compile(c"PRAGMA defer_foreign_keys = 1")?;
+        }
+        self.is_active = true;
+        Ok(())
+    }
+
+    /// Returns whether the changes violate foreign keys.
+    pub(super) fn are_violated(&self, statements: &Statements<'_>) -> Result<bool, SqliteError> {
+        let connection = statements.connection();
+        if !self.is_active || !connection.violates_deferred_keys() {
+            return Ok(false);
+        }
+        let Some(before) = &self.before else { return Ok(true) };
+        Ok(violations(connection)?.iter().any(|(violation, count)| before.get(violation).is_none_or(|old| old < count)))
+    }
+
+    /// Accepts the violations: SQLite does not check them again. If the application's transaction
+    /// had violations of its own, SQLite cannot tell them apart, and checks all of them at the end
+    /// of the transaction.
+    pub(super) fn accept(&self, statements: &Statements<'_>) -> Result<(), SqliteError> {
+        if self.before.is_some() {
+            return Ok(());
+        }
+        statements.compile(c"PRAGMA defer_foreign_keys = 0")?;
+        if self.was_deferred { statements.compile(c"PRAGMA defer_foreign_keys = 1") } else { Ok(()) }
+    }
+
+    /// Restores the state of the application's transaction, at the end of the apply.
+    ///
+    /// To turn the deferral off would make SQLite forget the violations of the transaction. So if
+    /// there are any, it stays on until the end of the transaction.
+    pub(super) fn restore(&self, statements: &Statements<'_>) {
+        let connection = statements.connection();
+        if self.is_active && !self.was_deferred && connection.is_in_transaction() {
+            if !connection.violates_deferred_keys() {
+                let _ = statements.compile(c"PRAGMA defer_foreign_keys = 0");
+            }
+        }
+    }
+}
+
+/// The absence of foreign key actions. Dropping it enables them again.
+///
+/// SQLite keeps the actions with the schema, so it must read the schema again: a table that is
+/// created and rolled back makes it do so in every transaction.
+pub(super) struct DisabledActions<'conn>(Connection<'conn>);
+
+const RELOAD: &core::ffi::CStr = c"SAVEPOINT diesel_sqlite_session_reload;
+    CREATE TABLE main.diesel_sqlite_session_reload (a);
+    ROLLBACK TO diesel_sqlite_session_reload; RELEASE diesel_sqlite_session_reload";
+
+impl<'conn> DisabledActions<'conn> {
+    /// Disables the actions for statements that are compiled from now on.
+    pub(super) fn new(statements: &mut Statements<'conn>) -> Result<Self, ApplyError> {
+        let connection = statements.connection();
+        // another connection would run its statements without the actions
+        if connection.shares_cache() || !connection.disable_foreign_key_actions(true) {
+            return Err(ApplyError::CannotDisableActions);
+        }
+        let disabled = Self(connection);
+        statements.clear();
+        connection.execute(RELOAD).map_err(|error| ApplyError::Sqlite {
+            operation: "disabling foreign key actions",
+            table: None,
+            error,
+        })?;
+        Ok(disabled)
+    }
+}
+
+impl Drop for DisabledActions<'_> {
+    fn drop(&mut self) {
+        self.0.disable_foreign_key_actions(false);
+        // if SQLite has rolled back the transaction, it reads the schema again anyway
+        if self.0.is_in_transaction() {
+            let _ = self.0.execute(RELOAD);
+        }
+    }
+}

@@ -1,0 +1,555 @@
+//! A table of `main` that changes are applied to: what has been read of it, and its statements.
+//!
+//! Invariant: every statement names the schema, the table and the columns, and gives each value a
+//! parameter of its own. A row is found by `=` on its key; other values are compared in a form that
+//! SQLite does not look up in an index, because a plan that depends on bound values would be made
+//! again for each change.
+
+use std::collections::HashMap;
+use std::format;
+use std::string::String;
+use std::vec::Vec;
+
+use core::ffi::c_int;
+
+use super::row_id::{RowId, RowIds};
+use super::schema_features::SchemaFeatures;
+use crate::ffi::error::SqliteError;
+use crate::ffi::statement::Connection;
+use crate::ffi::statements::{StatementId, Statements, StepError};
+use crate::schema::{LiveTable, STAT1, UniqueIndexes};
+use crate::typed::TableInfo;
+use crate::wire::codec::append::{write_change, write_header, write_value};
+use crate::wire::{Format, Operation, Record, Value};
+
+/// The result of running the statement of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ran {
+    /// The row was inserted, updated or deleted.
+    Changed,
+    /// No row was changed.
+    Unchanged,
+    /// A constraint was violated. Contains the extended result code.
+    Blocked(i32),
+}
+
+/// A table of `main` and its statements.
+pub(super) struct Target {
+    /// The name in lower case.
+    name: String,
+    /// The name in SQL, with the schema.
+    table: String,
+    /// The names of the recorded columns as quoted SQL, and the place of each in the primary key.
+    columns: Vec<(String, u8)>,
+    pub(super) live: LiveTable,
+    pub(super) is_stat1: bool,
+    pub(super) has_collations: bool,
+    pub(super) has_checks: bool,
+    pub(super) is_strict: bool,
+    pub(super) has_update_triggers: bool,
+    /// Whether a change can fail and nevertheless be made, so that it needs a savepoint.
+    fails_half_way: bool,
+    /// Whether the table's conflict clauses act, because a statement without them would override
+    /// the clauses in triggers.
+    clauses_act: bool,
+    /// The conflict clause of INSERTs and UPDATEs.
+    or: &'static str,
+    /// The key ordinals of the sections that were checked, as the changes contain them.
+    pub(super) ordinals: Vec<u8>,
+    /// The declarations that were compared with the table, and with changes of so many columns.
+    pub(super) typed: Vec<(&'static TableInfo<'static>, usize)>,
+    row_ids: Option<RowIds>,
+    indexes: Option<UniqueIndexes>,
+    insert: Option<StatementId>,
+    delete: Option<StatementId>,
+    delete_by_key: Option<StatementId>,
+    select: Option<StatementId>,
+    /// The section header before a row that is read.
+    row_header: Vec<u8>,
+    /// The statements of UPDATEs by the set of columns that they change.
+    updates: HashMap<Vec<u64>, Update>,
+    /// The set of columns of the last UPDATE, and its statements.
+    last_update: (Vec<u64>, Update),
+    /// A buffer for a set of columns.
+    columns_set: Vec<u64>,
+    /// The queries for rows that block a change, by index and set of columns.
+    blockers: HashMap<(usize, Vec<usize>), StatementId>,
+}
+
+/// The statements of an UPDATE of some columns.
+#[derive(Clone, Copy, Default)]
+struct Update {
+    with_old_values: Option<StatementId>,
+    by_key: Option<StatementId>,
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Joins SQL fragments.
+fn joined(parts: impl IntoIterator<Item = String>, separator: &str) -> String {
+    parts.into_iter().collect::<Vec<_>>().join(separator)
+}
+
+impl Target {
+    pub(super) fn new(name: &str, live: LiveTable, features: &SchemaFeatures) -> Self {
+        let lower = name.to_ascii_lowercase();
+        let columns: Vec<(String, u8)> = live.recorded_columns().map(|(name, key)| (quoted(name), key)).collect();
+        let mut row_header = Vec::new();
+        let ordinals: Vec<u8> = columns.iter().map(|(_, key)| *key).collect();
+        write_header(Format::Changeset, name, &ordinals, &mut row_header);
+        let (has_clause, has_triggers) = (features.has_conflict_clause(&lower), features.has_triggers(&lower));
+        Self {
+            table: format!("main.{}", quoted(name)),
+            columns,
+            live,
+            is_stat1: lower == STAT1,
+            has_collations: features.has_collations(&lower),
+            has_checks: features.has_checks(&lower),
+            is_strict: features.is_strict(&lower),
+            has_update_triggers: features.has_update_triggers(&lower),
+            fails_half_way: features.can_fail_half_way(&lower),
+            clauses_act: has_clause && has_triggers,
+            or: if has_clause && !has_triggers { " OR ABORT" } else { "" },
+            ordinals: Vec::new(),
+            typed: Vec::new(),
+            row_ids: None,
+            indexes: None,
+            insert: None,
+            delete: None,
+            delete_by_key: None,
+            select: None,
+            row_header,
+            updates: HashMap::new(),
+            last_update: (Vec::new(), Update::default()),
+            columns_set: Vec::new(),
+            blockers: HashMap::new(),
+            name: lower,
+        }
+    }
+
+    /// Returns the name in lower case.
+    pub(super) fn lower_name(&self) -> &str {
+        &self.name
+    }
+
+    /// Forgets the statements, because the sections have another number of columns than before.
+    pub(super) fn set_ordinals(&mut self, ordinals: &[u8]) {
+        if self.ordinals.len() != ordinals.len() {
+            (self.insert, self.delete) = (None, None);
+            self.updates.clear();
+            self.last_update = Default::default();
+            self.blockers.clear();
+        }
+        self.ordinals = ordinals.to_vec();
+    }
+
+    /// Returns the key ordinals of the table, for as many columns as the sections have.
+    pub(super) fn live_ordinals(&self) -> Vec<u8> {
+        self.columns.iter().take(self.ordinals.len()).map(|(_, key)| *key).collect()
+    }
+
+    /// Returns the recorded columns that the changes contain.
+    fn changed_columns(&self) -> impl Iterator<Item = (usize, &str, bool)> {
+        let columns = self.columns.iter().take(self.ordinals.len()).enumerate();
+        columns.map(|(column, (name, key))| (column, name.as_str(), *key != 0))
+    }
+
+    /// Returns the SQL of the parameter with this number as a value of a column.
+    ///
+    /// In `sqlite_stat1`, the index of a table without an index is NULL. Changes contain an empty
+    /// blob instead, because a primary key is not NULL.
+    fn parameter(&self, column: usize, number: usize) -> String {
+        if self.is_stat1 && column == 1 { format!("nullif(?{number}, X'')") } else { format!("?{number}") }
+    }
+
+    /// Returns the condition that a key column has the value of a parameter.
+    fn is_key(&self, column: usize, name: &str, number: usize) -> String {
+        let operator = if self.is_stat1 && column == 1 { "IS" } else { "=" };
+        format!("{name} {operator} {}", self.parameter(column, number))
+    }
+
+    /// Returns the condition that columns have the values of parameters, which no index is used
+    /// for. `columns` are names and numbers.
+    fn are_equal(columns: &[(&str, usize)]) -> Option<String> {
+        match columns {
+            [] => None,
+            [(name, number)] => Some(format!("NOT ({name} IS NOT ?{number})")),
+            columns => {
+                // one comparison of two rows, since the depth of an expression is limited
+                let names = joined(columns.iter().map(|(name, _)| String::from(*name)), ", ");
+                let values = joined(columns.iter().map(|(_, number)| format!("?{number}")), ", ");
+                Some(format!("NOT (({names}) IS NOT ({values}))"))
+            }
+        }
+    }
+
+    fn insert_sql(&self) -> String {
+        let names = joined(self.changed_columns().map(|(_, name, _)| name.into()), ", ");
+        let values = joined(self.changed_columns().map(|(column, ..)| self.parameter(column, column + 1)), ", ");
+        format!("INSERT{} INTO {} ({names}) VALUES ({values})", self.or, self.table)
+    }
+
+    /// Returns the condition on the key, with a parameter for each of its columns in order.
+    fn has_key(&self) -> String {
+        let keys = self.columns.iter().enumerate().filter(|(_, (_, key))| *key != 0);
+        joined(keys.zip(1..).map(|((column, (name, _)), number)| self.is_key(column, name, number)), " AND ")
+    }
+
+    fn delete_by_key_sql(&self) -> String {
+        format!("DELETE FROM {} WHERE {}", self.table, self.has_key())
+    }
+
+    /// Returns a DELETE with a parameter for each column of the changes.
+    fn delete_sql(&self) -> String {
+        let (mut conditions, mut others) = (Vec::new(), Vec::new());
+        for (column, name, is_key) in self.changed_columns() {
+            if is_key {
+                conditions.push(self.is_key(column, name, column + 1));
+            } else {
+                others.push((name, column + 1));
+            }
+        }
+        conditions.extend(Self::are_equal(&others));
+        format!("DELETE FROM {} WHERE {}", self.table, conditions.join(" AND "))
+    }
+
+    /// Returns an UPDATE of a set of columns. Its parameters are, in the order of the columns, the
+    /// key, and for each column of the set the new value and, unless `by_key`, the old value.
+    fn update_sql(&self, set: &[u64], by_key: bool) -> String {
+        let (mut assignments, mut conditions, mut old_values, mut number) = (Vec::new(), Vec::new(), Vec::new(), 1);
+        for (column, name, is_key) in self.changed_columns() {
+            if is_key {
+                conditions.push(self.is_key(column, name, number));
+                number += 1;
+            } else if is_in(set, column) {
+                assignments.push(format!("{name} = ?{number}"));
+                number += 1;
+                if !by_key {
+                    old_values.push((name, number));
+                    number += 1;
+                }
+            }
+        }
+        conditions.extend(Self::are_equal(&old_values));
+        let (assignments, conditions) = (assignments.join(", "), conditions.join(" AND "));
+        format!("UPDATE{} {} SET {assignments} WHERE {conditions}", self.or, self.table)
+    }
+
+    /// Returns an UPDATE whose parameters are those of `assignments` and then the key.
+    pub(super) fn update_by_key_sql(&self, assignments: &str, count: usize) -> String {
+        let keys = self.columns.iter().filter(|(_, key)| *key != 0).zip(count + 1..);
+        let conditions = joined(keys.map(|((name, _), number)| format!("{name} = ?{number}")), " AND ");
+        format!("UPDATE {} SET {assignments} WHERE {conditions}", self.table)
+    }
+
+    fn select_sql(&self) -> String {
+        let columns = self.columns.iter().enumerate().map(|(column, (name, _))| {
+            if self.is_stat1 && column == 1 { format!("ifnull({name}, X'')") } else { name.clone() }
+        });
+        format!("SELECT {} FROM {} WHERE {}", joined(columns, ", "), self.table, self.has_key())
+    }
+
+    /// Runs a statement that changes a row.
+    fn run<'v>(
+        &self,
+        statements: &mut Statements<'_>,
+        id: StatementId,
+        values: impl Iterator<Item = Value<'v>>,
+    ) -> Result<Ran, SqliteError> {
+        if self.fails_half_way {
+            statements.connection().execute(c"SAVEPOINT diesel_sqlite_session_change")?;
+        }
+        let ran = statements.run(id, values);
+        let ran = match ran {
+            Ok(()) if statements.changes() == 0 => Ran::Unchanged,
+            Ok(()) => Ran::Changed,
+            Err(StepError::Constraint(code)) => Ran::Blocked(code),
+            Err(StepError::Failed(error)) => return Err(error),
+        };
+        if self.fails_half_way && statements.connection().is_in_transaction() {
+            if matches!(ran, Ran::Blocked(_)) {
+                statements.connection().execute(c"ROLLBACK TO diesel_sqlite_session_change")?;
+            }
+            statements.connection().execute(c"RELEASE diesel_sqlite_session_change")?;
+        }
+        Ok(ran)
+    }
+
+    /// Inserts the row of an INSERT.
+    #[inline]
+    pub(super) fn insert(&mut self, statements: &mut Statements<'_>, record: &Record<'_>) -> Result<Ran, SqliteError> {
+        if self.is_stat1 && self.has_row(statements, record)? {
+            // the table declares no key
+            return Ok(Ran::Blocked(UNIQUE_VIOLATION));
+        }
+        if let Some(code) = self.violation_of_clause(statements, record)? {
+            return Ok(Ran::Blocked(code));
+        }
+        let mut slot = self.insert;
+        let id = statements.ensure(&mut slot, || self.insert_sql())?;
+        self.insert = slot;
+        self.run(statements, id, record.new_values().flatten())
+    }
+
+    /// Deletes the row of a DELETE if it has the old values.
+    pub(super) fn delete(&mut self, statements: &mut Statements<'_>, record: &Record<'_>) -> Result<Ran, SqliteError> {
+        if record.format() == Format::Patchset {
+            return self.delete_by_key(statements, record);
+        }
+        let mut slot = self.delete;
+        let id = statements.ensure(&mut slot, || self.delete_sql())?;
+        self.delete = slot;
+        self.run(statements, id, record.old_values().flatten())
+    }
+
+    /// Deletes the row with the key of a change.
+    pub(super) fn delete_by_key(
+        &mut self,
+        statements: &mut Statements<'_>,
+        record: &Record<'_>,
+    ) -> Result<Ran, SqliteError> {
+        let mut slot = self.delete_by_key;
+        let id = statements.ensure(&mut slot, || self.delete_by_key_sql())?;
+        self.delete_by_key = slot;
+        self.run(statements, id, record.key_values())
+    }
+
+    /// Updates the row of an UPDATE: if it has the old values, or `by_key`.
+    pub(super) fn update(
+        &mut self,
+        statements: &mut Statements<'_>,
+        record: &Record<'_>,
+        by_key: bool,
+    ) -> Result<Ran, SqliteError> {
+        if let Some(code) = self.violation_of_clause(statements, record)? {
+            return Ok(Ran::Blocked(code));
+        }
+        let by_key = by_key || record.format() == Format::Patchset;
+        let id = self.update_statement(statements, record, by_key)?;
+        let values = record.update_columns().flat_map(|(ordinal, old, new)| {
+            let (one, other) = if ordinal != 0 {
+                (old, None)
+            } else if is_set(old, new) {
+                (new, old.filter(|_| !by_key))
+            } else {
+                (None, None)
+            };
+            one.into_iter().chain(other)
+        });
+        self.run(statements, id, values)
+    }
+
+    /// Returns the statement for the columns that an UPDATE sets.
+    fn update_statement(
+        &mut self,
+        statements: &mut Statements<'_>,
+        record: &Record<'_>,
+        by_key: bool,
+    ) -> Result<StatementId, SqliteError> {
+        self.columns_set.clear();
+        for (column, (ordinal, old, new)) in record.update_columns().enumerate() {
+            if column % 64 == 0 {
+                self.columns_set.push(0);
+            }
+            if let Some(word) = self.columns_set.last_mut().filter(|_| ordinal == 0 && is_set(old, new)) {
+                *word |= 1 << (column % 64);
+            }
+        }
+        if self.last_update.0 != self.columns_set {
+            let update = self.updates.get(&self.columns_set).copied().unwrap_or_default();
+            self.last_update = (self.columns_set.clone(), update);
+        }
+        let update = self.last_update.1;
+        let mut slot = if by_key { update.by_key } else { update.with_old_values };
+        let before = slot;
+        let id = statements.ensure(&mut slot, || self.update_sql(&self.columns_set, by_key))?;
+        if slot != before {
+            let update = &mut self.last_update.1;
+            *(if by_key { &mut update.by_key } else { &mut update.with_old_values }) = slot;
+            if self.updates.len() >= MAX_COLUMN_SETS {
+                self.updates.clear();
+            }
+            self.updates.insert(self.columns_set.clone(), *update);
+        }
+        Ok(id)
+    }
+
+    /// Returns whether the row with the key of a change exists.
+    fn has_row(&mut self, statements: &mut Statements<'_>, record: &Record<'_>) -> Result<bool, SqliteError> {
+        let id = self.select_statement(statements)?;
+        Ok(statements.first_row(id, record.key_values(), |_| ())?.is_some())
+    }
+
+    fn select_statement(&mut self, statements: &mut Statements<'_>) -> Result<StatementId, SqliteError> {
+        let mut slot = self.select;
+        let id = statements.ensure(&mut slot, || self.select_sql())?;
+        self.select = slot;
+        Ok(id)
+    }
+
+    /// Writes the row with the key of a change into `out`, as a section with one INSERT. Returns
+    /// whether the row exists.
+    pub(super) fn read_row(
+        &mut self,
+        statements: &mut Statements<'_>,
+        record: &Record<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, SqliteError> {
+        let id = self.select_statement(statements)?;
+        out.clear();
+        out.extend_from_slice(&self.row_header);
+        write_change(Operation::Insert, false, out);
+        let columns = c_int::try_from(self.columns.len()).unwrap_or(c_int::MAX);
+        let read = statements.first_row(id, record.key_values(), |row| {
+            (0..columns).try_for_each(|column| {
+                write_value(Some(row.value(column)?), out);
+                Ok::<_, SqliteError>(())
+            })
+        })?;
+        read.map_or(Ok(false), |read| read.map(|()| true))
+    }
+
+    /// Returns the numbers of rows.
+    pub(super) fn row_ids(&mut self, connection: Connection<'_>, name: &str) -> Result<&RowIds, SqliteError> {
+        Ok(match &mut self.row_ids {
+            Some(row_ids) => row_ids,
+            none => {
+                let comparisons = self.live.key_comparisons(connection, name, self.has_collations)?;
+                none.insert(RowIds::new(comparisons))
+            }
+        })
+    }
+
+    /// Reads the UNIQUE indexes.
+    pub(super) fn indexes(&mut self, connection: Connection<'_>, name: &str) -> Result<&UniqueIndexes, SqliteError> {
+        Ok(match &mut self.indexes {
+            Some(indexes) => indexes,
+            none => none.insert(self.live.unique_indexes(connection, name)?),
+        })
+    }
+
+    /// Returns the row of which a UNIQUE value keeps the INSERT or UPDATE from being applied, if
+    /// there is such a row.
+    pub(super) fn find_blocker(
+        &mut self,
+        statements: &mut Statements<'_>,
+        record: &Record<'_>,
+    ) -> Result<Option<RowId>, SqliteError> {
+        let connection = statements.connection();
+        self.row_ids(connection, record.table())?;
+        let count = self.indexes(connection, record.table())?.plain.len();
+        let key_count = c_int::try_from(record.key_columns().count()).unwrap_or(c_int::MAX);
+        for index in 0..count {
+            let Some(columns) = self.indexes.as_ref().and_then(|indexes| indexes.plain.get(index)) else { break };
+            let is_update = record.operation() == Operation::Update;
+            let new_value = |column: usize| {
+                let is_key = record.key_ordinals().get(column).is_some_and(|ordinal| *ordinal != 0);
+                match is_update {
+                    true if is_key => record.old_value(column),
+                    true => record.new_value(column).filter(|new| is_set(record.old_value(column), Some(*new))),
+                    false => record.new_value(column),
+                }
+            };
+            let known: Vec<usize> =
+                columns.iter().map(|(column, _)| *column).filter(|column| new_value(*column).is_some()).collect();
+            let is_key = |column: &usize| record.key_ordinals().get(*column).is_some_and(|ordinal| *ordinal != 0);
+            // an UPDATE that sets no column of the index violates it no more than before, and the
+            // default values of columns that the changes do not contain are unknown
+            if (is_update && known.iter().all(is_key)) || (!is_update && known.len() != columns.len()) {
+                continue;
+            }
+            let key = (index, known.clone());
+            let id = match self.blockers.get(&key) {
+                Some(id) if statements.recompilations(*id).is_some() => *id,
+                _ => {
+                    let id = statements.prepare(&self.blocker_sql(columns, &known, is_update))?;
+                    self.blockers.insert(key, id);
+                    id
+                }
+            };
+            let values = known.iter().filter_map(|column| new_value(*column)).chain(record.key_values());
+            let row_ids = self.row_ids.as_ref();
+            let found = statements.first_row(id, values, |row| {
+                let key = (0..key_count).map(|column| row.value(column).unwrap_or(Value::Null));
+                row_ids.map(|row_ids| row_ids.of(key))
+            })?;
+            if let Some(found) = found.flatten() {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the query for another row with the values that a change gives to an index. Its
+    /// parameters are the known values, and the key of the changed row, in which the other values
+    /// are.
+    fn blocker_sql(&self, columns: &[(usize, String)], known: &[usize], is_update: bool) -> String {
+        let name = |column: usize| self.columns.get(column).map_or("", |(name, _)| name.as_str());
+        let keys: Vec<&str> = self.columns.iter().filter(|(_, key)| *key != 0).map(|(name, _)| name.as_str()).collect();
+        let own_key =
+            joined(keys.iter().enumerate().map(|(at, name)| format!("{name} = ?{}", known.len() + at + 1)), " AND ");
+        let conditions = columns.iter().map(|(column, collation)| {
+            let (name, collation) = (name(*column), quoted(collation));
+            match known.iter().position(|known| known == column) {
+                Some(at) => format!("o.{name} = ?{} COLLATE {collation}", at + 1),
+                None => {
+                    format!("o.{name} = (SELECT {name} FROM {} WHERE {own_key}) COLLATE {collation}", self.table)
+                }
+            }
+        });
+        let conditions = joined(conditions, " AND ");
+        let not_itself = if is_update {
+            let itself = keys.iter().enumerate().map(|(at, name)| format!("o.{name} = ?{}", known.len() + at + 1));
+            format!(" AND NOT ({})", joined(itself, " AND "))
+        } else {
+            String::new()
+        };
+        let keys = joined(keys.iter().map(|name| format!("o.{name}")), ", ");
+        format!("SELECT {keys} FROM {} AS o WHERE {conditions}{not_itself} LIMIT 1", self.table)
+    }
+
+    /// Returns the constraint that an INSERT or UPDATE would violate, if the table's conflict
+    /// clauses would replace or ignore a row instead.
+    fn violation_of_clause(
+        &mut self,
+        statements: &mut Statements<'_>,
+        record: &Record<'_>,
+    ) -> Result<Option<i32>, SqliteError> {
+        if !self.clauses_act {
+            return Ok(None);
+        }
+        let is_update = record.operation() == Operation::Update;
+        let sets_null = self.live.columns_in_records().any(|(column, live)| {
+            let new = record.new_value(column);
+            let is_set = !is_update || is_set(record.old_value(column), new);
+            live.is_not_null && is_set && new.is_some_and(Value::is_null)
+        });
+        if sets_null {
+            return Ok(Some(NOT_NULL_VIOLATION));
+        }
+        if !is_update && self.has_row(statements, record)? {
+            return Ok(Some(UNIQUE_VIOLATION));
+        }
+        Ok(self.find_blocker(statements, record)?.map(|_| UNIQUE_VIOLATION))
+    }
+}
+
+/// The number of sets of columns of UPDATEs whose statements are found again.
+const MAX_COLUMN_SETS: usize = 256;
+
+/// `SQLITE_CONSTRAINT_UNIQUE`
+pub(super) const UNIQUE_VIOLATION: i32 = 2067;
+/// `SQLITE_CONSTRAINT_NOTNULL`
+const NOT_NULL_VIOLATION: i32 = 1299;
+
+/// Returns whether an UPDATE sets a column, which is not in the key, to another value.
+#[inline]
+pub(super) fn is_set(old: Option<Value<'_>>, new: Option<Value<'_>>) -> bool {
+    new.is_some() && old != new
+}
+
+fn is_in(set: &[u64], column: usize) -> bool {
+    set.get(column / 64).is_some_and(|word| word & 1 << (column % 64) != 0)
+}
