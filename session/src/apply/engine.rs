@@ -292,7 +292,7 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
     #[inline]
     pub(super) fn finish(&mut self, record: &Record<'_>, result: ChangeResult) {
         self.count(result);
-        if matches!(result, ChangeResult::Replaced | ChangeResult::Omitted) {
+        if matches!(result, ChangeResult::Noop | ChangeResult::Replaced | ChangeResult::Omitted) {
             if let (Some(rebase), Some(target)) = (&mut self.rebase, self.target) {
                 let facts = &self.facts;
                 rebase.add(record, || facts.target(target).live_ordinals(), result == ChangeResult::Replaced);
@@ -464,7 +464,7 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
         }
         if !state.replaces {
             match self.ask(ConflictType::Conflict, record, *state)? {
-                Answer::Noop => return Ok(Attempt::Done(ChangeResult::Applied)),
+                Answer::Noop => return Ok(Attempt::Done(ChangeResult::Noop)),
                 Answer::Omit => return Ok(Attempt::Done(ChangeResult::Omitted)),
                 Answer::Replace => state.replaces = true,
             }
@@ -492,7 +492,7 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
     ) -> Result<Attempt, ApplyError> {
         let kind = if !state.replaces && self.read_row(record)? { ConflictType::Data } else { ConflictType::NotFound };
         match self.ask(kind, record, *state)? {
-            Answer::Noop => Ok(Attempt::Done(ChangeResult::Applied)),
+            Answer::Noop => Ok(Attempt::Done(ChangeResult::Noop)),
             Answer::Omit => Ok(Attempt::Done(ChangeResult::Omitted)),
             Answer::Replace => {
                 state.replaces = true;

@@ -26,6 +26,8 @@ pub struct ApplyReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChangeResult {
     Applied,
+    /// The database already contained its result.
+    Noop,
     Replaced,
     Omitted,
     Skipped,
@@ -113,7 +115,7 @@ impl TableReport {
     #[inline]
     pub(super) fn count(&mut self, result: ChangeResult) {
         *match result {
-            ChangeResult::Applied => &mut self.applied,
+            ChangeResult::Applied | ChangeResult::Noop => &mut self.applied,
             ChangeResult::Replaced => &mut self.replaced,
             ChangeResult::Omitted => &mut self.omitted,
             ChangeResult::Skipped => &mut self.skipped,

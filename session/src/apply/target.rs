@@ -72,8 +72,9 @@ pub(super) struct Target {
     last_update: (Vec<u64>, Update),
     /// A buffer for a set of columns.
     columns_set: Vec<u64>,
-    /// The queries for rows that block a change, by index and set of columns.
-    blockers: HashMap<(usize, Vec<usize>), StatementId>,
+    /// The queries for rows that block a change, by index, operation and known
+    /// columns.
+    blockers: HashMap<(usize, bool, Vec<usize>), StatementId>,
 }
 
 /// The statements of an UPDATE of some columns.
@@ -460,7 +461,7 @@ impl Target {
             if (is_update && known.iter().all(is_key)) || (!is_update && known.len() != columns.len()) {
                 continue;
             }
-            let key = (index, known.clone());
+            let key = (index, is_update, known.clone());
             let id = match self.blockers.get(&key) {
                 Some(id) if statements.recompilations(*id).is_some() => *id,
                 _ => {
@@ -469,7 +470,7 @@ impl Target {
                     id
                 }
             };
-            let values = known.iter().filter_map(|column| new_value(*column)).chain(record.key_values());
+            let values = known.iter().filter_map(|column| new_value(*column)).chain(record.key_values().filter(|_| is_update));
             let row_ids = self.row_ids.as_ref();
             let found = statements.first_row(id, values, |row| {
                 let key = (0..key_count).map(|column| row.value(column).unwrap_or(Value::Null));

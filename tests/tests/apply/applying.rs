@@ -94,36 +94,30 @@ fn constraint_violations_are_conflicts_of_their_own_kind() {
 }
 
 #[test]
-fn tables_that_can_roll_back_the_transaction_are_rejected() {
+fn a_conflict_clause_of_the_table_does_not_act() {
     let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'a'), (2, 'a'), (3, 'b')");
-    for schema in [
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE ON CONFLICT ROLLBACK)",
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE ON CONFLICT /* hard */ ROLLBACK)",
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, v, w DEFAULT '--', UNIQUE (v) ON CONFLICT /* hard */ ROLLBACK)",
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id UNIQUE ON CONFLICT ROLLBACK); \
-         CREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT INTO u VALUES (new.v); END",
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, v); \
-         CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no') WHERE new.id = 2; END",
-    ] {
-        let mut conn = open(schema);
-        let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
-        assert!(matches!(error, ApplyError::RollbackClause { ref table } if table == "t"), "{error}");
-        assert!(rows(&mut conn).is_empty());
+    for clause in ["ROLLBACK", "/* hard */ ROLLBACK", "FAIL", "IGNORE", "REPLACE"] {
+        for schema in [
+            format!("CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE ON CONFLICT {clause})"),
+            format!("CREATE TABLE t (id INTEGER PRIMARY KEY, v, w DEFAULT '--', UNIQUE (v) ON CONFLICT {clause})"),
+        ] {
+            let mut conn = open(&schema);
+            let mut kinds = Vec::new();
+            let omit = |kind| {
+                kinds.push(kind);
+                ConflictAction::Omit
+            };
+            let report = conn.apply(&changeset).otherwise(omit).run().unwrap();
+            assert_eq!((report.applied(), report.omitted()), (2, 1), "{schema}");
+            assert_eq!(kinds, [ConflictType::Constraint], "{schema}");
+            assert_eq!(lines(&mut conn, "SELECT v AS line FROM t ORDER BY v"), ["a", "b"], "{schema}");
+        }
     }
-    // a temporary trigger is as dangerous
-    let mut conn = open(TABLE);
-    exec(&mut conn, "CREATE TEMP TRIGGER r AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no'); END");
-    let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
-    assert!(matches!(error, ApplyError::RollbackClause { .. }), "{error}");
-    // it can write to a table of any schema
-    let mut conn = open(TABLE);
-    exec(
-        &mut conn,
-        "ATTACH ':memory:' AS \"o\"\"ther\"; CREATE TABLE \"o\"\"ther\".u (v UNIQUE ON CONFLICT ROLLBACK);
-         CREATE TEMP TRIGGER r AFTER INSERT ON main.t BEGIN INSERT INTO u VALUES (new.v); END",
-    );
-    let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
-    assert!(matches!(error, ApplyError::RollbackClause { .. }), "{error}");
+    // the clause of the primary key does not act either
+    let mut conn =
+        open("CREATE TABLE t (id INTEGER PRIMARY KEY ON CONFLICT REPLACE, v); INSERT INTO t VALUES (2, 'mine')");
+    let error = conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap_err();
+    assert!(matches!(error, ApplyError::ConflictAborted), "{error}");
     // a keyword in a name is not a clause
     let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, v, rollback_reason TEXT, \"rollback\" TEXT)");
     conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
@@ -131,33 +125,74 @@ fn tables_that_can_roll_back_the_transaction_are_rejected() {
 }
 
 #[test]
-fn triggers_that_fail_halfway_are_rejected() {
-    let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'a')");
-    let mut conn = open(TABLE);
-    exec(&mut conn, "CREATE TRIGGER f AFTER INSERT ON t BEGIN SELECT RAISE(FAIL, 'no'); END");
-    let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
-    assert!(matches!(&error, ApplyError::FailClause { table } if table == "t"), "{error}");
-    assert!(rows(&mut conn).is_empty());
-    // so does a trigger that writes with FAIL, and a trigger of a row that a foreign key deletes
+fn a_trigger_that_rolls_back_ends_the_apply() {
+    let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'a'), (2, 'a'), (3, 'b')");
     for schema in [
-        "CREATE TABLE u (v UNIQUE); CREATE TRIGGER f AFTER INSERT ON t BEGIN INSERT OR FAIL INTO u VALUES (new.v); END",
-        "CREATE TABLE u (v UNIQUE ON CONFLICT FAIL); CREATE TRIGGER f AFTER INSERT ON t BEGIN INSERT INTO u VALUES (new.v); END",
-        "CREATE TABLE u (t REFERENCES t ON DELETE CASCADE); CREATE TRIGGER f AFTER DELETE ON u BEGIN SELECT RAISE(FAIL, 'no'); END",
+        "CREATE TABLE u (id UNIQUE ON CONFLICT ROLLBACK); \
+         CREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT INTO u VALUES (new.v); END",
+        "CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no') WHERE new.id = 2; END",
+        "CREATE TEMP TRIGGER r AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no') WHERE new.id = 2; END",
+        "ATTACH ':memory:' AS \"o\"\"ther\"; CREATE TABLE \"o\"\"ther\".u (v UNIQUE ON CONFLICT ROLLBACK);
+         CREATE TEMP TRIGGER r AFTER INSERT ON main.t BEGIN INSERT INTO u VALUES (new.v); END",
     ] {
         let mut conn = open(TABLE);
         exec(&mut conn, schema);
         let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
-        assert!(matches!(&error, ApplyError::FailClause { table } if table == "t"), "{schema}: {error}");
+        assert!(
+            matches!(&error, ApplyError::RolledBack { table: Some(table), error: None } if table == "t"),
+            "{error}"
+        );
+        assert!(rows(&mut conn).is_empty());
+        // it takes the application's transaction with it
+        exec(&mut conn, "BEGIN; INSERT INTO t VALUES (9, 'mine')");
+        let error = conn.apply_changeset(&changeset, |_| ConflictAction::Omit).unwrap_err();
+        assert!(matches!(error, ApplyError::RolledBack { .. }), "{error}");
+        assert!(rows(&mut conn).is_empty());
+        exec(&mut conn, "BEGIN; COMMIT");
     }
-    // without triggers ON CONFLICT FAIL is harmless
-    let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE ON CONFLICT FAIL)");
+    // where it does not act, nothing is rejected
+    let mut conn = open(TABLE);
+    exec(&mut conn, "CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no') WHERE new.id = 4; END");
     conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
-    // a table without triggers is not affected
-    let mut conn = open(
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id INTEGER PRIMARY KEY);
-        CREATE TRIGGER f AFTER INSERT ON u BEGIN SELECT RAISE(FAIL, 'no'); END",
+}
+
+#[test]
+fn a_trigger_that_fails_halfway_leaves_nothing() {
+    let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'a')");
+    for trigger in [
+        "CREATE TRIGGER f AFTER INSERT ON t BEGIN INSERT INTO log VALUES (1); SELECT RAISE(FAIL, 'no'); END",
+        "CREATE TABLE u (v UNIQUE); INSERT INTO u VALUES ('a');
+         CREATE TRIGGER f AFTER INSERT ON t BEGIN INSERT INTO log VALUES (1); INSERT OR FAIL INTO u VALUES (new.v); END",
+        "CREATE TABLE u (v UNIQUE ON CONFLICT FAIL); INSERT INTO u VALUES ('a');
+         CREATE TRIGGER f AFTER INSERT ON t BEGIN INSERT INTO log VALUES (1); INSERT INTO u VALUES (new.v); END",
+        "CREATE TEMP TRIGGER f AFTER INSERT ON main.t BEGIN INSERT INTO log VALUES (1); SELECT RAISE(FAIL, 'no'); END",
+    ] {
+        let mut conn = open(&format!("{TABLE}; CREATE TABLE log (id)"));
+        exec(&mut conn, trigger);
+        let mut kinds = Vec::new();
+        conn.apply_changeset(&changeset, |kind| {
+            kinds.push(kind);
+            ConflictAction::Omit
+        })
+        .unwrap();
+        assert_eq!(kinds, [ConflictType::Constraint], "{trigger}");
+        assert!(rows(&mut conn).is_empty());
+        assert!(lines(&mut conn, "SELECT id || '' AS line FROM log").is_empty(), "{trigger}");
+    }
+    // also in a trigger of a row that a foreign key deletes
+    let deletion = record(&format!("{TABLE}; INSERT INTO t VALUES (1, 'a')"), "DELETE FROM t");
+    let mut conn = open(&format!("PRAGMA foreign_keys = ON; {TABLE}; CREATE TABLE log (id)"));
+    exec(
+        &mut conn,
+        "INSERT INTO t VALUES (1, 'a'); CREATE TABLE u (t REFERENCES t ON DELETE CASCADE); INSERT INTO u VALUES (1);
+         CREATE TRIGGER f AFTER DELETE ON u BEGIN INSERT INTO log VALUES (1); SELECT RAISE(FAIL, 'no'); END",
     );
-    conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
+    conn.apply_changeset(&deletion, |_| ConflictAction::Omit).unwrap();
+    assert_eq!(rows(&mut conn), ["1:'a'"]);
+    assert_eq!(
+        lines(&mut conn, "SELECT count(*) || '' AS line FROM log UNION ALL SELECT count(*) || '' FROM u"),
+        ["0", "1"]
+    );
 }
 
 #[test]
@@ -278,18 +313,33 @@ fn rows_that_exchange_unique_values_are_applied() {
 }
 
 #[test]
-fn an_update_never_deletes_rows_that_refer_to_its_row() {
-    // SQLite exchanges them by deleting and reinserting a row, with all effects of the DELETE
+fn an_exchange_never_deletes_rows_that_refer_to_its_row() {
     let changeset = record(PLACES, EXCHANGE);
-    for more in [
-        "PRAGMA foreign_keys = ON; CREATE TABLE child (id REFERENCES t ON DELETE CASCADE)",
-        "PRAGMA foreign_keys = ON; CREATE TABLE child (id REFERENCES t ON UPDATE CASCADE ON DELETE SET NULL)",
-        "CREATE TABLE child (id); CREATE TRIGGER d AFTER DELETE ON t BEGIN DELETE FROM child WHERE id = old.id; END",
-        "CREATE TABLE child (id); CREATE TEMP TRIGGER d AFTER DELETE ON T BEGIN DELETE FROM child WHERE id = old.id; END",
-        "PRAGMA foreign_keys = ON; CREATE TABLE child (id, v REFERENCES t (v) ON UPDATE CASCADE)",
-        // it also confuses tables of other schemas with the intended table
-        "CREATE TABLE child (id); CREATE TEMP TABLE T (id INTEGER PRIMARY KEY, v); INSERT INTO temp.t VALUES (1, 'x')",
-        "CREATE TABLE child (id); ATTACH ':memory:' AS other; CREATE TABLE other.t (id INTEGER PRIMARY KEY, v) WITHOUT ROWID",
+    for (more, is_possible) in [
+        ("PRAGMA foreign_keys = ON; CREATE TABLE child (id REFERENCES t ON DELETE CASCADE)", true),
+        ("PRAGMA foreign_keys = ON; CREATE TABLE child (id REFERENCES t ON UPDATE CASCADE ON DELETE SET NULL)", true),
+        (
+            "CREATE TABLE child (id); CREATE TRIGGER d AFTER DELETE ON t BEGIN DELETE FROM child WHERE id = old.id; END",
+            true,
+        ),
+        (
+            "CREATE TABLE child (id); CREATE TEMP TRIGGER d AFTER DELETE ON T BEGIN DELETE FROM child WHERE id = old.id; END",
+            true,
+        ),
+        (
+            "CREATE TABLE child (id); CREATE TEMP TABLE T (id INTEGER PRIMARY KEY, v); INSERT INTO temp.t VALUES (1, 'x')",
+            true,
+        ),
+        (
+            "CREATE TABLE child (id); ATTACH ':memory:' AS other; CREATE TABLE other.t (id INTEGER PRIMARY KEY, v) WITHOUT ROWID",
+            true,
+        ),
+        // an action or a trigger would see the value of a parked row
+        ("PRAGMA foreign_keys = ON; CREATE TABLE child (id, v REFERENCES t (v) ON UPDATE CASCADE)", false),
+        (
+            "CREATE TABLE child (id); CREATE TRIGGER d AFTER UPDATE ON t BEGIN DELETE FROM child WHERE id = old.id; END",
+            false,
+        ),
     ] {
         let mut conn = open(PLACES);
         exec(&mut conn, more);
@@ -300,9 +350,13 @@ fn an_update_never_deletes_rows_that_refer_to_its_row() {
             ConflictAction::Omit
         });
         result.unwrap();
-        assert_eq!(kinds, [ConflictType::Constraint, ConflictType::Constraint], "{more}");
+        let (expected, after) = match is_possible {
+            true => (vec![], ["1b", "2a"]),
+            false => (vec![ConflictType::Constraint, ConflictType::Constraint], ["1a", "2b"]),
+        };
+        assert_eq!(kinds, expected, "{more}");
         assert_eq!(lines(&mut conn, "SELECT id || '' AS line FROM child ORDER BY id"), ["1", "2"], "{more}");
-        assert_eq!(lines(&mut conn, "SELECT id || v AS line FROM main.t ORDER BY id"), ["1a", "2b"], "{more}");
+        assert_eq!(lines(&mut conn, "SELECT id || v AS line FROM main.t ORDER BY id"), after, "{more}");
     }
 }
 
@@ -315,13 +369,8 @@ fn an_update_keeps_columns_that_only_the_replica_has() {
     ] {
         let mut conn = open(schema);
         exec(&mut conn, "INSERT INTO t VALUES (1, 'a', 'mine 1'), (2, 'b', 'mine 2')");
-        let mut kinds = Vec::new();
-        conn.apply_changeset(&changeset, |conflict| {
-            kinds.push(conflict);
-            ConflictAction::Omit
-        })
-        .unwrap();
-        assert_eq!(kinds, [ConflictType::Constraint, ConflictType::Constraint]);
+        conn.apply_changeset(&changeset, |conflict| panic!("{conflict:?}")).unwrap();
+        assert_eq!(lines(&mut conn, "SELECT v AS line FROM t ORDER BY id"), ["b", "a"]);
         let kept = lines(&mut conn, &format!("SELECT \"{column}\" AS line FROM t ORDER BY id"));
         assert_eq!(kept, ["mine 1", "mine 2"]);
     }

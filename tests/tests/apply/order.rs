@@ -177,7 +177,7 @@ fn the_order_is_kept_where_it_could_show() {
         (
             "ON CONFLICT REPLACE",
             PLAIN.replace("place INTEGER NOT NULL", "place INTEGER NOT NULL UNIQUE ON CONFLICT REPLACE"),
-            &given,
+            &by_key,
         ),
         ("UNIQUE", PLAIN.replace("place INTEGER NOT NULL", "place INTEGER NOT NULL UNIQUE"), &by_key),
         ("a key to itself that acts", format!("{on}{}", child("ON DELETE CASCADE")), &given),
@@ -298,20 +298,20 @@ fn rows_that_pass_on_unique_values_are_applied() {
 }
 
 #[test]
-fn a_change_that_frees_a_value_precedes_the_change_that_needs_it() {
+fn a_change_waits_for_the_change_that_frees_its_value() {
     let before = format!("{MANY} INSERT INTO rows SELECT i, 0, i FROM n;");
     let up = "UPDATE rows SET place = -place; UPDATE rows SET place = 1 - place";
     let (mut session, mut source) = record(UNIQUE, &before, up);
     let changeset = session.changeset().unwrap();
+    // a log shows the order in which the rows are updated
+    let log = "CREATE TABLE log (n INTEGER PRIMARY KEY, line TEXT);
+        CREATE TRIGGER l AFTER UPDATE ON rows BEGIN INSERT INTO log (line) VALUES (new.id); END;";
     let order = |conn: &mut SqliteConnection, inverted: bool| {
-        let mut ids = Vec::new();
-        let apply = conn.apply(&changeset).filter::<rows::table>(|change, _| {
-            let Change::Update(update) = change else { panic!("an UPDATE") };
-            ids.push(update.id);
-            true
-        });
-        if inverted { apply.inverted() } else { apply }.run().unwrap();
-        ids
+        exec(conn, log);
+        let apply = conn.apply(&changeset);
+        let report = if inverted { apply.inverted() } else { apply }.run().unwrap();
+        assert_eq!(report.applied(), 300);
+        lines(conn, "SELECT line FROM log ORDER BY n").iter().map(|id| id.parse().unwrap()).collect::<Vec<i32>>()
     };
     assert_eq!(order(&mut open(&format!("{UNIQUE} {before}")), false), (1..=300).rev().collect::<Vec<_>>());
     assert_eq!(order(&mut source, true), (1..=300).collect::<Vec<_>>());
