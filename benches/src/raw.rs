@@ -122,15 +122,72 @@ impl Connection {
     ///
     /// Panics if the apply fails.
     pub fn apply(&self, bytes: &[u8]) {
-        unsafe extern "C" fn abort(_: *mut c_void, _: c_int, _: *mut ffi::sqlite3_changeset_iter) -> c_int {
-            ffi::SQLITE_CHANGESET_ABORT
-        }
-        let size = c_int::try_from(bytes.len()).unwrap();
-        let start = bytes.as_ptr().cast_mut().cast();
+        self.apply_with(bytes, Decision::Abort);
+    }
+
+    /// Applies a changeset or patchset with `sqlite3changeset_apply`, and decides all conflicts in
+    /// the same way. Returns the number of conflicts.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the apply fails.
+    pub fn apply_with(&self, bytes: &[u8], decision: Decision) -> u64 {
+        let mut handler = Handler { decision, conflicts: 0 };
+        let (context, decide) = ((&raw mut handler).cast(), Some(decide as Decide));
         // SAFETY: the handle is open; the length is that of `bytes`, which SQLite only reads; the
-        // callback has the type that SQLite calls.
-        let code = unsafe { ffi::sqlite3changeset_apply(self.handle, size, start, None, Some(abort), ptr::null_mut()) };
+        // callback has the type that SQLite calls, and its context lives until the call returns.
+        let code =
+            unsafe { ffi::sqlite3changeset_apply(self.handle, length(bytes), start(bytes), None, decide, context) };
         assert_eq!(code, ffi::SQLITE_OK);
+        handler.conflicts
+    }
+
+    /// Applies a changeset with `sqlite3changeset_apply_v2`, which also returns the rebase data.
+    /// Returns the number of conflicts, and the rebase data.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the apply fails.
+    pub fn apply_for_rebase(&self, bytes: &[u8], decision: Decision) -> (u64, Buffer) {
+        let mut handler = Handler { decision, conflicts: 0 };
+        let (context, decide) = ((&raw mut handler).cast(), Some(decide as Decide));
+        // SAFETY: as in `apply_with`; `output` passes valid pointers.
+        let rebase_data = output(|size, data| unsafe {
+            let (size_in, bytes) = (length(bytes), start(bytes));
+            ffi::sqlite3changeset_apply_v2(self.handle, size_in, bytes, None, decide, context, data, size, 0)
+        });
+        (handler.conflicts, rebase_data)
+    }
+}
+
+/// The decision about every conflict of an apply.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Rolls back the apply.
+    Abort,
+    /// Skips the change.
+    Omit,
+    /// Overwrites the row.
+    Replace,
+}
+
+/// The context of [`decide`].
+struct Handler {
+    decision: Decision,
+    conflicts: u64,
+}
+
+type Decide = unsafe extern "C" fn(*mut c_void, c_int, *mut ffi::sqlite3_changeset_iter) -> c_int;
+
+unsafe extern "C" fn decide(context: *mut c_void, _: c_int, _: *mut ffi::sqlite3_changeset_iter) -> c_int {
+    // SAFETY: the context is the handler that the apply was called with; nothing else uses it
+    // during the call.
+    let handler = unsafe { &mut *context.cast::<Handler>() };
+    handler.conflicts += 1;
+    match handler.decision {
+        Decision::Abort => ffi::SQLITE_CHANGESET_ABORT,
+        Decision::Omit => ffi::SQLITE_CHANGESET_OMIT,
+        Decision::Replace => ffi::SQLITE_CHANGESET_REPLACE,
     }
 }
 
