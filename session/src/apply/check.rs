@@ -148,9 +148,6 @@ impl Facts {
         section: &Section<'a>,
         acts: bool,
     ) -> Result<Option<KeyOrder<'a>>, SqliteError> {
-        if !KeyOrder::may_be_faster(section) {
-            return Ok(None);
-        }
         let keys = if acts { self.foreign_keys.as_slice() } else { &[] };
         if shows_order(&self.features, keys, self.target(index).lower_name()) {
             return Ok(None);

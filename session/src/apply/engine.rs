@@ -15,7 +15,7 @@ use super::driver::Settings;
 use super::error::ApplyError;
 use super::foreign_keys::{DeferredKeys, DisabledActions};
 use super::handlers::{ApplyRules, FallbackHandler};
-use super::order::KeyOrder;
+use super::order::{KeyOrder, MIN_CHANGES};
 use super::progress::ProgressMeter;
 use super::queue::{ChangeState, Queue};
 use super::report::{ApplyReport, ChangeResult};
@@ -120,22 +120,22 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
             bytes
         };
         self.meter.start(&mut self.rules.on_progress)?;
-        let sections = Sections::new(bytes, self.settings.format);
-        if sections.clone().nth(1).is_some() {
-            for first in sections.clone().filter_map(|section| section.records().next()) {
+        let sections = Sections::new(bytes, self.settings.format).with_counts();
+        if sections.len() > 1 {
+            for first in sections.iter().filter_map(|(section, _)| section.records().next()) {
                 self.check_section(&first)?;
             }
         }
-        for section in sections {
-            self.apply_section(&section)?;
+        for (section, count) in &sections {
+            self.apply_section(section, *count)?;
         }
         self.meter.finish(bytes.len() as u64, &mut self.rules.on_progress)
     }
 
-    fn apply_section(&mut self, section: &Section<'_>) -> Result<(), ApplyError> {
+    fn apply_section(&mut self, section: &Section<'_>, count: usize) -> Result<(), ApplyError> {
         let Some(first) = section.records().next() else { return Ok(()) };
         self.begin_section(&first)?;
-        if let Some(target) = self.target.filter(|_| !self.settings.keeps_order) {
+        if let Some(target) = self.target.filter(|_| count >= MIN_CHANGES && !self.settings.keeps_order) {
             let connection = self.statements.connection();
             let acts = !self.settings.no_foreign_key_actions;
             let order = self.facts.key_order(connection, target, section, acts);
@@ -255,7 +255,7 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
     #[inline]
     fn apply_record(&mut self, record: &Record<'_>) -> Result<(), ApplyError> {
         self.meter.advance(record.byte_length(), &mut self.rules.on_progress)?;
-        if self.target.is_none() || sets_nothing(record) || (self.has_filter && !self.passes_filter(record)?) {
+        if self.target.is_none() || (self.has_filter && (sets_nothing(record) || !self.passes_filter(record)?)) {
             self.count(ChangeResult::Skipped);
             return Ok(());
         }
@@ -418,6 +418,19 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
         Ok(ran)
     }
 
+    /// Returns whether the row with the key of the change exists, and reads it if a decision about
+    /// the change requires it.
+    fn find_row(&mut self, record: &Record<'_>) -> Result<bool, ApplyError> {
+        let ApplyRules { tables, otherwise, ignores_noops, .. } = &*self.rules;
+        let has_handler = || tables.iter().any(|rules| rules.is_of(record.table()) && rules.on_conflict.is_some());
+        if *ignores_noops || matches!(otherwise, Some(FallbackHandler::ByChange(_))) || has_handler() {
+            return self.read_row(record);
+        }
+        self.row.clear();
+        let target = self.facts.target_mut(self.target.unwrap_or_default());
+        target.has_row(self.statements, record).map_err(failed("reading the row of a change", record.table()))
+    }
+
     /// Reads the row with the key of the change. Returns whether it exists.
     fn read_row(&mut self, record: &Record<'_>) -> Result<bool, ApplyError> {
         let target = self.facts.target_mut(self.target.unwrap_or_default());
@@ -439,6 +452,7 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
         let done = if state.replaces { ChangeResult::Replaced } else { ChangeResult::Applied };
         match (record.operation(), ran) {
             (_, Ran::Changed) => Ok(Attempt::Done(done)),
+            (_, Ran::Nothing) => Ok(Attempt::Done(ChangeResult::Skipped)),
             // a trigger has ignored it
             (Operation::Insert, Ran::Unchanged) if state.has_deleted_row => {
                 Err(ApplyError::ReplacedRowLost { table: record.table().to_string() })
@@ -459,7 +473,7 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
         code: i32,
         is_last: bool,
     ) -> Result<Attempt, ApplyError> {
-        if !self.read_row(record)? {
+        if !self.find_row(record)? {
             return self.block(record, *state, code, is_last);
         }
         if !state.replaces {
@@ -472,12 +486,12 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
         match self.run(record, |target, statements| target.delete_by_key(statements, record))? {
             Ran::Blocked(code) => return self.block(record, *state, code, is_last),
             // a trigger keeps the row
-            Ran::Unchanged => return self.block(record, *state, code, is_last),
+            Ran::Unchanged | Ran::Nothing => return self.block(record, *state, code, is_last),
             Ran::Changed => state.has_deleted_row = true,
         }
         match self.run(record, |target, statements| target.insert(statements, record))? {
             Ran::Changed => Ok(Attempt::Done(ChangeResult::Replaced)),
-            Ran::Unchanged => Err(ApplyError::ReplacedRowLost { table: record.table().to_string() }),
+            Ran::Unchanged | Ran::Nothing => Err(ApplyError::ReplacedRowLost { table: record.table().to_string() }),
             Ran::Blocked(code) => self.block(record, *state, code, is_last),
         }
     }
@@ -490,7 +504,7 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
         state: &mut ChangeState,
         is_last: bool,
     ) -> Result<Attempt, ApplyError> {
-        let kind = if !state.replaces && self.read_row(record)? { ConflictType::Data } else { ConflictType::NotFound };
+        let kind = if !state.replaces && self.find_row(record)? { ConflictType::Data } else { ConflictType::NotFound };
         match self.ask(kind, record, *state)? {
             Answer::Noop => Ok(Attempt::Done(ChangeResult::Noop)),
             Answer::Omit => Ok(Attempt::Done(ChangeResult::Omitted)),

@@ -144,7 +144,7 @@ impl Engine<'_, '_, '_, '_> {
         self.tick(&record)?;
         Ok(match self.run_update(&record, is_parked || state.replaces)? {
             Ran::Changed => Tried::Applied,
-            Ran::Unchanged => Tried::Impossible,
+            Ran::Unchanged | Ran::Nothing => Tried::Impossible,
             Ran::Blocked(code) => {
                 let row = self.find_blocking_row(&record, code)?;
                 row.and_then(|row| queue.first_of(row)).map_or(Tried::Impossible, Tried::WaitsFor)

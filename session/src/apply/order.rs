@@ -10,7 +10,7 @@ use crate::wire::{FETCH_COUNT, KeyClasses, Record, Section, SortedSection};
 
 /// The number of changes from which key order pays off: fewer stay in the cache. Small for fuzzing,
 /// which uses small inputs.
-const MIN_CHANGES: usize = if cfg!(fuzzing) { 4 } else { 1000 };
+pub(super) const MIN_CHANGES: usize = if cfg!(fuzzing) { 4 } else { 1000 };
 
 /// The changes of a section in key order. The changes of one row keep their order.
 pub(super) struct KeyOrder<'a> {
@@ -18,21 +18,9 @@ pub(super) struct KeyOrder<'a> {
 }
 
 impl<'a> KeyOrder<'a> {
-    /// Returns whether the section may be large enough.
-    pub(super) fn may_be_faster(section: &Section<'_>) -> bool {
-        section.max_records() >= MIN_CHANGES && section.records().nth(MIN_CHANGES - 1).is_some()
-    }
-
-    /// Sorts the changes of a section. Returns `None` if they are in order, or if keys with
-    /// different bytes can be the same row.
+    /// Sorts the changes of a section. Returns `None` if keys with different bytes can be the same
+    /// row.
     pub(super) fn new(section: &Section<'a>, key: &[KeyComparison]) -> Option<Self> {
-        let is_ascending = {
-            let mut last: Option<Record<'_>> = None;
-            section.records().all(|record| last.replace(record).is_none_or(|last| record.is_above(&last)))
-        };
-        if is_ascending {
-            return None;
-        }
         let mut section = SortedSection::new(section);
         if !distinguishes_keys(&section, key) {
             return None;

@@ -29,6 +29,8 @@ pub(super) enum Ran {
     Changed,
     /// No row was changed.
     Unchanged,
+    /// An UPDATE sets no column, and did not run.
+    Nothing,
     /// A constraint was violated. Contains the extended result code.
     Blocked(i32),
 }
@@ -63,6 +65,7 @@ pub(super) struct Target {
     insert: Option<StatementId>,
     delete: Option<StatementId>,
     delete_by_key: Option<StatementId>,
+    exists: Option<StatementId>,
     select: Option<StatementId>,
     /// The section header before a row that is read.
     row_header: Vec<u8>,
@@ -70,8 +73,9 @@ pub(super) struct Target {
     updates: HashMap<Vec<u64>, Update>,
     /// The set of columns of the last UPDATE, and its statements.
     last_update: (Vec<u64>, Update),
-    /// A buffer for a set of columns.
+    /// Buffers for a set of columns, and for values.
     columns_set: Vec<u64>,
+    values: Vec<Value<'static>>,
     /// The queries for rows that block a change, by index, operation and known
     /// columns.
     blockers: HashMap<(usize, bool, Vec<usize>), StatementId>,
@@ -120,11 +124,13 @@ impl Target {
             insert: None,
             delete: None,
             delete_by_key: None,
+            exists: None,
             select: None,
             row_header,
             updates: HashMap::new(),
             last_update: (Vec::new(), Update::default()),
             columns_set: Vec::new(),
+            values: Vec::new(),
             blockers: HashMap::new(),
             name: lower,
         }
@@ -328,36 +334,34 @@ impl Target {
             return Ok(Ran::Blocked(code));
         }
         let by_key = by_key || record.format() == Format::Patchset;
-        let id = self.update_statement(statements, record, by_key)?;
-        let values = record.update_columns().flat_map(|(ordinal, old, new)| {
-            let (one, other) = if ordinal != 0 {
-                (old, None)
-            } else if is_set(old, new) {
-                (new, old.filter(|_| !by_key))
-            } else {
-                (None, None)
-            };
-            one.into_iter().chain(other)
-        });
-        self.run(statements, id, values)
-    }
-
-    /// Returns the statement for the columns that an UPDATE sets.
-    fn update_statement(
-        &mut self,
-        statements: &mut Statements<'_>,
-        record: &Record<'_>,
-        by_key: bool,
-    ) -> Result<StatementId, SqliteError> {
+        let mut values = reuse(core::mem::take(&mut self.values));
         self.columns_set.clear();
+        let (mut word, mut is_any_set) = (0, false);
         for (column, (ordinal, old, new)) in record.update_columns().enumerate() {
-            if column % 64 == 0 {
-                self.columns_set.push(0);
+            if ordinal != 0 {
+                values.extend(old);
+            } else if let Some(new) = new.filter(|_| is_set(old, new)) {
+                word |= 1 << (column % 64);
+                is_any_set = true;
+                values.push(new);
+                values.extend(old.filter(|_| !by_key));
             }
-            if let Some(word) = self.columns_set.last_mut().filter(|_| ordinal == 0 && is_set(old, new)) {
-                *word |= 1 << (column % 64);
+            if column % 64 == 63 {
+                self.columns_set.push(core::mem::take(&mut word));
             }
         }
+        if !is_any_set {
+            return Ok(Ran::Nothing);
+        }
+        self.columns_set.push(word);
+        let id = self.update_statement(statements, by_key)?;
+        let ran = self.run(statements, id, values.iter().copied());
+        self.values = reuse(values);
+        ran
+    }
+
+    /// Returns the statement for the columns of `columns_set`.
+    fn update_statement(&mut self, statements: &mut Statements<'_>, by_key: bool) -> Result<StatementId, SqliteError> {
         if self.last_update.0 != self.columns_set {
             let update = self.updates.get(&self.columns_set).copied().unwrap_or_default();
             self.last_update = (self.columns_set.clone(), update);
@@ -378,16 +382,16 @@ impl Target {
     }
 
     /// Returns whether the row with the key of a change exists.
-    fn has_row(&mut self, statements: &mut Statements<'_>, record: &Record<'_>) -> Result<bool, SqliteError> {
-        let id = self.select_statement(statements)?;
+    pub(super) fn has_row(
+        &mut self,
+        statements: &mut Statements<'_>,
+        record: &Record<'_>,
+    ) -> Result<bool, SqliteError> {
+        let mut slot = self.exists;
+        let sql = || format!("SELECT 1 FROM {} WHERE {}", self.table, self.has_key());
+        let id = statements.ensure(&mut slot, sql)?;
+        self.exists = slot;
         Ok(statements.first_row(id, record.key_values(), |_| ())?.is_some())
-    }
-
-    fn select_statement(&mut self, statements: &mut Statements<'_>) -> Result<StatementId, SqliteError> {
-        let mut slot = self.select;
-        let id = statements.ensure(&mut slot, || self.select_sql())?;
-        self.select = slot;
-        Ok(id)
     }
 
     /// Writes the row with the key of a change into `out`, as a section with one INSERT. Returns
@@ -398,7 +402,9 @@ impl Target {
         record: &Record<'_>,
         out: &mut Vec<u8>,
     ) -> Result<bool, SqliteError> {
-        let id = self.select_statement(statements)?;
+        let mut slot = self.select;
+        let id = statements.ensure(&mut slot, || self.select_sql())?;
+        self.select = slot;
         out.clear();
         out.extend_from_slice(&self.row_header);
         write_change(Operation::Insert, false, out);
@@ -470,7 +476,8 @@ impl Target {
                     id
                 }
             };
-            let values = known.iter().filter_map(|column| new_value(*column)).chain(record.key_values().filter(|_| is_update));
+            let values =
+                known.iter().filter_map(|column| new_value(*column)).chain(record.key_values().filter(|_| is_update));
             let row_ids = self.row_ids.as_ref();
             let found = statements.first_row(id, values, |row| {
                 let key = (0..key_count).map(|column| row.value(column).unwrap_or(Value::Null));
@@ -549,6 +556,12 @@ const NOT_NULL_VIOLATION: i32 = 1299;
 #[inline]
 pub(super) fn is_set(old: Option<Value<'_>>, new: Option<Value<'_>>) -> bool {
     new.is_some() && old != new
+}
+
+/// Returns the memory of a buffer for other values.
+fn reuse<'b>(mut values: Vec<Value<'_>>) -> Vec<Value<'b>> {
+    values.clear();
+    values.into_iter().map(|_| Value::Null).collect()
 }
 
 fn is_in(set: &[u64], column: usize) -> bool {

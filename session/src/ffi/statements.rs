@@ -14,6 +14,7 @@
 //!   is not called, because another one has taken its place, nothing is kept.
 
 use core::any::Any;
+use core::cell::Cell;
 use core::ffi::{CStr, c_int};
 use core::mem;
 use std::boxed::Box;
@@ -285,7 +286,7 @@ impl<'conn> Statements<'conn> {
         let Some(statement) = statement else {
             return Err(StepError::Failed(SqliteError::of_code(sys::SQLITE_MISUSE)));
         };
-        let active = ActiveStatement { statement, connection: self.connection };
+        let active = ActiveStatement { statement, connection: self.connection, borrows: Cell::new(false) };
         for (number, value) in (1..).zip(values) {
             // SAFETY: `active` was created just before and its statement has not been stepped. The
             // value is unchanged until `active` is dropped: the caller holds the borrow that the
@@ -335,10 +336,13 @@ impl Drop for Statements<'_> {
     }
 }
 
-/// A statement with bound values. Dropping it resets the statement and forgets the values.
+/// A statement with bound values. Dropping it resets the statement and forgets the values that are
+/// not its own.
 pub(super) struct ActiveStatement<'a> {
     statement: NonNull<sqlite3_stmt>,
     connection: Connection<'a>,
+    /// Whether SQLite refers to the bytes of a value.
+    borrows: Cell<bool>,
 }
 
 impl ActiveStatement<'_> {
@@ -356,14 +360,15 @@ impl ActiveStatement<'_> {
     unsafe fn bind(&self, number: c_int, value: Value<'_>) -> c_int {
         let statement = self.as_ptr();
         match value {
-            // a parameter without a value is NULL
-            Value::Null => sys::SQLITE_OK,
+            // SAFETY: the statement is valid and has not been stepped. Any number is allowed.
+            Value::Null => unsafe { sys::sqlite3_bind_null(statement, number) },
             // SAFETY: the statement is valid and has not been stepped. Any number is allowed.
             Value::Integer(value) => unsafe { sys::sqlite3_bind_int64(statement, number, value) },
             // SAFETY: the statement is valid and has not been stepped. Any number is allowed.
             Value::Real(value) => unsafe { sys::sqlite3_bind_double(statement, number, value) },
             Value::Text(bytes) => {
                 let Ok(length) = c_int::try_from(bytes.len()) else { return sys::SQLITE_TOOBIG };
+                self.borrows.set(true);
                 // SAFETY: the statement is valid and has not been stepped. The pointer is valid for
                 // `length` bytes, which stay unchanged until `self` is dropped, as this function
                 // requires. Without a destructor SQLite neither copies nor frees them.
@@ -371,6 +376,7 @@ impl ActiveStatement<'_> {
             }
             Value::Blob(bytes) => {
                 let Ok(length) = c_int::try_from(bytes.len()) else { return sys::SQLITE_TOOBIG };
+                self.borrows.set(true);
                 // SAFETY: as for a text: the pointer is valid for `length` bytes, which stay
                 // unchanged until `self` is dropped.
                 unsafe { sys::sqlite3_bind_blob(statement, number, bytes.as_ptr().cast(), length, None) }
@@ -399,7 +405,9 @@ impl Drop for ActiveStatement<'_> {
     fn drop(&mut self) {
         // SAFETY: the statement is valid. The result is ignored: it repeats the error of the step.
         unsafe { sys::sqlite3_reset(self.as_ptr()) };
-        // SAFETY: the statement is valid and reset. After this it holds no reference to a value.
-        unsafe { sys::sqlite3_clear_bindings(self.as_ptr()) };
+        if self.borrows.get() {
+            // SAFETY: the statement is valid and reset. After this it holds no reference to a value.
+            unsafe { sys::sqlite3_clear_bindings(self.as_ptr()) };
+        }
     }
 }

@@ -58,14 +58,6 @@ impl<'a> Section<'a> {
         key_columns(self.header.key)
     }
 
-    /// Returns an upper bound of the number of records, without counting them.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn max_records(&self) -> usize {
-        // an operation, a flag, and a byte for each value
-        let smallest = if self.format == Format::Patchset { self.key_columns().count() } else { self.column_count() };
-        self.rest.remaining() / smallest.saturating_add(2)
-    }
-
     /// Returns an iterator over the records of this section.
     pub fn records(&self) -> Records<'a> {
         Records::of_section(self)
@@ -97,6 +89,18 @@ pub struct Sections<'a> {
 impl<'a> Sections<'a> {
     pub(crate) fn new(bytes: &'a [u8], format: Format) -> Self {
         Self { walk: Walker::new(bytes, format), format, total: bytes.len(), last: None }
+    }
+
+    /// Returns all sections that are not empty, each with its number of records.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn with_counts(mut self) -> alloc::vec::Vec<(Section<'a>, usize)> {
+        let mut sections = alloc::vec::Vec::new();
+        while let Some(section) = self.next() {
+            let count = self.walk.count_records(section.header);
+            self.last = None;
+            sections.extend((count > 0).then_some((section, count)));
+        }
+        sections
     }
 }
 

@@ -102,6 +102,20 @@ impl<'a> Walker<'a> {
         Some(record)
     }
 
+    /// Skips the remaining records of a section, and returns their number.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::wire) fn count_records(&mut self, header: Header<'_>) -> usize {
+        let (mut rest, mut count) = (self.rest, 0usize);
+        while rest.peek().is_some_and(|byte| Operation::from_byte(byte).is_some()) {
+            if check::read_checked_inline(&mut rest, header, self.format).is_none() {
+                break; // unreachable with checked bytes
+            }
+            count = count.saturating_add(1);
+        }
+        self.rest = rest;
+        count
+    }
+
     /// Skips the remaining records of a section. Returns `None` if a record is not well-formed.
     pub(in crate::wire) fn skip_records(&mut self, header: Header<'_>) -> Option<()> {
         while self.is_at_record() {

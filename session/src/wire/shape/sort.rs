@@ -157,30 +157,6 @@ impl<'a> SortedSection<'a> {
     }
 }
 
-#[cfg(feature = "sqlite")]
-impl Record<'_> {
-    /// Returns whether the key is greater than that of `other`, a change of the same section.
-    pub(crate) fn is_above(&self, other: &Record<'_>) -> bool {
-        fn key<'a>(record: &Record<'a>) -> Vec<Value<'a>> {
-            record.key_values().collect()
-        }
-        if let (&[ordinal, ..], Some(one), Some(other)) =
-            (self.key_ordinals(), self.key_values().next(), other.key_values().next())
-        {
-            // in most tables the first column is the first of the key, and differs
-            if ordinal == 1 && compare(one, other).is_ne() {
-                return compare(one, other).is_gt();
-            }
-        }
-        let mut order: Vec<(u8, usize)> =
-            self.key_columns().filter_map(|column| self.key_ordinals().get(column).copied()).zip(0..).collect();
-        order.sort_unstable();
-        let (one, other) = (key(self), key(other));
-        let pairs = order.iter().filter_map(|(_, at)| one.get(*at).zip(other.get(*at)));
-        pairs.map(|(one, other)| compare(*one, *other)).find(|order| order.is_ne()).is_some_and(Ordering::is_gt)
-    }
-}
-
 /// A section of checked bytes.
 struct Section<'a> {
     header: Header<'a>,
