@@ -1,7 +1,7 @@
 //! SQLite's session functions as the referee: safe wrappers of the C calls that the tests compare
 //! with.
 //!
-//! This module and its submodule contain all `unsafe` code of the tests and benchmarks.
+//! This module and its submodules contain all `unsafe` code of the tests and benchmarks.
 
 use std::ffi::{CStr, CString, c_int, c_uchar, c_void};
 use std::ptr;
@@ -11,6 +11,7 @@ use libsqlite3_sys as ffi;
 use crate::change::{Change, Owned};
 
 mod changegroup;
+pub mod connection;
 
 pub use changegroup::Changegroup;
 

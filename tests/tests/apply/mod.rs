@@ -1,11 +1,14 @@
-//! Applying: what fits, conflicts, filters, options, order, locks, and hostile bytes.
+//! Applying: what fits, conflicts, filters, options, order, locks, hostile bytes, and what an apply
+//! must not get wrong.
 
 mod applying;
 mod conflicts;
+mod exchanges;
 mod filters;
 mod hostile;
 mod locks;
 mod options;
 mod order;
+mod replica;
 mod shop;
 mod streams;
