@@ -414,10 +414,22 @@ fn several_indexes_release_their_values_together() {
         "CREATE TABLE t (id INTEGER PRIMARY KEY, u INTEGER UNIQUE, v INTEGER UNIQUE, UNIQUE (u, v)) WITHOUT ROWID;",
     ] {
         let schema = format!("{schema}{rows}");
-        for set in [up, down, &format!("{up}, {same}"), &format!("{up}, {down}")] {
+        for set in [up, down, &format!("{up}, {same}")] {
             let edits = format!("UPDATE t SET {set} WHERE id <= 3");
             case_of(&format!("{SOURCE}{rows}"), &edits).is_resolved(&schema);
         }
+    }
+}
+
+/// After one row is parked, the others still block each other.
+#[test]
+fn cycles_of_the_same_rows_in_opposite_directions_are_resolved() {
+    let rows = "INSERT INTO t VALUES (1, 10, 100), (2, 20, 200), (3, 30, 300), (4, 40, 400);";
+    let edits = "UPDATE t SET u = CASE id WHEN 1 THEN 20 WHEN 2 THEN 30 WHEN 3 THEN 10 END,
+        v = CASE id WHEN 1 THEN 300 WHEN 2 THEN 100 WHEN 3 THEN 200 END WHERE id <= 3";
+    for columns in ["u INT UNIQUE, v INT UNIQUE", "u INT NOT NULL UNIQUE, v INT NOT NULL UNIQUE"] {
+        let schema = format!("CREATE TABLE t (id INTEGER PRIMARY KEY, {columns});{rows}");
+        case_of(&format!("{SOURCE}{rows}"), edits).is_resolved(&schema);
     }
 }
 

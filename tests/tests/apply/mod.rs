@@ -4,6 +4,7 @@
 mod applying;
 mod conflicts;
 mod exchanges;
+mod faults;
 mod filters;
 mod hostile;
 mod locks;
