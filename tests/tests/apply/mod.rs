@@ -7,6 +7,7 @@ mod exchanges;
 mod faults;
 mod filters;
 mod hostile;
+mod kept_statements;
 mod locks;
 mod options;
 mod order;

@@ -1,0 +1,917 @@
+//! An apply after anything that can happen on a connection between two applies. The statements of
+//! the first apply must not show in the second: it has the result that it has on a connection that
+//! has never applied before.
+
+use std::path::Path;
+
+use diesel::prelude::*;
+use diesel::r2d2::{ConnectionManager, Pool};
+use diesel_sqlite_session::wire::TableInfo;
+use diesel_sqlite_session::{ApplyError, Changeset, ConflictAction, ConflictType, SqliteSessionExt};
+use diesel_sqlite_session_tests::sqlite::connection;
+
+use super::replica::{How, Options, Recorded, apply_with, assert_sound, contents, record, rows};
+use crate::common::{exec, lines};
+
+const SCHEMA: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, u INTEGER UNIQUE CHECK (u < 1000), v TEXT);
+    CREATE TABLE log (line);
+    CREATE TABLE parent (id INTEGER PRIMARY KEY);";
+const ROWS: &str = "INSERT INTO t VALUES (1, 10, 'a'), (2, 20, 'b'), (3, 30, 'c'), (4, 40, 'd');
+    INSERT INTO parent VALUES (10), (20), (30), (40);";
+/// One change of each operation, and one that conflicts where the row 4 has been changed.
+const EDITS: &str = "INSERT INTO t VALUES (5, 50, 'e'); UPDATE t SET u = 25 WHERE id = 2; DELETE FROM t WHERE id = 3;
+    UPDATE t SET v = 'new' WHERE id = 4";
+
+fn changes() -> Recorded {
+    record(&format!("CREATE TABLE t (id INTEGER PRIMARY KEY, u, v); {}", ROWS.split_once(';').unwrap().0), EDITS)
+}
+
+/// Applies forwards and backwards, with conflicts of all operations in between, so that any
+/// statement that can be kept is kept.
+fn warm_up(conn: &mut SqliteConnection, changes: &Recorded) {
+    let before = rows(conn, "main", "t");
+    for answer in [ConflictAction::Omit, ConflictAction::Replace] {
+        conn.apply(&changes.0).run().unwrap();
+        // every change conflicts now
+        let (report, kinds) = apply_with(conn, changes, How::Changeset, Options::default(), answer);
+        report.unwrap();
+        assert_eq!(kinds.len(), 4);
+        let ignoring = Options { ignore_noops: true, ..Options::default() };
+        apply_with(conn, changes, How::ChangesetStream, ignoring, answer).0.unwrap();
+        apply_with(conn, changes, How::Patchset, Options::default(), answer).0.unwrap();
+        conn.apply(&changes.0).inverted().run().unwrap();
+    }
+    assert_eq!(rows(conn, "main", "t"), before);
+}
+
+/// Returns everything that an apply, its inverse, and a second apply that conflicts show.
+fn observe(conn: &mut SqliteConnection, changes: &Recorded) -> Vec<String> {
+    let mut seen = contents(conn);
+    let mut note = |conn: &mut SqliteConnection, what: &str, result: Result<String, String>, kinds: &[ConflictType]| {
+        seen.push(format!("{what}: {result:?} {kinds:?}"));
+        seen.extend(contents(conn));
+    };
+    for (what, how) in [("apply", How::Changeset), ("again", How::ChangesetStream), ("patchset", How::Patchset)] {
+        let (result, kinds) = apply_with(conn, changes, how, Options::default(), ConflictAction::Omit);
+        note(conn, what, result.map(|report| report.to_string()).map_err(|error| error.to_string()), &kinds);
+    }
+    let result = conn.apply(&changes.0).inverted().otherwise(|_| ConflictAction::Omit).run();
+    note(conn, "inverted", result.map(|report| report.to_string()).map_err(|error| error.to_string()), &[]);
+    seen
+}
+
+fn connect(path: &Path) -> SqliteConnection {
+    connection::connect(path.to_str().unwrap())
+}
+
+/// Checks that after `database`, which changes the file, and `state`, which changes only the
+/// connection, an apply is that of a new connection. `database` runs on the connection itself, or on
+/// another.
+fn is_as_on_a_new_connection(database: &str, state: &str) {
+    let changes = changes();
+    let directory = tempfile::tempdir().unwrap();
+    let fresh = directory.path().join("fresh.db");
+    let mut conn = connect(&fresh);
+    exec(&mut conn, &format!("{SCHEMA}{ROWS}{database}"));
+    drop(conn);
+    let observe_anew = || {
+        let mut conn = connect(&fresh);
+        exec(&mut conn, state);
+        observe(&mut conn, &changes)
+    };
+    let expected = [observe_anew(), observe_anew()];
+    for elsewhere in [false, true] {
+        for journal in ["DELETE", "WAL"] {
+            let context = format!("after {database}{state}, elsewhere: {elsewhere}, {journal}");
+            let path = directory.path().join(format!("{elsewhere}{journal}.db"));
+            let mut conn = connect(&path);
+            exec(&mut conn, &format!("PRAGMA journal_mode = {journal}; {SCHEMA}{ROWS}"));
+            let mut other = connect(&path);
+            warm_up(&mut conn, &changes);
+            exec(if elsewhere { &mut other } else { &mut conn }, database);
+            exec(&mut conn, state);
+            // the second time with the statements of the first
+            for expected in &expected {
+                assert_eq!(&observe(&mut conn, &changes), expected, "{context}");
+            }
+            drop(conn);
+            let integrity = lines(&mut other, "SELECT integrity_check AS line FROM pragma_integrity_check");
+            assert_eq!(integrity, ["ok"], "{context}");
+        }
+    }
+}
+
+/// Returns a table `t` with the rows of the old one, copied by column names.
+fn rebuilt(definition: &str) -> String {
+    format!(
+        "ALTER TABLE t RENAME TO old; CREATE TABLE t {definition}; INSERT INTO t (id, u, v) SELECT id, u, v FROM old; DROP TABLE old;"
+    )
+}
+
+#[test]
+fn changed_tables_are_looked_at_again() {
+    for database in [
+        "ALTER TABLE t ADD COLUMN w;".to_string(),
+        "ALTER TABLE t ADD COLUMN w DEFAULT 7;".into(),
+        "ALTER TABLE t ADD COLUMN w AS (u * 2);".into(),
+        "ALTER TABLE t DROP COLUMN v;".into(),
+        "ALTER TABLE t RENAME COLUMN v TO renamed;".into(),
+        "ALTER TABLE t RENAME COLUMN v TO x; ALTER TABLE t RENAME COLUMN u TO v; ALTER TABLE t RENAME COLUMN x TO u;"
+            .into(),
+        "ALTER TABLE t RENAME TO T2;".into(),
+        "ALTER TABLE t RENAME TO T;".into(),
+        "DROP TABLE t;".into(),
+        "DROP TABLE t; CREATE TABLE t (id INTEGER PRIMARY KEY, u INTEGER UNIQUE CHECK (u < 1000), v TEXT);".into(),
+        "DROP TABLE t; CREATE VIEW t AS SELECT 1 AS id, 2 AS u, 3 AS v;".into(),
+        rebuilt("(id INTEGER PRIMARY KEY, v TEXT, u INTEGER)"),
+        rebuilt("(u INTEGER UNIQUE, id INTEGER PRIMARY KEY, v TEXT)"),
+        rebuilt("(id INTEGER PRIMARY KEY, u INTEGER, v TEXT, w, x DEFAULT 'x')"),
+        rebuilt("(id INTEGER PRIMARY KEY, u TEXT UNIQUE, v BLOB)"),
+        rebuilt("(id TEXT PRIMARY KEY, u, v)"),
+        rebuilt("(id INTEGER PRIMARY KEY, u INTEGER, v TEXT) STRICT"),
+        rebuilt("(id INTEGER PRIMARY KEY, u INTEGER, v TEXT) WITHOUT ROWID"),
+        rebuilt("(id INTEGER, u INTEGER, v TEXT, PRIMARY KEY (u))"),
+        rebuilt("(id INTEGER, u INTEGER, v TEXT, PRIMARY KEY (id, u))"),
+        rebuilt("(id INTEGER PRIMARY KEY, u INTEGER UNIQUE ON CONFLICT FAIL, v TEXT)"),
+        rebuilt("(id INTEGER PRIMARY KEY, u INTEGER, v TEXT CHECK (v <> 'new'))"),
+        rebuilt("(id INTEGER PRIMARY KEY, u INTEGER, v TEXT NOT NULL COLLATE NOCASE)"),
+        rebuilt("(id INTEGER PRIMARY KEY, u INTEGER, v TEXT, w AS (v || 'x') UNIQUE)"),
+    ] {
+        is_as_on_a_new_connection(&database, "");
+    }
+}
+
+#[test]
+fn triggers_and_indexes_that_come_and_go_are_noticed() {
+    let log = "CREATE TRIGGER i AFTER INSERT ON t BEGIN INSERT INTO log VALUES ('i' || new.id); END;
+        CREATE TRIGGER u BEFORE UPDATE ON t BEGIN INSERT INTO log VALUES ('u' || new.u); END;
+        CREATE TRIGGER d AFTER DELETE ON t BEGIN INSERT INTO log VALUES ('d' || old.id); END;";
+    for database in [
+        log.to_string(),
+        format!("{log} DROP TRIGGER u;"),
+        "CREATE TRIGGER r BEFORE UPDATE ON t BEGIN SELECT RAISE(IGNORE); END;".into(),
+        "CREATE TRIGGER r BEFORE INSERT ON t BEGIN SELECT RAISE(ABORT, 'no'); END;".into(),
+        "CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT RAISE(ROLLBACK, 'no'); END;".into(),
+        "CREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT OR IGNORE INTO parent VALUES (10), (11); END;".into(),
+        "CREATE TRIGGER r AFTER UPDATE ON t BEGIN UPDATE t SET v = v || '!' WHERE id = new.id; END;".into(),
+        "CREATE UNIQUE INDEX i ON t (v);".into(),
+        "CREATE UNIQUE INDEX i ON t (u % 25);".into(),
+        "CREATE INDEX i ON t (v, u); ANALYZE;".into(),
+        "CREATE INDEX i ON t (v); DROP INDEX i;".into(),
+        "ANALYZE;".into(),
+        "VACUUM;".into(),
+        "REINDEX;".into(),
+        "PRAGMA user_version = 9;".into(),
+        "INSERT INTO t VALUES (6, 25, 'taken');".into(),
+    ] {
+        is_as_on_a_new_connection(&database, "");
+    }
+}
+
+#[test]
+fn triggers_that_were_there_at_the_first_apply_are_gone_after_a_drop() {
+    let changes = changes();
+    let mut conn = connection::connect(":memory:");
+    exec(
+        &mut conn,
+        &format!("{SCHEMA}{ROWS} CREATE TRIGGER i AFTER INSERT ON t BEGIN INSERT INTO log VALUES (new.id); END;"),
+    );
+    conn.apply(&changes.0).run().unwrap();
+    conn.apply(&changes.0).inverted().run().unwrap();
+    assert_eq!(rows(&mut conn, "main", "log"), ["3", "5"]);
+    exec(&mut conn, "DROP TRIGGER i");
+    conn.apply(&changes.0).run().unwrap();
+    assert_eq!(rows(&mut conn, "main", "log"), ["3", "5"]);
+    exec(&mut conn, "CREATE TRIGGER i AFTER INSERT ON t BEGIN INSERT INTO log VALUES (-new.id); END");
+    conn.apply(&changes.0).inverted().run().unwrap();
+    assert_eq!(rows(&mut conn, "main", "log"), ["-3", "3", "5"]);
+}
+
+#[test]
+fn what_belongs_to_the_connection_is_noticed() {
+    let child = "CREATE TABLE child (id INTEGER PRIMARY KEY, p REFERENCES t (u) ON UPDATE CASCADE ON DELETE CASCADE); INSERT INTO child VALUES (1, 20), (2, 30), (3, 40);";
+    let orphans =
+        "CREATE TABLE child (id INTEGER PRIMARY KEY, p REFERENCES t (u)); INSERT INTO child VALUES (1, 20), (2, 30);";
+    let check = "UPDATE t SET u = 40 WHERE id = 9;";
+    for (database, state) in [
+        ("", "PRAGMA foreign_keys = ON;"),
+        (child, "PRAGMA foreign_keys = ON;"),
+        (child, "PRAGMA foreign_keys = OFF;"),
+        (orphans, "PRAGMA foreign_keys = ON;"),
+        (orphans, "PRAGMA foreign_keys = ON; PRAGMA foreign_keys = OFF;"),
+        (orphans, "PRAGMA foreign_keys = ON; PRAGMA defer_foreign_keys = ON;"),
+        (check, "PRAGMA ignore_check_constraints = ON;"),
+        (check, "PRAGMA ignore_check_constraints = ON; PRAGMA ignore_check_constraints = OFF;"),
+        ("", "PRAGMA recursive_triggers = ON;"),
+        ("", "PRAGMA count_changes = ON;"),
+        ("", "PRAGMA full_column_names = ON; PRAGMA short_column_names = OFF;"),
+        ("", "PRAGMA reverse_unordered_selects = ON;"),
+        ("", "PRAGMA empty_result_callbacks = ON;"),
+        ("", "PRAGMA trusted_schema = OFF;"),
+        ("", "PRAGMA query_only = ON;"),
+        ("", "PRAGMA query_only = ON; PRAGMA query_only = OFF;"),
+        ("", "PRAGMA locking_mode = NORMAL; PRAGMA cache_size = 5; PRAGMA synchronous = OFF;"),
+        ("", "CREATE TEMP TABLE t (id INTEGER PRIMARY KEY, u, v); INSERT INTO temp.t VALUES (2, 20, 'temp');"),
+        ("", "CREATE TEMP TABLE t (id INTEGER PRIMARY KEY, u, v); DROP TABLE temp.t;"),
+        ("", "CREATE TEMP VIEW t AS SELECT 1 AS id;"),
+        ("", "CREATE TEMP TRIGGER r AFTER UPDATE ON main.t BEGIN INSERT INTO log VALUES (new.u); END;"),
+        ("", "CREATE TEMP TRIGGER r AFTER INSERT ON main.t BEGIN SELECT RAISE(ABORT, 'no'); END;"),
+        ("", "CREATE TEMP TRIGGER r AFTER INSERT ON main.t BEGIN SELECT RAISE(ABORT, 'no'); END; DROP TRIGGER temp.r;"),
+        (
+            "",
+            "ATTACH ':memory:' AS other; CREATE TABLE other.t (id INTEGER PRIMARY KEY, u, v); INSERT INTO other.t VALUES (2, 20, 'other');",
+        ),
+        (
+            "",
+            "ATTACH ':memory:' AS other; CREATE TABLE other.t (x PRIMARY KEY); DROP TABLE other.t; CREATE TABLE other.t (id INTEGER PRIMARY KEY, u);",
+        ),
+        ("", "ATTACH ':memory:' AS other; CREATE TABLE other.t (id INTEGER PRIMARY KEY, u, v); DETACH other;"),
+    ] {
+        is_as_on_a_new_connection(database, state);
+    }
+}
+
+#[test]
+fn a_check_holds_again_once_it_is_no_longer_ignored() {
+    let t = TableInfo::new("t", &[1, 0, 0]);
+    let breaks = Changeset::builder().insert_values(t, &[9.into(), 5000.into(), "v".into()]).build().unwrap();
+    let mut conn = connection::connect(":memory:");
+    exec(&mut conn, &format!("{SCHEMA}{ROWS}"));
+    let kinds = |conn: &mut SqliteConnection| {
+        let mut kinds = Vec::new();
+        conn.apply(&breaks)
+            .otherwise(|kind| {
+                kinds.push(kind);
+                ConflictAction::Omit
+            })
+            .run()
+            .unwrap();
+        exec(conn, "DELETE FROM t WHERE id = 9");
+        kinds
+    };
+    for _ in 0..3 {
+        assert_eq!(kinds(&mut conn), [ConflictType::Constraint]);
+        exec(&mut conn, "PRAGMA ignore_check_constraints = ON");
+        assert!(kinds(&mut conn).is_empty());
+        exec(&mut conn, "PRAGMA ignore_check_constraints = OFF");
+    }
+}
+
+#[test]
+fn schema_changes_that_are_rolled_back_are_forgotten() {
+    let changes = changes();
+    let alters = [
+        "ALTER TABLE t ADD COLUMN w DEFAULT 7",
+        "ALTER TABLE t RENAME TO kept; CREATE TABLE t (id INTEGER PRIMARY KEY, u, v); INSERT INTO t SELECT * FROM kept",
+        "CREATE TRIGGER r AFTER UPDATE ON t BEGIN INSERT INTO log VALUES (new.u); END",
+        "CREATE UNIQUE INDEX i ON t (v)",
+    ];
+    for alter in alters {
+        for savepoint in [false, true] {
+            let (begin, back, end) = match savepoint {
+                false => ("BEGIN", "ROLLBACK", ""),
+                true => ("BEGIN; SAVEPOINT s", "ROLLBACK TO s", "COMMIT"),
+            };
+            let mut conn = connection::connect(":memory:");
+            exec(&mut conn, &format!("{SCHEMA}{ROWS}"));
+            let mut expected = connection::connect(":memory:");
+            exec(&mut expected, &format!("{SCHEMA}{ROWS}"));
+            let before = contents(&mut conn);
+            warm_up(&mut conn, &changes);
+            exec(&mut conn, &format!("{begin}; {alter}"));
+            conn.apply(&changes.0).run().unwrap();
+            let mut inside = connection::connect(":memory:");
+            exec(&mut inside, &format!("{SCHEMA}{ROWS}{alter}"));
+            inside.apply(&changes.0).run().unwrap();
+            assert_eq!(contents(&mut conn), contents(&mut inside), "{alter}");
+            exec(&mut conn, back);
+            assert_eq!(contents(&mut conn), before, "{alter}");
+            assert_eq!(observe(&mut conn, &changes), observe(&mut expected, &changes), "{alter}, {savepoint}");
+            exec(&mut conn, end);
+            assert_sound(&mut conn, alter);
+        }
+    }
+}
+
+/// Two databases with the same schema cookie, in which the tables `t` and `other` have each other's
+/// pages.
+fn exchanged_pages() -> [Vec<u8>; 2] {
+    let t = "CREATE TABLE t (id INTEGER PRIMARY KEY, u INTEGER, v TEXT);";
+    let other = t.replace("TABLE t", "TABLE other");
+    [format!("{t}{other}"), format!("{other}{t}")].map(|schema| {
+        let mut conn = connection::connect(":memory:");
+        exec(&mut conn, &format!("{schema}INSERT INTO t VALUES (1, 10, 'a'), (2, 20, 'b'), (3, 30, 'c'), (4, 40, 'd'); INSERT INTO other SELECT * FROM t;"));
+        connection::serialize(&mut conn)
+    })
+}
+
+#[test]
+fn a_deserialized_database_is_looked_at_again() {
+    let changes = changes();
+    let [first, second] = exchanged_pages();
+    let cookie = |bytes: &[u8]| bytes[40..44].to_vec();
+    assert_eq!(cookie(&first), cookie(&second), "SQLite notices no difference");
+    let mut conn = connection::connect(":memory:");
+    for (round, content) in [&first, &second, &first, &first, &second].into_iter().enumerate() {
+        connection::deserialize(&mut conn, content);
+        let other = rows(&mut conn, "main", "other");
+        conn.apply(&changes.0).run().unwrap();
+        assert_eq!(rows(&mut conn, "main", "t"), ["1 10 'a'", "2 25 'b'", "4 40 'new'", "5 50 'e'"], "{round}");
+        assert_eq!(rows(&mut conn, "main", "other"), other, "round {round} wrote into another table");
+        conn.apply(&changes.0).inverted().run().unwrap();
+        assert_eq!(rows(&mut conn, "main", "t"), other, "{round}");
+    }
+    // with another schema, and the same cookie
+    let mut different = connection::connect(":memory:");
+    exec(&mut different, "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); CREATE TABLE u (id)");
+    let different = connection::serialize(&mut different);
+    assert_eq!(cookie(&first), cookie(&different));
+    connection::deserialize(&mut conn, &different);
+    let error = conn.apply(&changes.0).run().unwrap_err();
+    assert!(matches!(error, ApplyError::SchemaMismatch(_)), "{error:?}");
+}
+
+#[test]
+fn a_database_that_diesel_deserializes_is_looked_at_again() {
+    let changes = changes();
+    let [first, second] = exchanged_pages();
+    let mut conn = connection::connect(":memory:");
+    connection::deserialize(&mut conn, &first);
+    warm_up(&mut conn, &changes);
+    conn.deserialize_readonly_database_from_buffer(&second).unwrap();
+    let before = contents(&mut conn);
+    let error = conn.apply(&changes.0).run().unwrap_err();
+    assert!(matches!(&error, ApplyError::Sqlite { error, .. } if error.code() & 0xff == 8), "{error:?}");
+    assert_eq!(contents(&mut conn), before);
+    drop(conn);
+}
+
+#[test]
+fn a_database_that_a_backup_replaced_is_looked_at_again() {
+    let changes = changes();
+    let [first, second] = exchanged_pages();
+    let mut sources = [&first, &second].map(|content| {
+        let mut conn = connection::connect(":memory:");
+        connection::deserialize(&mut conn, content);
+        conn
+    });
+    let mut conn = connection::connect(":memory:");
+    for round in [0, 1, 0, 0, 1] {
+        connection::restore(&mut conn, &mut sources[round]);
+        let other = rows(&mut conn, "main", "other");
+        conn.apply(&changes.0).run().unwrap();
+        assert_eq!(rows(&mut conn, "main", "t"), ["1 10 'a'", "2 25 'b'", "4 40 'new'", "5 50 'e'"], "{round}");
+        assert_eq!(rows(&mut conn, "main", "other"), other, "{round}");
+    }
+}
+
+#[test]
+fn an_apply_leaves_nothing_that_blocks_other_statements() {
+    let changes = changes();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("main.db");
+    let mut conn = connect(&path);
+    exec(&mut conn, &format!("{SCHEMA}{ROWS} ATTACH ':memory:' AS other"));
+    let copy = directory.path().join("copy.db");
+    for statement in [
+        "DETACH other",
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA wal_checkpoint(TRUNCATE)",
+        "VACUUM",
+        &format!("VACUUM INTO '{}'", copy.display()),
+        "PRAGMA journal_mode = DELETE",
+        "ALTER TABLE t ADD COLUMN w",
+        "DROP INDEX IF EXISTS i",
+        "BEGIN EXCLUSIVE; COMMIT",
+        "BEGIN; ALTER TABLE t RENAME TO x; ROLLBACK",
+        "DROP TABLE t",
+    ] {
+        warm_up(&mut conn, &changes);
+        // a failed apply leaves nothing either
+        conn.apply(&changes.0).run().unwrap();
+        assert!(conn.apply(&changes.0).run().is_err());
+        conn.apply(&changes.0).inverted().run().unwrap();
+        exec(&mut conn, statement);
+        exec(&mut connect(&path), "BEGIN EXCLUSIVE; ROLLBACK");
+    }
+}
+
+diesel::define_sql_function! {
+    fn decorate(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
+}
+
+#[test]
+fn a_function_that_was_replaced_is_called() {
+    let changes = changes();
+    let mut conn = connection::connect(":memory:");
+    let register = |conn: &mut SqliteConnection, mark: &'static str| {
+        decorate_utils::register_impl(conn, move |text: String| format!("{mark}{text}")).unwrap();
+    };
+    register(&mut conn, "first ");
+    exec(
+        &mut conn,
+        &format!(
+            "{SCHEMA}{ROWS} CREATE TRIGGER i AFTER INSERT ON t BEGIN INSERT INTO log VALUES (decorate(new.v)); END"
+        ),
+    );
+    conn.apply(&changes.0).run().unwrap();
+    assert_eq!(rows(&mut conn, "main", "log"), ["'first e'"]);
+    register(&mut conn, "second ");
+    conn.apply(&changes.0).inverted().run().unwrap();
+    assert_eq!(rows(&mut conn, "main", "log"), ["'first e'", "'second c'"]);
+}
+
+#[test]
+fn a_function_of_a_check_and_of_an_index_is_called_as_it_is_now() {
+    let changes = changes();
+    let mut conn = connection::connect(":memory:");
+    let register = |conn: &mut SqliteConnection, mark: &'static str| {
+        decorate_utils::register_impl(conn, move |text: String| format!("{mark}{text}")).unwrap();
+    };
+    register(&mut conn, "x");
+    exec(
+        &mut conn,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, u, v, CHECK (decorate(v) <> 'ye')); CREATE TABLE log (line); CREATE TABLE parent (id);",
+    );
+    exec(&mut conn, ROWS);
+    warm_up(&mut conn, &changes);
+    register(&mut conn, "y");
+    let (report, kinds) = apply_with(&mut conn, &changes, How::Changeset, Options::default(), ConflictAction::Omit);
+    assert_eq!((report.unwrap().applied(), kinds), (3, vec![ConflictType::Constraint]));
+}
+
+#[test]
+fn every_user_of_a_pooled_connection_can_apply() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = directory.path().join("pool.db").to_str().unwrap().to_string();
+    let pool = Pool::builder().max_size(2).build(ConnectionManager::<SqliteConnection>::new(&url)).unwrap();
+    let changes = changes();
+    exec(&mut pool.get().unwrap(), &format!("PRAGMA journal_mode = WAL; {SCHEMA}{ROWS}"));
+    for round in 0..6 {
+        let (mut first, mut second) = (pool.get().unwrap(), pool.get().unwrap());
+        first.apply(&changes.0).run().unwrap();
+        second.apply(&changes.0).inverted().run().unwrap();
+        second.apply(&changes.0).run().unwrap();
+        exec(&mut first, &format!("ALTER TABLE t ADD COLUMN w{round} DEFAULT {round}"));
+        second.apply(&changes.0).inverted().run().unwrap();
+        let expected = format!("3 30 'c'{}", (0..=round).map(|round| format!(" {round}")).collect::<String>());
+        assert_eq!(rows(&mut first, "main", "t")[2], expected);
+    }
+}
+
+/// The most statements that a connection may keep, Diesel's included.
+const MOST_STATEMENTS: usize = 500;
+
+#[test]
+fn the_number_of_kept_statements_is_bounded() {
+    let mut conn = connection::connect(":memory:");
+    // 300 tables
+    let mut changesets = Vec::new();
+    for table in 0..300 {
+        exec(
+            &mut conn,
+            &format!(
+                "CREATE TABLE t{table} (id INTEGER PRIMARY KEY, v); INSERT INTO t{table} VALUES (1, 'a'), (2, 'b')"
+            ),
+        );
+        let name = format!("t{table}");
+        let t = TableInfo::new(&name, &[1, 0]);
+        let changeset = Changeset::builder()
+            .update_values(t, &[1.into(), "a".into()], &[1.into(), "x".into()])
+            .delete_values(t, &[2.into(), "b".into()])
+            .insert_values(t, &[3.into(), "c".into()])
+            .build()
+            .unwrap();
+        changesets.push(changeset);
+    }
+    // 300 sets of changed columns, which are the bits of a number
+    let columns: Vec<String> = (0..9).map(|column| format!("c{column}")).collect();
+    exec(&mut conn, &format!("CREATE TABLE wide (id INTEGER PRIMARY KEY, {})", columns.join(", ")));
+    exec(&mut conn, &format!("INSERT INTO wide VALUES (1{})", ", 0".repeat(9)));
+    let wide = TableInfo::new("wide", &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    for set in 1..=300 {
+        let old = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut new = old;
+        (0..9).for_each(|column| new[column + 1] = set >> column & 1);
+        let changeset = Changeset::builder().update_values(wide, &old.map(Into::into), &new.map(Into::into));
+        changesets.push(changeset.build().unwrap());
+    }
+    let before = contents(&mut conn);
+    for _ in 0..2 {
+        for changeset in &changesets {
+            conn.apply(changeset).run().unwrap();
+            conn.apply(changeset).otherwise(|_| ConflictAction::Omit).run().unwrap();
+            conn.apply(changeset).inverted().run().unwrap();
+        }
+        let count = connection::statement_count(&mut conn);
+        assert!(count <= MOST_STATEMENTS, "{count} statements");
+    }
+    assert_eq!(contents(&mut conn), before);
+    // all in one apply
+    let all = changesets[..300].iter().flat_map(|changeset| changeset.as_bytes()).copied().collect::<Vec<u8>>();
+    let all = Changeset::try_from(all).unwrap();
+    for _ in 0..2 {
+        assert_eq!(conn.apply(&all).run().unwrap().applied(), 900);
+        conn.apply(&all).inverted().run().unwrap();
+        let count = connection::statement_count(&mut conn);
+        assert!(count <= MOST_STATEMENTS, "{count} statements");
+    }
+    assert_eq!(contents(&mut conn), before);
+    drop(conn);
+}
+
+#[test]
+fn a_connection_closes_after_applies_in_any_state() {
+    let changes = changes();
+    let states = [
+        "",
+        "BEGIN",
+        "BEGIN; SAVEPOINT s; INSERT INTO log VALUES (1)",
+        "ATTACH ':memory:' AS other",
+        "CREATE TEMP TABLE t (id)",
+        "DROP TABLE t",
+        "PRAGMA foreign_keys = ON",
+    ];
+    for state in states {
+        for with_session in [false, true] {
+            let mut conn = connection::connect(":memory:");
+            exec(&mut conn, &format!("{SCHEMA}{ROWS}"));
+            let session = with_session.then(|| {
+                let mut session = conn.create_session().unwrap();
+                session.attach_all().unwrap();
+                session
+            });
+            warm_up(&mut conn, &changes);
+            exec(&mut conn, state);
+            drop(conn);
+            assert!(session.is_none_or(|session| session.is_closed()), "{state}");
+        }
+    }
+    // on another thread, and while a failed apply is the last thing that happened
+    let mut conn = connection::connect(":memory:");
+    exec(&mut conn, &format!("{SCHEMA}{ROWS}"));
+    conn.apply(&changes.0).run().unwrap();
+    assert!(conn.apply(&changes.0).run().is_err());
+    std::thread::spawn(move || drop(conn)).join().unwrap();
+}
+
+/// The trace by which a connection's closing is noticed has only one slot.
+#[test]
+fn a_foreign_trace_does_not_prevent_applies_and_closing() {
+    let changes = changes();
+    let mut conn = connection::connect(":memory:");
+    exec(&mut conn, &format!("{SCHEMA}{ROWS}"));
+    warm_up(&mut conn, &changes);
+    connection::trace(&mut conn);
+    conn.apply(&changes.0).run().unwrap();
+    conn.apply(&changes.0).inverted().run().unwrap();
+    connection::trace(&mut conn);
+    let [first, second] = exchanged_pages();
+    for content in [&first, &second] {
+        connection::deserialize(&mut conn, content);
+        connection::trace(&mut conn);
+        let other = rows(&mut conn, "main", "other");
+        conn.apply(&changes.0).run().unwrap();
+        assert_eq!(rows(&mut conn, "main", "other"), other);
+    }
+    drop(conn);
+}
+
+// ---- deferred foreign keys ----
+
+const FAMILY: &str = "PRAGMA foreign_keys = ON;
+    CREATE TABLE p (id INTEGER PRIMARY KEY, v);
+    CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p DEFERRABLE INITIALLY DEFERRED);
+    CREATE TABLE i (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p);
+    CREATE TABLE t (id INTEGER PRIMARY KEY, v);
+    INSERT INTO p VALUES (1, 'a'), (2, 'b'); INSERT INTO c VALUES (1, 1); INSERT INTO i VALUES (1, 2); INSERT INTO t VALUES (1, 'a');";
+
+fn family() -> SqliteConnection {
+    let mut conn = connection::connect(":memory:");
+    exec(&mut conn, FAMILY);
+    conn
+}
+
+fn of_family(edits: &str) -> Recorded {
+    record(&FAMILY.replace("= ON", "= OFF"), edits)
+}
+
+fn is_deferred(conn: &mut SqliteConnection) -> bool {
+    lines(conn, "SELECT '' || defer_foreign_keys AS line FROM pragma_defer_foreign_keys") == ["1"]
+}
+
+/// Changes that no foreign key concerns, that keep all keys, and that break and repair one.
+fn harmless() -> Vec<Recorded> {
+    vec![
+        of_family("UPDATE t SET v = 'b'"),
+        of_family(
+            "UPDATE p SET v = 'c'; INSERT INTO p VALUES (3, 'c'); INSERT INTO c VALUES (3, 3); INSERT INTO i VALUES (3, 3)",
+        ),
+        // the child comes first
+        {
+            let (child, parent) =
+                (of_family("INSERT INTO i VALUES (4, 4), (5, 4)"), of_family("INSERT INTO p VALUES (4, 'd')"));
+            (super::replica::appended(&[&child.0, &parent.0]), super::replica::appended(&[&child.1, &parent.1]))
+        },
+    ]
+}
+
+#[test]
+fn the_state_of_deferred_foreign_keys_is_the_same_afterwards() {
+    for changes in harmless() {
+        for how in How::ALL {
+            for deferred in [false, true] {
+                let mut conn = family();
+                exec(&mut conn, "BEGIN");
+                exec(&mut conn, &format!("PRAGMA defer_foreign_keys = {deferred}"));
+                for _ in 0..2 {
+                    apply_with(&mut conn, &changes, how, Options::default(), ConflictAction::Omit).0.unwrap();
+                    assert_eq!(is_deferred(&mut conn), deferred, "{how:?}");
+                }
+                // and it acts
+                let orphan = diesel::sql_query("INSERT INTO i VALUES (9, 99)").execute(&mut conn);
+                assert_eq!(orphan.is_ok(), deferred, "{how:?}");
+                exec(&mut conn, "ROLLBACK");
+                // outside of a transaction
+                apply_with(&mut conn, &changes, how, Options::default(), ConflictAction::Omit).0.unwrap();
+                assert!(!is_deferred(&mut conn), "{how:?}");
+                assert!(diesel::sql_query("INSERT INTO i VALUES (9, 99)").execute(&mut conn).is_err(), "{how:?}");
+            }
+        }
+    }
+    // also after an error
+    let orphan = of_family("INSERT INTO i VALUES (9, 99)");
+    for deferred in [false, true] {
+        let mut conn = family();
+        exec(&mut conn, &format!("BEGIN; PRAGMA defer_foreign_keys = {deferred}"));
+        let error = conn.apply(&orphan.0).run().unwrap_err();
+        assert!(matches!(error, ApplyError::ForeignKeyViolations(_)), "{error:?}");
+        assert_eq!(is_deferred(&mut conn), deferred);
+        exec(&mut conn, "COMMIT");
+        assert_eq!(lines(&mut conn, "SELECT '' || count(*) AS line FROM i"), ["1"]);
+    }
+}
+
+/// How the transaction of the caller comes to have a violation.
+const PENDING: [&str; 3] = [
+    "INSERT INTO c VALUES (8, 88)",
+    "PRAGMA defer_foreign_keys = ON; INSERT INTO i VALUES (8, 88)",
+    "PRAGMA defer_foreign_keys = ON; DELETE FROM p WHERE id = 2",
+];
+
+#[test]
+fn violations_of_the_caller_are_neither_forgotten_nor_taken_for_those_of_the_apply() {
+    for pending in PENDING {
+        for changes in harmless() {
+            for how in How::ALL {
+                let context = format!("{pending}, {how:?}");
+                let mut conn = family();
+                exec(&mut conn, &format!("BEGIN; {pending}"));
+                let (result, kinds) = apply_with(&mut conn, &changes, how, Options::default(), ConflictAction::Abort);
+                assert!(result.is_ok(), "{context}: {result:?}");
+                assert!(kinds.is_empty(), "{context}: {kinds:?}");
+                let commit = diesel::sql_query("COMMIT").execute(&mut conn);
+                assert!(commit.is_err(), "{context}: the violation was forgotten");
+                // repaired, it can be committed
+                exec(&mut conn, "INSERT OR IGNORE INTO p VALUES (88, 'x'), (2, 'b'); COMMIT");
+                assert_sound(&mut conn, &context);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_apply_that_repairs_the_violation_of_the_caller_lets_it_commit() {
+    let repairs = of_family("INSERT INTO p VALUES (88, 'x')");
+    for pending in &PENDING[..2] {
+        for how in How::ALL {
+            let mut conn = family();
+            exec(&mut conn, &format!("BEGIN; {pending}"));
+            let (result, kinds) = apply_with(&mut conn, &repairs, how, Options::default(), ConflictAction::Abort);
+            assert!(result.is_ok() && kinds.is_empty(), "{pending}, {how:?}: {result:?} {kinds:?}");
+            exec(&mut conn, "COMMIT");
+            assert_sound(&mut conn, pending);
+        }
+    }
+}
+
+#[test]
+fn a_violation_of_the_apply_is_found_beside_those_of_the_caller() {
+    let orphan = of_family("INSERT INTO i VALUES (9, 99)");
+    let childless = of_family("DELETE FROM p WHERE id = 1");
+    for pending in PENDING {
+        for changes in [&orphan, &childless] {
+            for how in How::ALL {
+                let context = format!("{pending}, {how:?}");
+                let mut conn = family();
+                exec(&mut conn, &format!("BEGIN; {pending}"));
+                let before = contents(&mut conn);
+                let (result, kinds) = apply_with(&mut conn, changes, how, Options::default(), ConflictAction::Abort);
+                assert!(matches!(result, Err(ApplyError::ForeignKeyViolations(_))), "{context}: {result:?}");
+                assert_eq!(kinds, [ConflictType::ForeignKey], "{context}");
+                assert_eq!(contents(&mut conn), before, "{context}");
+                // the caller's violation is still there
+                assert!(diesel::sql_query("COMMIT").execute(&mut conn).is_err(), "{context}");
+                exec(&mut conn, "INSERT OR IGNORE INTO p VALUES (88, 'x'), (2, 'b'); COMMIT");
+                assert_sound(&mut conn, &context);
+            }
+        }
+    }
+}
+
+#[test]
+fn accepted_violations_do_not_prevent_the_commit() {
+    let orphan = of_family("INSERT INTO i VALUES (9, 99); INSERT INTO c VALUES (9, 99)");
+    for in_transaction in [false, true] {
+        for repeats in 1..=2 {
+            let mut conn = family();
+            if in_transaction {
+                exec(&mut conn, "BEGIN");
+            }
+            for _ in 0..repeats {
+                let report = conn
+                    .apply(&orphan.0)
+                    .on_foreign_keys(|broken| broken.accept())
+                    .otherwise(|_| ConflictAction::Omit)
+                    .run()
+                    .unwrap();
+                assert_eq!(report.applied() + report.omitted(), 2);
+            }
+            if in_transaction {
+                exec(&mut conn, "COMMIT");
+            }
+            assert_eq!(rows(&mut conn, "main", "i"), ["1 2", "9 99"]);
+            // the next statements are checked as always
+            assert!(diesel::sql_query("INSERT INTO i VALUES (10, 99)").execute(&mut conn).is_err());
+            exec(&mut conn, "DELETE FROM i WHERE id = 9; DELETE FROM c WHERE id = 9");
+            assert_sound(&mut conn, "repaired");
+        }
+    }
+}
+
+diesel::table! {
+    i (id) {
+        id -> Integer,
+        p -> Nullable<Integer>,
+    }
+}
+
+#[test]
+fn the_statements_that_diesel_keeps_work_as_before() {
+    let mut conn = family();
+    let insert = |conn: &mut SqliteConnection, id: i32, p: i32| {
+        diesel::insert_into(i::table).values((i::id.eq(id), i::p.eq(p))).execute(conn)
+    };
+    let count = |conn: &mut SqliteConnection| i::table.count().get_result::<i64>(conn).unwrap();
+    insert(&mut conn, 100, 1).unwrap();
+    assert!(insert(&mut conn, 101, 99).is_err());
+    for (round, changes) in harmless().iter().enumerate() {
+        for how in How::ALL {
+            let n = count(&mut conn);
+            apply_with(&mut conn, changes, how, Options::default(), ConflictAction::Omit).0.unwrap();
+            assert!(count(&mut conn) >= n);
+            let id = 200 + 10 * round as i32 + how as i32;
+            insert(&mut conn, id, 1).unwrap();
+            assert!(insert(&mut conn, id + 1000, 99).is_err(), "foreign keys are checked at once");
+            let deferred: QueryResult<()> = conn.transaction(|conn| {
+                exec(conn, "PRAGMA defer_foreign_keys = ON");
+                insert(conn, id + 1000, 99)?;
+                apply_with(conn, changes, how, Options::default(), ConflictAction::Omit).0.unwrap();
+                insert(conn, id + 2000, 99)?;
+                Ok(())
+            });
+            assert!(deferred.is_err(), "the commit finds the violations");
+        }
+    }
+}
+
+// ---- without foreign key actions ----
+
+const CASCADE: &str = "CREATE TABLE p (id INTEGER PRIMARY KEY, v UNIQUE);
+    CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p ON DELETE CASCADE);
+    CREATE TABLE d (id INTEGER PRIMARY KEY, v REFERENCES p (v) ON UPDATE CASCADE ON DELETE SET NULL);
+    INSERT INTO p VALUES (1, 'a'), (2, 'b'), (3, 'c'); INSERT INTO c VALUES (1, 1), (2, 2); INSERT INTO d VALUES (1, 'a'), (2, 'b');";
+
+diesel::table! {
+    p (id) {
+        id -> Integer,
+        v -> Nullable<Text>,
+    }
+}
+
+/// Deletes row 2 and counts its children, with a statement that Diesel keeps.
+fn acts(conn: &mut SqliteConnection, context: &str) {
+    let result: QueryResult<()> = conn.transaction(|conn| {
+        let children = |conn: &mut SqliteConnection| {
+            lines(
+                conn,
+                "SELECT '' || (SELECT count(*) FROM c WHERE p = 2) || (SELECT count(*) FROM d WHERE v = 'b') AS line",
+            )
+        };
+        assert_eq!(children(conn), ["11"], "{context}");
+        diesel::delete(p::table.find(2)).execute(conn)?;
+        assert_eq!(children(conn), ["00"], "{context}: the actions do not act again");
+        Err(diesel::result::Error::RollbackTransaction)
+    });
+    assert_eq!(result, Err(diesel::result::Error::RollbackTransaction));
+}
+
+#[test]
+fn actions_are_disabled_during_the_apply_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    // the children are deleted and changed by the changeset itself
+    let changes = record(
+        CASCADE,
+        "DELETE FROM c WHERE p = 1; UPDATE d SET v = 'z' WHERE v = 'a'; DELETE FROM p WHERE id = 3; UPDATE p SET v = 'z' WHERE id = 1",
+    );
+    let without = Options { without_foreign_key_actions: true, ..Options::default() };
+    for (number, (before, after)) in [
+        ("", ""),
+        ("BEGIN", "COMMIT"),
+        ("BEGIN; CREATE TABLE made (id); INSERT INTO made VALUES (1)", "COMMIT"),
+        ("BEGIN; ALTER TABLE c ADD COLUMN w DEFAULT 7", "COMMIT"),
+        ("SAVEPOINT s", "RELEASE s"),
+        ("BEGIN; INSERT INTO p VALUES (7, 'seven'); SAVEPOINT s; CREATE INDEX i ON c (p)", "RELEASE s; COMMIT"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for how in How::ALL {
+            let context = format!("{before}, {how:?}");
+            let path = directory.path().join(format!("{number}{how:?}.db"));
+            let (mut conn, mut other) = (connect(&path), connect(&path));
+            exec(&mut conn, CASCADE);
+            exec(&mut conn, "PRAGMA foreign_keys = ON");
+            exec(&mut other, "PRAGMA foreign_keys = ON");
+            // Diesel and an apply keep statements with actions
+            acts(&mut conn, &context);
+            acts(&mut other, &context);
+            conn.apply(&of_nothing()).run().unwrap();
+            exec(&mut conn, before);
+            let (report, kinds) = apply_with(&mut conn, &changes, how, without, ConflictAction::Omit);
+            assert_eq!((report.unwrap().applied(), kinds), (4, vec![]), "{context}");
+            exec(&mut conn, after);
+            assert_eq!(rows(&mut conn, "main", "p")[..2], ["1 'z'", "2 'b'"], "{context}");
+            assert_eq!(rows(&mut conn, "main", "d"), ["1 'z'", "2 'b'"], "{context}");
+            acts(&mut conn, &context);
+            acts(&mut other, &context);
+            // an apply has its actions again, too
+            let cascades = record(CASCADE, "DELETE FROM p WHERE id = 2");
+            conn.apply(&cascades.0).run().unwrap();
+            assert!(rows(&mut conn, "main", "c").is_empty(), "{context}");
+            assert_sound(&mut conn, &context);
+            drop(conn);
+            assert_sound(&mut other, &context);
+        }
+    }
+}
+
+fn of_nothing() -> Changeset {
+    record(CASCADE, "INSERT INTO p VALUES (70, 'x')").0
+}
+
+#[test]
+fn a_rolled_back_apply_without_actions_leaves_the_schema_as_it_was() {
+    let changes =
+        record(CASCADE, "DELETE FROM c WHERE p = 1; UPDATE d SET v = NULL WHERE v = 'a'; DELETE FROM p WHERE id = 1");
+    let without = Options { without_foreign_key_actions: true, ..Options::default() };
+    let directory = tempfile::tempdir().unwrap();
+    for how in How::ALL {
+        let path = directory.path().join(format!("{how:?}.db"));
+        let (mut conn, mut other) = (connect(&path), connect(&path));
+        exec(&mut conn, CASCADE);
+        exec(&mut conn, "PRAGMA foreign_keys = ON");
+        let before = contents(&mut conn);
+        // with schema changes of the transaction, before and after
+        exec(&mut conn, "BEGIN; CREATE TABLE mine (id INTEGER PRIMARY KEY, v); INSERT INTO mine VALUES (1, 'mine')");
+        apply_with(&mut conn, &changes, how, without, ConflictAction::Omit).0.unwrap();
+        exec(&mut conn, "CREATE TABLE second (id); ROLLBACK");
+        assert_eq!(contents(&mut conn), before, "{how:?}");
+        // another connection uses the pages that the rolled back tables had
+        exec(&mut other, "CREATE TABLE theirs (id INTEGER PRIMARY KEY, v); INSERT INTO theirs VALUES (1, 'theirs')");
+        assert!(diesel::sql_query("INSERT INTO mine VALUES (2, 'x')").execute(&mut conn).is_err(), "{how:?}");
+        assert_eq!(rows(&mut conn, "main", "theirs"), ["1 'theirs'"], "{how:?}");
+        acts(&mut conn, "rolled back");
+        assert_sound(&mut conn, "rolled back");
+        // an apply that fails
+        exec(&mut conn, "DELETE FROM c WHERE p = 1");
+        let (result, _) = apply_with(&mut conn, &changes, how, without, ConflictAction::Abort);
+        assert!(matches!(result, Err(ApplyError::ConflictAborted)), "{how:?}: {result:?}");
+        acts(&mut conn, "failed");
+    }
+}
+
+#[test]
+fn without_actions_violations_are_found() {
+    let changes = record(CASCADE, "DELETE FROM p WHERE id = 1");
+    let without = Options { without_foreign_key_actions: true, ..Options::default() };
+    for how in How::ALL {
+        let mut conn = connection::connect(":memory:");
+        exec(&mut conn, &format!("{CASCADE} PRAGMA foreign_keys = ON"));
+        let (result, kinds) = apply_with(&mut conn, &changes, how, without, ConflictAction::Abort);
+        assert!(matches!(result, Err(ApplyError::ForeignKeyViolations(_))), "{how:?}: {result:?}");
+        assert_eq!(kinds, [ConflictType::ForeignKey], "{how:?}");
+        assert_eq!(rows(&mut conn, "main", "c"), ["1 1", "2 2"], "{how:?}");
+        acts(&mut conn, "after violations");
+    }
+}
