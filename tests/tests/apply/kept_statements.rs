@@ -61,7 +61,9 @@ fn observe(conn: &mut SqliteConnection, changes: &Recorded) -> Vec<String> {
 }
 
 fn connect(path: &Path) -> SqliteConnection {
-    connection::connect(path.to_str().unwrap())
+    let mut conn = connection::connect(path.to_str().unwrap());
+    exec(&mut conn, "PRAGMA synchronous = OFF");
+    conn
 }
 
 /// Checks that after `database`, which changes the file, and `state`, which changes only the
@@ -80,24 +82,24 @@ fn is_as_on_a_new_connection(database: &str, state: &str) {
         observe(&mut conn, &changes)
     };
     let expected = [observe_anew(), observe_anew()];
-    for elsewhere in [false, true] {
-        for journal in ["DELETE", "WAL"] {
-            let context = format!("after {database}{state}, elsewhere: {elsewhere}, {journal}");
-            let path = directory.path().join(format!("{elsewhere}{journal}.db"));
-            let mut conn = connect(&path);
-            exec(&mut conn, &format!("PRAGMA journal_mode = {journal}; {SCHEMA}{ROWS}"));
-            let mut other = connect(&path);
-            warm_up(&mut conn, &changes);
-            exec(if elsewhere { &mut other } else { &mut conn }, database);
-            exec(&mut conn, state);
-            // the second time with the statements of the first
-            for expected in &expected {
-                assert_eq!(&observe(&mut conn, &changes), expected, "{context}");
-            }
-            drop(conn);
-            let integrity = lines(&mut other, "SELECT integrity_check AS line FROM pragma_integrity_check");
-            assert_eq!(integrity, ["ok"], "{context}");
+    for (elsewhere, journal) in [(false, "DELETE"), (false, "WAL"), (true, "DELETE"), (true, "WAL")] {
+        if elsewhere && database.is_empty() {
+            continue;
         }
+        let context = format!("after {database}{state}, elsewhere: {elsewhere}, {journal}");
+        let path = directory.path().join(format!("{elsewhere}{journal}.db"));
+        let (mut conn, mut other) = (connect(&path), connect(&path));
+        exec(&mut conn, &format!("PRAGMA journal_mode = {journal}; {SCHEMA}{ROWS}"));
+        warm_up(&mut conn, &changes);
+        exec(if elsewhere { &mut other } else { &mut conn }, database);
+        exec(&mut conn, state);
+        // the second time with the statements of the first
+        for expected in &expected {
+            assert_eq!(&observe(&mut conn, &changes), expected, "{context}");
+        }
+        drop(conn);
+        let integrity = lines(&mut other, "SELECT integrity_check AS line FROM pragma_integrity_check");
+        assert_eq!(integrity, ["ok"], "{context}");
     }
 }
 
@@ -119,7 +121,7 @@ fn changed_tables_are_looked_at_again() {
         "ALTER TABLE t RENAME COLUMN v TO x; ALTER TABLE t RENAME COLUMN u TO v; ALTER TABLE t RENAME COLUMN x TO u;"
             .into(),
         "ALTER TABLE t RENAME TO T2;".into(),
-        "ALTER TABLE t RENAME TO T;".into(),
+        "ALTER TABLE t RENAME TO x; ALTER TABLE x RENAME TO T;".into(),
         "DROP TABLE t;".into(),
         "DROP TABLE t; CREATE TABLE t (id INTEGER PRIMARY KEY, u INTEGER UNIQUE CHECK (u < 1000), v TEXT);".into(),
         "DROP TABLE t; CREATE VIEW t AS SELECT 1 AS id, 2 AS u, 3 AS v;".into(),
@@ -593,7 +595,7 @@ fn family() -> SqliteConnection {
 }
 
 fn of_family(edits: &str) -> Recorded {
-    record(&FAMILY.replace("= ON", "= OFF"), edits)
+    record(FAMILY, edits)
 }
 
 fn is_deferred(conn: &mut SqliteConnection) -> bool {

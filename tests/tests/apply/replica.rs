@@ -13,9 +13,11 @@ use crate::common::{exec, lines, open};
 /// The changes of one history in both formats.
 pub(super) type Recorded = (Changeset, Patchset);
 
-/// Returns what a session records of `edits` in a database that `setup` creates.
+/// Returns what a session records of `edits` in a database that `setup` creates, without foreign
+/// keys.
 pub(super) fn record(setup: &str, edits: &str) -> Recorded {
     let mut conn = open(setup);
+    exec(&mut conn, "PRAGMA foreign_keys = OFF");
     let mut session = conn.create_session().unwrap();
     session.attach_all().unwrap();
     exec(&mut conn, edits);
@@ -123,11 +125,25 @@ pub(super) fn in_one_section<F: SetFormat>(sets: &[&Set<F>]) -> Set<F> {
     set
 }
 
+#[derive(QueryableByName)]
+struct Name {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    name: String,
+}
+
+/// Returns the column `name` of a pragma. Its table-valued function cannot be used after
+/// `sqlite3_deserialize`: SQLite keeps a pointer to the schema that is gone.
+fn names(conn: &mut SqliteConnection, pragma: &str) -> Vec<String> {
+    diesel::sql_query(pragma).load::<Name>(conn).unwrap().into_iter().map(|row| row.name).collect()
+}
+
 /// Returns all rows of all tables of all schemas of the connection, in an order that depends on
 /// their values alone.
 pub(super) fn contents(conn: &mut SqliteConnection) -> Vec<String> {
     let mut all = Vec::new();
-    for schema in lines(conn, "SELECT name AS line FROM pragma_database_list ORDER BY name") {
+    let mut schemas = names(conn, "PRAGMA database_list");
+    schemas.sort_unstable();
+    for schema in schemas {
         let catalog =
             if schema == "temp" { "sqlite_temp_schema".into() } else { format!("\"{schema}\".sqlite_schema") };
         let tables = lines(
@@ -145,13 +161,8 @@ pub(super) fn contents(conn: &mut SqliteConnection) -> Vec<String> {
 
 /// Returns the rows of a table as SQL literals, sorted.
 pub(super) fn rows(conn: &mut SqliteConnection, schema: &str, table: &str) -> Vec<String> {
-    let columns = lines(
-        conn,
-        &format!(
-            "SELECT '\"' || name || '\"' AS line FROM pragma_table_xinfo('{table}', '{schema}') WHERE hidden <> 1"
-        ),
-    );
-    let quoted: Vec<String> = columns.iter().map(|column| format!("quote({column})")).collect();
+    let columns = names(conn, &format!("PRAGMA \"{schema}\".table_xinfo(\"{table}\")"));
+    let quoted: Vec<String> = columns.iter().map(|column| format!("quote(\"{column}\")")).collect();
     let mut rows = lines(conn, &format!("SELECT {} AS line FROM \"{schema}\".\"{table}\"", quoted.join(" || ' ' || ")));
     rows.sort_unstable();
     rows
