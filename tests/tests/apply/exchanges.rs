@@ -421,12 +421,17 @@ fn several_indexes_release_their_values_together() {
     }
 }
 
-/// After one row is parked, the others still block each other.
-#[test]
-fn cycles_of_the_same_rows_in_opposite_directions_are_resolved() {
-    let rows = "INSERT INTO t VALUES (1, 10, 100), (2, 20, 200), (3, 30, 300), (4, 40, 400);";
-    let edits = "UPDATE t SET u = CASE id WHEN 1 THEN 20 WHEN 2 THEN 30 WHEN 3 THEN 10 END,
-        v = CASE id WHEN 1 THEN 300 WHEN 2 THEN 100 WHEN 3 THEN 200 END WHERE id <= 3";
+/// Returns an UPDATE after which the pairs of rows have exchanged their values.
+fn exchange(u: &[(i32, i32)], v: &[(i32, i32)]) -> String {
+    let set = |column: &str, factor: i32, pairs: &[(i32, i32)]| -> String {
+        let arms = pairs.iter().map(|(a, b)| format!("WHEN {a} THEN {} WHEN {b} THEN {} ", b * factor, a * factor));
+        format!("{column} = CASE id {}ELSE {column} END", arms.collect::<String>())
+    };
+    format!("UPDATE t SET {}, {}", set("u", 10, u), set("v", 100, v))
+}
+
+fn is_resolved_with_two_indexes(edits: &str) {
+    let rows = "INSERT INTO t VALUES (1, 10, 100), (2, 20, 200), (3, 30, 300), (4, 40, 400), (5, 50, 500);";
     for columns in ["u INT UNIQUE, v INT UNIQUE", "u INT NOT NULL UNIQUE, v INT NOT NULL UNIQUE"] {
         let schema = format!("CREATE TABLE t (id INTEGER PRIMARY KEY, {columns});{rows}");
         case_of(&format!("{SOURCE}{rows}"), edits).is_resolved(&schema);
@@ -435,25 +440,21 @@ fn cycles_of_the_same_rows_in_opposite_directions_are_resolved() {
 
 #[test]
 fn two_cycles_that_touch_are_resolved() {
-    let rows = "INSERT INTO t VALUES (1, 10, 100), (2, 20, 200), (3, 30, 300), (4, 40, 400), (5, 50, 500);";
-    // the pairs that exchange u, and those that exchange v
-    for [u, v] in [
-        [[(1, 2), (1, 2)], [(1, 3), (1, 3)]],
-        [[(1, 2), (1, 2)], [(2, 3), (2, 3)]],
-        [[(1, 3), (1, 3)], [(2, 3), (2, 3)]],
-        [[(1, 2), (3, 4)], [(2, 3), (4, 5)]],
-        [[(1, 2), (3, 4)], [(1, 4), (2, 3)]],
-    ] {
-        let exchange = |column: &str, factor: i32, pairs: [(i32, i32); 2]| -> String {
-            let arms = pairs.iter().map(|(a, b)| format!("WHEN {a} THEN {} WHEN {b} THEN {} ", b * factor, a * factor));
-            format!("{column} = CASE id {}ELSE {column} END", arms.collect::<String>())
-        };
-        let edits = format!("UPDATE t SET {}, {}", exchange("u", 10, u), exchange("v", 100, v));
-        for columns in ["u INT UNIQUE, v INT UNIQUE", "u INT NOT NULL UNIQUE, v INT NOT NULL UNIQUE"] {
-            let schema = format!("CREATE TABLE t (id INTEGER PRIMARY KEY, {columns});{rows}");
-            case_of(&format!("{SOURCE}{rows}"), &edits).is_resolved(&schema);
-        }
+    for (u, v) in [((1, 2), (1, 3)), ((1, 2), (2, 3)), ((1, 3), (2, 3)), ((2, 3), (1, 2))] {
+        is_resolved_with_two_indexes(&exchange(&[u], &[v]));
     }
+}
+
+/// After one row is parked, the others still block each other.
+#[test]
+fn cycles_that_need_two_parked_rows_are_resolved() {
+    is_resolved_with_two_indexes(&exchange(&[(1, 2), (3, 4)], &[(2, 3), (4, 5)]));
+    is_resolved_with_two_indexes(&exchange(&[(1, 2), (3, 4)], &[(1, 4), (2, 3)]));
+    // two rotations of the same rows in opposite directions
+    is_resolved_with_two_indexes(
+        "UPDATE t SET u = CASE id WHEN 1 THEN 20 WHEN 2 THEN 30 WHEN 3 THEN 10 END,
+            v = CASE id WHEN 1 THEN 300 WHEN 2 THEN 100 WHEN 3 THEN 200 END WHERE id <= 3",
+    );
 }
 
 #[test]

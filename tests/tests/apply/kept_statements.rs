@@ -7,7 +7,7 @@ use std::path::Path;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 use diesel_sqlite_session::wire::TableInfo;
-use diesel_sqlite_session::{ApplyError, Changeset, ConflictAction, ConflictType, SqliteSessionExt};
+use diesel_sqlite_session::{ApplyError, Changeset, ConflictAction, ConflictType, SqliteSessionExt, Tracked};
 use diesel_sqlite_session_tests::sqlite::connection;
 
 use super::replica::{How, Options, Recorded, apply_with, assert_sound, contents, record, rows};
@@ -204,7 +204,10 @@ fn what_belongs_to_the_connection_is_noticed() {
         (orphans, "PRAGMA foreign_keys = ON; PRAGMA defer_foreign_keys = ON;"),
         (check, "PRAGMA ignore_check_constraints = ON;"),
         (check, "PRAGMA ignore_check_constraints = ON; PRAGMA ignore_check_constraints = OFF;"),
-        ("", "PRAGMA recursive_triggers = ON;"),
+        (
+            "CREATE TRIGGER r AFTER UPDATE ON t WHEN length(new.v) < 5 BEGIN UPDATE t SET v = v || '!' WHERE id = new.id; END;",
+            "PRAGMA recursive_triggers = ON;",
+        ),
         ("", "PRAGMA count_changes = ON;"),
         ("", "PRAGMA full_column_names = ON; PRAGMA short_column_names = OFF;"),
         ("", "PRAGMA reverse_unordered_selects = ON;"),
@@ -459,6 +462,118 @@ fn every_user_of_a_pooled_connection_can_apply() {
         let expected = format!("3 30 'c'{}", (0..=round).map(|round| format!(" {round}")).collect::<String>());
         assert_eq!(rows(&mut first, "main", "t")[2], expected);
     }
+}
+
+#[test]
+fn a_connection_can_move_to_another_thread_between_applies() {
+    let changes = changes();
+    let mut conn = connection::connect(":memory:");
+    exec(&mut conn, &format!("{SCHEMA}{ROWS}"));
+    for _ in 0..3 {
+        let changes = changes.clone();
+        conn = std::thread::spawn(move || {
+            warm_up(&mut conn, &changes);
+            conn
+        })
+        .join()
+        .unwrap();
+    }
+    conn.apply(&changes.0).run().unwrap();
+}
+
+#[test]
+fn connections_with_a_shared_cache_notice_each_others_changes() {
+    let changes = changes();
+    let connect = || connection::connect("file:kept_statements?mode=memory&cache=shared");
+    let (mut conn, mut other) = (connect(), connect());
+    exec(&mut conn, &format!("{SCHEMA}{ROWS}"));
+    warm_up(&mut conn, &changes);
+    warm_up(&mut other, &changes);
+    exec(&mut other, "ALTER TABLE t ADD COLUMN w DEFAULT 7");
+    conn.apply(&changes.0).run().unwrap();
+    assert_eq!(rows(&mut other, "main", "t"), ["1 10 'a' 7", "2 25 'b' 7", "4 40 'new' 7", "5 50 'e' 7"]);
+    exec(&mut conn, "DROP TABLE t; CREATE TABLE t (v TEXT, id INTEGER PRIMARY KEY)");
+    let error = other.apply(&changes.0).inverted().run().unwrap_err();
+    assert!(matches!(error, ApplyError::SchemaMismatch(_)), "{error:?}");
+}
+
+#[test]
+fn an_apply_that_found_the_database_locked_can_be_repeated() {
+    let changes = changes();
+    let directory = tempfile::tempdir().unwrap();
+    for journal in ["DELETE", "WAL"] {
+        let path = directory.path().join(journal);
+        let (mut conn, mut other) = (connect(&path), connect(&path));
+        exec(&mut conn, &format!("PRAGMA journal_mode = {journal}; {SCHEMA}{ROWS}"));
+        warm_up(&mut conn, &changes);
+        exec(&mut other, "BEGIN IMMEDIATE; ALTER TABLE t ADD COLUMN w DEFAULT 7");
+        for how in How::ALL {
+            let (result, _) = apply_with(&mut conn, &changes, how, Options::default(), ConflictAction::Omit);
+            assert!(matches!(&result, Err(ApplyError::Sqlite { error, .. }) if error.code() & 0xff == 5), "{result:?}");
+        }
+        exec(&mut other, "COMMIT");
+        conn.apply(&changes.0).run().unwrap();
+        assert_eq!(rows(&mut other, "main", "t"), ["1 10 'a' 7", "2 25 'b' 7", "4 40 'new' 7", "5 50 'e' 7"]);
+    }
+}
+
+diesel::table! {
+    t (id) {
+        id -> Integer,
+        u -> Nullable<Integer>,
+        v -> Nullable<Text>,
+    }
+}
+
+#[derive(Debug, Tracked)]
+#[diesel(table_name = t)]
+pub struct Row {
+    id: i32,
+    u: Option<i32>,
+    v: Option<String>,
+}
+
+#[test]
+fn typed_handlers_and_filters_are_checked_against_the_schema_as_it_is_now() {
+    let changes = changes();
+    let mut conn = connection::connect(":memory:");
+    exec(&mut conn, &format!("{SCHEMA}{ROWS}"));
+    let run = |conn: &mut SqliteConnection| {
+        let mut seen = Vec::new();
+        let result = conn
+            .apply(&changes.0)
+            .on_conflict::<t::table>(|conflict| {
+                seen.extend(conflict.current().map(|row| (row.id, row.u, row.v.clone())));
+                conflict.omit()
+            })
+            .run();
+        (result, seen)
+    };
+    run(&mut conn).0.unwrap();
+    let (result, seen) = run(&mut conn);
+    assert_eq!(result.unwrap().omitted(), 4);
+    assert_eq!(seen.len(), 3, "a row for each change but the DELETE");
+    exec(&mut conn, &rebuilt("(id INTEGER PRIMARY KEY, v TEXT, u INTEGER)"));
+    let (result, seen) = run(&mut conn);
+    assert!(matches!(result, Err(ApplyError::SchemaMismatch(_))), "{result:?} {seen:?}");
+    exec(&mut conn, &rebuilt("(id INTEGER PRIMARY KEY, u INTEGER, x AS (u + 1), v TEXT)"));
+    let (result, again) = run(&mut conn);
+    assert_eq!((result.unwrap().omitted(), again.len()), (4, 3));
+    assert!(again.contains(&(4, Some(40), Some("new".into()))), "{again:?}");
+}
+
+#[test]
+fn a_session_records_what_kept_statements_change() {
+    let changes = changes();
+    let mut conn = connection::connect(":memory:");
+    exec(&mut conn, &format!("{SCHEMA}{ROWS}"));
+    warm_up(&mut conn, &changes);
+    let mut session = conn.create_session().unwrap();
+    session.attach_all().unwrap();
+    conn.apply(&changes.0).run().unwrap();
+    assert_eq!(session.take_changeset().unwrap().sort_by_key(), changes.0.sort_by_key());
+    conn.apply(&changes.0).inverted().run().unwrap();
+    assert_eq!(session.take_changeset().unwrap().sort_by_key(), changes.0.invert().sort_by_key());
 }
 
 /// The most statements that a connection may keep, Diesel's included.
