@@ -8,7 +8,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::RngSeed;
 
 use crate::change::{Change, Owned};
-use crate::sqlite::{Database, read_sorted};
+use crate::sqlite::{Database, read_sorted, records_all_tables};
 
 /// A schema, the rows before the session, and the edits that the session records.
 #[derive(Clone, Debug)]
@@ -203,6 +203,8 @@ fn table(name: &'static str) -> impl Strategy<Value = Table> {
             let most = columns.len().min(3);
             (Just(positions).prop_shuffle(), 1..=most).prop_map(move |(mut key, count)| {
                 key.truncate(count);
+                let generated = generated.filter(|_| records_all_tables());
+                let without_rowid = without_rowid && (records_all_tables() || !columns.contains(&"REAL"));
                 Table { name, columns: columns.clone(), key, without_rowid, generated, trigger }
             })
         },

@@ -15,6 +15,41 @@ pub mod connection;
 
 pub use changegroup::Changegroup;
 
+/// The version of SQLite that libsqlite3-sys bundles.
+pub const BUNDLED_VERSION: &str = match ffi::SQLITE_VERSION.to_str() {
+    Ok(version) => version,
+    Err(_) => panic!("a version is ASCII"),
+};
+
+/// Returns the version of the SQLite that this process has loaded.
+///
+/// # Panics
+///
+/// If SQLite's version is not ASCII.
+pub fn version() -> &'static str {
+    // SAFETY: SQLite returns a constant C string.
+    unsafe { CStr::from_ptr(ffi::sqlite3_libversion()) }.to_str().expect("a version is ASCII")
+}
+
+/// Returns the version of the SQLite that this process has loaded as one number, such as 3,053,002.
+pub fn version_number() -> c_int {
+    // SAFETY: the function has no preconditions: it only returns a number.
+    unsafe { ffi::sqlite3_libversion_number() }
+}
+
+/// Returns whether sessions record all tables correctly. Before SQLite 3.49, generating changes fails
+/// with `SQLITE_SCHEMA` for generated columns, and in a table WITHOUT ROWID integers become reals if
+/// another column has the type REAL.
+pub fn records_all_tables() -> bool {
+    version_number() >= 3_049_000
+}
+
+/// Returns whether a bound BLOB becomes text in the encoding of the database. Before SQLite 3.51 it is
+/// read as UTF-8, so that an index of an expression of it can contradict its table.
+pub fn converts_bound_blobs() -> bool {
+    version_number() >= 3_051_000
+}
+
 /// An error code of SQLite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code(pub c_int);

@@ -9,4 +9,5 @@ mod session;
 mod shape;
 mod text;
 mod typed;
+mod version;
 mod wire;

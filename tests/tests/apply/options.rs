@@ -1,7 +1,7 @@
 //! Options of an apply, limits and progress.
 
 use diesel_sqlite_session_tests::random::config;
-use diesel_sqlite_session_tests::sqlite::Database;
+use diesel_sqlite_session_tests::sqlite::{Database, version_number};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -140,9 +140,12 @@ proptest! {
             let report = ours.apply(&changeset).ignore_noops().keep_order().otherwise(omit).run().unwrap();
             (theirs.apply_ignoring_noops(changeset.as_bytes()).unwrap(), Some(report.into_rebase_data()))
         };
-        prop_assert_eq!(kinds, expected.0);
-        if let Some(rebase) = rebase {
-            prop_assert_eq!(rebase.as_bytes(), expected.1);
+        // before SQLite 3.51 its flag hides the conflicts of DELETEs, too
+        if version_number() >= 3_051_000 {
+            prop_assert_eq!(kinds, expected.0);
+            if let Some(rebase) = rebase {
+                prop_assert_eq!(rebase.as_bytes(), expected.1);
+            }
         }
         let rows = "SELECT id || ' ' || quote(a) || ' ' || quote(b) AS line FROM t ORDER BY id";
         prop_assert_eq!(lines(&mut ours, rows), theirs.texts(rows));
