@@ -14,7 +14,6 @@
 
 use std::collections::HashMap;
 use std::format;
-use std::string::String;
 use std::vec::Vec;
 
 use super::engine::{Engine, failed};
@@ -65,7 +64,7 @@ const UNDO: &core::ffi::CStr = c"ROLLBACK TO diesel_sqlite_session_exchange; REL
 impl Engine<'_, '_, '_, '_> {
     /// Applies the changes that wait for each other, as far as possible.
     pub(super) fn exchange(&mut self, queue: &mut Queue) -> Result<(), ApplyError> {
-        if !self.allows_exchange()? {
+        if !self.allows_exchange() {
             return Ok(());
         }
         let mut attempt = Attempt::default();
@@ -161,16 +160,8 @@ impl Engine<'_, '_, '_, '_> {
     }
 
     /// Returns whether rows of the current table can be parked at all.
-    fn allows_exchange(&mut self) -> Result<bool, ApplyError> {
-        if self.settings.without_exchange {
-            return Ok(false);
-        }
-        let (target, connection, name) = self.current();
-        if target.has_update_triggers || target.live.has_unrecorded_columns() {
-            return Ok(false);
-        }
-        let indexes = target.indexes(connection, &name).map_err(failed("reading the schema", &name))?;
-        Ok(!indexes.has_others)
+    fn allows_exchange(&self) -> bool {
+        !self.settings.without_exchange && !self.target().has_update_triggers
     }
 
     /// Replaces the values that a change sets in UNIQUE indexes by free ones. Returns whether this
@@ -194,11 +185,21 @@ impl Engine<'_, '_, '_, '_> {
         if columns.is_empty() || columns.iter().any(|(_, column)| has_action(self, column)) {
             return Ok(false);
         }
+        let names: Vec<&str> = columns.iter().map(|(_, column)| column.name.as_str()).collect();
+        if target.depends_on(connection, &name, &names).map_err(failed("reading the schema", &name))? {
+            return Ok(false);
+        }
         let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-        let assignments: Vec<String> =
-            (1..).zip(&columns).map(|(n, (_, c))| format!("{} = ?{n}", quoted(&c.name))).collect();
-        let sql = target.update_by_key_sql(&assignments.join(", "), columns.len());
         let free: Vec<FreeValue> = columns.iter().map(|(_, column)| FreeValue::of(column, is_strict)).collect();
+        let (mut assignments, mut conditions) = (Vec::new(), Vec::new());
+        for (number, ((_, column), free)) in (1..).zip(columns.iter().zip(&free)) {
+            let name = quoted(&column.name);
+            assignments.push(format!("{name} = ?{number}"));
+            if *free != FreeValue::Null {
+                conditions.push(format!(" AND {name} IS NOT ?{number}"));
+            }
+        }
+        let sql = target.update_by_key_sql(&assignments.join(", "), columns.len()) + &conditions.concat();
         self.park_with(&record, &sql, &free, has_checks).map_err(failed("exchanging values", record.table()))
     }
 
@@ -228,11 +229,12 @@ impl Engine<'_, '_, '_, '_> {
             let values: Vec<Vec<u8>> = free.iter().map(|value| value.bytes(attempt)).collect();
             let values = free.iter().zip(&values).map(|(value, bytes)| value.value(attempt, bytes));
             match statements.run(id, values.chain(record.key_values())) {
-                Ok(()) => {
-                    is_parked = statements.changes() == 1;
+                Ok(()) if statements.changes() == 1 => {
+                    is_parked = true;
                     break;
                 }
-                // another row has this value
+                // this row or another one has this value
+                Ok(()) => {}
                 Err(StepError::Constraint(UNIQUE_VIOLATION)) => {}
                 Err(StepError::Constraint(_)) => break,
                 Err(StepError::Failed(error)) => {
@@ -250,7 +252,7 @@ impl Engine<'_, '_, '_, '_> {
 const MAX_ATTEMPTS: u32 = 100;
 
 /// A value that no row is expected to have.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum FreeValue {
     /// Differs from every other NULL.
     Null,

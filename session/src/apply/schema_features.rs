@@ -297,31 +297,105 @@ impl<'a> Sql<'a> {
     }
 }
 
+/// Returns whether SQL contains one of the names, quoted or not.
+pub(super) fn mentions(sql: &str, names: &[&str]) -> bool {
+    let mut rest = sql;
+    core::iter::from_fn(|| next_token(&mut rest)).any(|token| token.is_one_of(names))
+}
+
+/// Returns whether the definition of a column in the SQL of its table contains one of the names.
+pub(super) fn definition_mentions(sql: &str, column: &str, names: &[&str]) -> bool {
+    let (mut rest, mut depth, mut is_start, mut is_found) = (sql, 0u32, false, false);
+    while let Some(token) = next_token(&mut rest) {
+        match token {
+            Token::Other('(') => {
+                depth = depth.saturating_add(1);
+                is_start = depth == 1;
+                continue;
+            }
+            Token::Other(')') => depth = depth.saturating_sub(1),
+            Token::Other(',') if depth == 1 => {
+                (is_start, is_found) = (true, false);
+                continue;
+            }
+            _ => {}
+        }
+        if is_start {
+            is_found = token.is_one_of(&[column]);
+        } else if is_found && token.is_one_of(names) {
+            return true;
+        }
+        is_start = false;
+    }
+    false
+}
+
+/// A part of SQL that is neither space nor a comment.
+#[derive(Clone, Copy)]
+enum Token<'a> {
+    Word(&'a str),
+    /// A quoted name or a string, without its quotes. A doubled quote ends it.
+    Quoted(&'a str),
+    Other(char),
+}
+
+impl Token<'_> {
+    fn is_one_of(self, names: &[&str]) -> bool {
+        match self {
+            Self::Word(text) => names.iter().any(|name| name.eq_ignore_ascii_case(text)),
+            // of a name that contains a quote, only the beginning is compared
+            Self::Quoted(text) => names.iter().any(|name| {
+                let beginning = name.split(['"', '\'', '`']).next().unwrap_or_default();
+                name.eq_ignore_ascii_case(text) || (beginning != *name && beginning.eq_ignore_ascii_case(text))
+            }),
+            Self::Other(_) => false,
+        }
+    }
+}
+
 /// Returns the next word of SQL that is not in a comment, a string or a quoted name.
 fn next_word<'a>(rest: &mut &'a str) -> Option<&'a str> {
     loop {
+        if let Token::Word(word) = next_token(rest)? {
+            return Some(word);
+        }
+    }
+}
+
+/// Returns the next token of SQL.
+fn next_token<'a>(rest: &mut &'a str) -> Option<Token<'a>> {
+    loop {
         let first = rest.chars().next()?;
-        let after = |end: &str, from: usize| {
+        // what is between the start and the end, and what follows
+        let until = |end: &str, from: usize| {
             let tail = rest.get(from..).unwrap_or_default();
-            tail.find(end).and_then(|at| tail.get(at.saturating_add(end.len())..)).unwrap_or_default()
+            let at = tail.find(end).unwrap_or(tail.len());
+            (tail.get(..at).unwrap_or_default(), tail.get(at.saturating_add(end.len())..).unwrap_or_default())
         };
         let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
-        *rest = match first {
-            _ if rest.starts_with("--") => after("\n", 2),
-            _ if rest.starts_with("/*") => after("*/", 2),
+        let (token, tail) = match first {
+            _ if rest.starts_with("--") => (None, until("\n", 2).1),
+            _ if rest.starts_with("/*") => (None, until("*/", 2).1),
             // a doubled quote begins another string immediately, which ends where the whole string
             // ends
-            '\'' => after("'", 1),
-            '"' => after("\"", 1),
-            '`' => after("`", 1),
-            '[' => after("]", 1),
+            '\'' | '"' | '`' | '[' => {
+                let end = if first == '[' { "]" } else { rest.get(..1).unwrap_or_default() };
+                let (quoted, tail) = until(end, 1);
+                (Some(Token::Quoted(quoted)), tail)
+            }
             _ if is_word(first) => {
                 let (word, tail) = rest.split_at(rest.find(|c| !is_word(c)).unwrap_or(rest.len()));
-                *rest = tail;
-                return Some(word);
+                (Some(Token::Word(word)), tail)
             }
-            _ => rest.get(first.len_utf8()..).unwrap_or_default(),
+            _ => {
+                let tail = rest.get(first.len_utf8()..).unwrap_or_default();
+                ((!first.is_whitespace()).then_some(Token::Other(first)), tail)
+            }
         };
+        *rest = tail;
+        if token.is_some() {
+            return token;
+        }
     }
 }
 
@@ -379,5 +453,13 @@ mod tests {
         assert!(Sql::new("CREATE TABLE t(a INT) STRICT").ends_with_option(Word::Strict));
         assert!(Sql::new("CREATE TABLE t(a INT CHECK (a > 0)) WITHOUT ROWID, strict").ends_with_option(Word::Strict));
         assert!(!Sql::new("CREATE TABLE t(strict INT)").ends_with_option(Word::Strict));
+    }
+
+    #[test]
+    fn the_definition_of_a_generated_column_is_found() {
+        let sql = "CREATE TABLE t (id INT, \"u\" INT CHECK (u IN (1, 2)), w AS (v || id), 'x y' INT AS (\"u\" * (2, 3)) STORED, UNIQUE (u))";
+        assert!(definition_mentions(sql, "x y", &["u"]) && definition_mentions(sql, "W", &["a", "V"]));
+        assert!(!definition_mentions(sql, "w", &["u"]) && !definition_mentions(sql, "x y", &["v", "id"]));
+        assert!(mentions("CREATE INDEX i ON t ([u] + 0)", &["U"]) && !mentions("CREATE INDEX i ON t (v) -- u", &["u"]));
     }
 }

@@ -13,7 +13,7 @@ use std::vec::Vec;
 use core::ffi::c_int;
 
 use super::row_id::{RowId, RowIds};
-use super::schema_features::SchemaFeatures;
+use super::schema_features::{SchemaFeatures, definition_mentions, mentions};
 use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
 use crate::ffi::statements::{StatementId, Statements, StepError};
@@ -435,6 +435,34 @@ impl Target {
             Some(indexes) => indexes,
             none => none.insert(self.live.unique_indexes(connection, name)?),
         })
+    }
+
+    /// Returns whether a generated column, a partial index or an index with an expression mentions
+    /// one of the columns.
+    pub(super) fn depends_on(
+        &self,
+        connection: Connection<'_>,
+        name: &str,
+        columns: &[&str],
+    ) -> Result<bool, SqliteError> {
+        let others = self.indexes.as_ref().map_or(&[][..], |indexes| &indexes.others);
+        let generated: Vec<&str> = self.live.unrecorded_columns().collect();
+        if others.is_empty() && generated.is_empty() {
+            return Ok(false);
+        }
+        let literal = name.replace('\'', "''");
+        let query =
+            format!("SELECT type, name, sql FROM main.sqlite_schema WHERE tbl_name = '{literal}' COLLATE NOCASE");
+        let mut depends = false;
+        connection.for_each(&query, |row| {
+            let (sql, index) = (row.text(2), row.text(1));
+            depends |= match &*row.text(0) {
+                "table" => generated.iter().any(|column| definition_mentions(&sql, column, columns)),
+                "index" => others.iter().any(|other| *other == *index) && mentions(&sql, columns),
+                _ => false,
+            };
+        })?;
+        Ok(depends)
     }
 
     /// Returns the row of which a UNIQUE value keeps the INSERT or UPDATE from being applied, if

@@ -106,8 +106,9 @@ impl Registry {
     /// The connection must be borrowed or its mutex held, and nobody may be inside SQLite's code on
     /// it. If the guards of two threads overlap, the first drop ends both.
     ///
-    /// Returns `None` if another trace function has taken the place of this one.
-    pub(super) fn pause_tracing(&self) -> Option<TracingPaused<'_>> {
+    /// If another trace function has taken the place of this one, it loses the place: without this
+    /// one, the connection could not be closed.
+    pub(super) fn pause_tracing(&self) -> TracingPaused<'_> {
         let before = self.traced.load(Ordering::Relaxed);
         let last_thread = self.last_thread();
         if let Some(detector) = lock(&self.detector).as_ref() {
@@ -118,10 +119,9 @@ impl Registry {
         self.last_thread.store(last_thread, Ordering::Relaxed);
         if self.traced.load(Ordering::Relaxed) == before {
             self.is_replaced.store(true, Ordering::Relaxed);
-            return None;
         }
         self.trace(sys::TRACE_CLOSE);
-        Some(TracingPaused(self))
+        TracingPaused(self)
     }
 
     /// Takes the statements that were kept for applying, unless they are outdated.

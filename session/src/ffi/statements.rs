@@ -11,7 +11,7 @@
 //! - The database is replaced by
 //!   [`sqlite3_deserialize`](https://www.sqlite.org/c3ref/deserialize.html), which SQLite does not
 //!   always notice. It runs an `ATTACH`, which the registry's trace function sees. If that function
-//!   is not called, because another one has taken its place, nothing is kept.
+//!   was not called, because another one had taken its place, the statements are not used again.
 
 use core::any::Any;
 use core::cell::Cell;
@@ -150,9 +150,9 @@ impl<'conn> Statements<'conn> {
         }
         let _inside = callback::enter(db);
         let registry = handle.registry();
-        let _tracing_paused = registry.and_then(Registry::pause_tracing);
+        let _tracing_paused = registry.map(Registry::pause_tracing);
         let store = registry.and_then(Registry::take_statements).unwrap_or_default();
-        let is_kept = _tracing_paused.is_some();
+        let is_kept = registry.is_some();
         Some(Self { connection: Connection::from(handle), registry, store, is_kept, _inside, _tracing_paused })
     }
 

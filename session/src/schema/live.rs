@@ -81,9 +81,9 @@ pub(crate) struct UniqueIndexes {
     /// compares them. Partial indexes and indexes with expressions or columns that are not recorded
     /// are not in the list.
     pub(crate) plain: Vec<Vec<(usize, String)>>,
-    /// Whether the table has a partial index, or an index with expressions or columns that are not
+    /// The names of the partial indexes, and of the indexes with expressions or columns that are not
     /// recorded, unique or not.
-    pub(crate) has_others: bool,
+    pub(crate) others: Vec<String>,
 }
 
 /// A [type affinity](https://www.sqlite.org/datatype3.html#type_affinity). Affinities that behave
@@ -235,15 +235,15 @@ impl LiveTable {
             })?;
             match columns.into_iter().flatten().collect::<Option<Vec<_>>>() {
                 Some(columns) if !is_partial => found.plain.extend(is_unique.then_some(columns)),
-                _ => found.has_others = true,
+                _ => found.others.push(index),
             }
         }
         Ok(found)
     }
 
-    /// Returns whether the table has hidden or generated columns.
-    pub(crate) fn has_unrecorded_columns(&self) -> bool {
-        self.columns.iter().any(|column| !column.recorded)
+    /// Returns the names of the hidden and generated columns.
+    pub(crate) fn unrecorded_columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().filter(|column| !column.recorded).map(|column| column.name.as_str())
     }
 
     /// Returns the columns of the table that are in its records, each with its position in the

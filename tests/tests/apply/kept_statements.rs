@@ -722,7 +722,7 @@ fn harmless() -> Vec<Recorded> {
     vec![
         of_family("UPDATE t SET v = 'b'"),
         of_family(
-            "UPDATE p SET v = 'c'; INSERT INTO p VALUES (3, 'c'); INSERT INTO c VALUES (3, 3); INSERT INTO i VALUES (3, 3)",
+            "UPDATE p SET v = 'c' WHERE id = 1; INSERT INTO p VALUES (3, 'c'); INSERT INTO c VALUES (3, 3); INSERT INTO i VALUES (3, 3)",
         ),
         // the child comes first
         {
