@@ -8,6 +8,9 @@ use std::io::{Read, repeat};
 use diesel_sqlite_session::wire::TableInfo;
 use diesel_sqlite_session::{Changeset, ChangesetReader, ChangesetRef, ParseError, PatchsetRef};
 
+#[path = "allocation/applying.rs"]
+mod applying;
+
 thread_local! {
     static NOW: Cell<usize> = const { Cell::new(0) };
     static PEAK: Cell<usize> = const { Cell::new(0) };

@@ -88,7 +88,7 @@ impl Facts {
         let connection = statements.connection();
         self.features = SchemaFeatures::read(connection).map_err(failed("reading the schema", table))?;
         if self.features.has_references() {
-            let keys = ForeignKey::read_enforced(connection);
+            let keys = ForeignKey::read_enforced(connection, &self.features);
             self.foreign_keys = keys.map_err(failed("reading the schema", table))?;
         }
         Ok(())

@@ -2,6 +2,7 @@
 //! keys, collations.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::format;
 use std::string::String;
 use std::vec::Vec;
 
@@ -30,6 +31,7 @@ struct Table {
     kind: TableKind,
     /// `ON CONFLICT` with `ROLLBACK`, `FAIL`, `IGNORE` or `REPLACE`.
     has_conflict_clause: bool,
+    references: bool,
     collates: bool,
     checks: bool,
     /// Whether the table is `STRICT`.
@@ -62,16 +64,17 @@ impl SchemaFeatures {
             return false;
         }
         let sql = Sql::new(text);
-        self.references |= sql.has(Word::References);
         if let Some(kind) = TableKind::of(kind, text) {
             let clauses = [Word::Rollback, Word::Fail, Word::Ignore, Word::Replace];
             let table = Table {
                 kind,
                 has_conflict_clause: sql.has_clause(&clauses, &["conflict"]),
+                references: sql.has(Word::References),
                 collates: sql.has(Word::Collate),
                 checks: sql.has(Word::Check),
                 is_strict: sql.has(Word::Strict) && sql.ends_with_option(Word::Strict),
             };
+            self.references |= table.references;
             self.tables.insert(name.to_ascii_lowercase(), table);
         }
         sql.has_clause(&[Word::Fail], &["conflict"])
@@ -154,20 +157,29 @@ pub(super) struct ForeignKey {
 impl ForeignKey {
     /// Returns the foreign keys of all tables, with an item for each column, if foreign keys are
     /// enforced.
-    pub(super) fn read_enforced(connection: Connection<'_>) -> Result<Vec<Self>, SqliteError> {
+    ///
+    /// A pragma in a FROM clause is not used: after `sqlite3_deserialize`, it reads freed memory.
+    pub(super) fn read_enforced(
+        connection: Connection<'_>,
+        features: &SchemaFeatures,
+    ) -> Result<Vec<Self>, SqliteError> {
+        let mut keys = Vec::new();
         if !connection.rows("PRAGMA foreign_keys", |row| row.integer(0))?.contains(&1) {
-            return Ok(Vec::new());
+            return Ok(keys);
         }
-        let query = "SELECT m.name, k.\"table\", k.\"to\", k.on_update, k.on_delete \
-                     FROM main.sqlite_schema AS m, pragma_foreign_key_list(m.name, 'main') AS k \
-                     WHERE m.type = 'table' AND m.sql LIKE '%references%'";
-        connection.rows(query, |row| Self {
-            child: row.text(0).to_ascii_lowercase(),
-            parent: row.text(1).to_ascii_lowercase(),
-            parent_column: (!row.is_null(2)).then(|| row.text(2).to_ascii_lowercase()),
-            acts_on_update: !row.text(3).eq_ignore_ascii_case("NO ACTION"),
-            acts_on_delete: !row.text(4).eq_ignore_ascii_case("NO ACTION"),
-        })
+        for (child, _) in features.tables.iter().filter(|(_, table)| table.references) {
+            let list = format!("PRAGMA main.foreign_key_list('{}')", child.replace('\'', "''"));
+            connection.for_each(&list, |row| {
+                keys.push(Self {
+                    child: child.clone(),
+                    parent: row.text(2).to_ascii_lowercase(),
+                    parent_column: (!row.is_null(4)).then(|| row.text(4).into_owned()),
+                    acts_on_update: !row.text(5).eq_ignore_ascii_case("NO ACTION"),
+                    acts_on_delete: !row.text(6).eq_ignore_ascii_case("NO ACTION"),
+                });
+            })?;
+        }
+        Ok(keys)
     }
 
     pub(super) fn acts(&self) -> bool {

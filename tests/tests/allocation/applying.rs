@@ -1,5 +1,4 @@
-//! Memory of an apply in which everything conflicts. A module of the program `allocation`, which
-//! counts allocations.
+//! Memory of an apply in which everything conflicts.
 
 use std::io::Read;
 
