@@ -90,6 +90,9 @@ impl Contestant for SqliteConnection {
             Decision::Omit => apply.otherwise(|_| ConflictAction::Omit),
             Decision::Replace => apply.otherwise(|_| ConflictAction::Replace),
         };
+        // the counterpart in C asks for rebase data only in some cases
+        let is_compared = conflicts.is_rebase_data_returned || matches!(conflicts.decision, Decision::Abort);
+        let apply = if is_compared { apply } else { apply.without_rebase_data() };
         let report = apply.run().unwrap();
         report.omitted() + report.replaced()
     }
