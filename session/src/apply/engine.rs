@@ -15,12 +15,12 @@ use super::driver::Settings;
 use super::error::ApplyError;
 use super::foreign_keys::{DeferredKeys, DisabledActions};
 use super::handlers::{ApplyRules, FallbackHandler};
-use super::order::{KeyOrder, MIN_CHANGES};
+use super::order::MIN_CHANGES;
 use super::progress::ProgressMeter;
 use super::queue::{ChangeState, Queue};
 use super::report::{ApplyReport, ChangeResult};
 use super::row_id::RowId;
-use super::target::{Ran, Target, UNIQUE_VIOLATION, is_set};
+use super::target::{BATCH, Ran, Target, UNIQUE_VIOLATION, is_set};
 use super::typed::UndecodedConflict;
 use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
@@ -32,6 +32,10 @@ use crate::wire::{Format, Operation, RebaseData, Record, Section, Sections, Valu
 /// The number of times that all blocked changes of a table are tried again for other reasons than a
 /// UNIQUE value: what a trigger or a foreign key action of another change does can let them pass.
 const MAX_ROUNDS: usize = 3;
+
+/// The number of changes of a section from which INSERTs are applied in batches: preparing the
+/// statement takes as long as inserting a hundred rows.
+const MIN_FOR_BATCHES: usize = if cfg!(fuzzing) { 40 } else { 500 };
 
 /// A running apply.
 pub(super) struct Engine<'conn, 's, 'r, 'a> {
@@ -140,14 +144,57 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
             let acts = !self.settings.no_foreign_key_actions;
             let order = self.facts.key_order(connection, target, section, acts);
             if let Some(order) = order.map_err(failed("reading the schema", first.table()))? {
-                return self.apply_sorted(&order);
+                return self.apply_records(order.records(), count);
             }
         }
-        section.records().try_for_each(|record| self.apply_record(&record))
+        self.apply_records(section.records(), count)
     }
 
-    fn apply_sorted(&mut self, order: &KeyOrder<'_>) -> Result<(), ApplyError> {
-        order.records().try_for_each(|record| self.apply_record(&record))
+    /// Applies the changes of a section in memory, INSERTs in batches.
+    fn apply_records<'b>(&mut self, records: impl Iterator<Item = Record<'b>>, count: usize) -> Result<(), ApplyError> {
+        let allows_batches = self.target.is_some_and(|target| self.facts.target(target).allows_batches());
+        if count < MIN_FOR_BATCHES || !allows_batches || self.has_filter {
+            return { records }.try_for_each(|record| self.apply_record(&record));
+        }
+        let mut batch = Vec::with_capacity(BATCH);
+        // after a conflict, the following batches are likely to have one too
+        let (mut pause, mut next_pause) = (0usize, 1usize);
+        for record in records {
+            if record.operation() != Operation::Insert || !self.queue.is_empty() {
+                batch.drain(..).try_for_each(|record| self.apply_record(&record))?;
+                self.apply_record(&record)?;
+                continue;
+            }
+            batch.push(record);
+            if batch.len() < BATCH {
+                continue;
+            }
+            if pause > 0 {
+                pause -= 1;
+            } else if self.apply_batch(&batch)? {
+                batch.clear();
+                next_pause = 1;
+            } else {
+                (pause, next_pause) = (next_pause, next_pause.saturating_mul(2).min(64));
+            }
+            batch.drain(..).try_for_each(|record| self.apply_record(&record))?;
+        }
+        batch.into_iter().try_for_each(|record| self.apply_record(&record))
+    }
+
+    /// Applies a batch of INSERTs, unless one of them has a conflict. Returns whether they were
+    /// applied.
+    fn apply_batch(&mut self, batch: &[Record<'_>]) -> Result<bool, ApplyError> {
+        let Some(first) = batch.first() else { return Ok(true) };
+        let ran = self.run(first, |target, statements| target.insert_batch(statements, batch))?;
+        if ran != Ran::Changed {
+            return Ok(false);
+        }
+        for record in batch {
+            self.meter.advance(record.byte_length(), &mut self.rules.on_progress)?;
+            self.count(ChangeResult::Applied);
+        }
+        Ok(true)
     }
 
     /// Applies the changes of a stream, and checks each section when it begins.
