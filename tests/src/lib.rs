@@ -7,9 +7,11 @@
 struct Readme;
 
 pub mod agree;
+pub mod apply_agree;
 pub mod change;
 pub mod group;
 pub mod hostile;
+mod plan;
 pub mod random;
 pub mod rebasing;
 pub mod shape;

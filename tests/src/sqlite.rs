@@ -10,9 +10,11 @@ use libsqlite3_sys as ffi;
 
 use crate::change::{Change, Owned};
 
+mod applying;
 mod changegroup;
 pub mod connection;
 
+pub use applying::{Answer, Applied, Flags, Kind, Question};
 pub use changegroup::Changegroup;
 
 /// The version of SQLite that libsqlite3-sys bundles.
@@ -58,7 +60,7 @@ fn ok(code: c_int) -> Result<(), Code> {
     if code == ffi::SQLITE_OK { Ok(()) } else { Err(Code(code)) }
 }
 
-/// A database in memory.
+/// A connection to a database.
 pub struct Database {
     handle: *mut ffi::sqlite3,
 }
@@ -70,9 +72,19 @@ impl Database {
     ///
     /// If SQLite fails.
     pub fn new() -> Self {
+        Self::open(":memory:")
+    }
+
+    /// Opens the database file `name`, or an empty database for `:memory:`.
+    ///
+    /// # Panics
+    ///
+    /// If SQLite fails.
+    pub fn open(name: &str) -> Self {
+        let name = CString::new(name).expect("no NUL in a file name");
         let mut handle = ptr::null_mut();
         // SAFETY: the name is a C string and `handle` may be written to.
-        let code = unsafe { ffi::sqlite3_open(c":memory:".as_ptr(), &raw mut handle) };
+        let code = unsafe { ffi::sqlite3_open(name.as_ptr(), &raw mut handle) };
         assert_eq!(code, ffi::SQLITE_OK);
         Self { handle }
     }

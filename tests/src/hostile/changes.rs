@@ -2,9 +2,9 @@
 
 use diesel_sqlite_session::{Changeset, Format, Patchset, SqliteSessionExt};
 
-use super::Plan;
 use super::replica::{Replica, TABLES, edit, exec, try_edit};
 use crate::change::{Change, Owned};
+use crate::plan::Plan;
 
 /// Records changes on a source like the replica and manipulates them.
 pub(super) fn make(plan: &mut Plan<'_>, replica: &Replica) -> Vec<u8> {

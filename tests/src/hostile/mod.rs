@@ -24,36 +24,7 @@ use diesel_sqlite_session::{
 pub use self::replica::{Book, Loan, Note, Shop, books, loans, notes};
 
 use self::replica::{Content, MINE, Replica};
-
-/// Decisions from bytes. After the last byte it returns 0, which chooses the simplest case.
-#[derive(Clone)]
-struct Plan<'a>(&'a [u8]);
-
-impl<'a> Plan<'a> {
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        *first
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        let high = if bound > 256 { usize::from(self.byte()) << 8 } else { 0 };
-        (high | usize::from(self.byte())) % bound.max(1)
-    }
-
-    fn pick<'t, T: ?Sized>(&mut self, among: &[&'t T]) -> &'t T {
-        among[self.below(among.len())]
-    }
-
-    /// Returns true in `sixteenths` of 16 cases.
-    fn chance(&mut self, sixteenths: u8) -> bool {
-        self.byte() % 16 >= 16 - sixteenths
-    }
-
-    fn rest(&mut self) -> &'a [u8] {
-        std::mem::take(&mut self.0)
-    }
-}
+use crate::plan::Plan;
 
 /// The answers of a handler, the same each time that the changes are applied.
 struct Answers {

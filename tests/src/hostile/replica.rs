@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_sqlite_session::{Change, Tracked, Value};
 
-use super::Plan;
+use crate::plan::Plan;
 use crate::sqlite::{converts_bound_blobs, records_all_tables};
 
 diesel::table! {

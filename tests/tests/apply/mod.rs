@@ -1,6 +1,7 @@
 //! Applying: what fits, conflicts, filters, options, order, locks, hostile bytes, and what an apply
 //! must not get wrong.
 
+mod agreement;
 mod applying;
 mod conflicts;
 mod exchanges;
@@ -12,5 +13,6 @@ mod locks;
 mod options;
 mod order;
 mod replica;
+mod semantics;
 mod shop;
 mod streams;
