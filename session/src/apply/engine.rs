@@ -27,7 +27,7 @@ use crate::ffi::statement::Connection;
 use crate::ffi::statements::Statements;
 use crate::schema::LiveColumn;
 use crate::wire::codec::append::{records, write_header};
-use crate::wire::{Format, Operation, RebaseData, Record, Section, Sections, Value, invert};
+use crate::wire::{Format, Operation, RebaseData, Record, Section, Sections, Value, inverted};
 
 /// The number of times that all blocked changes of a table are tried again for other reasons than a
 /// UNIQUE value: what a trigger or a foreign key action of another change does can let them pass.
@@ -116,9 +116,7 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
     pub(super) fn apply_bytes(&mut self, bytes: &[u8]) -> Result<(), ApplyError> {
         let inverse;
         let bytes = if self.settings.is_inverted {
-            let mut out = Vec::new();
-            invert(bytes, &mut out);
-            inverse = out;
+            inverse = inverted(bytes);
             &inverse
         } else {
             bytes
@@ -201,7 +199,7 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
     pub(super) fn apply_stream(&mut self, stream: &mut dyn super::input::Stream) -> Result<(), ApplyError> {
         self.meter.start(&mut self.rules.on_progress)?;
         let (mut current, mut end) = (0, 0);
-        let (mut change, mut inverse) = (Vec::new(), Vec::new());
+        let mut change = Vec::new();
         while let Some((record, section)) = stream.next()? {
             if section != current {
                 current = section;
@@ -210,10 +208,9 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
             end = record.offset().saturating_add(record.byte_length());
             if self.settings.is_inverted {
                 change.clear();
-                inverse.clear();
                 write_header(Format::Changeset, record.table(), record.key_ordinals(), &mut change);
                 record.write(&mut change);
-                invert(&change, &mut inverse);
+                let inverse = inverted(&change);
                 records(&inverse, Format::Changeset).try_for_each(|record| self.apply_record(&record))?;
             } else {
                 self.apply_record(&record)?;

@@ -71,23 +71,17 @@ pub(super) struct Target {
     select: Option<StatementId>,
     /// The section header before a row that is read.
     row_header: Vec<u8>,
-    /// The statements of UPDATEs by the set of columns that they change.
-    updates: HashMap<Vec<u64>, Update>,
-    /// The set of columns of the last UPDATE, and its statements.
-    last_update: (Vec<u64>, Update),
-    /// Buffers for a set of columns, and for values.
+    /// The statements of UPDATEs by their sets of columns: for every 64 columns, a word of those that
+    /// are set, and a word of those of which the old value is compared too.
+    updates: HashMap<Vec<u64>, StatementId>,
+    /// The sets of columns of the last UPDATE, and its statement.
+    last_update: (Vec<u64>, Option<StatementId>),
+    /// Buffers for sets of columns, and for values.
     columns_set: Vec<u64>,
     values: Vec<Value<'static>>,
     /// The queries for rows that block a change, by index, operation and known
     /// columns.
     blockers: HashMap<(usize, bool, Vec<usize>), StatementId>,
-}
-
-/// The statements of an UPDATE of some columns.
-#[derive(Clone, Copy, Default)]
-struct Update {
-    with_old_values: Option<StatementId>,
-    by_key: Option<StatementId>,
 }
 
 fn quoted(name: &str) -> String {
@@ -132,7 +126,7 @@ impl Target {
             select: None,
             row_header,
             updates: HashMap::new(),
-            last_update: (Vec::new(), Update::default()),
+            last_update: (Vec::new(), None),
             columns_set: Vec::new(),
             values: Vec::new(),
             blockers: HashMap::new(),
@@ -234,17 +228,17 @@ impl Target {
     }
 
     /// Returns an UPDATE of a set of columns. Its parameters are, in the order of the columns, the
-    /// key, and for each column of the set the new value and, unless `by_key`, the old value.
-    fn update_sql(&self, set: &[u64], by_key: bool) -> String {
+    /// key, and for each column of the set the new value and, if it is compared, the old value.
+    fn update_sql(&self, set: &[u64]) -> String {
         let (mut assignments, mut conditions, mut old_values, mut number) = (Vec::new(), Vec::new(), Vec::new(), 1);
         for (column, name, is_key) in self.changed_columns() {
             if is_key {
                 conditions.push(self.is_key(column, name, number));
                 number += 1;
-            } else if is_in(set, column) {
+            } else if is_in(set, 0, column) {
                 assignments.push(format!("{name} = ?{number}"));
                 number += 1;
-                if !by_key {
+                if is_in(set, 1, column) {
                     old_values.push((name, number));
                     number += 1;
                 }
@@ -366,47 +360,48 @@ impl Target {
         let by_key = by_key || record.format() == Format::Patchset;
         let mut values = reuse(core::mem::take(&mut self.values));
         self.columns_set.clear();
-        let (mut word, mut is_any_set) = (0, false);
+        let (mut set, mut compared, mut is_any_set) = (0, 0, false);
         for (column, (ordinal, old, new)) in record.update_columns().enumerate() {
             if ordinal != 0 {
                 values.extend(old);
             } else if let Some(new) = new.filter(|_| is_set(old, new)) {
-                word |= 1 << (column % 64);
+                set |= 1 << (column % 64);
                 is_any_set = true;
                 values.push(new);
-                values.extend(old.filter(|_| !by_key));
+                if let Some(old) = old.filter(|_| !by_key) {
+                    compared |= 1 << (column % 64);
+                    values.push(old);
+                }
             }
             if column % 64 == 63 {
-                self.columns_set.push(core::mem::take(&mut word));
+                self.columns_set.extend([core::mem::take(&mut set), core::mem::take(&mut compared)]);
             }
         }
         if !is_any_set {
             return Ok(Ran::Nothing);
         }
-        self.columns_set.push(word);
-        let id = self.update_statement(statements, by_key)?;
+        self.columns_set.extend([set, compared]);
+        let id = self.update_statement(statements)?;
         let ran = self.run(statements, id, values.iter().copied());
         self.values = reuse(values);
         ran
     }
 
     /// Returns the statement for the columns of `columns_set`.
-    fn update_statement(&mut self, statements: &mut Statements<'_>, by_key: bool) -> Result<StatementId, SqliteError> {
+    fn update_statement(&mut self, statements: &mut Statements<'_>) -> Result<StatementId, SqliteError> {
         if self.last_update.0 != self.columns_set {
-            let update = self.updates.get(&self.columns_set).copied().unwrap_or_default();
-            self.last_update = (self.columns_set.clone(), update);
+            let known = self.updates.get(&self.columns_set).copied();
+            self.last_update = (self.columns_set.clone(), known);
         }
-        let update = self.last_update.1;
-        let mut slot = if by_key { update.by_key } else { update.with_old_values };
-        let before = slot;
-        let id = statements.ensure(&mut slot, || self.update_sql(&self.columns_set, by_key))?;
+        let before = self.last_update.1;
+        let mut slot = before;
+        let id = statements.ensure(&mut slot, || self.update_sql(&self.columns_set))?;
         if slot != before {
-            let update = &mut self.last_update.1;
-            *(if by_key { &mut update.by_key } else { &mut update.with_old_values }) = slot;
+            self.last_update.1 = slot;
             if self.updates.len() >= MAX_COLUMN_SETS {
                 self.updates.clear();
             }
-            self.updates.insert(self.columns_set.clone(), *update);
+            self.updates.insert(self.columns_set.clone(), id);
         }
         Ok(id)
     }
@@ -628,6 +623,7 @@ fn reuse<'b>(mut values: Vec<Value<'_>>) -> Vec<Value<'b>> {
     values.into_iter().map(|_| Value::Null).collect()
 }
 
-fn is_in(set: &[u64], column: usize) -> bool {
-    set.get(column / 64).is_some_and(|word| word & 1 << (column % 64) != 0)
+/// Returns whether a column is in the first or the second of two sets of columns.
+fn is_in(sets: &[u64], which: usize, column: usize) -> bool {
+    sets.get(column / 64 * 2 + which).is_some_and(|word| word & 1 << (column % 64) != 0)
 }

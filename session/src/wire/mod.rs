@@ -90,7 +90,7 @@ mod shape;
 mod text;
 
 #[cfg(feature = "sqlite")]
-pub(crate) use shape::invert::invert;
+pub(crate) use shape::invert::inverted;
 #[cfg(feature = "sqlite")]
 pub(crate) use shape::sort::{FETCH_COUNT, KeyClasses, SortedSection};
 

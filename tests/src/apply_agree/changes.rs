@@ -182,7 +182,8 @@ fn rewrite(plan: &mut Plan<'_>, mut changes: Vec<Change>, schema: &Schema, inver
                 changes.swap(at, other);
             }
             4 if !changes.is_empty() => changes[at].indirect ^= true,
-            5 if !changes.is_empty() && changes[at].operation == UPDATE => {
+            // inverted, SQLite reports an old value without a new one, but does not set it
+            5 if !changes.is_empty() && changes[at].operation == UPDATE && !invert => {
                 // only the old or only the new value
                 let column = plan.below(changes[at].key.len());
                 if changes[at].key[column] == 0 {

@@ -392,7 +392,10 @@ impl Case {
             return Some(Difference::ReplacingDelete);
         }
         same(theirs.end == ours.end, "the same end");
-        same(theirs.is_committed == ours.is_committed, "the same end of the transaction");
+        // SQLite forgets the violations of foreign keys that an apply without a savepoint leaves
+        if !self.flags.no_savepoint || theirs.end == End::Done {
+            same(theirs.is_committed == ours.is_committed, "the same end of the transaction");
+        }
         if theirs.end == End::Done || !self.flags.no_savepoint {
             same(theirs.content == ours.content, "the same content");
         }
@@ -407,9 +410,13 @@ impl Case {
         same(foreign_keys(theirs) == foreign_keys(ours), "asked about foreign keys as often");
         if let Some(report) = ours.report {
             let count = |answer| decisions.iter().filter(|decision| decision.answer == answer).count() as u64;
-            same(report[1] == count(Answer::Replace), "the number of replaced changes");
-            same(report[2] == count(Answer::Omit), "the number of omitted changes");
             let changes = sqlite::read(&self.bytes).0;
+            // questions about equal changes cannot be told apart
+            let is_repeated = |(at, change): (usize, &Change)| changes[..at].contains(change);
+            if !changes.iter().enumerate().any(is_repeated) {
+                same(report[1] == count(Answer::Replace), "the number of replaced changes");
+                same(report[2] == count(Answer::Omit), "the number of omitted changes");
+            }
             same(report.iter().sum::<u64>() == changes.len() as u64, "each change counts once");
             same(theirs.recorded == ours.recorded, "a session on the target records the same");
             self.compare_rebasing(theirs, ours, &changes, local);

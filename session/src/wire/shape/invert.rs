@@ -17,7 +17,28 @@ use crate::wire::codec::value::write_field;
 use crate::wire::codec::walk::Walker;
 
 /// Appends the inverse of a checked changeset.
-pub(crate) fn invert(bytes: &[u8], out: &mut Vec<u8>) {
+pub(in crate::wire) fn invert(bytes: &[u8], out: &mut Vec<u8>) {
+    invert_with(bytes, out, write_update);
+}
+
+/// Returns the inverse of a checked changeset, to apply it. UPDATEs restore only the columns that
+/// they set: an old value without a new one does not become a new value.
+#[cfg(feature = "sqlite")]
+pub(crate) fn inverted(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    invert_with(bytes, &mut out, |key, record, out| {
+        let columns = || {
+            let (mut old, mut new) = (Cursor::new(record.before), Cursor::new(record.after));
+            key.iter().map(move |ordinal| (*ordinal != 0, old.value(), new.value()))
+        };
+        columns()
+            .for_each(|(is_key, old, new)| write_field(out, if is_key { old } else { new.filter(|_| old.is_some()) }));
+        columns().for_each(|(is_key, old, new)| write_field(out, old.filter(|_| !is_key && new.is_some())));
+    });
+    out
+}
+
+fn invert_with(bytes: &[u8], out: &mut Vec<u8>, write_update: impl Fn(&[u8], RawRecord<'_>, &mut Vec<u8>)) {
     out.reserve(bytes.len());
     let mut walk = Walker::new(bytes, Format::Changeset);
     loop {
