@@ -17,7 +17,7 @@ pub(super) fn case(plan: &mut Plan<'_>) -> (Case, Vec<u8>) {
     let is_streamed = plan.chance(4);
     let in_transaction = plan.chance(4);
     flags.invert = !is_patchset && plan.chance(3);
-    flags.no_update_loop = !schema.allows_loop || is_streamed || plan.chance(4);
+    flags.no_update_loop = !schema.allows_loop || plan.chance(4);
     flags.no_foreign_key_actions = schema.has_foreign_keys && plan.chance(3);
     flags.no_savepoint = in_transaction && plan.chance(4);
     let is_recorded = plan.chance(4);
