@@ -73,24 +73,27 @@ impl Facts {
         }
         statements.clear();
         *self = Self::default();
+        check.checked.clear();
         let canary = format!("DELETE FROM main.\"{}\" WHERE 0", table.replace('"', "\"\""));
         // without such a table, the check fails
-        if let Ok(canary) = statements.prepare(&canary) {
+        let canary = statements.prepare(&canary).ok();
+        if let Some(canary) = canary {
             match statements.run(canary, core::iter::empty()) {
-                Ok(()) => self.canary = statements.recompilations(canary).map(|count| (canary, count)),
                 Err(StepError::Failed(error)) if !is_outdated(&error) => {
                     return Err(failed("applying", table)(error));
                 }
-                Err(_) => {}
+                ran => check.is_locked = ran.is_ok(),
             }
         }
-        check.is_locked = self.canary.is_some();
         let connection = statements.connection();
-        self.features = SchemaFeatures::read(connection).map_err(failed("reading the schema", table))?;
+        let read = |error| failed("reading the schema", table)(error);
+        self.features = SchemaFeatures::read(connection).map_err(read)?;
         if self.features.has_references() {
-            let keys = ForeignKey::read_enforced(connection, &self.features);
-            self.foreign_keys = keys.map_err(failed("reading the schema", table))?;
+            self.foreign_keys = ForeignKey::read_enforced(connection, &self.features).map_err(read)?;
         }
+        // only now the facts are complete
+        let canary = canary.filter(|_| check.is_locked);
+        self.canary = canary.and_then(|canary| Some((canary, statements.recompilations(canary)?)));
         Ok(())
     }
 

@@ -600,8 +600,9 @@ impl Target {
 /// The number of rows that one statement inserts.
 pub(super) const BATCH: usize = 32;
 
-/// The number of columns up to which rows are inserted in batches.
-const MAX_BATCH_COLUMNS: usize = 100;
+/// The number of columns up to which rows are inserted in batches: every SQLite allows 999
+/// parameters.
+const MAX_BATCH_COLUMNS: usize = 999 / BATCH;
 
 /// The number of sets of columns of UPDATEs whose statements are found again.
 const MAX_COLUMN_SETS: usize = 256;
