@@ -10,8 +10,10 @@ use std::ptr::NonNull;
 use std::string::{String, ToString};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use diesel::SqliteConnection;
-use diesel::connection::SimpleConnection;
+use diesel::connection::{Connection, SimpleConnection};
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sqlite::Sqlite;
+use diesel::{QueryResult, SqliteConnection};
 
 use super::error::{HandleError, SqliteError};
 use super::registry::{self, Registry};
@@ -74,6 +76,21 @@ pub(crate) fn with_handle<R>(
     Ok(work(handle(db)))
 }
 
+/// A call of the SQL function. Diesel keeps the prepared statement.
+struct FunctionQuery;
+
+impl QueryId for FunctionQuery {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Sqlite> for FunctionQuery {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        pass.push_sql(concat!("SELECT \"diesel_sqlite_session_", env!("CARGO_PKG_VERSION"), "\"()"));
+        Ok(())
+    }
+}
+
 /// Returns the connection's address from the SQL function that an earlier call added.
 ///
 /// The application could have replaced the function by one that calls ours on another connection.
@@ -81,8 +98,7 @@ pub(crate) fn with_handle<R>(
 /// connection is pinned. Code of the application that runs on a connection is marked by
 /// [`callback`](super::callback), so that it cannot close the connection.
 fn query_function(connection: &mut SqliteConnection) -> Option<(NonNull<sqlite3>, registry::PinnedConnection)> {
-    let query = concat!("SELECT \"diesel_sqlite_session_", env!("CARGO_PKG_VERSION"), "\"()");
-    let (result, db) = probe::capture(|| connection.batch_execute(query));
+    let (result, db) = probe::capture(|| connection.execute_returning_count(&FunctionQuery));
     let db = result.ok().and(db)?;
     Some((db, registry::pin(db)?))
 }
