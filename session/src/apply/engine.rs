@@ -33,10 +33,6 @@ use crate::wire::{Format, Operation, RebaseData, Record, Section, Sections, Valu
 /// UNIQUE value: what a trigger or a foreign key action of another change does can let them pass.
 const MAX_ROUNDS: usize = 3;
 
-/// The number of changes of a section from which INSERTs are applied in batches: preparing the
-/// statement takes as long as inserting a hundred rows.
-const MIN_FOR_BATCHES: usize = if cfg!(fuzzing) { 40 } else { 500 };
-
 /// A running apply.
 pub(super) struct Engine<'conn, 's, 'r, 'a> {
     pub(super) settings: &'s Settings,
@@ -150,8 +146,8 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
 
     /// Applies the changes of a section in memory, INSERTs in batches.
     fn apply_records<'b>(&mut self, records: impl Iterator<Item = Record<'b>>, count: usize) -> Result<(), ApplyError> {
-        let allows_batches = self.target.is_some_and(|target| self.facts.target(target).allows_batches());
-        if count < MIN_FOR_BATCHES || !allows_batches || self.has_filter {
+        let uses_batches = self.target.is_some_and(|target| self.facts.target_mut(target).uses_batches(count));
+        if !uses_batches || self.has_filter {
             return { records }.try_for_each(|record| self.apply_record(&record));
         }
         let mut batch = Vec::with_capacity(BATCH);

@@ -65,6 +65,8 @@ pub(super) struct Target {
     insert: Option<StatementId>,
     insert_batch: Option<StatementId>,
     has_triggers: bool,
+    /// The number of changes in sections in memory so far.
+    changes: usize,
     delete: Option<StatementId>,
     delete_by_key: Option<StatementId>,
     exists: Option<StatementId>,
@@ -120,6 +122,7 @@ impl Target {
             insert: None,
             insert_batch: None,
             has_triggers,
+            changes: 0,
             delete: None,
             delete_by_key: None,
             exists: None,
@@ -305,10 +308,15 @@ impl Target {
         self.run(statements, id, record.new_values().flatten())
     }
 
-    /// Returns whether [`insert_batch`](Self::insert_batch) has the same effect as the INSERTs one
-    /// by one.
-    pub(super) fn allows_batches(&self) -> bool {
-        !self.has_triggers && !self.is_stat1 && !self.fails_half_way && self.ordinals.len() <= MAX_BATCH_COLUMNS
+    /// Returns whether the INSERTs of a section with this number of changes should be applied by
+    /// [`insert_batch`](Self::insert_batch), which has the same effect.
+    pub(super) fn uses_batches(&mut self, count: usize) -> bool {
+        self.changes = self.changes.saturating_add(count);
+        let has_same_effect = !self.has_triggers && !self.is_stat1 && !self.fails_half_way;
+        has_same_effect
+            && self.ordinals.len() <= MAX_BATCH_COLUMNS
+            && count >= 2 * BATCH
+            && self.changes >= MIN_FOR_BATCHES
     }
 
     /// Inserts the rows of [`BATCH`] INSERTs, all of them or none. Many rows in one statement take
@@ -599,6 +607,10 @@ impl Target {
 
 /// The number of rows that one statement inserts.
 pub(super) const BATCH: usize = 32;
+
+/// The number of changes to a table from which INSERTs are applied in batches: preparing the
+/// statement takes as long as inserting a hundred rows.
+const MIN_FOR_BATCHES: usize = if cfg!(fuzzing) { 2 * BATCH } else { 500 };
 
 /// The number of columns up to which rows are inserted in batches: every SQLite allows 999
 /// parameters.
