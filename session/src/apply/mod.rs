@@ -44,15 +44,21 @@
 //! | [`ApplyError`] | The errors, with [`SchemaMismatch`], [`Limit`], [`HandleError`] and [`SqliteError`]. |
 //! | [`AppliedTable`], [`TypedChange`], [`TypedFormat`] | Bounds of the typed methods, implemented by this crate. |
 //!
+//! The changes are applied by prepared statements of this crate, not by SQLite's
+//! [`sqlite3changeset_apply`](https://www.sqlite.org/session/sqlite3changeset_apply.html). Applying
+//! is the same with every SQLite from 3.44 on, native and wasm. Where changes in memory and streams
+//! differ, this page says so.
+//!
 //! # Checks before anything is written
 //!
 //! Changes in memory have already been checked to be well-formed; a stream is checked while it is
-//! read. Then each section is compared with the database, before the first change is written, or in
-//! a stream when the section begins. The following are [`ApplyError::SchemaMismatch`]:
+//! read. Then each section is compared with the database: before the first change is written, or in
+//! a stream when the section begins. `main` is locked at that time, so that its schema cannot
+//! change any more. The following are [`ApplyError::SchemaMismatch`]:
 //!
 //! - The table does not exist, has too few columns, or has another primary key.
 //! - The key has another collation than its columns, as in `(k TEXT COLLATE NOCASE, PRIMARY KEY (k
-//!   COLLATE BINARY))`: SQLite would apply one change to several rows.
+//!   COLLATE BINARY))`: one change could be applied to several rows.
 //! - The table has a typed handler or filter or is named by [`Apply::only`], and differs from its
 //!   `table!`.
 //!
@@ -65,21 +71,34 @@
 //!   and `PRAGMA journal_mode = OFF`, which disables rollback.
 //! - **Inside a transaction** a savepoint is used. What the transaction did before is kept, unless
 //!   the error is [`ApplyError::RolledBack`].
-//! - **Outside of a transaction**, changes in memory are checked and applied in a transaction that
-//!   excludes other writers from the start, like [`BEGIN
-//!   IMMEDIATE`](https://www.sqlite.org/lang_transaction.html). It waits for other writers as long
-//!   as `PRAGMA busy_timeout` allows.
-//! - **With attached databases**, which would be locked too, and **for a stream**, which may be
-//!   slow, `main` is read first and locked with the first change. If the schema changes in between,
-//!   the error is [`ApplyError::SchemaChanged`].
-//! - In the previous case, and in a transaction of yours that has only read so far, SQLite does not
-//!   wait for other writers, whatever `busy_timeout` is. In WAL mode it fails with `SQLITE_BUSY` if
-//!   another connection has written since the read. So if several connections write, start with
+//! - **Outside of a transaction** one is begun and committed.
+//! - **The write lock** is taken by the first statement of the apply, a DELETE of no row. It locks
+//!   `main` alone and checks its schema in the same step. It waits for other writers as long as
+//!   `PRAGMA busy_timeout` allows. Attached databases are not locked.
+//! - **A stream** locks `main` at its first change that is not skipped by [`Apply::only`].
+//! - **In a transaction of yours that has only read so far**, SQLite does not wait for other
+//!   writers, whatever `busy_timeout` is. In WAL mode it fails with `SQLITE_BUSY` if another
+//!   connection has written since the read. So if several connections write, start with
 //!   [`immediate_transaction`](diesel::SqliteConnection::immediate_transaction) and apply inside
 //!   it.
-//! - During the apply SQLite sets
-//!   [`defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys). Inside a
-//!   transaction, its previous value is restored.
+//!
+//! # Foreign keys
+//!
+//! If foreign keys are enforced, they are checked after all changes have been applied, also those
+//! with `RESTRICT`. [`Apply::on_foreign_keys`] decides about violations.
+//!
+//! - Foreign keys are deferred, as by [`PRAGMA
+//!   defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys), only if
+//!   one concerns a table with changes: the table has a foreign key, is referenced by one, or has
+//!   triggers. At the end the previous value is restored.
+//! - What your transaction violated before the apply is neither forgotten nor counted as a
+//!   violation of the apply. If there is any such violation, `PRAGMA foreign_key_check` runs before
+//!   and after the changes to tell them apart.
+//! - [Accepted](ForeignKeyConflict::accept) violations are not checked again, not even at COMMIT.
+//!   But if your transaction had violations before the apply, SQLite cannot tell them apart, and
+//!   checks all of them at COMMIT.
+//! - If violations of your transaction remain after the apply, all foreign keys stay deferred until
+//!   the transaction ends. Otherwise SQLite would forget them.
 //!
 //! # Conflicts
 //!
@@ -89,48 +108,77 @@
 //!
 //! # Order
 //!
-//! The order of the changes to a table is undefined: a session writes them in the order of its hash
-//! table. Tables are applied in the order of the changes. To be faster, the changes to one table
-//! are reordered in two cases:
+//! Tables are applied in the order of the changes. The order of the changes to one table is
+//! undefined: a session writes them in the order of its hash table. The changes of one row always
+//! keep their order. The others are reordered in two cases:
 //!
-//! | changes in a section | order |
-//! |---|---|
-//! | 1,000 or more | by primary key, which suits a large b-tree |
-//! | 32 or more, and some need a value of a UNIQUE index that others release, as in `SET place = place + 1` | each change after the change that releases the value it needs. SQLite would retry repeatedly. |
+//! - **Key order.** If a section in memory contains 1,000 changes or more, they are applied in the
+//!   order of their primary keys, which suits a large b-tree. A stream is applied as it is read.
+//! - **UNIQUE values.** A change that needs a value which another row still has, as in `SET place =
+//!   place + 1`, waits for the change of that row. It waits at most until the next table begins.
+//!   This applies to streams too.
 //!
-//! The original order is kept if the difference could be observed, or is unknown:
+//! Key order is not used if triggers, foreign key actions or equal keys could show the difference:
 //!
-//! - in tables with triggers, `ON CONFLICT REPLACE` or `ON CONFLICT IGNORE`
+//! - in tables with triggers
+//! - in tables that are changed by foreign key actions when they are changed themselves, or whose
+//!   foreign key actions change a table with triggers
 //! - in tables that could treat two primary keys as equal: with a collation other than `BINARY`,
 //!   with reals, or with values of other storage classes than the columns store, such as texts in
 //!   an `INTEGER` column
-//! - in tables that are changed by foreign key actions when they are changed themselves, or whose
-//!   foreign key actions change a table with triggers
-//! - in a section of a patchset that changes values of a UNIQUE index, since it does not contain
-//!   the released values
-//! - in streams
 //!
-//! Reordering uses 16 bytes of memory for each change of one section. [`Apply::keep_order`]
-//! disables it.
+//! It does decide which of two changes is applied if both need the same UNIQUE value. It uses 16
+//! bytes of memory for each change of one section. [`Apply::keep_order`] disables it.
+//!
+//! Changes that wait are kept in memory, also those of a stream.
+//!
+//! # Exchanged UNIQUE values
+//!
+//! UPDATEs can exchange UNIQUE values so that each waits for another, as in `SET place = 3 -
+//! place`. Then the values of one row are replaced by free ones until the other rows have been
+//! updated: NULL, or a marker where the column is `NOT NULL`. CHECK constraints are not checked for
+//! this one statement. Sessions do not record the free values; an update hook sees one more UPDATE.
+//! Either all UPDATEs of the circle are applied, or none of them.
+//!
+//! | the UPDATEs that exchange values | result |
+//! |---|---|
+//! | a swap of two rows, a rotation of any number of rows, circles that share rows | applied |
+//! | with CHECK, NOT NULL, `STRICT`, `WITHOUT ROWID`, several indexes, further columns | applied |
+//! | with triggers on INSERT or DELETE | applied; these triggers do not fire |
+//! | rows with children by `ON DELETE CASCADE`, `SET NULL` or `RESTRICT` | applied; no child is changed |
+//! | in several sections of one table, without another table in between | applied |
+//! | the table has a trigger on UPDATE, of any column, also a temporary one | [`Constraint`](ConflictType::Constraint) |
+//! | a foreign key with an action `ON UPDATE`, also `RESTRICT`, refers to a column that is exchanged, and actions are [enabled](Apply::without_foreign_key_actions) | `Constraint` |
+//! | a generated column, a partial index or an index with an expression mentions a column that is exchanged | `Constraint` |
+//! | one UPDATE of the circle has another conflict | that conflict, and `Constraint` for the UPDATEs that wait for it |
+//! | [`Apply::without_update_loop`] | `Constraint` |
+//!
+//! UPDATEs that do not form a circle are not affected by these rules: they are applied one after
+//! the other, and their triggers see only the old and the new values.
 //!
 //! # What differs from the changes alone
 //!
-//! - **Conflict clauses and triggers**: a table's own `ON CONFLICT IGNORE`, `REPLACE` and `FAIL`,
-//!   and `RAISE(IGNORE)` in its triggers, take effect before SQLite reports a conflict.
 //! - **Triggers and foreign key actions** of the database run, even if the changes already contain
 //!   what they did at the source. [`Apply::ignore_noops`] ignores changes that have already been
 //!   made; [`Apply::without_foreign_key_actions`] disables the actions.
+//! - **Errors in triggers**:
+//!
+//!   | a trigger runs | effect |
+//!   |---|---|
+//!   | `RAISE(ABORT)`, `RAISE(FAIL)`, or a statement that violates a constraint | The change is undone, with all that its triggers did. It has a conflict of the kind [`ConflictType::Constraint`]. |
+//!   | `RAISE(ROLLBACK)`, or a statement with `OR ROLLBACK` that violates a constraint | The apply ends with [`ApplyError::RolledBack`]. |
+//!   | `RAISE(IGNORE)` | An INSERT counts as applied. An UPDATE or DELETE has a conflict of the kind [`ConflictType::Data`]. |
+//!
+//! - **A table's own `ON CONFLICT` clauses** do not act on the changes: whatever they are, a
+//!   violated constraint is a conflict. They act on what triggers write.
+//! - **Blocked changes** that do not wait for a UNIQUE value are tried again after the other changes
+//!   of their table, since a trigger can have made them possible: in up to three rounds, as long as
+//!   a round applies a change, and once more before the handler is called.
 //! - **Keys that change to an equal key**: an UPDATE that only replaces the key by an [equal
-//!   one](crate::_documentation::format#keys), such as 1 by 1.0, is skipped, because SQLite cannot
-//!   apply it. The INSERT that SQLite records with it is a [`ConflictType::Conflict`].
+//!   one](crate::_documentation::format#keys), such as 1 by 1.0, is skipped. The INSERT that SQLite
+//!   records with it is a [`ConflictType::Conflict`].
 //! - **Unchanged columns**: a column with the same old and new value in an UPDATE, as after a
 //!   rebase, is neither compared nor set. It is a [`Field::Unchanged`](crate::Field::Unchanged).
-//! - **UPDATEs that block each other**, as when two rows exchange unique values, are applied by
-//!   deleting a row and inserting it again, with SQLite 3.53 or later. They are conflicts of the
-//!   kind [`ConflictType::Constraint`] instead if that could have other effects: the table has
-//!   triggers, `ON CONFLICT REPLACE` or `IGNORE`, or more columns than the changes; the database
-//!   has foreign keys and they are enabled; another schema has a table of the same name; or the
-//!   changes are a stream.
 //! - **Invalid UTF-8** is applied unchanged. A collation registered through Diesel aborts the
 //!   process when it receives such a text. For bytes from untrusted sources, check
 //!   [`Value::as_str`](crate::Value::as_str) for columns with such a collation.
@@ -138,12 +186,56 @@
 //!   has used the FTS5 table, and its next INSERT corrupts the table. Track the tables that contain
 //!   the text instead.
 //!
+//! # What differs from sqlite3changeset_apply
+//!
+//! Tests apply the same changes with
+//! [`sqlite3changeset_apply_v2`](https://www.sqlite.org/session/sqlite3changeset_apply.html), and
+//! compare databases, conflicts and rebase data. These differences are intended. The second column
+//! names a test in `tests/tests/apply`.
+//!
+//! | difference | test |
+//! |---|---|
+//! | A table that does not fit the changes is an error. SQLite skips it. | `applying::a_schema_mismatch_names_table_and_column` |
+//! | [Exchanged values](#exchanged-unique-values) have the same result with every version. SQLite's result depends on its version. | `exchanges` |
+//! | A table's own `ON CONFLICT` clauses do not act. | `applying::a_conflict_clause_of_the_table_does_not_act` |
+//! | `RAISE(FAIL)` leaves nothing of its change. | `applying::a_trigger_that_fails_halfway_leaves_nothing` |
+//! | A `Data` conflict with the decision `replace` is asked about once. SQLite asks again at each attempt. | `conflicts::a_change_can_conflict_several_times_and_counts_once` |
+//! | Later changes of a row wait behind an earlier one that is blocked. SQLite tries them before it. | `faults::the_changes_of_one_row_keep_their_order` |
+//! | An INSERT that has deleted a row and is then omitted is an error, [`ApplyError::ReplacedRowLost`]. SQLite loses the row. | `conflicts::a_row_is_not_lost_between_replace_and_omit` |
+//! | A row that cannot be deleted for an INSERT with the decision `replace` is a conflict of the kind `Constraint`. SQLite ends the apply. | `semantics::sqlite_ends_the_apply_if_a_row_cannot_be_deleted_for_an_insert` |
+//! | Changes that a trigger blocks are tried again in three rounds. SQLite tries them as long as one is applied. | `semantics::a_change_that_a_trigger_refuses_is_tried_again` |
+//! | An UPDATE of the key alone is skipped. SQLite fails. | `applying::a_key_that_changed_to_an_equal_key_is_applied` |
+//! | A column with the same old and new value is not compared. | `hostile::an_unchanged_column_is_not_written` |
+//! | `ignore_noops` is also correct for names that need quotes and for rows of NULLs. | `options::ignoring_noops_works_with_any_column_names` |
+//! | Violations of foreign keys that existed before in the transaction are not those of the apply. | `kept_statements::violations_of_the_caller_are_neither_forgotten_nor_taken_for_those_of_the_apply` |
+//! | Changes to tables of 1,000 columns are applied. SQLite fails ("Expression tree is too large"). | `faults::tables_with_many_columns_are_recorded_and_applied` |
+//!
+//! # Kept statements
+//!
+//! The first apply on a connection reads the schema and compiles the statements that it needs. The
+//! connection keeps up to 128 statements, those used last, and what has been read of the schema. A
+//! later apply with the same tables and columns then does neither.
+//!
+//! - **The schema can change at any time**, by any connection. SQLite's check of the schema when
+//!   `main` is locked also shows whether what was kept is outdated. Then it is read again. The same
+//!   happens after `ATTACH`, `VACUUM`, flag pragmas such as `foreign_keys`, and
+//!   [`sqlite3_deserialize`](https://www.sqlite.org/c3ref/deserialize.html).
+//! - **Nothing is kept** if the connection has temporary triggers, or if foreign key actions had to
+//!   be [disabled](Apply::without_foreign_key_actions).
+//! - **Between two applies** no statement is active or refers to bytes of the changes. So none of
+//!   them blocks a schema change or `VACUUM`.
+//! - **When the connection closes**, the statements are finalized. SQLite announces this to the
+//!   function of [`sqlite3_trace_v2`](https://www.sqlite.org/c3ref/trace_v2.html), of which a
+//!   connection has only one. A function of yours loses its place at the next apply. Install none
+//!   after the last apply: Diesel panics when it drops a connection that has statements.
+//!
 //! # Further reading
 //!
 //! - [How do I …](crate::_documentation::how_do_i): short recipes
 //! - [Replication](crate::_documentation::replication): replicas that synchronize through a hub,
 //!   and which decisions about conflicts let them converge
-//! - SQLite: [`sqlite3changeset_apply`](https://www.sqlite.org/session/sqlite3changeset_apply.html)
+//! - SQLite: [`sqlite3changeset_apply`](https://www.sqlite.org/session/sqlite3changeset_apply.html),
+//!   the counterpart in C
 
 mod builder;
 mod check;
