@@ -161,9 +161,10 @@ pub trait SqliteSessionExt: sealed::Sealed {
 
     /// Prepares to apply changes to the `main` database. Nothing is applied until [`Apply::run`].
     ///
-    /// The input is a changeset, a patchset, or a reader over a [`Read`](std::io::Read), which is
-    /// applied in bounded memory. On the returned [`Apply`] you set typed conflict handlers,
-    /// filters, options and limits.
+    /// The input is a changeset, a patchset, or a reader over a [`Read`](std::io::Read). Of a
+    /// reader, only the current change, changes that [wait](crate::apply#order) and the [rebase
+    /// data](crate::ApplyReport::rebase_data) are in memory. On the returned [`Apply`] you set
+    /// typed conflict handlers, filters, options and limits.
     ///
     /// ```
     /// use diesel_sqlite_session::{ApplyError, Changeset, ChangesetReader, SqliteSessionExt};
@@ -182,7 +183,7 @@ pub trait SqliteSessionExt: sealed::Sealed {
     ///
     /// - Either all changes are applied, or none.
     /// - Each table of the changeset must exist, with at least as many columns and the same primary
-    ///   key. Additional columns get their default values. SQLite itself would skip other tables
+    ///   key. Additional columns get their default values. SQLite's own apply skips other tables
     ///   silently.
     /// - Changes to `sqlite_stat1` are skipped if the database has no such table.
     ///
@@ -208,8 +209,8 @@ pub trait SqliteSessionExt: sealed::Sealed {
 
     /// Applies a patchset to the `main` database: see [`apply_changeset`](Self::apply_changeset).
     ///
-    /// A patchset contains no old values. Therefore [`ConflictType::Data`] occurs only if the
-    /// database itself ignores a change, by `RAISE(IGNORE)` in a trigger or `ON CONFLICT IGNORE`.
+    /// A patchset contains no old values. Therefore [`ConflictType::Data`] occurs only if a trigger
+    /// ignores a change by `RAISE(IGNORE)`.
     ///
     /// # Errors
     ///

@@ -80,7 +80,9 @@
 //!   the pages of the others.
 //!
 //! - **System SQLite** (without `bundled`): Debian and other distributions compile it with the
-//!   extension. [`Apply::filter`][apply::Apply::filter] requires SQLite 3.51.
+//!   extension. Applying is the same with every version. Sessions have a fault of SQLite before
+//!   3.49: they fail for tables with generated columns, and record wrong old values in tables
+//!   `WITHOUT ROWID` that have a column of type `REAL`.
 //! - **wasm32-unknown-unknown**: sqlite-wasm-rs includes the extension. A panic in a handler,
 //!   filter or writer ends a module that is compiled with `panic = "abort"`, the default there.
 //!
@@ -118,13 +120,16 @@
 //! |---|---|
 //! | SQLite does not record tables without a primary key, or rows with NULL in it. | Attaching such a table is an error. `untracked_tables` lists tables that `attach_all` skips. Rows with NULL in their key are not recorded. |
 //! | Records contain no column names. | Attaching compares `table!` with the database. Applying compares the number of columns and the primary key, and also the `table!` of each table that has a handler, a filter or `only`. |
+//! | What `sqlite3changeset_apply` does depends on the version, above all where rows exchange UNIQUE values. | Applying is done by statements of this crate, the same with every version: see [What differs][apply#what-differs-from-sqlite3changeset_apply]. |
 //! | An apply silently skips tables that do not fit. | An apply fails before anything is written. |
 //! | An apply fires triggers and foreign key actions again, although their effects are in the changeset too. | `without_foreign_key_actions` turns these actions off. `ignore_noops` accepts what triggers have done already. Or create no triggers on the replica. |
 //! | A changeset that is applied twice conflicts with itself. SQLite's own flag against this, `SQLITE_CHANGESETAPPLY_IGNORENOOP`, also drops some changes that are not there yet. | `ignore_noops` compares the values. |
 //! | A session returns all changes since its beginning at each call. | `take_changeset` returns the changes since the last call. |
 //! | A session records the shadow tables of FTS5, and `sqlite_stat1` after ANALYZE. | Attach tables one by one, or set a table filter. |
-//! | An apply sets `defer_foreign_keys`, and leaves it off. | Inside a transaction its value is restored. |
+//! | A table's own `ON CONFLICT` clauses act before a conflict is reported. | They do not act on changes that are applied. |
+//! | An apply sets `defer_foreign_keys`, leaves it off, and forgets violations of the transaction. | Foreign keys are deferred only where one is concerned. The value is restored, and violations that existed before are kept. |
 //! | A connection has one preupdate hook. | A session uses it. Install no preupdate hook of your own on the connection. |
+//! | A connection has one trace function (`sqlite3_trace_v2`). | This crate uses it from the first session or apply on, to learn that the connection closes. Install none of your own after that. |
 //!
 #![cfg_attr(not(all(feature = "derive", feature = "sqlite")), doc = include_str!("docs/links.md"))]
 #![cfg_attr(not(any(feature = "std", test)), no_std)]

@@ -24,8 +24,8 @@ use crate::wire::{ChangesetFormat, SetFormat};
 /// Changes to apply to the `main` database, with handlers, filters, options and limits.
 ///
 /// Created by [`SqliteSessionExt::apply`](crate::SqliteSessionExt::apply). Nothing is applied until
-/// [`run`](Self::run) is called. The [guide](super) describes checks, transactions, order and
-/// limits.
+/// [`run`](Self::run) is called. The [guide](super) describes checks, transactions, foreign keys
+/// and order.
 ///
 /// ```
 /// use diesel::prelude::*;
@@ -225,8 +225,9 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     /// Texts that are equal only by a collation are different values.
     ///
     /// This corresponds to
-    /// [`SQLITE_CHANGESETAPPLY_IGNORENOOP`](https://www.sqlite.org/session/c_changesetapply_fknoaction.html),
-    /// and is also correct for names that need quotes, and for a DELETE that finds a row of NULLs.
+    /// [`SQLITE_CHANGESETAPPLY_IGNORENOOP`](https://www.sqlite.org/session/c_changesetapply_fknoaction.html)
+    /// of SQLite's own apply, and is also correct for names that need quotes, and for a DELETE that
+    /// finds a row of NULLs.
     pub fn ignore_noops(mut self) -> Self {
         self.rules.ignores_noops = true;
         self
@@ -237,6 +238,12 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     /// If the tables that the actions change were recorded, the changeset already contains what the
     /// actions did at the source. Foreign keys are still checked at the end.
     ///
+    /// Has no effect unless foreign keys are enforced and one of them has an action. Otherwise the
+    /// schema is read again before and after the apply, and no [statement is
+    /// kept](super#kept-statements): SQLite keeps the actions with the schema. The apply fails with
+    /// [`ApplyError::CannotDisableActions`] if the SQLite library has no switch for actions, or if
+    /// the connection shares its cache.
+    ///
     /// SQLite:
     /// [`SQLITE_CHANGESETAPPLY_FKNOACTION`](https://www.sqlite.org/session/c_changesetapply_fknoaction.html).
     pub fn without_foreign_key_actions(mut self) -> Self {
@@ -244,11 +251,12 @@ impl<'a, F: SetFormat> Apply<'a, F> {
         self
     }
 
-    /// Reports UPDATEs that block each other as conflicts of the kind [`ConflictType::Constraint`],
-    /// in all tables.
+    /// Reports UPDATEs that exchange UNIQUE values as conflicts of the kind
+    /// [`ConflictType::Constraint`].
     ///
-    /// The [guide](super#what-differs-from-the-changes-alone) describes what happens without this
-    /// option.
+    /// The [guide](super#exchanged-unique-values) describes what happens without this option.
+    /// UPDATEs that wait for a UNIQUE value, but not for each other, are applied with this option
+    /// too.
     ///
     /// SQLite:
     /// [`SQLITE_CHANGESETAPPLY_NOUPDATELOOP`](https://www.sqlite.org/session/c_changesetapply_fknoaction.html).
@@ -257,14 +265,16 @@ impl<'a, F: SetFormat> Apply<'a, F> {
         self
     }
 
-    /// Applies the changes of each table in their original order, instead of a [faster
-    /// order](super#order).
+    /// Applies the changes of each table in their original order, instead of [key
+    /// order](super#order). Changes that need a UNIQUE value of another row still wait for the
+    /// change of that row.
     pub fn keep_order(mut self) -> Self {
         self.settings.keeps_order = true;
         self
     }
 
-    /// Uses no savepoint. For callers that roll back their own transaction when the apply fails.
+    /// Uses no savepoint around the apply. For callers that roll back their own transaction when
+    /// the apply fails.
     ///
     /// The changes of a failed apply remain in the transaction. Outside of a transaction,
     /// [`run`](Self::run) fails with [`ApplyError::NoTransaction`].
@@ -276,8 +286,8 @@ impl<'a, F: SetFormat> Apply<'a, F> {
         self
     }
 
-    /// Collects no [rebase data](ApplyReport::rebase_data), which takes memory for each change with
-    /// a conflict.
+    /// Collects no [rebase data](ApplyReport::rebase_data). The rebase data contains the values of
+    /// each change with a conflict, so it can take as much memory as the input.
     pub fn without_rebase_data(mut self) -> Self {
         self.settings.rebase_data = false;
         self
@@ -303,8 +313,9 @@ impl<'a, F: SetFormat> Apply<'a, F> {
         self
     }
 
-    /// Calls `progress` before the first change and then about every 16 KiB. `Break` cancels the
-    /// apply: it is rolled back and fails with [`ApplyError::Cancelled`].
+    /// Calls `progress` before the first change and then about every 16 KiB, also while blocked
+    /// changes are tried again. `Break` cancels the apply: it is rolled back and fails with
+    /// [`ApplyError::Cancelled`].
     ///
     /// ```
     /// # use std::ops::ControlFlow;
@@ -333,7 +344,8 @@ impl<'a, F: SetFormat> Apply<'a, F> {
     /// [`ApplyError`].
     ///
     /// SQLite:
-    /// [`sqlite3changeset_apply_v2`](https://www.sqlite.org/session/sqlite3changeset_apply.html).
+    /// [`sqlite3changeset_apply_v2`](https://www.sqlite.org/session/sqlite3changeset_apply.html),
+    /// which is not called: see [the differences](super#what-differs-from-sqlite3changeset_apply).
     pub fn run(self) -> Result<ApplyReport, ApplyError> {
         let Self { connection, input, mut rules, settings, .. } = self;
         with_handle(connection, |handle| driver::run(handle, input.0, &settings, &mut rules))?

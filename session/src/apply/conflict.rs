@@ -79,9 +79,9 @@ pub(super) struct RawDecision {
 /// The foreign key violations after all changes have been applied. Passed to the handler of
 /// [`Apply::on_foreign_keys`](super::Apply::on_foreign_keys).
 ///
-/// SQLite's session extension reports only that violations exist. They are found by [`PRAGMA
-/// foreign_key_check`](https://www.sqlite.org/pragma.html#pragma_foreign_key_check), which also
-/// lists violations that existed before.
+/// SQLite counts violations, but does not list them. The rows are found by [`PRAGMA
+/// foreign_key_check`](https://www.sqlite.org/pragma.html#pragma_foreign_key_check) on `main`,
+/// which also lists violations that existed before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignKeyConflict {
     pub(super) violations: usize,
@@ -132,8 +132,11 @@ impl ForeignKeyConflict {
         &self.first
     }
 
-    /// Keeps the changes despite the violations. SQLite does not check again, not even at commit:
+    /// Keeps the changes despite the violations. SQLite does not check again, not even at COMMIT:
     /// repair the rows yourself.
+    ///
+    /// The exception is a transaction of yours that violated foreign keys before the apply: SQLite
+    /// checks all violations at its COMMIT.
     pub fn accept(&self) -> ForeignKeyDecision {
         ForeignKeyDecision { accepts: true }
     }

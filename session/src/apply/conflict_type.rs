@@ -11,11 +11,13 @@ pub enum ConflictType {
     NotFound,
     /// An INSERT finds a row with its primary key. Accepts [`ConflictAction::Replace`].
     Conflict,
-    /// The change violates a constraint other than the primary key: UNIQUE, NOT NULL, CHECK, or
-    /// `RAISE` in a trigger.
+    /// The change violates a constraint other than the primary key: UNIQUE, NOT NULL, CHECK, the
+    /// type of a `STRICT` column, or `RAISE(ABORT)` or `RAISE(FAIL)` in a trigger. A change that
+    /// needs the UNIQUE value of another row first [waits](crate::apply#order) for the change of
+    /// that row.
     Constraint,
     /// Foreign keys are violated after all changes have been applied. Reported once;
-    /// [`ConflictAction::Omit`] accepts the violations.
+    /// [`ConflictAction::Omit`] [accepts](crate::apply::ForeignKeyConflict::accept) the violations.
     ForeignKey,
 }
 
@@ -41,18 +43,18 @@ impl ConflictType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConflictAction {
     /// Skips this change and continues. If `Replace` has already deleted the conflicting row, the
-    /// row is lost: see [`Replace`](Self::Replace).
+    /// apply fails with [`ApplyError::ReplacedRowLost`](crate::ApplyError::ReplacedRowLost).
     Omit,
     /// Applies the change over the conflicting row. Legal only for [`ConflictType::Data`] and
     /// [`ConflictType::Conflict`].
     ///
-    /// For [`ConflictType::Conflict`] SQLite deletes the row and inserts the new one:
+    /// For [`ConflictType::Conflict`] the row is deleted and the new one inserted:
     ///
     /// - Triggers fire and foreign key actions run as for a DELETE. For example, `ON DELETE
     ///   CASCADE` deletes child rows.
     /// - Columns that the changes do not contain get their default values.
-    /// - If the new row violates a constraint, a conflict of the kind [`ConflictType::Constraint`]
-    ///   follows. If the decision is then `Omit`, neither row remains.
+    /// - If the row cannot be deleted, or the new row violates a constraint, a conflict of the kind
+    ///   [`ConflictType::Constraint`] follows.
     Replace,
     /// Rolls back everything that was applied, and fails with `ApplyError::ConflictAborted`.
     Abort,

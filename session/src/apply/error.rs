@@ -59,8 +59,7 @@ pub enum ApplyError {
     ///   deleted row, the INSERT violated a constraint, and the decision was `Omit`. If the loss is
     ///   intended, decide
     ///   [`omit_and_lose_row`](crate::apply::ConstraintConflict::omit_and_lose_row).
-    /// - Or the decision was `Replace`, and the table has `ON CONFLICT IGNORE` or a trigger with
-    ///   `RAISE(IGNORE)`, which could ignore the INSERT without an error.
+    /// - Or the decision was `Replace`, and a trigger ignored the INSERT by `RAISE(IGNORE)`.
     ReplacedRowLost {
         /// The table.
         table: String,
@@ -83,19 +82,24 @@ pub enum ApplyError {
     /// transaction.
     NoTransaction,
     /// [`Apply::without_foreign_key_actions`](crate::apply::Apply::without_foreign_key_actions) was
-    /// used, but the SQLite library was compiled with `SQLITE_UNTESTABLE`, or the connection shares
-    /// its cache with another connection.
+    /// used, and the database has foreign keys with actions, but these cannot be disabled: the
+    /// SQLite library was compiled with
+    /// [`SQLITE_UNTESTABLE`](https://www.sqlite.org/compile.html#untestable), or the connection
+    /// shares its cache with another connection.
     CannotDisableActions,
     /// A query failed, or a transaction could not be started or committed. This variant lets a
     /// closure of `conn.transaction::<_, ApplyError, _>(…)` apply changes and run queries with `?`.
     Diesel(diesel::result::Error),
-    /// The whole transaction was rolled back during the apply, including earlier changes in it. The
-    /// connection is now outside of a transaction.
+    /// The whole transaction was rolled back during the apply, including what your transaction did
+    /// before. The connection is now outside of a transaction.
+    ///
+    /// A trigger did so, by `RAISE(ROLLBACK)` or by a statement with `ROLLBACK` as its conflict
+    /// clause; or SQLite failed.
     RolledBack {
         /// The table.
         table: Option<String>,
-        /// SQLite's error, unless a constraint or trigger rolled back: out of memory or out of disk
-        /// space, which [end any
+        /// SQLite's error, or `None` if a trigger rolled back. Examples are out of memory and out
+        /// of disk space, which [end any
         /// transaction](https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
         error: Option<SqliteError>,
     },

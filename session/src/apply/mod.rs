@@ -171,9 +171,9 @@
 //!
 //! - **A table's own `ON CONFLICT` clauses** do not act on the changes: whatever they are, a
 //!   violated constraint is a conflict. They act on what triggers write.
-//! - **Blocked changes** that do not wait for a UNIQUE value are tried again after the other changes
-//!   of their table, since a trigger can have made them possible: in up to three rounds, as long as
-//!   a round applies a change, and once more before the handler is called.
+//! - **Blocked changes** that do not wait for a UNIQUE value are tried again after the other
+//!   changes of their table, since a trigger can have made them possible: in up to three rounds, as
+//!   long as a round applies a change, and once more before the handler is called.
 //! - **Keys that change to an equal key**: an UPDATE that only replaces the key by an [equal
 //!   one](crate::_documentation::format#keys), such as 1 by 1.0, is skipped. The INSERT that SQLite
 //!   records with it is a [`ConflictType::Conflict`].
@@ -234,8 +234,9 @@
 //! - [How do I …](crate::_documentation::how_do_i): short recipes
 //! - [Replication](crate::_documentation::replication): replicas that synchronize through a hub,
 //!   and which decisions about conflicts let them converge
-//! - SQLite: [`sqlite3changeset_apply`](https://www.sqlite.org/session/sqlite3changeset_apply.html),
-//!   the counterpart in C
+//! - SQLite:
+//!   [`sqlite3changeset_apply`](https://www.sqlite.org/session/sqlite3changeset_apply.html), the
+//!   counterpart in C
 
 mod builder;
 mod check;

@@ -10,10 +10,8 @@ use crate::wire::RebaseData;
 /// The number of applied, replaced, omitted and skipped changes of each table, and the rebase data.
 /// Returned by [`Apply::run`](super::Apply::run).
 ///
-/// - Each change counts once, by the last decision about it. Changes of one table with identical
-///   bytes, which sessions do not record, can count as one.
-/// - Changes that the database ignores without an error (`ON CONFLICT IGNORE`, `RAISE(IGNORE)`)
-///   count as applied.
+/// - Each change counts once, by the last decision about it.
+/// - An INSERT that a trigger ignores by `RAISE(IGNORE)` counts as applied.
 ///
 /// `Display` shows a line for each table.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -68,7 +66,7 @@ impl ApplyReport {
     ///
     /// - a [filter](super::Apply::filter) rejected them,
     /// - their table is not [listed](super::Apply::only),
-    /// - they set nothing,
+    /// - they are UPDATEs that set no column outside of the primary key,
     /// - or they are to `sqlite_stat1`, and the database has no such table.
     pub fn skipped(&self) -> u64 {
         self.tables.iter().map(TableReport::skipped).sum()
@@ -92,10 +90,11 @@ impl ApplyReport {
     /// Returns the rebase data: how conflicts were resolved, for rebasing other changes with a
     /// [`Rebaser`](crate::wire::Rebaser). It is empty without conflicts, for patchsets, which lack
     /// the old values, and with [`without_rebase_data`](super::Apply::without_rebase_data).
+    /// Conflicts that [`ignore_noops`](super::Apply::ignore_noops) ignored are in it as omitted.
     ///
-    /// It contains only the last decision about each change, like the report. SQLite records each
-    /// decision: a change with the decision `Replace` that then violated a constraint and was
-    /// omitted would appear to have overwritten the local row.
+    /// It contains only the last decision about each change, like the report. SQLite's own apply
+    /// records each decision: a change with the decision `Replace` that then violated a constraint
+    /// and was omitted would appear to have overwritten the local row.
     pub fn rebase_data(&self) -> &RebaseData {
         &self.rebase_data
     }

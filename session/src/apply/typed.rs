@@ -22,25 +22,24 @@ use crate::wire::{ChangesetFormat, PatchsetFormat, Record, SetFormat};
 /// | [`Data`](Self::Data) | – | the row differs from the old values, in the columns that change | the row differs from the old row | `replace`, `omit`, `abort` |
 /// | [`NotFound`](Self::NotFound) | – | no row has the primary key | no row has the primary key | `omit`, `abort` |
 /// | [`Conflict`](Self::Conflict) | a row has the primary key | – | – | `replace`, `omit`, `abort` |
-/// | [`Constraint`](Self::Constraint) | another constraint is violated: UNIQUE, NOT NULL, CHECK, RAISE in a trigger | the same | RAISE in a trigger | `omit`, `abort` |
+/// | [`Constraint`](Self::Constraint) | another constraint is violated: UNIQUE, NOT NULL, CHECK, the type of a `STRICT` column, RAISE in a trigger | the same | RAISE in a trigger | `omit`, `abort` |
 ///
 /// Foreign key violations are not conflicts of one change. They are checked after all changes have
 /// been applied, those with `RESTRICT` too, and have [a handler of their
 /// own](super::Apply::on_foreign_keys).
 ///
-/// A patchset contains no old values. Therefore `Data` occurs for a patchset only if the database
-/// ignores the change, by `RAISE(IGNORE)` in a trigger or `ON CONFLICT IGNORE`. After the decision
-/// `replace`, such a change can be `NotFound`, although its row exists.
+/// A patchset contains no old values. Therefore `Data` occurs for a patchset only if a trigger
+/// ignores the change by `RAISE(IGNORE)`. If a trigger ignores a change again after the decision
+/// `replace`, the change is `NotFound`, although its row exists.
 ///
 /// # What a handler can rely on
 ///
-/// - **A handler can be called several times for one change.** If a change violates a constraint,
-///   SQLite retries it after the other changes of the table, as long as that makes a difference.
-///   For example, an UPDATE can be `Data`, `Data`, `Data` and then `Constraint`. A decision should
-///   therefore depend on the conflict, not on the number of calls. The [report](super::ApplyReport)
-///   counts each change once, by the last decision.
-/// - **`Constraint` is the last conflict of a change**, and comes after the other changes of its
-///   table.
+/// - **A handler is called once for most conflicts, and at most twice for one change**: first for
+///   `Data` or `Conflict`, and after the decision `replace` for `Constraint` or `NotFound`. A
+///   decision should therefore depend on the conflict, not on the number of calls. The
+///   [report](super::ApplyReport) counts each change once, by the last decision.
+/// - **`Constraint` is the last conflict of a change.** It comes after all changes of the table
+///   have been [tried](super#order). Later changes of the same row follow it.
 /// - **The order of rows is undefined.** A session writes rows in the order of a hash table. Tables
 ///   come in the order of the changeset, and all changes of a table come before those of the next.
 /// - **The conflicting row is read when the handler is called.** It reflects earlier changes and
@@ -301,7 +300,7 @@ impl<'a, C: TypedChange> RowConflict<'a, C> {
 
     /// Applies the change over the conflicting row.
     ///
-    /// For [`Conflict::Conflict`] SQLite deletes the row and inserts the new one. Triggers fire and
+    /// For [`Conflict::Conflict`] the row is deleted and the new one inserted. Triggers fire and
     /// foreign key actions run as for a DELETE, and columns that the changes do not contain get
     /// their default values.
     pub fn replace(&self) -> Decision<'a> {

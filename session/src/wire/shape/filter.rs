@@ -331,7 +331,7 @@ impl<F: SetFormat> Set<F> {
     ///
     /// - foreign keys with an action that refer to the same table
     /// - triggers that read or write the same table
-    /// - UNIQUE columns outside of the key, in particular with ON CONFLICT REPLACE
+    /// - UNIQUE columns outside of the key, if two changes need the same value
     ///
     /// Do not sort for a replica that treats keys of different bytes as equal, for example with the
     /// collation NOCASE. A DELETE and an INSERT of one row could be swapped.
@@ -365,9 +365,10 @@ impl<F: SetFormat> Set<F> {
     /// empty set has no pieces.
     ///
     /// Apply the pieces in their order. A piece alone can break a foreign key that the whole set
-    /// keeps. Where foreign keys are enforced, apply all pieces in one transaction with
-    /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys),
-    /// which each apply turns off again.
+    /// keeps, or need a UNIQUE value that a later piece releases. Where foreign keys are enforced,
+    /// apply all pieces in one transaction, accept violations (`Apply::on_foreign_keys`), and run
+    /// [`PRAGMA foreign_key_check`](https://www.sqlite.org/pragma.html#pragma_foreign_key_check)
+    /// before the commit.
     ///
     /// ```
     /// use diesel_sqlite_session::Changeset;

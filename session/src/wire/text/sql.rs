@@ -301,8 +301,8 @@ impl<F: SetFormat> Set<F> {
     /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys)
     /// first. The result equals that of an apply without conflicts.
     ///
-    /// The script detects no conflicts except constraint violations. An apply retries statements
-    /// that swap values of a UNIQUE column. In the script, such statements fail.
+    /// The script detects no conflicts except constraint violations. An apply orders UPDATEs that
+    /// pass on or exchange values of a UNIQUE column. In the script, such statements can fail.
     ///
     /// ```
     /// use diesel_sqlite_session::Changeset;
