@@ -120,7 +120,7 @@
 //! |---|---|
 //! | SQLite does not record tables without a primary key, or rows with NULL in it. | Attaching such a table is an error. `untracked_tables` lists tables that `attach_all` skips. Rows with NULL in their key are not recorded. |
 //! | Records contain no column names. | Attaching compares `table!` with the database. Applying compares the number of columns and the primary key, and also the `table!` of each table that has a handler, a filter or `only`. |
-//! | What `sqlite3changeset_apply` does depends on the version, above all where rows exchange UNIQUE values. | Applying is done by statements of this crate, the same with every version: see [What differs][apply#what-differs-from-sqlite3changeset_apply]. |
+//! | What `sqlite3changeset_apply` does depends on the version, above all where rows exchange UNIQUE values. | Applying is done by statements of this crate, the same with every version. Module [`apply`] lists the differences. |
 //! | An apply silently skips tables that do not fit. | An apply fails before anything is written. |
 //! | An apply fires triggers and foreign key actions again, although their effects are in the changeset too. | `without_foreign_key_actions` turns these actions off. `ignore_noops` accepts what triggers have done already. Or create no triggers on the replica. |
 //! | A changeset that is applied twice conflicts with itself. SQLite's own flag against this, `SQLITE_CHANGESETAPPLY_IGNORENOOP`, also drops some changes that are not there yet. | `ignore_noops` compares the values. |
