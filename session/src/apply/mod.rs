@@ -170,7 +170,9 @@
 //!   | `RAISE(IGNORE)` | An INSERT counts as applied. An UPDATE or DELETE has a conflict of the kind [`ConflictType::Data`]. |
 //!
 //! - **A table's own `ON CONFLICT` clauses** do not act on the changes: whatever they are, a
-//!   violated constraint is a conflict. They act on what triggers write.
+//!   violated constraint is a conflict. They act on what triggers write, since the statement of a
+//!   change would otherwise override them there. In a table with triggers they therefore also act
+//!   on columns that the changes do not contain: generated columns, and columns with their default.
 //! - **Blocked changes** that do not wait for a UNIQUE value are tried again after the other
 //!   changes of their table, since a trigger can have made them possible: in up to three rounds, as
 //!   long as a round applies a change, and once more before the handler is called.
