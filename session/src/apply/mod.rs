@@ -150,7 +150,7 @@
 //! | the table has a trigger on UPDATE, of any column, also a temporary one | [`Constraint`](ConflictType::Constraint) |
 //! | a foreign key with an action `ON UPDATE`, also `RESTRICT`, refers to a column that is exchanged, and actions are [enabled](Apply::without_foreign_key_actions) | `Constraint` |
 //! | a generated column, a partial index or an index with an expression mentions a column that is exchanged | `Constraint` |
-//! | one UPDATE of the circle has another conflict | that conflict, and `Constraint` for the UPDATEs that wait for it |
+//! | one UPDATE of the circle has another conflict | that conflict; if its row keeps its value, `Constraint` for the UPDATEs that wait for the value |
 //! | [`Apply::without_update_loop`] | `Constraint` |
 //!
 //! UPDATEs that do not form a circle are not affected by these rules: they are applied one after
@@ -166,16 +166,18 @@
 //!   | a trigger runs | effect |
 //!   |---|---|
 //!   | `RAISE(ABORT)`, `RAISE(FAIL)`, or a statement that violates a constraint | The change is undone, with all that its triggers did. It has a conflict of the kind [`ConflictType::Constraint`]. |
-//!   | `RAISE(ROLLBACK)`, or a statement with `OR ROLLBACK` that violates a constraint | The apply ends with [`ApplyError::RolledBack`]. |
+//!   | `RAISE(ROLLBACK)`, or a statement with `OR ROLLBACK` or `ON CONFLICT ROLLBACK` that violates a constraint | The apply ends with [`ApplyError::RolledBack`]. |
 //!   | `RAISE(IGNORE)` | An INSERT counts as applied. An UPDATE or DELETE has a conflict of the kind [`ConflictType::Data`]. |
 //!
 //! - **A table's own `ON CONFLICT` clauses** do not act on the changes: whatever they are, a
 //!   violated constraint is a conflict. They act on what triggers write, since the statement of a
-//!   change would otherwise override them there. In a table with triggers they therefore also act
-//!   on columns that the changes do not contain: generated columns, and columns with their default.
+//!   change would otherwise override them there. In a table with triggers, they therefore also act
+//!   if columns that the changes do not contain violate a constraint: generated columns, and
+//!   columns that get their default value.
 //! - **Blocked changes** that do not wait for a UNIQUE value are tried again after the other
-//!   changes of their table, since a trigger can have made them possible: in up to three rounds, as
-//!   long as a round applies a change, and once more before the handler is called.
+//!   changes of their table, since a trigger or a foreign key action can have made them possible:
+//!   in up to three rounds, as long as a round applies a change, and once more before the handler
+//!   is called.
 //! - **Keys that change to an equal key**: an UPDATE that only replaces the key by an [equal
 //!   one](crate::_documentation::format#keys), such as 1 by 1.0, is skipped. The INSERT that SQLite
 //!   records with it is a [`ConflictType::Conflict`].
