@@ -131,8 +131,7 @@ fn main() -> Result<()> {
     println!("The client sends {} changes, {} bytes.", sent.records().count(), sent.as_bytes().len());
 
     // 2. Apply them on the server, and write the merged cards with Diesel in the same transaction.
-    //    The maps are ordered by key, since changes come in any order and SQLite can ask a handler
-    //    about one change more than once.
+    //    The maps are ordered by key, since changes come in any order.
     let mut log = BTreeMap::new();
     let (mut merged, mut renumbered) = (BTreeMap::new(), BTreeMap::new());
     let report = server.transaction(|conn| {

@@ -132,6 +132,9 @@
 //!
 //! Changes that wait are kept in memory, also those of a stream.
 //!
+//! In tables without triggers, INSERTs of large sections are run 32 rows at a time. If one of the
+//! rows has a conflict, SQLite undoes the statement, and the rows are inserted one by one.
+//!
 //! # Exchanged UNIQUE values
 //!
 //! UPDATEs can exchange UNIQUE values so that each waits for another, as in `SET place = 3 -
@@ -170,10 +173,10 @@
 //!   | `RAISE(IGNORE)` | An INSERT counts as applied. An UPDATE or DELETE has a conflict of the kind [`ConflictType::Data`]. |
 //!
 //! - **A table's own `ON CONFLICT` clauses** do not act on the changes: whatever they are, a
-//!   violated constraint is a conflict. They act on what triggers write, since the statement of a
-//!   change would otherwise override them there. In a table with triggers, they therefore also act
-//!   if columns that the changes do not contain violate a constraint: generated columns, and
-//!   columns that get their default value.
+//!   violated constraint is a conflict. They act on what triggers write. In a table with such a
+//!   clause and with triggers, an INSERT that is ignored, by whichever cause, is a conflict of the
+//!   kind `Constraint`. If a UNIQUE constraint of that table concerns columns that the changes do
+//!   not contain, the clauses in its triggers do not act either.
 //! - **Blocked changes** that do not wait for a UNIQUE value are tried again after the other
 //!   changes of their table, since a trigger or a foreign key action can have made them possible:
 //!   in up to three rounds, as long as a round applies a change, and once more before the handler

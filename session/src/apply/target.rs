@@ -305,7 +305,9 @@ impl Target {
         let mut slot = self.insert;
         let id = statements.ensure(&mut slot, || self.insert_sql())?;
         self.insert = slot;
-        self.run(statements, id, record.new_values().flatten())
+        let ran = self.run(statements, id, record.new_values().flatten())?;
+        // a clause has ignored it, or a trigger of a table with such clauses
+        Ok(if self.clauses_act && ran == Ran::Unchanged { Ran::Blocked(NOT_NULL_VIOLATION) } else { ran })
     }
 
     /// Returns whether the INSERTs of a section with this number of changes should be applied by
@@ -587,6 +589,13 @@ impl Target {
         record: &Record<'_>,
     ) -> Result<Option<i32>, SqliteError> {
         if !self.clauses_act {
+            return Ok(None);
+        }
+        let indexes = self.indexes(statements.connection(), record.table())?;
+        let is_unknown = |(column, _): &(usize, String)| *column >= record.column_count();
+        if indexes.has_unrecorded_constraint || indexes.plain.iter().flatten().any(is_unknown) {
+            // the values of some columns are unknown before the statement has run
+            (self.clauses_act, self.or) = (false, " OR ABORT");
             return Ok(None);
         }
         let is_update = record.operation() == Operation::Update;

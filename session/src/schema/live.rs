@@ -84,6 +84,8 @@ pub(crate) struct UniqueIndexes {
     /// The names of the partial indexes, and of the indexes with expressions or columns that are not
     /// recorded, unique or not.
     pub(crate) others: Vec<String>,
+    /// Whether a UNIQUE constraint concerns a column that is not recorded.
+    pub(crate) has_unrecorded_constraint: bool,
 }
 
 /// A [type affinity](https://www.sqlite.org/datatype3.html#type_affinity). Affinities that behave
@@ -224,18 +226,21 @@ impl LiveTable {
         let position =
             |name: &str| self.record_columns().iter().position(|(column, _)| column.eq_ignore_ascii_case(name));
         let indexes = connection.rows(&pragma("index_list", "main", table), |row| {
-            let (is_unique, is_key, is_partial) = (row.integer(2) == 1, row.text(3) == "pk", row.integer(4) == 1);
-            (!is_key).then(|| (row.text(1).into_owned(), is_unique, is_partial))
+            let (is_unique, is_partial, origin) = (row.integer(2) == 1, row.integer(4) == 1, row.text(3));
+            (origin != "pk").then(|| (row.text(1).into_owned(), is_unique, is_partial, origin == "u"))
         })?;
         let mut found = UniqueIndexes::default();
-        for (index, is_unique, is_partial) in indexes.into_iter().flatten() {
+        for (index, is_unique, is_partial, is_constraint) in indexes.into_iter().flatten() {
             let columns = connection.rows(&pragma("index_xinfo", "main", &index), |row| {
                 let column = if row.integer(1) >= 0 { position(&row.text(2)) } else { None };
                 (row.integer(5) == 1).then(|| column.map(|column| (column, row.text(4).into_owned())))
             })?;
             match columns.into_iter().flatten().collect::<Option<Vec<_>>>() {
                 Some(columns) if !is_partial => found.plain.extend(is_unique.then_some(columns)),
-                _ => found.others.push(index),
+                _ => {
+                    found.has_unrecorded_constraint |= is_constraint;
+                    found.others.push(index);
+                }
             }
         }
         Ok(found)

@@ -2,6 +2,7 @@
 //! apply.
 
 use diesel::Connection;
+use diesel::connection::SimpleConnection;
 use diesel_sqlite_session::wire::TableInfo;
 use diesel_sqlite_session::{ApplyError, Changeset, ConflictAction, ConflictType, SqliteSessionExt};
 
@@ -122,6 +123,41 @@ fn a_conflict_clause_of_the_table_does_not_act() {
     let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY, v, rollback_reason TEXT, \"rollback\" TEXT)");
     conn.apply_changeset(&changeset, |_| ConflictAction::Abort).unwrap();
     assert_eq!(rows(&mut conn).len(), 3);
+}
+
+#[test]
+fn a_conflict_clause_beside_triggers_does_not_act() {
+    const LOG: &str = "CREATE TABLE log (line UNIQUE); INSERT INTO log VALUES ('a');";
+    let changeset = record(TABLE, "INSERT INTO t VALUES (1, 'a'), (2, 'b')");
+    for clause in ["IGNORE", "REPLACE", "FAIL", "ABORT"] {
+        for columns in [
+            format!("id INTEGER PRIMARY KEY, v UNIQUE ON CONFLICT {clause}"),
+            format!("id INTEGER PRIMARY KEY ON CONFLICT {clause}, v UNIQUE ON CONFLICT {clause}"),
+            format!("id INTEGER PRIMARY KEY, v, w AS (v) UNIQUE ON CONFLICT {clause}"),
+            format!("id INTEGER PRIMARY KEY, v CHECK (v <> 'b'), w DEFAULT 'mine' UNIQUE ON CONFLICT {clause}"),
+            format!("id INTEGER PRIMARY KEY, v CHECK (v <> 'b'), w DEFAULT NULL NOT NULL ON CONFLICT {clause}"),
+        ] {
+            // the clause in the trigger acts where the constraint concerns the changes alone
+            let trigger = "CREATE TRIGGER i AFTER DELETE ON t BEGIN INSERT OR IGNORE INTO log VALUES (old.v); END;";
+            let mut conn = open(&format!("CREATE TABLE t ({columns}); {LOG}{trigger}"));
+            let _ = conn.batch_execute("INSERT INTO t (id, v) VALUES (9, 'a')");
+            let _ = conn.batch_execute("INSERT INTO t (id, v, w) VALUES (9, 'a', 'mine')");
+            let before = lines(&mut conn, "SELECT id || v AS line FROM t ORDER BY id");
+            let mut kinds = Vec::new();
+            let omit = |kind| {
+                kinds.push(kind);
+                ConflictAction::Omit
+            };
+            let report = conn.apply(&changeset).otherwise(omit).run().unwrap();
+            assert_eq!(report.applied() + report.omitted(), 2, "{columns}");
+            assert_eq!(kinds.len() as u64, report.omitted(), "{columns}");
+            assert!(kinds.contains(&ConflictType::Constraint), "{columns}");
+            // each row that the report counts is there, and no row is gone
+            let after = lines(&mut conn, "SELECT id || v AS line FROM t ORDER BY id");
+            assert!(before.iter().all(|row| after.contains(row)), "{columns}: {before:?} {after:?}");
+            assert_eq!(after.len() as u64, before.len() as u64 + report.applied(), "{columns}: {after:?}");
+        }
+    }
 }
 
 #[test]

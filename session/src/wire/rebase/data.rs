@@ -1,7 +1,6 @@
 //! The decisions of an apply, in SQLite's rebase format. The format resembles a changeset, and has
 //! its own checks.
 
-#[cfg(feature = "sqlite")]
 use alloc::vec::Vec;
 use core::fmt;
 
