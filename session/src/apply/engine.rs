@@ -138,23 +138,23 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
             let acts = !self.settings.no_foreign_key_actions;
             let order = self.facts.key_order(connection, target, section, acts);
             if let Some(order) = order.map_err(failed("reading the schema", first.table()))? {
-                return self.apply_records(order.records(), count);
+                let uses_batches = self.target().uses_batches(connection, count);
+                return match uses_batches.map_err(failed("reading the schema", first.table()))? {
+                    true => self.apply_in_batches(order.records()),
+                    false => order.records().try_for_each(|record| self.apply_record(&record)),
+                };
             }
         }
-        self.apply_records(section.records(), count)
+        section.records().try_for_each(|record| self.apply_record(&record))
     }
 
-    /// Applies the changes of a section in memory, INSERTs in batches.
-    fn apply_records<'b>(&mut self, records: impl Iterator<Item = Record<'b>>, count: usize) -> Result<(), ApplyError> {
-        let uses_batches = self.target.is_some_and(|target| self.facts.target_mut(target).uses_batches(count));
-        if !uses_batches || self.has_filter {
-            return { records }.try_for_each(|record| self.apply_record(&record));
-        }
+    /// Applies changes in key order, INSERTs in batches.
+    fn apply_in_batches<'b>(&mut self, records: impl Iterator<Item = Record<'b>>) -> Result<(), ApplyError> {
         let mut batch = Vec::with_capacity(BATCH);
         // after a conflict, the following batches are likely to have one too
         let (mut pause, mut next_pause) = (0usize, 1usize);
         for record in records {
-            if record.operation() != Operation::Insert || !self.queue.is_empty() {
+            if record.operation() != Operation::Insert || self.has_filter || !self.queue.is_empty() {
                 batch.drain(..).try_for_each(|record| self.apply_record(&record))?;
                 self.apply_record(&record)?;
                 continue;

@@ -132,8 +132,9 @@
 //!
 //! Changes that wait are kept in memory, also those of a stream.
 //!
-//! In tables without triggers, INSERTs of large sections are run 32 rows at a time. If one of the
-//! rows has a conflict, SQLite undoes the statement, and the rows are inserted one by one.
+//! In tables without triggers, INSERTs in key order are run 32 rows at a time, if there are many for
+//! the size of the database. If one of the rows has a conflict, SQLite undoes the statement, and the
+//! rows are inserted one by one.
 //!
 //! # Exchanged UNIQUE values
 //!

@@ -65,8 +65,6 @@ pub(super) struct Target {
     insert: Option<StatementId>,
     insert_batch: Option<StatementId>,
     has_triggers: bool,
-    /// The number of changes in sections in memory so far.
-    changes: usize,
     delete: Option<StatementId>,
     delete_by_key: Option<StatementId>,
     exists: Option<StatementId>,
@@ -76,8 +74,8 @@ pub(super) struct Target {
     /// The statements of UPDATEs by their sets of columns: for every 64 columns, a word of those that
     /// are set, and a word of those of which the old value is compared too.
     updates: HashMap<Vec<u64>, StatementId>,
-    /// The sets of columns of the last UPDATE, and its statement.
-    last_update: (Vec<u64>, Option<StatementId>),
+    /// The sets of columns of the last UPDATE, and its statement: with old values, and by key.
+    last_updates: [(Vec<u64>, Option<StatementId>); 2],
     /// Buffers for sets of columns, and for values.
     columns_set: Vec<u64>,
     values: Vec<Value<'static>>,
@@ -122,14 +120,13 @@ impl Target {
             insert: None,
             insert_batch: None,
             has_triggers,
-            changes: 0,
             delete: None,
             delete_by_key: None,
             exists: None,
             select: None,
             row_header,
             updates: HashMap::new(),
-            last_update: (Vec::new(), None),
+            last_updates: Default::default(),
             columns_set: Vec::new(),
             values: Vec::new(),
             blockers: HashMap::new(),
@@ -147,7 +144,7 @@ impl Target {
         if self.ordinals.len() != ordinals.len() {
             (self.insert, self.insert_batch, self.delete) = (None, None, None);
             self.updates.clear();
-            self.last_update = Default::default();
+            self.last_updates = Default::default();
             self.blockers.clear();
         }
         self.ordinals = ordinals.to_vec();
@@ -310,15 +307,20 @@ impl Target {
         Ok(if self.clauses_act && ran == Ran::Unchanged { Ran::Blocked(NOT_NULL_VIOLATION) } else { ran })
     }
 
-    /// Returns whether the INSERTs of a section with this number of changes should be applied by
-    /// [`insert_batch`](Self::insert_batch), which has the same effect.
-    pub(super) fn uses_batches(&mut self, count: usize) -> bool {
-        self.changes = self.changes.saturating_add(count);
+    /// Returns whether `count` changes in key order should be applied with
+    /// [`insert_batch`](Self::insert_batch), which has the same effect as the INSERTs one by one.
+    ///
+    /// So that it can undo a statement of many rows, SQLite copies each page that it changes, and
+    /// writes the copies to a file if they are more than 64 KiB. So a batch must not change many
+    /// pages.
+    pub(super) fn uses_batches(&self, connection: Connection<'_>, count: usize) -> Result<bool, SqliteError> {
         let has_same_effect = !self.has_triggers && !self.is_stat1 && !self.fails_half_way;
-        has_same_effect
-            && self.ordinals.len() <= MAX_BATCH_COLUMNS
-            && count >= 2 * BATCH
-            && self.changes >= MIN_FOR_BATCHES
+        if !has_same_effect || self.ordinals.len() > MAX_BATCH_COLUMNS {
+            return Ok(false);
+        }
+        let pages = connection.rows("PRAGMA main.page_count", |row| row.integer(0))?;
+        let pages = pages.first().and_then(|pages| usize::try_from(*pages).ok()).unwrap_or(usize::MAX);
+        Ok(pages <= count / MIN_ROWS_OF_PAGE)
     }
 
     /// Inserts the rows of [`BATCH`] INSERTs, all of them or none. Many rows in one statement take
@@ -391,23 +393,24 @@ impl Target {
             return Ok(Ran::Nothing);
         }
         self.columns_set.extend([set, compared]);
-        let id = self.update_statement(statements)?;
+        let id = self.update_statement(statements, by_key)?;
         let ran = self.run(statements, id, values.iter().copied());
         self.values = reuse(values);
         ran
     }
 
     /// Returns the statement for the columns of `columns_set`.
-    fn update_statement(&mut self, statements: &mut Statements<'_>) -> Result<StatementId, SqliteError> {
-        if self.last_update.0 != self.columns_set {
-            let known = self.updates.get(&self.columns_set).copied();
-            self.last_update = (self.columns_set.clone(), known);
+    fn update_statement(&mut self, statements: &mut Statements<'_>, by_key: bool) -> Result<StatementId, SqliteError> {
+        let (sets, known) = &mut self.last_updates[usize::from(by_key)];
+        if *sets != self.columns_set {
+            sets.clone_from(&self.columns_set);
+            *known = self.updates.get(&self.columns_set).copied();
         }
-        let before = self.last_update.1;
+        let before = *known;
         let mut slot = before;
         let id = statements.ensure(&mut slot, || self.update_sql(&self.columns_set))?;
         if slot != before {
-            self.last_update.1 = slot;
+            self.last_updates[usize::from(by_key)].1 = slot;
             if self.updates.len() >= MAX_COLUMN_SETS {
                 self.updates.clear();
             }
@@ -617,9 +620,8 @@ impl Target {
 /// The number of rows that one statement inserts.
 pub(super) const BATCH: usize = 32;
 
-/// The number of changes to a table from which INSERTs are applied in batches: preparing the
-/// statement takes as long as inserting a hundred rows.
-const MIN_FOR_BATCHES: usize = if cfg!(fuzzing) { 2 * BATCH } else { 500 };
+/// The number of changes for each page of the database from which rows are inserted in batches.
+const MIN_ROWS_OF_PAGE: usize = 3;
 
 /// The number of columns up to which rows are inserted in batches: every SQLite allows 999
 /// parameters.
