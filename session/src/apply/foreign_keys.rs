@@ -85,10 +85,9 @@ impl DeferredKeys {
     /// there are any, it stays on until the end of the transaction.
     pub(super) fn restore(&self, statements: &Statements<'_>) {
         let connection = statements.connection();
-        if self.is_active && !self.was_deferred && connection.is_in_transaction() {
-            if !connection.violates_deferred_keys() {
-                let _ = statements.compile(c"PRAGMA defer_foreign_keys = 0");
-            }
+        let is_changed = self.is_active && !self.was_deferred && connection.is_in_transaction();
+        if is_changed && !connection.violates_deferred_keys() {
+            let _ = statements.compile(c"PRAGMA defer_foreign_keys = 0");
         }
     }
 }

@@ -253,7 +253,7 @@ impl Target {
     pub(super) fn update_by_key_sql(&self, assignments: &str, count: usize) -> String {
         let keys = self.columns.iter().filter(|(_, key)| *key != 0).zip(count + 1..);
         let conditions = joined(keys.map(|((name, _), number)| format!("{name} = ?{number}")), " AND ");
-        format!("UPDATE {} SET {assignments} WHERE {conditions}", self.table)
+        format!("UPDATE OR ABORT {} SET {assignments} WHERE {conditions}", self.table)
     }
 
     fn select_sql(&self) -> String {
