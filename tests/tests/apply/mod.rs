@@ -8,6 +8,7 @@ mod exchanges;
 mod faults;
 mod filters;
 mod hostile;
+mod hostile_engine;
 mod kept_statements;
 mod locks;
 mod options;
