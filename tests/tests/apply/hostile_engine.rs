@@ -6,9 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel_sqlite_session::{ConflictAction, SqliteSessionExt};
+use diesel_sqlite_session::wire::TableInfo;
+use diesel_sqlite_session::{ApplyError, Changeset, ConflictAction, SqliteSessionExt};
 
-use super::replica::{How, Options, Recorded, apply_with, record};
+use super::replica::{How, Options, Recorded, apply_with, assert_sound, contents, in_one_section, record, rows};
 use crate::common::{exec, lines, open};
 
 const FAMILY: &str = "CREATE TABLE parent (id INTEGER PRIMARY KEY);
@@ -48,6 +49,142 @@ fn assert_cascades(conn: &mut SqliteConnection, context: &str) {
 }
 
 #[test]
+fn an_apply_without_actions_does_not_mix_up_kept_statements() {
+    let before = "CREATE TABLE t (id INTEGER PRIMARY KEY, u, v);
+        INSERT INTO t VALUES (1, 10, 'a'), (2, 20, 'b'), (3, 30, 'c');";
+    let first = record(before, "INSERT INTO t VALUES (4, 40, 'd')");
+    let before_second = format!("{before} INSERT INTO t VALUES (4, 40, 'd');");
+    let second = record(
+        &before_second,
+        "DELETE FROM t WHERE id = 1; UPDATE t SET u = 21 WHERE id = 2; UPDATE t SET v = 'x' WHERE id = 3;
+         INSERT INTO t VALUES (5, 50, 'e'); INSERT INTO t VALUES (6, 60, 'f');",
+    );
+    for how in How::ALL {
+        let mut conn = open(&format!("PRAGMA foreign_keys = ON; {before} {FAMILY}"));
+        apply(&mut conn, &first, how, Options::default(), "with actions");
+        apply(&mut conn, &second, how, WITHOUT_ACTIONS, "without actions");
+        assert_eq!(
+            rows(&mut conn, "main", "t"),
+            ["2 21 'b'", "3 30 'x'", "4 40 'd'", "5 50 'e'", "6 60 'f'"],
+            "{how:?}"
+        );
+        assert_cascades(&mut conn, &format!("{how:?}"));
+    }
+}
+
+/// Three changes of which two have to wait with their rows parked, in every order.
+fn two_parked() -> Vec<Changeset> {
+    let source = "CREATE TABLE t (id INTEGER PRIMARY KEY, u, v); INSERT INTO t VALUES (1, 1, 1), (2, 2, 2), (3, 3, 3);";
+    let [a, b, c] = ["u = 2 WHERE id = 1", "u = 3, v = 3 WHERE id = 2", "u = 1, v = 2 WHERE id = 3"]
+        .map(|edit| record(source, &format!("UPDATE t SET {edit}")).0);
+    let orders = [[&a, &b, &c], [&a, &c, &b], [&b, &a, &c], [&b, &c, &a], [&c, &a, &b], [&c, &b, &a]];
+    orders.iter().map(|order| in_one_section(order)).collect()
+}
+
+#[test]
+fn conflict_clauses_do_not_act_on_parked_rows() {
+    for clause in ["", "ON CONFLICT ROLLBACK", "ON CONFLICT REPLACE", "ON CONFLICT IGNORE", "ON CONFLICT FAIL"] {
+        for (place, changes) in two_parked().iter().enumerate() {
+            let mut conn = open(&format!(
+                "CREATE TABLE t (id INTEGER PRIMARY KEY, u NOT NULL UNIQUE {clause}, v NOT NULL UNIQUE {clause});
+                 INSERT INTO t VALUES (1, 1, 1), (2, 2, 2), (3, 3, 3); BEGIN; CREATE TABLE mine (a);"
+            ));
+            let context = format!("{clause}, order {place}");
+            let report = conn.apply(changes).run().unwrap_or_else(|error| panic!("{context}: {error}"));
+            assert_eq!(report.applied(), 3, "{context}");
+            exec(&mut conn, "COMMIT");
+            assert_eq!(rows(&mut conn, "main", "t"), ["1 2 1", "2 3 3", "3 1 2"], "{context}");
+            assert!(rows(&mut conn, "main", "mine").is_empty(), "{context}");
+        }
+    }
+}
+
+#[test]
+fn a_value_of_any_unique_index_is_passed_on_through_many_rows() {
+    for count in [8, 100, 2000] {
+        let source = format!(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, u, v);
+             WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+             INSERT INTO t SELECT i, i, NULL FROM n;"
+        );
+        for (edits, index) in [
+            ("UPDATE t SET u = u + 1", "t (u)"),
+            ("UPDATE t SET u = u + 1", "t (u) WHERE v IS NULL"),
+            ("UPDATE t SET u = u - 1", "t (u) WHERE v IS NULL"),
+            ("UPDATE t SET u = u + 1", "t (abs(u))"),
+            ("UPDATE t SET u = u - 1", "t (abs(u))"),
+        ] {
+            let changes = record(&source, edits);
+            for how in How::ALL {
+                let mut conn = open(&format!("{source} CREATE UNIQUE INDEX i ON {index};"));
+                apply(&mut conn, &changes, how, Options::default(), &format!("{count} rows, {edits}, {index}"));
+                assert_sound(&mut conn, index);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tree_that_a_trigger_protects_is_deleted() {
+    let guard = "CREATE TRIGGER guard BEFORE DELETE ON t WHEN EXISTS (SELECT 1 FROM t WHERE up = old.id)
+        BEGIN SELECT RAISE(ABORT, 'has children'); END;";
+    for direction in ["i - 1", "i + 1"] {
+        let source = format!(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, up);
+             WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 30)
+             INSERT INTO t SELECT i, {direction} FROM n;"
+        );
+        let changes = record(&source, "DELETE FROM t");
+        for how in How::ALL {
+            let mut conn = open(&format!("{source} {guard}"));
+            apply(&mut conn, &changes, how, Options::default(), direction);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_parked_for_good_where_sqlite_does_not_roll_back() {
+    let rows_before = "INSERT INTO t VALUES (1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4);";
+    let source = format!("CREATE TABLE t (id INTEGER PRIMARY KEY, u, v); {rows_before}");
+    let set = |edit: &str| record(&source, &format!("UPDATE t SET {edit}")).0;
+    // the second change also needs a value that nobody releases
+    for (one, other) in
+        [("v = 2 WHERE id = 1", "v = 1, u = 4 WHERE id = 2"), ("u = 2 WHERE id = 1", "u = 1, v = 4 WHERE id = 2")]
+    {
+        let changes = in_one_section(&[&set(one), &set(other)]);
+        for mode in ["MEMORY", "OFF"] {
+            let mut conn = open(&format!(
+                "PRAGMA journal_mode = {mode};
+                 CREATE TABLE t (id INTEGER PRIMARY KEY, u UNIQUE, v UNIQUE); {rows_before}"
+            ));
+            let before = contents(&mut conn);
+            let report = conn.apply(&changes).otherwise(|_| ConflictAction::Omit).run().unwrap();
+            assert_eq!(report.omitted(), 2, "{mode}");
+            assert_eq!(contents(&mut conn), before, "{mode}: {one}");
+        }
+    }
+}
+
+#[test]
+fn an_apply_without_actions_leaves_the_schema_as_it_was() {
+    let changes = record("CREATE TABLE parent (id INTEGER PRIMARY KEY);", "INSERT INTO parent VALUES (1)");
+    for (case, setup) in [
+        ("plain", ""),
+        ("a table of that name", "CREATE TABLE diesel_sqlite_session_reload (a);"),
+        ("no journal", "PRAGMA journal_mode = OFF;"),
+    ] {
+        let mut conn = open(&format!("{setup} PRAGMA foreign_keys = ON; {FAMILY}"));
+        let schema = lines(&mut conn, "SELECT sql AS line FROM sqlite_schema");
+        for how in How::ALL {
+            apply(&mut conn, &changes, how, WITHOUT_ACTIONS, case);
+            assert_eq!(lines(&mut conn, "SELECT sql AS line FROM sqlite_schema"), schema, "{case}");
+            assert_cascades(&mut conn, case);
+            exec(&mut conn, "DELETE FROM parent");
+        }
+    }
+}
+
+#[test]
 fn actions_are_enabled_again_in_a_full_database() {
     let changes = record("CREATE TABLE t (id INTEGER PRIMARY KEY, b);", "INSERT INTO t VALUES (1, zeroblob(4000))");
     let mut conn = open(&format!(
@@ -62,6 +199,23 @@ fn actions_are_enabled_again_in_a_full_database() {
     conn.batch_execute("PRAGMA max_page_count = 1000").unwrap();
     assert_nothing_left(&mut conn, &format!("{report:?}"));
     assert_cascades(&mut conn, &format!("{report:?}"));
+}
+
+#[test]
+fn a_failed_apply_without_a_savepoint_leaves_no_savepoint() {
+    let mut conn = open(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v);
+         CREATE TRIGGER refuse AFTER INSERT ON t WHEN new.v = 0 BEGIN SELECT RAISE(FAIL, 'no'); END; BEGIN;",
+    );
+    let t = TableInfo::new("t", &[1, 0]);
+    let changes = Changeset::builder()
+        .insert_values(t, &[1.into(), 1.into()])
+        .insert_values(t, &["no number".into(), 1.into()])
+        .build()
+        .unwrap();
+    let error = conn.apply(&changes).without_savepoint().run().unwrap_err();
+    assert!(matches!(error, ApplyError::Sqlite { .. }), "{error:?}");
+    assert_nothing_left(&mut conn, "a datatype mismatch");
 }
 
 /// Cancels an apply that exchanges values at each call of its progress function, with a panic or
@@ -113,6 +267,18 @@ fn an_apply_that_is_cancelled_anywhere_leaves_nothing() {
             now == ["1-20000,2-20000,3-20000,4-20000"] || now == ["2-20001,3-20001,4-20001,1-20001"],
             "{context}: {now:?}"
         );
+    });
+}
+
+#[test]
+fn without_a_savepoint_each_row_is_that_from_before_or_after_its_change() {
+    cancel_everywhere(false, |conn, context| {
+        let strange = lines(
+            conn,
+            "SELECT id || ' ' || quote(u) AS line FROM t WHERE (u, length(v)) IS NOT (id, 20000)
+             AND (u, length(v)) IS NOT (1 + id % 4, 20001)",
+        );
+        assert!(strange.is_empty(), "{context}: {strange:?}");
     });
 }
 
