@@ -29,9 +29,10 @@ use crate::schema::LiveColumn;
 use crate::wire::codec::append::{records, write_header};
 use crate::wire::{Format, Operation, RebaseData, Record, Section, Sections, Value, inverted};
 
-/// The number of times that all blocked changes of a table are tried again for other reasons than a
-/// UNIQUE value: what a trigger or a foreign key action of another change does can let them pass.
-const MAX_ROUNDS: usize = 3;
+/// The number of attempts to apply blocked changes of a table again, besides a number for each
+/// change. Most changes are woken by the change of the row that blocks them. But what a trigger or a
+/// foreign key action of any other change does can also let them pass.
+const MAX_ATTEMPTS: usize = 100_000;
 
 /// A running apply.
 pub(super) struct Engine<'conn, 's, 'r, 'a> {
@@ -347,21 +348,18 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
             return Ok(());
         }
         let mut queue = core::mem::replace(&mut self.queue, Queue::new(self.settings.format));
-        // each change is woken by the change of one row; more attempts are possible only if many
-        // changes of one row release values that many others need
-        let mut attempts = queue.len().saturating_mul(8).saturating_add(1024);
+        let mut attempts = queue.len().saturating_mul(32).saturating_add(MAX_ATTEMPTS);
         self.drain(&mut queue, &mut attempts)?;
-        for _ in 0..MAX_ROUNDS {
+        let mut is_reversed = false;
+        while queue.unfinished() > 0 {
             let before = queue.unfinished();
             self.exchange(&mut queue)?;
             self.drain(&mut queue, &mut attempts)?;
-            if queue.unfinished() == 0 {
-                return Ok(());
-            }
-            queue.release_all();
-            attempts = attempts.max(queue.len());
+            // in turns from both ends, since the changes can depend on each other in either order
+            queue.release_all(is_reversed);
+            is_reversed = !is_reversed;
             self.drain(&mut queue, &mut attempts)?;
-            if queue.unfinished() == before {
+            if queue.unfinished() == before || attempts == 0 {
                 break;
             }
         }

@@ -84,8 +84,8 @@ pub enum ApplyError {
     /// [`Apply::without_foreign_key_actions`](crate::apply::Apply::without_foreign_key_actions) was
     /// used, and the database has foreign keys with actions, but these cannot be disabled: the
     /// SQLite library was compiled with
-    /// [`SQLITE_UNTESTABLE`](https://www.sqlite.org/compile.html#untestable), or the connection
-    /// shares its cache with another connection.
+    /// [`SQLITE_UNTESTABLE`](https://www.sqlite.org/compile.html#untestable), the connection shares
+    /// its cache with another connection, or the database has `PRAGMA journal_mode = OFF`.
     CannotDisableActions,
     /// A query failed, or a transaction could not be started or committed. This variant lets a
     /// closure of `conn.transaction::<_, ApplyError, _>(…)` apply changes and run queries with `?`.
@@ -168,7 +168,8 @@ impl fmt::Display for ApplyError {
             Self::NoTransaction => f.write_str("`without_savepoint` requires a transaction"),
             Self::Diesel(error) => error.fmt(f),
             Self::CannotDisableActions => f.write_str(
-                "foreign key actions cannot be disabled: SQLite was compiled with SQLITE_UNTESTABLE, or the connection shares its cache",
+                "foreign key actions cannot be disabled: SQLite was compiled with SQLITE_UNTESTABLE, the connection shares \
+                 its cache, or `journal_mode` is OFF",
             ),
             Self::Busy => f.write_str("changes cannot be applied inside a callback of the same connection"),
             Self::Handle(error) => error.fmt(f),

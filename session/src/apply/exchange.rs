@@ -64,13 +64,18 @@ const UNDO: &core::ffi::CStr = c"ROLLBACK TO diesel_sqlite_session_exchange; REL
 impl Engine<'_, '_, '_, '_> {
     /// Applies the changes that wait for each other, as far as possible.
     pub(super) fn exchange(&mut self, queue: &mut Queue) -> Result<(), ApplyError> {
-        if !self.allows_exchange() {
+        if !self.allows_exchange()? {
             return Ok(());
         }
         let mut attempt = Attempt::default();
         for at in 0..queue.len() {
             if queue.waits(at) && !attempt.progress.contains_key(&at) {
-                self.exchange_from(at, queue, &mut attempt)?;
+                let exchanged = self.exchange_from(at, queue, &mut attempt);
+                if exchanged.is_err() && attempt.parked > 0 {
+                    // also in an apply without a savepoint, no row remains parked
+                    let _ = self.execute(UNDO);
+                }
+                exchanged?;
             }
         }
         Ok(())
@@ -82,6 +87,10 @@ impl Engine<'_, '_, '_, '_> {
         attempt.progress.insert(first, Progress::Waiting);
         while let Some(at) = attempt.stack.last().copied() {
             let is_parked = attempt.progress.get(&at) == Some(&Progress::Parked);
+            if attempt.parked == 0 {
+                // the application's function can fail or panic, so it is not called in between
+                self.tick_of(at, queue)?;
+            }
             match self.try_in_exchange(at, queue, is_parked)? {
                 Tried::Applied => {
                     attempt.stack.pop();
@@ -135,12 +144,15 @@ impl Engine<'_, '_, '_, '_> {
         Ok(())
     }
 
+    fn tick_of(&mut self, at: usize, queue: &Queue) -> Result<(), ApplyError> {
+        queue.get(at).map_or(Ok(()), |(record, _)| self.tick(&record))
+    }
+
     fn try_in_exchange(&mut self, at: usize, queue: &Queue, is_parked: bool) -> Result<Tried, ApplyError> {
         let Some((record, state)) = queue.get(at) else { return Ok(Tried::Impossible) };
         if record.operation() != Operation::Update {
             return Ok(Tried::Impossible);
         }
-        self.tick(&record)?;
         Ok(match self.run_update(&record, is_parked || state.replaces)? {
             Ran::Changed => Tried::Applied,
             Ran::Unchanged | Ran::Nothing => Tried::Impossible,
@@ -160,8 +172,13 @@ impl Engine<'_, '_, '_, '_> {
     }
 
     /// Returns whether rows of the current table can be parked at all.
-    fn allows_exchange(&self) -> bool {
-        !self.settings.without_exchange && !self.target().has_update_triggers
+    fn allows_exchange(&self) -> Result<bool, ApplyError> {
+        if self.settings.without_exchange || self.target().has_update_triggers {
+            return Ok(false);
+        }
+        // an exchange that turns out to be impossible must be undone
+        let can_undo = self.statements.connection().can_roll_back();
+        can_undo.map_err(failed("exchanging values", self.target().lower_name()))
     }
 
     /// Replaces the values that a change sets in UNIQUE indexes by free ones. Returns whether this

@@ -3,8 +3,11 @@
 //! Invariant: what the application's transaction violated before the apply is neither forgotten nor
 //! counted as a violation of the apply.
 
+use core::ffi::CStr;
 use std::collections::HashMap;
+use std::format;
 use std::string::String;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::error::ApplyError;
 use crate::ffi::error::SqliteError;
@@ -98,25 +101,38 @@ impl DeferredKeys {
 /// created and rolled back makes it do so in every transaction.
 pub(super) struct DisabledActions<'conn>(Connection<'conn>);
 
-const RELOAD: &core::ffi::CStr = c"SAVEPOINT diesel_sqlite_session_reload;
-    CREATE TABLE main.diesel_sqlite_session_reload (a);
-    ROLLBACK TO diesel_sqlite_session_reload; RELEASE diesel_sqlite_session_reload";
+/// Makes SQLite read the schema again.
+fn reload(connection: Connection<'_>) -> Result<(), SqliteError> {
+    let mut result = Ok(());
+    // the database can have tables of these names
+    for _ in 0..1000 {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let table = format!("CREATE TABLE main.\"diesel_sqlite_session reload {number}\" (a)\0");
+        let table = CStr::from_bytes_with_nul(table.as_bytes()).unwrap_or_default();
+        connection.execute(c"SAVEPOINT diesel_sqlite_session_reload")?;
+        result = connection.execute(table);
+        connection.execute(c"ROLLBACK TO diesel_sqlite_session_reload; RELEASE diesel_sqlite_session_reload")?;
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
 
 impl<'conn> DisabledActions<'conn> {
     /// Disables the actions for statements that are compiled from now on.
     pub(super) fn new(statements: &mut Statements<'conn>) -> Result<Self, ApplyError> {
         let connection = statements.connection();
         // another connection would run its statements without the actions
-        if connection.shares_cache() || !connection.disable_foreign_key_actions(true) {
+        let failed = |error| ApplyError::Sqlite { operation: "disabling foreign key actions", table: None, error };
+        let is_possible = !connection.shares_cache() && connection.can_roll_back().map_err(failed)?;
+        if !is_possible || !connection.disable_foreign_key_actions(true) {
             return Err(ApplyError::CannotDisableActions);
         }
         let disabled = Self(connection);
         statements.clear();
-        connection.execute(RELOAD).map_err(|error| ApplyError::Sqlite {
-            operation: "disabling foreign key actions",
-            table: None,
-            error,
-        })?;
+        reload(connection).map_err(failed)?;
         Ok(disabled)
     }
 }
@@ -126,7 +142,7 @@ impl Drop for DisabledActions<'_> {
         self.0.disable_foreign_key_actions(false);
         // if SQLite has rolled back the transaction, it reads the schema again anyway
         if self.0.is_in_transaction() {
-            let _ = self.0.execute(RELOAD);
+            let _ = reload(self.0);
         }
     }
 }

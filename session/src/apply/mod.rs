@@ -155,7 +155,7 @@
 //! | a foreign key with an action `ON UPDATE`, also `RESTRICT`, refers to a column that is exchanged, and actions are [enabled](Apply::without_foreign_key_actions) | `Constraint` |
 //! | a generated column, a partial index or an index with an expression mentions a column that is exchanged | `Constraint` |
 //! | one UPDATE of the circle has another conflict | that conflict; if its row keeps its value, `Constraint` for the UPDATEs that wait for the value |
-//! | [`Apply::without_update_loop`] | `Constraint` |
+//! | [`Apply::without_update_loop`], or `PRAGMA journal_mode = OFF` | `Constraint` |
 //!
 //! UPDATEs that do not form a circle are not affected by these rules: they are applied one after
 //! the other, and their triggers see only the old and the new values.
@@ -180,8 +180,8 @@
 //!   not contain, the clauses in its triggers do not act either.
 //! - **Blocked changes** that do not wait for a UNIQUE value are tried again after the other
 //!   changes of their table, since a trigger or a foreign key action can have made them possible:
-//!   in up to three rounds, as long as a round applies a change, and once more before the handler
-//!   is called.
+//!   in rounds, as long as a round applies a change, and once more before the handler is called. A
+//!   table has at most 100,000 attempts and 32 for each change.
 //! - **Keys that change to an equal key**: an UPDATE that only replaces the key by an [equal
 //!   one](crate::_documentation::format#keys), such as 1 by 1.0, is skipped. The INSERT that SQLite
 //!   records with it is a [`ConflictType::Conflict`].
@@ -211,7 +211,7 @@
 //! | Later changes of a row wait behind an earlier one that is blocked. SQLite tries them before it. | `faults::the_changes_of_one_row_keep_their_order` |
 //! | An INSERT that has deleted a row and is then omitted is an error, [`ApplyError::ReplacedRowLost`]. SQLite loses the row. | `conflicts::a_row_is_not_lost_between_replace_and_omit` |
 //! | A row that cannot be deleted for an INSERT with the decision `replace` is a conflict of the kind `Constraint`. SQLite ends the apply. | `semantics::sqlite_ends_the_apply_if_a_row_cannot_be_deleted_for_an_insert` |
-//! | Changes that a trigger blocks are tried again in three rounds. SQLite tries them as long as one is applied. | `semantics::a_change_that_a_trigger_refuses_is_tried_again` |
+//! | The number of attempts to apply changes that a trigger blocks has a limit. In SQLite the time is quadratic. | `hostile_engine::a_tree_that_a_trigger_protects_is_deleted` |
 //! | An UPDATE of the key alone is skipped. SQLite fails. | `applying::a_key_that_changed_to_an_equal_key_is_applied` |
 //! | A column with the same old and new value is not compared. | `hostile::an_unchanged_column_is_not_written` |
 //! | `ignore_noops` is also correct for names that need quotes and for rows of NULLs. | `options::ignoring_noops_works_with_any_column_names` |

@@ -151,9 +151,10 @@ impl Queue {
         self.ready.pop_front()
     }
 
-    /// Lets all changes be tried again.
-    pub(super) fn release_all(&mut self) {
+    /// Lets all changes be tried again, from the first one or from the last one.
+    pub(super) fn release_all(&mut self, is_reversed: bool) {
         self.waiting.clear();
-        self.ready = (0..self.entries.len()).collect();
+        let unfinished = (0..self.entries.len()).filter(|at| self.entries.get(*at).is_some_and(|it| !it.is_finished));
+        self.ready = if is_reversed { unfinished.rev().collect() } else { unfinished.collect() };
     }
 }

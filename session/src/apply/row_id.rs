@@ -79,7 +79,9 @@ fn add_number(number: Number, affinity: Affinity, hasher: &mut impl Hasher) {
     match number {
         Number::Integer(integer) => (1u8, integer).hash(hasher),
         // an integer that is stored as a real equals the integer
-        Number::Real(real) if real.fract() == 0.0 && real.abs() < 9.2e18 => (1u8, real as i64).hash(hasher),
+        Number::Real(real) if real.fract() == 0.0 && real.abs() <= 9_223_372_036_854_775_808.0 => {
+            (1u8, real as i64).hash(hasher);
+        }
         Number::Real(real) => (2u8, real.to_bits()).hash(hasher),
     }
 }
@@ -87,7 +89,11 @@ fn add_number(number: Number, affinity: Affinity, hasher: &mut impl Hasher) {
 fn add_text(text: &[u8], collation: KeyCollation, hasher: &mut impl Hasher) {
     match collation {
         KeyCollation::Binary => (5u8, text).hash(hasher),
-        KeyCollation::NoCase => (5u8, text.to_ascii_lowercase().as_slice()).hash(hasher),
+        // SQLite compares texts without regard to case up to a NUL, and then their lengths
+        KeyCollation::NoCase => {
+            let compared = text.split(|byte| *byte == 0).next().unwrap_or_default();
+            (5u8, compared.to_ascii_lowercase().as_slice(), text.len()).hash(hasher);
+        }
         KeyCollation::RightTrim => (5u8, text.trim_ascii_end()).hash(hasher),
         KeyCollation::Other => 5u8.hash(hasher),
     }
@@ -95,7 +101,8 @@ fn add_text(text: &[u8], collation: KeyCollation, hasher: &mut impl Hasher) {
 
 /// Returns the number that a column of a numeric type stores instead of this text.
 fn number_in(text: &[u8]) -> Option<Number> {
-    let text = core::str::from_utf8(text).ok()?.trim_ascii();
+    let text = core::str::from_utf8(text).ok()?;
+    let text = text.trim_matches(|char: char| char.is_ascii_whitespace() || char == '\x0b');
     if !is_numeric(text.as_bytes()) {
         return None;
     }

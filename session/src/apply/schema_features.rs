@@ -342,6 +342,48 @@ pub(super) fn definition_mentions(sql: &str, column: &str, names: &[&str]) -> bo
     false
 }
 
+/// The terms of an index, and the condition of a partial one, as its SQL contains them.
+pub(super) struct IndexTerms<'a> {
+    pub(super) terms: Vec<&'a str>,
+    pub(super) condition: Option<&'a str>,
+}
+
+impl<'a> IndexTerms<'a> {
+    /// Finds the terms in a CREATE INDEX.
+    pub(super) fn parse(sql: &'a str) -> Option<Self> {
+        let mut rest = sql;
+        // the names of the index and of the table come before the terms
+        while !matches!(next_token(&mut rest)?, Token::Other('(')) {}
+        let (mut terms, mut depth, mut start, mut end) = (Vec::new(), 0u32, rest, rest);
+        let between = |start: &'a str, end: &str| start.get(..start.len().checked_sub(end.len())?);
+        loop {
+            match next_token(&mut rest)? {
+                Token::Other('(') => depth = depth.saturating_add(1),
+                Token::Other(')') if depth > 0 => depth = depth.saturating_sub(1),
+                Token::Other(separator @ (',' | ')')) if depth == 0 => {
+                    terms.push(between(start, end)?);
+                    if separator == ')' {
+                        break;
+                    }
+                    (start, end) = (rest, rest);
+                    continue;
+                }
+                // the direction at the end of a term is not part of its value
+                Token::Word(word) if depth == 0 && ["asc", "desc"].iter().any(|it| it.eq_ignore_ascii_case(word)) => {
+                    continue;
+                }
+                _ => {}
+            }
+            end = rest;
+        }
+        let condition = match next_token(&mut rest) {
+            Some(Token::Word(word)) if word.eq_ignore_ascii_case("where") => Some(rest),
+            _ => None,
+        };
+        Some(Self { terms, condition })
+    }
+}
+
 /// A part of SQL that is neither space nor a comment.
 #[derive(Clone, Copy)]
 enum Token<'a> {
@@ -473,5 +515,18 @@ mod tests {
         assert!(definition_mentions(sql, "x y", &["u"]) && definition_mentions(sql, "W", &["a", "V"]));
         assert!(!definition_mentions(sql, "w", &["u"]) && !definition_mentions(sql, "x y", &["v", "id"]));
         assert!(mentions("CREATE INDEX i ON t ([u] + 0)", &["U"]) && !mentions("CREATE INDEX i ON t (v) -- u", &["u"]));
+    }
+
+    #[test]
+    fn the_terms_of_an_index_are_found() {
+        let terms = |sql| IndexTerms::parse(sql).map(|index| (index.terms, index.condition));
+        let trim = |found: Option<(Vec<&'static str>, Option<&'static str>)>| {
+            let (terms, condition) = found.unwrap();
+            (terms.iter().map(|term| term.trim()).collect::<Vec<_>>(), condition.map(str::trim))
+        };
+        let sql = "CREATE UNIQUE INDEX \"i(\" ON [t)](a DESC, lower(b, ',') COLLATE nocase asc, c) WHERE d IN (1, 2)";
+        assert_eq!(trim(terms(sql)), (vec!["a", "lower(b, ',') COLLATE nocase", "c"], Some("d IN (1, 2)")));
+        assert_eq!(trim(terms("CREATE UNIQUE INDEX i ON t (u + 0)")), (vec!["u + 0"], None));
+        assert!(terms("CREATE UNIQUE INDEX i ON t").is_none());
     }
 }

@@ -13,11 +13,11 @@ use std::vec::Vec;
 use core::ffi::c_int;
 
 use super::row_id::{RowId, RowIds};
-use super::schema_features::{SchemaFeatures, definition_mentions, mentions};
+use super::schema_features::{IndexTerms, SchemaFeatures, definition_mentions, mentions};
 use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
 use crate::ffi::statements::{StatementId, Statements, StepError};
-use crate::schema::{LiveTable, STAT1, UniqueIndexes};
+use crate::schema::{LiveTable, OtherIndex, STAT1, UniqueIndexes};
 use crate::typed::TableInfo;
 use crate::wire::codec::append::{write_change, write_header, write_value};
 use crate::wire::{Format, Operation, Record, Value};
@@ -79,9 +79,9 @@ pub(super) struct Target {
     /// Buffers for sets of columns, and for values.
     columns_set: Vec<u64>,
     values: Vec<Value<'static>>,
-    /// The queries for rows that block a change, by index, operation and known
-    /// columns.
-    blockers: HashMap<(usize, bool, Vec<usize>), StatementId>,
+    /// The queries for rows that block a change, by index, whether it is an UPDATE, and the columns
+    /// whose values are known. `None` if there is no such query.
+    blockers: HashMap<(usize, bool, Vec<usize>), Option<StatementId>>,
 }
 
 fn quoted(name: &str) -> String {
@@ -273,20 +273,19 @@ impl Target {
         if self.fails_half_way {
             statements.connection().execute(c"SAVEPOINT diesel_sqlite_session_change")?;
         }
-        let ran = statements.run(id, values);
-        let ran = match ran {
-            Ok(()) if statements.changes() == 0 => Ran::Unchanged,
-            Ok(()) => Ran::Changed,
-            Err(StepError::Constraint(code)) => Ran::Blocked(code),
-            Err(StepError::Failed(error)) => return Err(error),
+        let ran = match statements.run(id, values) {
+            Ok(()) if statements.changes() == 0 => Ok(Ran::Unchanged),
+            Ok(()) => Ok(Ran::Changed),
+            Err(StepError::Constraint(code)) => Ok(Ran::Blocked(code)),
+            Err(StepError::Failed(error)) => Err(error),
         };
         if self.fails_half_way && statements.connection().is_in_transaction() {
-            if matches!(ran, Ran::Blocked(_)) {
+            if !matches!(ran, Ok(Ran::Changed | Ran::Unchanged)) {
                 statements.connection().execute(c"ROLLBACK TO diesel_sqlite_session_change")?;
             }
             statements.connection().execute(c"RELEASE diesel_sqlite_session_change")?;
         }
-        Ok(ran)
+        ran
     }
 
     /// Inserts the row of an INSERT.
@@ -496,7 +495,7 @@ impl Target {
             let (sql, index) = (row.text(2), row.text(1));
             depends |= match &*row.text(0) {
                 "table" => generated.iter().any(|column| definition_mentions(&sql, column, columns)),
-                "index" => others.iter().any(|other| *other == *index) && mentions(&sql, columns),
+                "index" => others.iter().any(|other| other.name == *index) && mentions(&sql, columns),
                 _ => false,
             };
         })?;
@@ -512,38 +511,54 @@ impl Target {
     ) -> Result<Option<RowId>, SqliteError> {
         let connection = statements.connection();
         self.row_ids(connection, record.table())?;
-        let count = self.indexes(connection, record.table())?.plain.len();
-        let key_count = c_int::try_from(record.key_columns().count()).unwrap_or(c_int::MAX);
-        for index in 0..count {
-            let Some(columns) = self.indexes.as_ref().and_then(|indexes| indexes.plain.get(index)) else { break };
-            let is_update = record.operation() == Operation::Update;
-            let new_value = |column: usize| {
-                let is_key = record.key_ordinals().get(column).is_some_and(|ordinal| *ordinal != 0);
-                match is_update {
-                    true if is_key => record.old_value(column),
-                    true => record.new_value(column).filter(|new| is_set(record.old_value(column), Some(*new))),
-                    false => record.new_value(column),
+        let indexes = self.indexes(connection, record.table())?;
+        let (plain, all) = (indexes.plain.len(), indexes.plain.len() + indexes.others.len());
+        let is_update = record.operation() == Operation::Update;
+        let is_key = |column: &usize| record.key_ordinals().get(*column).is_some_and(|ordinal| *ordinal != 0);
+        let new_value = |column: usize| match is_update {
+            true if is_key(&column) => record.old_value(column),
+            true => record.new_value(column).filter(|new| is_set(record.old_value(column), Some(*new))),
+            false => record.new_value(column),
+        };
+        for index in 0..all {
+            let Some(indexes) = &self.indexes else { break };
+            let known: Vec<usize> = match indexes.plain.get(index) {
+                Some(columns) => {
+                    columns.iter().map(|(column, _)| *column).filter(|at| new_value(*at).is_some()).collect()
                 }
+                None => (0..record.column_count()).filter(|at| new_value(*at).is_some()).collect(),
             };
-            let known: Vec<usize> =
-                columns.iter().map(|(column, _)| *column).filter(|column| new_value(*column).is_some()).collect();
-            let is_key = |column: &usize| record.key_ordinals().get(*column).is_some_and(|ordinal| *ordinal != 0);
             // an UPDATE that sets no column of the index violates it no more than before, and the
             // default values of columns that the changes do not contain are unknown
-            if (is_update && known.iter().all(is_key)) || (!is_update && known.len() != columns.len()) {
+            let is_complete = indexes.plain.get(index).is_none_or(|columns| columns.len() == known.len());
+            if (is_update && known.iter().all(is_key)) || (!is_update && !is_complete) {
                 continue;
             }
             let key = (index, is_update, known.clone());
             let id = match self.blockers.get(&key) {
-                Some(id) if statements.recompilations(*id).is_some() => *id,
+                Some(None) => None,
+                Some(Some(id)) if statements.recompilations(*id).is_some() => Some(*id),
                 _ => {
-                    let id = statements.prepare(&self.blocker_sql(columns, &known, is_update))?;
+                    let id = match indexes.plain.get(index) {
+                        Some(columns) => Some(statements.prepare(&self.blocker_sql(columns, &known, is_update))?),
+                        None => {
+                            let other = index.checked_sub(plain).and_then(|at| indexes.others.get(at));
+                            let sql = match other.filter(|other| other.is_unique) {
+                                Some(other) => self.other_blocker_sql(connection, other, &known, is_update)?,
+                                None => None,
+                            };
+                            // the terms can contain columns that are unknown
+                            sql.and_then(|sql| statements.prepare(&sql).ok())
+                        }
+                    };
                     self.blockers.insert(key, id);
                     id
                 }
             };
-            let values =
-                known.iter().filter_map(|column| new_value(*column)).chain(record.key_values().filter(|_| is_update));
+            let Some(id) = id else { continue };
+            let key = record.key_values().filter(|_| is_update);
+            let values = known.iter().filter_map(|column| new_value(*column)).chain(key);
+            let key_count = c_int::try_from(record.key_columns().count()).unwrap_or(c_int::MAX);
             let row_ids = self.row_ids.as_ref();
             let found = statements.first_row(id, values, |row| {
                 let key = (0..key_count).map(|column| row.value(column).unwrap_or(Value::Null));
@@ -554,6 +569,50 @@ impl Target {
             }
         }
         Ok(None)
+    }
+
+    /// Returns the query of [`blocker_sql`](Self::blocker_sql) for a partial index or an index with
+    /// expressions, whose terms are taken from its SQL.
+    fn other_blocker_sql(
+        &self,
+        connection: Connection<'_>,
+        index: &OtherIndex,
+        known: &[usize],
+        is_update: bool,
+    ) -> Result<Option<String>, SqliteError> {
+        let literal = index.name.replace('\'', "''");
+        let query = format!("SELECT sql FROM main.sqlite_schema WHERE type = 'index' AND name = '{literal}'");
+        let sql = connection.rows(&query, |row| row.text(0).into_owned())?;
+        let Some(IndexTerms { terms, condition }) = sql.first().and_then(|sql| IndexTerms::parse(sql)) else {
+            return Ok(None);
+        };
+        let parameter = |at: usize| format!("?{}", at + 1);
+        let keys = self.columns.iter().filter(|(_, key)| *key != 0).zip(known.len()..);
+        let own_key = joined(keys.map(|((name, _), at)| format!("{name} = {}", parameter(at))), " AND ");
+        // the row as it would be after the change
+        let columns = self.columns.iter().enumerate().filter_map(|(column, (name, _))| {
+            match known.iter().position(|known| *known == column) {
+                Some(at) => Some(format!("{} AS {name}", parameter(at))),
+                None => is_update.then(|| name.clone()),
+            }
+        });
+        let mut row = format!("SELECT {}", joined(columns, ", "));
+        if is_update {
+            row += &format!(" FROM {} WHERE {own_key}", self.table);
+        }
+        let terms = terms.iter().zip(&index.collations).map(|(term, collation)| {
+            format!("({term}) = (SELECT ({term}) FROM ({row})) COLLATE {}", quoted(collation))
+        });
+        let mut conditions: Vec<String> = terms.collect();
+        if let Some(condition) = condition {
+            conditions.extend([format!("({condition})"), format!("(SELECT ({condition}) FROM ({row}))")]);
+        }
+        if is_update {
+            conditions.push(format!("NOT ({own_key})"));
+        }
+        let keys = self.columns.iter().filter(|(_, key)| *key != 0).map(|(name, _)| name.clone());
+        let (keys, conditions) = (joined(keys, ", "), conditions.join(" AND "));
+        Ok(Some(format!("SELECT {keys} FROM {} WHERE {conditions} LIMIT 1", self.table)))
     }
 
     /// Returns the query for another row with the values that a change gives to an index. Its

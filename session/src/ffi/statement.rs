@@ -106,6 +106,12 @@ impl<'conn> Connection<'conn> {
         unsafe { sys::sqlite3_get_autocommit(self.db.as_ptr()) == 0 }
     }
 
+    /// Returns whether `main` can be rolled back: it cannot with `PRAGMA journal_mode = OFF`.
+    pub(crate) fn can_roll_back(self) -> Result<bool, SqliteError> {
+        let modes = self.rows("PRAGMA main.journal_mode", |row| row.text(0).eq_ignore_ascii_case("off"))?;
+        Ok(modes == [false])
+    }
+
     /// Returns whether the transaction violates foreign keys that are checked at its end
     /// ([`SQLITE_DBSTATUS_DEFERRED_FKS`](https://www.sqlite.org/c3ref/c_dbstatus_options.html)).
     pub(crate) fn violates_deferred_keys(self) -> bool {

@@ -170,9 +170,10 @@ impl<'conn> Statements<'conn> {
         self.store.facts = Some(facts);
     }
 
-    /// Finalizes all statements and drops the facts.
+    /// Finalizes all statements and drops the facts. No new statement gets the number of an old one.
     pub(crate) fn clear(&mut self) {
-        self.store = StatementStore::default();
+        self.store.shrink(0);
+        self.store.facts = None;
     }
 
     /// Keeps no statement after this apply.

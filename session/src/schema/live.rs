@@ -81,9 +81,9 @@ pub(crate) struct UniqueIndexes {
     /// compares them. Partial indexes and indexes with expressions or columns that are not recorded
     /// are not in the list.
     pub(crate) plain: Vec<Vec<(usize, String)>>,
-    /// The names of the partial indexes, and of the indexes with expressions or columns that are not
-    /// recorded, unique or not.
-    pub(crate) others: Vec<String>,
+    /// The partial indexes, and the indexes with expressions or columns that are not recorded, unique
+    /// or not.
+    pub(crate) others: Vec<OtherIndex>,
     /// Whether a UNIQUE constraint concerns a column that is not recorded.
     pub(crate) has_unrecorded_constraint: bool,
 }
@@ -116,6 +116,14 @@ impl Affinity {
             Self::Number
         }
     }
+}
+
+/// An index whose entries are not just columns of a record.
+pub(crate) struct OtherIndex {
+    pub(crate) name: String,
+    pub(crate) is_unique: bool,
+    /// The collations of its terms.
+    pub(crate) collations: Vec<String>,
 }
 
 impl LiveTable {
@@ -239,7 +247,11 @@ impl LiveTable {
                 Some(columns) if !is_partial => found.plain.extend(is_unique.then_some(columns)),
                 _ => {
                     found.has_unrecorded_constraint |= is_constraint;
-                    found.others.push(index);
+                    let collations = connection.rows(&pragma("index_xinfo", "main", &index), |row| {
+                        (row.integer(5) == 1).then(|| row.text(4).into_owned())
+                    })?;
+                    let collations = collations.into_iter().flatten().collect();
+                    found.others.push(OtherIndex { name: index, is_unique, collations });
                 }
             }
         }

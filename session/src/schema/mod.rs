@@ -21,7 +21,7 @@ pub(crate) use self::check::{check_declared, check_recordable, check_section};
 pub use self::declaration::TrackableTable;
 pub(crate) use self::declaration::{DeclaredTable, TableDeclaration};
 pub(crate) use self::live::{
-    Affinity, KeyCollation, KeyComparison, LiveColumn, LiveTable, STAT1, TableKind, UniqueIndexes,
+    Affinity, KeyCollation, KeyComparison, LiveColumn, LiveTable, OtherIndex, STAT1, TableKind, UniqueIndexes,
 };
 pub use self::mismatch::SchemaMismatch;
 pub use self::untracked::UntrackedTable;

@@ -168,11 +168,8 @@ fn nothing_is_parked_for_good_where_sqlite_does_not_roll_back() {
 #[test]
 fn an_apply_without_actions_leaves_the_schema_as_it_was() {
     let changes = record("CREATE TABLE parent (id INTEGER PRIMARY KEY);", "INSERT INTO parent VALUES (1)");
-    for (case, setup) in [
-        ("plain", ""),
-        ("a table of that name", "CREATE TABLE diesel_sqlite_session_reload (a);"),
-        ("no journal", "PRAGMA journal_mode = OFF;"),
-    ] {
+    let names = (0..50).map(|number| format!("CREATE TABLE \"diesel_sqlite_session reload {number}\" (a);"));
+    for (case, setup) in [("plain", String::new()), ("tables of that name", names.collect())] {
         let mut conn = open(&format!("{setup} PRAGMA foreign_keys = ON; {FAMILY}"));
         let schema = lines(&mut conn, "SELECT sql AS line FROM sqlite_schema");
         for how in How::ALL {
@@ -182,6 +179,12 @@ fn an_apply_without_actions_leaves_the_schema_as_it_was() {
             exec(&mut conn, "DELETE FROM parent");
         }
     }
+    // nothing can be rolled back
+    let mut conn = open(&format!("PRAGMA journal_mode = OFF; PRAGMA foreign_keys = ON; {FAMILY}"));
+    let schema = lines(&mut conn, "SELECT sql AS line FROM sqlite_schema");
+    let error = conn.apply(&changes.0).without_foreign_key_actions().run().unwrap_err();
+    assert!(matches!(error, ApplyError::CannotDisableActions), "{error}");
+    assert_eq!(lines(&mut conn, "SELECT sql AS line FROM sqlite_schema"), schema);
 }
 
 #[test]
