@@ -231,6 +231,66 @@ fn violated_foreign_keys_are_a_conflict() {
 }
 
 #[wasm_bindgen_test]
+fn unique_values_are_exchanged_in_memory_and_streamed() {
+    let prepare = |connection: &mut SqliteConnection| {
+        insert_user(connection, 1, "Ada", Some("a@example.org"));
+        insert_user(connection, 2, "Bob", Some("b@example.org"));
+    };
+    let exchanged = changes(prepare, |connection| {
+        let exchange =
+            "UPDATE users SET email = 'c' WHERE id = 1; UPDATE users SET email = 'a@example.org' WHERE id = 2;
+            UPDATE users SET email = 'b@example.org' WHERE id = 1";
+        connection.batch_execute(exchange).unwrap();
+    });
+    for is_streamed in [false, true] {
+        let mut replica = open();
+        prepare(&mut replica);
+        let report = match is_streamed {
+            true => replica.apply(ChangesetReader::new(exchanged.as_bytes())).run().unwrap(),
+            false => replica.apply(&exchanged).run().unwrap(),
+        };
+        assert_eq!(report.applied(), 2);
+        let expected = vec![user(1, "Ada", Some("b@example.org")), user(2, "Bob", Some("a@example.org"))];
+        assert_eq!(all_users(&mut replica), expected);
+    }
+}
+
+#[wasm_bindgen_test]
+fn foreign_key_actions_are_disabled_on_request_and_act_again() {
+    let schema = "PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY);
+        CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent ON DELETE CASCADE);
+        INSERT INTO parent VALUES (1), (2); INSERT INTO child VALUES (1, 1), (2, 2);";
+    let mut source = SqliteConnection::establish(":memory:").unwrap();
+    source.batch_execute(schema).unwrap();
+    let mut session = source.create_session().unwrap();
+    session.attach_by_name("parent").unwrap();
+    source.batch_execute("DELETE FROM parent WHERE id = 1").unwrap();
+    let deleted = session.changeset().unwrap();
+
+    let children = |connection: &mut SqliteConnection| {
+        diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>("(SELECT count(*) FROM child)"))
+            .get_result::<i64>(connection)
+            .unwrap()
+    };
+    let mut replica = SqliteConnection::establish(":memory:").unwrap();
+    replica.batch_execute(schema).unwrap();
+    replica.apply(&deleted).without_foreign_key_actions().on_foreign_keys(|broken| broken.accept()).run().unwrap();
+    assert_eq!(children(&mut replica), 2);
+    replica.batch_execute("DELETE FROM parent WHERE id = 2").unwrap();
+    assert_eq!(children(&mut replica), 1);
+}
+
+#[wasm_bindgen_test]
+fn a_changed_schema_is_noticed_between_two_applies() {
+    let first = changes(|_| (), |connection| insert_user(connection, 1, "Ada", None));
+    let second = changes(|_| (), |connection| insert_user(connection, 2, "Bob", None));
+    let mut replica = open();
+    replica.apply(&first).run().unwrap();
+    replica.batch_execute("DROP TABLE users; CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT)").unwrap();
+    assert!(matches!(replica.apply(&second).run(), Err(ApplyError::SchemaMismatch(_))));
+}
+
+#[wasm_bindgen_test]
 fn abort_rolls_back_the_whole_changeset() {
     let changeset = changes(|_| {}, |c| (1..=9).for_each(|id| insert_user(c, id, "Ada", None)));
     let mut replica = open();

@@ -300,7 +300,7 @@ impl<'a> Sql<'a> {
         let is = |word: &str, other: &str| word.eq_ignore_ascii_case(other);
         // the name of the trigger, if it is not quoted, precedes the event
         let mut event = None;
-        for word in words.by_ref().take_while(|word| !is(word, "on") && !is(word, "of")) {
+        for word in words.by_ref().take_while(|word| !is(word, "on")) {
             if ["delete", "insert", "update"].iter().any(|other| is(word, other)) {
                 event = Some(word);
             }
