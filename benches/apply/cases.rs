@@ -71,6 +71,8 @@ pub(crate) struct Case {
     pub(crate) conflicts: Conflicts,
     /// A query that returns the contents as one text.
     pub(crate) contents: &'static str,
+    /// The columns of the table, if prepared statements alone apply the changes too.
+    pub(crate) bare_columns: &'static [&'static str],
 }
 
 const ABORT: Conflicts = Conflicts { decision: Decision::Abort, is_rebase_data_returned: false };
@@ -88,6 +90,7 @@ impl Case {
             connections: Connections::Kept,
             conflicts: ABORT,
             contents: CONTENTS,
+            bare_columns: &[],
         }
     }
 
@@ -180,7 +183,8 @@ impl Keys {
 
     /// Returns INSERTs, DELETEs and UPDATEs on a connection that has applied before.
     fn warm(&self, rows: usize, changes: usize, place: Place) -> Case {
-        Case::new(self.name, changes, place, self.schema, self.insert(0, rows))
+        let case = Case::new(self.name, changes, place, self.schema, self.insert(0, rows));
+        Case { bare_columns: &["id", "name", "n"], ..case }
             .record("INSERTs", self.insert(rows, changes), Some("DELETEs"))
             .record("UPDATEs", format!("UPDATE t SET n = -n WHERE n <= {changes}"), Some("UPDATEs"))
     }
@@ -209,6 +213,7 @@ pub(crate) fn counted(changes: usize) -> Case {
 fn unique_to_free_values(changes: usize, place: Place) -> Case {
     Case {
         contents: UNIQUE_CONTENTS,
+        bare_columns: &["id", "place"],
         ..Case::new("UNIQUE column to free values", changes, place, UNIQUE, places(changes))
     }
     .record("UPDATEs", "UPDATE t SET place = place + 1000000".to_string(), Some("UPDATEs"))

@@ -12,6 +12,7 @@ use diesel::sql_types::Text;
 use diesel_sqlite_session::{Changeset, ConflictAction, SqliteSessionExt};
 use diesel_sqlite_session_benches::raw::{self, Decision};
 
+use super::bare::Bare;
 use super::cases::{self, Case, Conflicts, Connections, Place, Step};
 
 /// The number of rounds. A round applies all changes of a case once, by both.
@@ -127,16 +128,18 @@ impl Contestant for raw::Connection {
 struct Pair {
     ours: f64,
     sqlite: f64,
+    /// The time of prepared statements alone.
+    bare: Option<f64>,
 }
 
 /// Returns the times of two calls. The order alternates with `turn`.
 fn pair(turn: usize, ours: impl FnOnce() -> f64, sqlite: impl FnOnce() -> f64) -> Pair {
     if turn % 2 == 0 {
         let ours = ours();
-        Pair { ours, sqlite: sqlite() }
+        Pair { ours, sqlite: sqlite(), bare: None }
     } else {
         let sqlite = sqlite();
-        Pair { ours: ours(), sqlite }
+        Pair { ours: ours(), sqlite, bare: None }
     }
 }
 
@@ -173,16 +176,21 @@ fn on_kept_connections(case: &Case, steps: &[Step], effort: Effort, directory: &
         assert_eq!(sqlite.apply_counting(&step.changeset, case.conflicts), expected, "conflicts of {name}");
         assert!(ours.text(case.contents) == sqlite.text(case.contents), "{name}: other contents than SQLite's");
     }
+    let bare_directory = directory.join("bare");
+    fs::create_dir_all(&bare_directory).unwrap();
+    let bare_connection = raw::Connection::replica(case, &bare_directory);
+    let mut bare = Bare::new(&bare_connection, case.bare_columns);
+    let is_bare = !case.bare_columns.is_empty();
+    let plans: Vec<_> = steps.iter().filter(|_| is_bare).map(|step| bare.plan(&step.changeset)).collect();
     let mut pairs = vec![Vec::new(); steps.len()];
     let start = Instant::now();
     let mut rounds = 0;
     while !effort.is_enough(rounds, start) {
         for (index, step) in steps.iter().enumerate() {
-            pairs[index].push(pair(
-                rounds + index,
-                || ours.timed(step, case.conflicts),
-                || sqlite.timed(step, case.conflicts),
-            ));
+            let mut pair =
+                pair(rounds + index, || ours.timed(step, case.conflicts), || sqlite.timed(step, case.conflicts));
+            pair.bare = plans.get(index).map(|plan| bare.timed(plan));
+            pairs[index].push(pair);
         }
         rounds += 1;
     }
@@ -249,8 +257,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) const HEADER: &str =
-        "| | changes | in | this crate | SQLite | | quartiles | pairs |\n|---|---|---|---|---|---|---|---|";
+    pub(crate) const HEADER: &str = "| | changes | in | this crate | SQLite | | quartiles | statements alone | pairs |\n|---|---|---|---|---|---|---|---|---|";
 
     /// Returns the median of the ratios: above 1, SQLite is slower.
     pub(crate) fn ratio(&self) -> f64 {
@@ -270,10 +277,12 @@ impl fmt::Display for Row {
         let [[_, ours, _], [_, sqlite, _]] = [self.quartiles(|pair| pair.ours), self.quartiles(|pair| pair.sqlite)];
         let [low, ratio, high] = self.quartiles(|pair| pair.sqlite / pair.ours);
         let (ours, sqlite, count) = (Time(ours), Time(sqlite), pairs.len());
-        write!(
-            f,
-            "| {name} | {changes} | {place} | {ours} | {sqlite} | {ratio:.2} × | {low:.2} to {high:.2} | {count} |"
-        )
+        write!(f, "| {name} | {changes} | {place} | {ours} | {sqlite} | {ratio:.2} × | {low:.2} to {high:.2} | ")?;
+        if pairs.iter().all(|pair| pair.bare.is_some()) {
+            let [_, bare, _] = self.quartiles(|pair| pair.sqlite / pair.bare.unwrap_or(f64::NAN));
+            write!(f, "{bare:.2} × ")?;
+        }
+        write!(f, "| {count} |")
     }
 }
 

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr;
 
+use diesel_sqlite_session::Value;
 use libsqlite3_sys as ffi;
 
 use crate::data::Event;
@@ -188,6 +189,80 @@ unsafe extern "C" fn decide(context: *mut c_void, _: c_int, _: *mut ffi::sqlite3
         Decision::Abort => ffi::SQLITE_CHANGESET_ABORT,
         Decision::Omit => ffi::SQLITE_CHANGESET_OMIT,
         Decision::Replace => ffi::SQLITE_CHANGESET_REPLACE,
+    }
+}
+
+/// A prepared statement.
+pub struct Statement<'a> {
+    handle: *mut ffi::sqlite3_stmt,
+    _connection: PhantomData<&'a Connection>,
+}
+
+impl Connection {
+    /// Prepares a statement.
+    ///
+    /// # Panics
+    ///
+    /// Panics if SQLite returns an error.
+    pub fn prepare(&self, sql: &str) -> Statement<'_> {
+        let sql = CString::new(sql).unwrap();
+        let (mut handle, flags) = (ptr::null_mut(), ffi::SQLITE_PREPARE_PERSISTENT);
+        // SAFETY: the connection is open, `sql` is a C string, `handle` may be written to, and the
+        // tail may be null.
+        let code =
+            unsafe { ffi::sqlite3_prepare_v3(self.handle, sql.as_ptr(), -1, flags, &raw mut handle, ptr::null_mut()) };
+        assert_eq!(code, ffi::SQLITE_OK);
+        Statement { handle, _connection: PhantomData }
+    }
+
+    /// Returns the number of rows that the last statement has changed.
+    pub fn changes(&self) -> i32 {
+        // SAFETY: the connection is open.
+        unsafe { ffi::sqlite3_changes(self.handle) }
+    }
+}
+
+impl Statement<'_> {
+    /// Runs the statement with these values as its parameters.
+    ///
+    /// # Panics
+    ///
+    /// Panics if SQLite returns an error.
+    pub fn run(&self, values: &[Value<'_>]) {
+        for (number, value) in (1..).zip(values) {
+            let bytes = |bytes: &[u8]| (bytes.as_ptr().cast(), length(bytes));
+            // SAFETY: the statement is prepared and has been reset. The values live until it has been
+            // reset again, and are forgotten below.
+            let code = unsafe {
+                match value {
+                    Value::Null => ffi::sqlite3_bind_null(self.handle, number),
+                    Value::Integer(value) => ffi::sqlite3_bind_int64(self.handle, number, *value),
+                    Value::Real(value) => ffi::sqlite3_bind_double(self.handle, number, *value),
+                    Value::Text(text) => {
+                        let (start, length) = bytes(text);
+                        ffi::sqlite3_bind_text(self.handle, number, start, length, ffi::SQLITE_STATIC())
+                    }
+                    Value::Blob(blob) => {
+                        let (start, length) = (blob.as_ptr().cast(), length(blob));
+                        ffi::sqlite3_bind_blob(self.handle, number, start, length, ffi::SQLITE_STATIC())
+                    }
+                }
+            };
+            assert_eq!(code, ffi::SQLITE_OK);
+        }
+        // SAFETY: the statement is prepared.
+        unsafe {
+            assert_eq!(ffi::sqlite3_step(self.handle), ffi::SQLITE_DONE);
+            ffi::sqlite3_reset(self.handle);
+            ffi::sqlite3_clear_bindings(self.handle);
+        }
+    }
+}
+
+impl Drop for Statement<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the statement was prepared by `Connection::prepare`, whose connection is open.
+        unsafe { ffi::sqlite3_finalize(self.handle) };
     }
 }
 
