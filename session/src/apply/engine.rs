@@ -34,6 +34,9 @@ use crate::wire::{Format, Operation, RebaseData, Record, Section, Sections, Valu
 /// foreign key action of any other change does can also let them pass.
 const MAX_ATTEMPTS: usize = 100_000;
 
+/// The number of changes up to which all of them are read before the first one is applied.
+const MAX_RECORDS: usize = 4096;
+
 /// A running apply.
 pub(super) struct Engine<'conn, 's, 'r, 'a> {
     pub(super) settings: &'s Settings,
@@ -119,19 +122,28 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
             bytes
         };
         self.meter.start(&mut self.rules.on_progress)?;
-        let sections = Sections::new(bytes, self.settings.format).with_counts();
+        let (sections, records) = Sections::new(bytes, self.settings.format).read_all(MAX_RECORDS);
         if sections.len() > 1 {
             for first in sections.iter().filter_map(|(section, _)| section.records().next()) {
                 self.check_section(&first)?;
             }
         }
+        let mut rest = records.as_deref();
         for (section, count) in &sections {
-            self.apply_section(section, *count)?;
+            let records = rest.map(|records| records.split_at_checked(*count).unwrap_or_default());
+            rest = records.map(|(_, rest)| rest);
+            self.apply_section(section, *count, records.map(|(records, _)| records))?;
         }
         self.meter.finish(bytes.len() as u64, &mut self.rules.on_progress)
     }
 
-    fn apply_section(&mut self, section: &Section<'_>, count: usize) -> Result<(), ApplyError> {
+    /// Applies the changes of a section, which `records` contains if they are few.
+    fn apply_section(
+        &mut self,
+        section: &Section<'_>,
+        count: usize,
+        records: Option<&[Record<'_>]>,
+    ) -> Result<(), ApplyError> {
         let Some(first) = section.records().next() else { return Ok(()) };
         self.begin_section(&first)?;
         if let Some(target) = self.target.filter(|_| count >= MIN_CHANGES && !self.settings.keeps_order) {
@@ -146,7 +158,10 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
                 };
             }
         }
-        section.records().try_for_each(|record| self.apply_record(&record))
+        match records {
+            Some(records) => records.iter().try_for_each(|record| self.apply_record(record)),
+            None => section.records().try_for_each(|record| self.apply_record(&record)),
+        }
     }
 
     /// Applies changes in key order, INSERTs in batches.

@@ -76,9 +76,8 @@ pub(super) struct Target {
     updates: HashMap<Vec<u64>, StatementId>,
     /// The sets of columns of the last UPDATE, and its statement: with old values, and by key.
     last_updates: [(Vec<u64>, Option<StatementId>); 2],
-    /// Buffers for sets of columns, and for values.
+    /// A buffer for sets of columns.
     columns_set: Vec<u64>,
-    values: Vec<Value<'static>>,
     /// The queries for rows that block a change, by index, whether it is an UPDATE, and the columns
     /// whose values are known. `None` if there is no such query.
     blockers: HashMap<(usize, bool, Vec<usize>), Option<StatementId>>,
@@ -128,7 +127,6 @@ impl Target {
             updates: HashMap::new(),
             last_updates: Default::default(),
             columns_set: Vec::new(),
-            values: Vec::new(),
             blockers: HashMap::new(),
             name: lower,
         }
@@ -295,8 +293,10 @@ impl Target {
             // the table declares no key
             return Ok(Ran::Blocked(UNIQUE_VIOLATION));
         }
-        if let Some(code) = self.violation_of_clause(statements, record)? {
-            return Ok(Ran::Blocked(code));
+        if self.clauses_act {
+            if let Some(code) = self.violation_of_clause(statements, record)? {
+                return Ok(Ran::Blocked(code));
+            }
         }
         let mut slot = self.insert;
         let id = statements.ensure(&mut slot, || self.insert_sql())?;
@@ -365,37 +365,42 @@ impl Target {
         record: &Record<'_>,
         by_key: bool,
     ) -> Result<Ran, SqliteError> {
-        if let Some(code) = self.violation_of_clause(statements, record)? {
-            return Ok(Ran::Blocked(code));
+        if self.clauses_act {
+            if let Some(code) = self.violation_of_clause(statements, record)? {
+                return Ok(Ran::Blocked(code));
+            }
         }
         let by_key = by_key || record.format() == Format::Patchset;
-        let mut values = reuse(core::mem::take(&mut self.values));
-        self.columns_set.clear();
-        let (mut set, mut compared, mut is_any_set) = (0, 0, false);
-        for (column, (ordinal, old, new)) in record.update_columns().enumerate() {
+        let mut values = ValueList::new();
+        let (mut set, mut compared, mut word, mut is_any_set) = (0, 0, 0, false);
+        let sets = &mut self.columns_set;
+        sets.clear();
+        record.for_each_update(|column, ordinal, old, new| {
             if ordinal != 0 {
                 values.extend(old);
-            } else if let Some(new) = new.filter(|_| is_set(old, new)) {
-                set |= 1 << (column % 64);
-                is_any_set = true;
-                values.push(new);
-                if let Some(old) = old.filter(|_| !by_key) {
-                    compared |= 1 << (column % 64);
-                    values.push(old);
-                }
+                return;
             }
-            if column % 64 == 63 {
-                self.columns_set.extend([core::mem::take(&mut set), core::mem::take(&mut compared)]);
+            if !is_set(old, new) {
+                return;
             }
-        }
+            is_any_set = true;
+            while word < column / 64 {
+                sets.extend([core::mem::take(&mut set), core::mem::take(&mut compared)]);
+                word += 1;
+            }
+            set |= 1 << (column % 64);
+            values.extend(new);
+            if let Some(old) = old.filter(|_| !by_key) {
+                compared |= 1 << (column % 64);
+                values.extend(Some(old));
+            }
+        });
         if !is_any_set {
             return Ok(Ran::Nothing);
         }
-        self.columns_set.extend([set, compared]);
+        sets.extend([set, compared]);
         let id = self.update_statement(statements, by_key)?;
-        let ran = self.run(statements, id, values.iter().copied());
-        self.values = reuse(values);
-        ran
+        self.run(statements, id, values.iter())
     }
 
     /// Returns the statement for the columns of `columns_set`.
@@ -650,9 +655,6 @@ impl Target {
         statements: &mut Statements<'_>,
         record: &Record<'_>,
     ) -> Result<Option<i32>, SqliteError> {
-        if !self.clauses_act {
-            return Ok(None);
-        }
         let indexes = self.indexes(statements.connection(), record.table())?;
         let is_unknown = |(column, _): &(usize, String)| *column >= record.column_count();
         if indexes.has_unrecorded_constraint || indexes.plain.iter().flatten().any(is_unknown) {
@@ -700,10 +702,33 @@ pub(super) fn is_set(old: Option<Value<'_>>, new: Option<Value<'_>>) -> bool {
     new.is_some() && old != new
 }
 
-/// Returns the memory of a buffer for other values.
-fn reuse<'b>(mut values: Vec<Value<'_>>) -> Vec<Value<'b>> {
-    values.clear();
-    values.into_iter().map(|_| Value::Null).collect()
+/// A list of values, of which the first ones need no memory of their own.
+struct ValueList<'v> {
+    first: [Value<'v>; 12],
+    length: usize,
+    others: Vec<Value<'v>>,
+}
+
+impl<'v> ValueList<'v> {
+    #[inline]
+    fn new() -> Self {
+        Self { first: [Value::Null; 12], length: 0, others: Vec::new() }
+    }
+
+    #[inline]
+    fn extend(&mut self, value: Option<Value<'v>>) {
+        let Some(value) = value else { return };
+        match self.first.get_mut(self.length) {
+            Some(place) => *place = value,
+            None => self.others.push(value),
+        }
+        self.length += 1;
+    }
+
+    #[inline]
+    fn iter(&self) -> impl Iterator<Item = Value<'v>> {
+        self.first.iter().take(self.length).chain(&self.others).copied()
+    }
 }
 
 /// Returns whether a column is in the first or the second of two sets of columns.

@@ -35,6 +35,30 @@ pub(crate) fn records(bytes: &[u8], format: Format) -> Records<'_> {
     Records::new(bytes, format)
 }
 
+impl<'a> Record<'a> {
+    /// Calls `visit` with the columns of an UPDATE that its key or a new value concerns: column, key
+    /// ordinal, old value and new value, as [`update_columns`](Self::update_columns) returns them.
+    #[inline(always)]
+    pub(crate) fn for_each_update(&self, mut visit: impl FnMut(usize, u8, Option<Value<'a>>, Option<Value<'a>>)) {
+        let (header, format, raw) = self.parts();
+        let (mut before, mut after) = (Cursor::new(raw.before), Cursor::new(raw.after));
+        for (column, ordinal) in header.key.iter().enumerate() {
+            let new = after.value();
+            if format == Format::Patchset {
+                match (*ordinal, new) {
+                    (0, None) => {}
+                    (0, new) => visit(column, 0, None, new),
+                    (ordinal, key) => visit(column, ordinal, key, None),
+                }
+            } else if *ordinal == 0 && new.is_none() {
+                before.field();
+            } else {
+                visit(column, *ordinal, before.value(), new);
+            }
+        }
+    }
+}
+
 impl Record<'_> {
     /// Appends the change byte for byte.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {

@@ -1,10 +1,14 @@
 //! Sections: a table's header and the changes that follow it.
 
+#[cfg(feature = "sqlite")]
+use alloc::vec::Vec;
 use core::fmt;
 
 use super::cursor::Cursor;
 use super::header::{Header, key_columns};
 use super::kind::Format;
+#[cfg(feature = "sqlite")]
+use super::record::Record;
 use super::record::Records;
 use super::table_info::TableInfo;
 use super::walk::Walker;
@@ -91,16 +95,27 @@ impl<'a> Sections<'a> {
         Self { walk: Walker::new(bytes, format), format, total: bytes.len(), last: None }
     }
 
-    /// Returns all sections that are not empty, each with its number of records.
+    /// Returns all sections that are not empty, each with its number of records, and the records of
+    /// all sections. If there are more records than `max`, they are counted, and not returned.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn with_counts(mut self) -> alloc::vec::Vec<(Section<'a>, usize)> {
-        let mut sections = alloc::vec::Vec::new();
+    pub(crate) fn read_all(mut self, max: usize) -> (Vec<(Section<'a>, usize)>, Option<Vec<Record<'a>>>) {
+        let (mut sections, mut records) = (Vec::new(), Some(Vec::new()));
         while let Some(section) = self.next() {
-            let count = self.walk.count_records(section.header);
             self.last = None;
+            let mut count = 0;
+            while let Some(list) = &mut records {
+                let offset = self.total.saturating_sub(self.walk.position().remaining());
+                let Some(raw) = self.walk.record(section.header) else { break };
+                count = usize::saturating_add(count, 1);
+                list.push(Record::new(section.header, self.format, raw, offset));
+                if list.len() > max {
+                    records = None;
+                }
+            }
+            let count = count.saturating_add(self.walk.count_records(section.header));
             sections.extend((count > 0).then_some((section, count)));
         }
-        sections
+        (sections, records)
     }
 }
 
