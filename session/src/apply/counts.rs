@@ -14,22 +14,32 @@ use crate::wire::{Format, Operation, RebaseData, Record};
 #[derive(Default)]
 pub(super) struct ChangeCounts {
     tables: Vec<TableReport>,
-    /// The index of each table in `tables`, by its name in lower case. The input can contain any
-    /// number of names, so a linear search would be too slow.
+    /// The index of each table in `tables`, by its name in lower case, if there are many. The input
+    /// can contain any number of names, so a linear search would be too slow.
     places: HashMap<String, usize>,
     current: usize,
 }
 
+/// The number of tables up to which a linear search is faster.
+const FEW: usize = 16;
+
 impl ChangeCounts {
     /// Begins the changes of a table.
     pub(super) fn begin_table(&mut self, table: &str) {
-        if self.tables.get(self.current).is_some_and(|current| current.table().eq_ignore_ascii_case(table)) {
+        let count = self.tables.len();
+        let found = match count {
+            0..=FEW => self.tables.iter().position(|known| known.table().eq_ignore_ascii_case(table)),
+            _ => self.places.get(&table.to_ascii_lowercase()).copied(),
+        };
+        self.current = found.unwrap_or(count);
+        if found.is_some() {
             return;
         }
-        self.current = *self.places.entry(table.to_ascii_lowercase()).or_insert_with(|| {
-            self.tables.push(TableReport::new(table.to_string()));
-            self.tables.len().saturating_sub(1)
-        });
+        self.tables.push(TableReport::new(table.to_string()));
+        if count >= FEW {
+            let unknown = self.tables.iter().enumerate().skip(self.places.len());
+            self.places.extend(unknown.map(|(at, known)| (known.table().to_ascii_lowercase(), at)));
+        }
     }
 
     /// Returns the counts of the current table.

@@ -81,7 +81,7 @@ pub(super) fn run(
         check_limits(bytes, settings)?;
     }
     let transaction = match settings.no_savepoint {
-        true => Transaction::join(&statements),
+        true => Transaction::join(&mut statements).map_err(applying_failed)?,
         // takes locks when they are needed: a stream may be slow, and must not block other writers
         // before its first change
         false => Transaction::begin(&mut statements).map_err(applying_failed)?,

@@ -120,8 +120,20 @@ impl Registry {
         if self.traced.load(Ordering::Relaxed) == before {
             self.is_replaced.store(true, Ordering::Relaxed);
         }
+        self.pause()
+    }
+
+    /// Does the same as [`pause_tracing`](Self::pause_tracing), for a caller that has seen
+    /// [`traced`](Self::traced) grow.
+    pub(super) fn pause(&self) -> TracingPaused<'_> {
         self.trace(sys::TRACE_CLOSE);
         TracingPaused(self)
+    }
+
+    /// Returns a number that grows with each statement of the connection, unless another trace
+    /// function has taken the place of this one.
+    pub(super) fn traced(&self) -> usize {
+        self.traced.load(Ordering::Relaxed)
     }
 
     /// Takes the statements that were kept for applying, unless they are outdated.

@@ -135,9 +135,11 @@ pub(crate) struct Statements<'conn> {
     registry: Option<&'conn Registry>,
     store: StatementStore,
     is_kept: bool,
+    /// The number of traced statements at the beginning.
+    traced: usize,
     // triggers, and SQLite at the commit, may call functions of the application
     _inside: CallbackGuard,
-    _tracing_paused: Option<TracingPaused<'conn>>,
+    tracing_paused: Option<TracingPaused<'conn>>,
 }
 
 impl<'conn> Statements<'conn> {
@@ -150,10 +152,20 @@ impl<'conn> Statements<'conn> {
         }
         let _inside = callback::enter(db);
         let registry = handle.registry();
-        let _tracing_paused = registry.map(Registry::pause_tracing);
         let store = registry.and_then(Registry::take_statements).unwrap_or_default();
-        let is_kept = registry.is_some();
-        Some(Self { connection: Connection::from(handle), registry, store, is_kept, _inside, _tracing_paused })
+        let (is_kept, traced) = (registry.is_some(), registry.map_or(0, Registry::traced));
+        let connection = Connection::from(handle);
+        Some(Self { connection, registry, store, is_kept, traced, _inside, tracing_paused: None })
+    }
+
+    /// Pauses the recording of the thread that runs statements, after the first statement. If that
+    /// one was not traced, finalizes the statements: they may be outdated.
+    pub(crate) fn pause_tracing(&mut self) {
+        let Some(registry) = self.registry else { return };
+        if registry.traced() == self.traced {
+            self.clear();
+        }
+        self.tracing_paused = Some(registry.pause());
     }
 
     pub(crate) fn connection(&self) -> Connection<'conn> {

@@ -29,12 +29,18 @@ impl<'conn> Transaction<'conn> {
             (Command::Begin, Command::Commit, c"ROLLBACK")
         };
         statements.command(begin)?;
+        statements.pause_tracing();
         Ok(Self { connection, commit: Some(commit), undo: Some(undo), is_inside })
     }
 
     /// Uses the application's transaction as it is. Dropping does not roll back.
-    pub(crate) fn join(statements: &Statements<'conn>) -> Self {
-        Self { connection: statements.connection(), commit: None, undo: None, is_inside: true }
+    pub(crate) fn join(statements: &mut Statements<'conn>) -> Result<Self, SqliteError> {
+        let connection = statements.connection();
+        // a statement without effect, to see whether it is traced
+        statements.command(Command::Savepoint)?;
+        statements.command(Command::Release)?;
+        statements.pause_tracing();
+        Ok(Self { connection, commit: None, undo: None, is_inside: true })
     }
 
     /// Returns whether the connection was already in a transaction of the application.
