@@ -15,6 +15,7 @@ use super::driver::Settings;
 use super::error::ApplyError;
 use super::foreign_keys::{DeferredKeys, DisabledActions};
 use super::handlers::{ApplyRules, FallbackHandler};
+use super::input::Stream;
 use super::order::MIN_CHANGES;
 use super::progress::ProgressMeter;
 use super::queue::{ChangeState, Queue};
@@ -36,6 +37,9 @@ const MAX_ATTEMPTS: usize = 100_000;
 
 /// The number of changes up to which all of them are read before the first one is applied.
 const MAX_RECORDS: usize = 4096;
+
+/// The number of bytes that are read from a stream before the changes in them are applied.
+const CHUNK: usize = 16 * 1024;
 
 /// A running apply.
 pub(super) struct Engine<'conn, 's, 'r, 'a> {
@@ -208,27 +212,42 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
     }
 
     /// Applies the changes of a stream, and checks each section when it begins.
-    pub(super) fn apply_stream(&mut self, stream: &mut dyn super::input::Stream) -> Result<(), ApplyError> {
+    ///
+    /// The stream is read in chunks, without a lock: the limits and the tables of a small stream are
+    /// checked before its first change is applied.
+    pub(super) fn apply_stream(&mut self, stream: &mut dyn Stream) -> Result<(), ApplyError> {
         self.meter.start(&mut self.rules.on_progress)?;
-        let (mut current, mut end) = (0, 0);
-        let mut change = Vec::new();
-        while let Some((record, section)) = stream.next()? {
-            if section != current {
-                current = section;
-                self.begin_section(&record)?;
+        let (mut chunk, mut last_section, mut end) = (Vec::new(), 0, 0);
+        loop {
+            chunk.clear();
+            let mut header_of = None;
+            while chunk.len() < CHUNK {
+                let Some((record, section)) = stream.next()? else { break };
+                if section != last_section {
+                    last_section = section;
+                    self.check.skips(&self.settings.scope, &record)?;
+                }
+                if header_of != Some(section) {
+                    header_of = Some(section);
+                    write_header(self.settings.format, record.table(), record.key_ordinals(), &mut chunk);
+                }
+                record.write(&mut chunk);
+                end = record.offset().saturating_add(record.byte_length());
             }
-            end = record.offset().saturating_add(record.byte_length());
-            if self.settings.is_inverted {
-                change.clear();
-                write_header(Format::Changeset, record.table(), record.key_ordinals(), &mut change);
-                record.write(&mut change);
-                let inverse = inverted(&change);
-                records(&inverse, Format::Changeset).try_for_each(|record| self.apply_record(&record))?;
-            } else {
-                self.apply_record(&record)?;
+            if chunk.is_empty() {
+                return self.meter.finish(end as u64, &mut self.rules.on_progress);
+            }
+            let inverse = if self.settings.is_inverted { inverted(&chunk) } else { Vec::new() };
+            let changes = if self.settings.is_inverted { &inverse } else { &chunk };
+            for section in Sections::new(changes, self.settings.format) {
+                for (at, record) in section.records().enumerate() {
+                    if at == 0 {
+                        self.begin_section(&record)?;
+                    }
+                    self.apply_record(&record)?;
+                }
             }
         }
-        self.meter.finish(end as u64, &mut self.rules.on_progress)
     }
 
     /// Applies the changes that still wait, and checks the foreign keys.

@@ -75,7 +75,8 @@
 //! - **The write lock** is taken by the first statement of the apply, a DELETE of no row. It locks
 //!   `main` alone and checks its schema in the same step. It waits for other writers as long as
 //!   `PRAGMA busy_timeout` allows. Attached databases are not locked.
-//! - **A stream** locks `main` at its first change that is not skipped by [`Apply::only`].
+//! - **A stream** is read in chunks of 16 KiB. Limits and [`Apply::only`] are checked when a chunk is
+//!   read, which takes no lock. `main` is locked at the first change that is not skipped.
 //! - **In a transaction of yours that has only read so far**, SQLite does not wait for other
 //!   writers, whatever `busy_timeout` is. In WAL mode it fails with `SQLITE_BUSY` if another
 //!   connection has written since the read. So if several connections write, start with
