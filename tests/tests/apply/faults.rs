@@ -238,7 +238,8 @@ fn appended_recordings_that_went_through_json_keep_their_order() {
 /// Returns UPDATEs of rows of `t (id, u, v)`, each with a value of 10 KB.
 fn large_updates(count: i64, u: impl Fn(i64) -> i64) -> Changeset {
     let t = TableInfo::new("t", &[1, 0, 0]);
-    let large = Value::Blob(vec![7; 10_000].leak());
+    let large = vec![7; 10_000];
+    let large = Value::Blob(&large);
     (0..count)
         .fold(Changeset::builder(), |builder, id| {
             builder.update_values(t, &[id.into(), id.into(), Value::Null], &[id.into(), u(id).into(), large])
