@@ -20,6 +20,9 @@
 //! The column "statements alone" is the ratio that prepared statements reach that a program keeps and
 //! runs itself, between BEGIN and COMMIT: see `apply/bare.rs`.
 //!
+//! "First apply after a session" is the first apply on a connection whose handle this crate has found
+//! before, as a program in C always knows it.
+//!
 //! All databases have `PRAGMA foreign_keys = ON`. Files are in WAL mode with `synchronous = OFF`,
 //! since both sides wait for the disk equally.
 

@@ -23,11 +23,15 @@ impl fmt::Display for Place {
 }
 
 /// Which connections the changes are applied on.
+#[derive(Clone, Copy)]
 pub(crate) enum Connections {
     /// One connection for all changes, which has applied them before.
     Kept,
     /// A new connection and database for each apply, so that each is the first of its connection.
     New,
+    /// The same, after a session of the connection: its handle is known to this crate, as it is to
+    /// SQLite.
+    NewWithHandle,
     /// A new connection and database for each apply, after the changes of the SQL and their
     /// inverse.
     NewAfter(&'static str),
@@ -189,12 +193,16 @@ impl Keys {
             .record("UPDATEs", format!("UPDATE t SET n = -n WHERE n <= {changes}"), Some("UPDATEs"))
     }
 
-    fn first(&self, rows: usize, changes: usize, place: Place) -> Case {
-        Case::new("first apply on the connection", changes, place, self.schema, self.insert(0, rows))
+    fn first(&self, rows: usize, changes: usize, place: Place, connections: Connections) -> Case {
+        let name = match connections {
+            Connections::NewWithHandle => "first apply after a session",
+            _ => "first apply on the connection",
+        };
+        Case::new(name, changes, place, self.schema, self.insert(0, rows))
             .record("INSERTs", self.insert(rows, changes), None)
             .record("UPDATEs", format!("UPDATE t SET n = -n WHERE n <= {changes}"), None)
             .record("DELETEs", format!("DELETE FROM t WHERE n <= {changes}"), None)
-            .on(Connections::New)
+            .on(connections)
     }
 
     fn million(&self, changes: usize, place: Place) -> Case {
@@ -327,7 +335,9 @@ fn of_sizes(rows: usize, sizes: &[usize], shifted: usize, mixed_sizes: &[usize],
         cases.push(unique_shifted(shifted, place));
         cases.extend(mixed_sizes.iter().map(|changes| mixed(*changes, place)));
         cases.extend(conflicts(conflicting, place));
-        cases.extend([1, 100].map(|changes| ASCENDING.first(rows.min(1_000), changes, place)));
+        for connections in [Connections::New, Connections::NewWithHandle] {
+            cases.extend([1, 100].map(|changes| ASCENDING.first(rows.min(1_000), changes, place, connections)));
+        }
     }
     cases
 }

@@ -45,6 +45,8 @@ trait Contestant: Sized {
     fn open(name: &str) -> Self;
     fn execute(&mut self, sql: &str);
     fn text(&mut self, query: &str) -> String;
+    /// Finds the handle of the connection, if it is not known.
+    fn find_handle(&mut self);
     /// Applies the changes, and returns the number of conflicts.
     fn apply_counting(&mut self, changeset: &Changeset, conflicts: Conflicts) -> u64;
 
@@ -84,6 +86,10 @@ impl Contestant for SqliteConnection {
         diesel::select(sql::<Text>(&format!("({query})"))).get_result(self).unwrap()
     }
 
+    fn find_handle(&mut self) {
+        drop(self.create_session().unwrap());
+    }
+
     fn apply_counting(&mut self, changeset: &Changeset, conflicts: Conflicts) -> u64 {
         let apply = SqliteSessionExt::apply(self, changeset);
         let apply = match conflicts.decision {
@@ -113,6 +119,8 @@ impl Contestant for raw::Connection {
     fn text(&mut self, query: &str) -> String {
         Self::text(self, query)
     }
+
+    fn find_handle(&mut self) {}
 
     fn apply_counting(&mut self, changeset: &Changeset, conflicts: Conflicts) -> u64 {
         if conflicts.is_rebase_data_returned {
@@ -149,7 +157,9 @@ pub(crate) fn run(case: &Case, effort: Effort) -> Vec<Row> {
     let steps = case.steps();
     let pairs = match case.connections {
         Connections::Kept => on_kept_connections(case, &steps, effort, directory.path()),
-        Connections::New => on_new_connections(case, &steps, effort, directory.path(), None),
+        Connections::New | Connections::NewWithHandle => {
+            on_new_connections(case, &steps, effort, directory.path(), None)
+        }
         Connections::NewAfter(sql) => {
             let first = case.changeset(sql);
             on_new_connections(case, &steps, effort, directory.path(), Some(&[first.invert(), first]))
@@ -215,6 +225,9 @@ fn on_new_connections(
         contents: &mut Option<String>,
     ) -> f64 {
         let mut replica = C::replica(case, directory);
+        if matches!(case.connections, Connections::NewWithHandle) {
+            replica.find_handle();
+        }
         if let Some([inverse, changeset]) = before {
             replica.apply_counting(changeset, case.conflicts);
             replica.apply_counting(inverse, case.conflicts);

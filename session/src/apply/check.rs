@@ -13,7 +13,7 @@ use super::engine::failed;
 use super::error::ApplyError;
 use super::order::KeyOrder;
 use super::schema_features::{ForeignKey, SchemaFeatures, shows_order};
-use super::target::Target;
+use super::target_table::Target;
 use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
 use crate::ffi::statements::{StatementId, Statements, StepError};

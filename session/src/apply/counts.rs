@@ -6,7 +6,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::report::TableReport;
-use super::target::is_set;
+use super::target_table::is_set;
 use crate::wire::codec::append::{write_change, write_header, write_value};
 use crate::wire::{Format, Operation, RebaseData, Record};
 

@@ -216,7 +216,7 @@
 //! | An UPDATE of the key alone is skipped. SQLite fails. | `applying::a_key_that_changed_to_an_equal_key_is_applied` |
 //! | A column with the same old and new value is not compared. | `hostile::an_unchanged_column_is_not_written` |
 //! | `ignore_noops` is also correct for names that need quotes and for rows of NULLs. | `options::ignoring_noops_works_with_any_column_names` |
-//! | Violations of foreign keys that existed before in the transaction are not those of the apply. | `kept_statements::violations_of_the_caller_are_neither_forgotten_nor_taken_for_those_of_the_apply` |
+//! | Violations of foreign keys that existed before in the transaction are not those of the apply. | `foreign_keys::violations_of_the_caller_are_neither_forgotten_nor_taken_for_those_of_the_apply` |
 //! | Changes to tables of 1,000 columns are applied. SQLite fails ("Expression tree is too large"). | `faults::tables_with_many_columns_are_recorded_and_applied` |
 //!
 //! # Kept statements
@@ -255,7 +255,6 @@ mod counts;
 mod driver;
 mod engine;
 mod error;
-mod exchange;
 mod foreign_keys;
 mod handlers;
 mod input;
@@ -265,7 +264,7 @@ mod queue;
 mod report;
 mod row_id;
 mod schema_features;
-mod target;
+mod target_table;
 mod typed;
 
 pub use self::builder::Apply;

@@ -36,12 +36,13 @@ struct Table {
     checks: bool,
     /// Whether the table is `STRICT`.
     is_strict: bool,
+    is_autoincrement: bool,
 }
 
 impl SchemaFeatures {
     pub(super) fn read(connection: Connection<'_>) -> Result<Self, SqliteError> {
         let (mut features, mut tables_fail) = (Self::default(), false);
-        let query = "SELECT type, tbl_name, sql FROM main.sqlite_schema WHERE type <> 'index'";
+        let query = "SELECT type, tbl_name, sql FROM main.sqlite_schema";
         connection.for_each(query, |row| tables_fail |= features.add(&row.text(0), &row.text(1), &row.text(2)))?;
         if connection.has_temp() {
             let query = "SELECT tbl_name, sql FROM temp.sqlite_schema WHERE type = 'trigger'";
@@ -56,12 +57,16 @@ impl SchemaFeatures {
         Ok(features)
     }
 
-    /// Adds a table, view or trigger. Returns whether a constraint of the table can fail without
-    /// undoing the statement's earlier work.
+    /// Adds a table, view or trigger, but no index. Returns whether a constraint of the table can
+    /// fail without undoing the statement's earlier work.
     fn add(&mut self, kind: &str, name: &str, text: &str) -> bool {
-        if kind == "trigger" {
-            self.add_trigger(name, text);
-            return false;
+        match kind {
+            "index" => return false,
+            "trigger" => {
+                self.add_trigger(name, text);
+                return false;
+            }
+            _ => {}
         }
         let sql = Sql::new(text);
         if let Some(kind) = TableKind::of(kind, text) {
@@ -73,6 +78,7 @@ impl SchemaFeatures {
                 collates: sql.has(Word::Collate),
                 checks: sql.has(Word::Check),
                 is_strict: sql.has(Word::Strict) && sql.ends_with_option(Word::Strict),
+                is_autoincrement: sql.has(Word::Autoincrement),
             };
             self.references |= table.references;
             self.tables.insert(name.to_ascii_lowercase(), table);
@@ -120,6 +126,20 @@ impl SchemaFeatures {
     /// Returns whether the table has triggers that fire on UPDATEs. The name must be in lower case.
     pub(super) fn has_update_triggers(&self, table: &str) -> bool {
         self.triggers.get(table).is_some_and(|on_update| *on_update)
+    }
+
+    /// Returns whether `INSERT OR FAIL` of many rows is, up to the row that fails, the same as the
+    /// INSERTs one by one. The name must be in lower case.
+    ///
+    /// `OR FAIL` does not concern immediate foreign keys and the types of a `STRICT` table, and
+    /// the last number of `AUTOINCREMENT` is written after all rows.
+    pub(super) fn can_fail_between_rows(&self, table: &str) -> bool {
+        !self.triggers.contains_key(table)
+            && !self.temporary_triggers
+            && self
+                .tables
+                .get(table)
+                .is_some_and(|table| !table.references && !table.is_strict && !table.is_autoincrement)
     }
 
     /// Returns whether a change to the table can fail and nevertheless be made. The name must be in
@@ -219,10 +239,11 @@ enum Word {
     Collate,
     Check,
     Strict,
+    Autoincrement,
 }
 
 impl Word {
-    const ALL: [(Self, &str); 8] = [
+    const ALL: [(Self, &str); 9] = [
         (Self::Rollback, "rollback"),
         (Self::Fail, "fail"),
         (Self::Ignore, "ignore"),
@@ -231,9 +252,10 @@ impl Word {
         (Self::Collate, "collate"),
         (Self::Check, "check"),
         (Self::Strict, "strict"),
+        (Self::Autoincrement, "autoincrement"),
     ];
 
-    fn bit(self) -> u8 {
+    fn bit(self) -> u16 {
         1 << self as u8
     }
 
@@ -245,7 +267,7 @@ impl Word {
 /// SQL, and the set of words that occur anywhere in it.
 struct Sql<'a> {
     text: &'a str,
-    words: u8,
+    words: u16,
 }
 
 impl<'a> Sql<'a> {
@@ -254,7 +276,7 @@ impl<'a> Sql<'a> {
         let mut words = 0;
         let mut rest = text.as_bytes();
         while let Some((first, after)) = rest.split_first() {
-            if matches!(first.to_ascii_lowercase(), b'r' | b'f' | b'i' | b'c' | b's') {
+            if matches!(first.to_ascii_lowercase(), b'a' | b'r' | b'f' | b'i' | b'c' | b's') {
                 let starts =
                     |word: &str| rest.get(..word.len()).is_some_and(|it| it.eq_ignore_ascii_case(word.as_bytes()));
                 let found = Word::ALL.iter().filter(|(_, word)| starts(word));

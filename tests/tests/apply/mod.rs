@@ -3,10 +3,12 @@
 
 mod agreement;
 mod applying;
+mod batches;
 mod conflicts;
 mod exchanges;
 mod faults;
 mod filters;
+mod foreign_keys;
 mod hostile;
 mod hostile_engine;
 mod kept_statements;

@@ -16,11 +16,11 @@ use std::collections::HashMap;
 use std::format;
 use std::vec::Vec;
 
-use super::engine::{Engine, failed};
-use super::error::ApplyError;
-use super::queue::Queue;
-use super::report::ChangeResult;
-use super::target::{Ran, UNIQUE_VIOLATION, is_set};
+use super::super::error::ApplyError;
+use super::super::queue::Queue;
+use super::super::report::ChangeResult;
+use super::super::target_table::{Ran, UNIQUE_VIOLATION, is_set};
+use super::{Engine, failed};
 use crate::ffi::error::SqliteError;
 use crate::ffi::statements::StepError;
 use crate::schema::LiveColumn;

@@ -4,36 +4,34 @@
 //! Invariant: each change has one result, which is counted once. Called by
 //! [`driver`](super::driver).
 
+mod attempt;
+mod exchange;
+mod retry;
+
 use std::boxed::Box;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use self::attempt::Attempt;
 use super::check::{Facts, SectionCheck};
-use super::conflict::{ConflictAction, ConflictType, ForeignKeyConflict, RawDecision, UntypedConflict};
 use super::counts::{ChangeCounts, RebaseWriter};
 use super::driver::Settings;
 use super::error::ApplyError;
 use super::foreign_keys::{DeferredKeys, DisabledActions};
-use super::handlers::{ApplyRules, FallbackHandler};
+use super::handlers::ApplyRules;
 use super::input::Stream;
 use super::order::MIN_CHANGES;
 use super::progress::ProgressMeter;
 use super::queue::{ChangeState, Queue};
 use super::report::{ApplyReport, ChangeResult};
 use super::row_id::RowId;
-use super::target::{BATCH, Ran, Target, UNIQUE_VIOLATION, is_set};
-use super::typed::UndecodedConflict;
+use super::target_table::{BATCH, Ran, Target, UNIQUE_VIOLATION, is_set};
 use crate::ffi::error::SqliteError;
 use crate::ffi::statement::Connection;
 use crate::ffi::statements::Statements;
 use crate::schema::LiveColumn;
-use crate::wire::codec::append::{records, write_header};
-use crate::wire::{Format, Operation, RebaseData, Record, Section, Sections, Value, inverted};
-
-/// The number of attempts to apply blocked changes of a table again, besides a number for each
-/// change. Most changes are woken by the change of the row that blocks them. But what a trigger or a
-/// foreign key action of any other change does can also let them pass.
-const MAX_ATTEMPTS: usize = 100_000;
+use crate::wire::codec::append::write_header;
+use crate::wire::{Format, Operation, RebaseData, Record, Section, Sections, inverted};
 
 /// The number of changes up to which all of them are read before the first one is applied.
 const MAX_RECORDS: usize = 4096;
@@ -64,21 +62,6 @@ pub(super) struct Engine<'conn, 's, 'r, 'a> {
     queue: Queue,
     /// The row that was read last, as a section with one INSERT.
     row: Vec<u8>,
-}
-
-/// The result of an attempt to apply a change.
-pub(super) enum Attempt {
-    Done(ChangeResult),
-    /// A constraint was violated. Contains the extended result code.
-    Blocked(i32),
-}
-
-/// The application's decision about a conflict.
-enum Answer {
-    /// The database already contains the result of the change.
-    Noop,
-    Omit,
-    Replace,
 }
 
 /// Returns a function that adds the operation and the table to an error of SQLite.
@@ -150,25 +133,35 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
     ) -> Result<(), ApplyError> {
         let Some(first) = section.records().next() else { return Ok(()) };
         self.begin_section(&first)?;
-        if let Some(target) = self.target.filter(|_| count >= MIN_CHANGES && !self.settings.keeps_order) {
-            let connection = self.statements.connection();
+        let Some(target) = self.target else { return self.apply_each(section, records) };
+        let connection = self.statements.connection();
+        let order = if count >= MIN_CHANGES && !self.settings.keeps_order {
             let acts = !self.settings.no_foreign_key_actions;
             let order = self.facts.key_order(connection, target, section, acts);
-            if let Some(order) = order.map_err(failed("reading the schema", first.table()))? {
-                let uses_batches = self.target().uses_batches(connection, count);
-                return match uses_batches.map_err(failed("reading the schema", first.table()))? {
-                    true => self.apply_in_batches(order.records()),
-                    false => order.records().try_for_each(|record| self.apply_record(&record)),
-                };
-            }
+            order.map_err(failed("reading the schema", first.table()))?
+        } else {
+            None
+        };
+        let uses_batches = self.target().uses_batches(connection, count, order.is_some());
+        let uses_batches = uses_batches.map_err(failed("reading the schema", first.table()))?;
+        match (order, records) {
+            (Some(order), _) if uses_batches => self.apply_in_batches(order.records()),
+            (Some(order), _) => order.records().try_for_each(|record| self.apply_record(&record)),
+            (None, Some(records)) if uses_batches => self.apply_in_batches(records.iter().copied()),
+            (None, None) if uses_batches => self.apply_in_batches(section.records()),
+            (None, records) => self.apply_each(section, records),
         }
+    }
+
+    /// Applies changes in their order, one by one.
+    fn apply_each(&mut self, section: &Section<'_>, records: Option<&[Record<'_>]>) -> Result<(), ApplyError> {
         match records {
             Some(records) => records.iter().try_for_each(|record| self.apply_record(record)),
             None => section.records().try_for_each(|record| self.apply_record(&record)),
         }
     }
 
-    /// Applies changes in key order, INSERTs in batches.
+    /// Applies changes, INSERTs in batches.
     fn apply_in_batches<'b>(&mut self, records: impl Iterator<Item = Record<'b>>) -> Result<(), ApplyError> {
         let mut batch = Vec::with_capacity(BATCH);
         // after a conflict, the following batches are likely to have one too
@@ -185,30 +178,34 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
             }
             if pause > 0 {
                 pause -= 1;
-            } else if self.apply_batch(&batch)? {
-                batch.clear();
-                next_pause = 1;
             } else {
-                (pause, next_pause) = (next_pause, next_pause.saturating_mul(2).min(64));
+                let applied = self.apply_batch(&batch)?;
+                batch.drain(..applied);
+                if batch.is_empty() {
+                    next_pause = 1;
+                } else {
+                    (pause, next_pause) = (next_pause, next_pause.saturating_mul(2).min(64));
+                }
             }
             batch.drain(..).try_for_each(|record| self.apply_record(&record))?;
         }
         batch.into_iter().try_for_each(|record| self.apply_record(&record))
     }
 
-    /// Applies a batch of INSERTs, unless one of them has a conflict. Returns whether they were
-    /// applied.
-    fn apply_batch(&mut self, batch: &[Record<'_>]) -> Result<bool, ApplyError> {
-        let Some(first) = batch.first() else { return Ok(true) };
-        let ran = self.run(first, |target, statements| target.insert_batch(statements, batch))?;
-        if ran != Ran::Changed {
-            return Ok(false);
-        }
-        for record in batch {
+    /// Applies a batch of INSERTs up to one that has a conflict. Returns how many were applied.
+    fn apply_batch(&mut self, batch: &[Record<'_>]) -> Result<usize, ApplyError> {
+        let Some(first) = batch.first() else { return Ok(0) };
+        let mut inserted = 0;
+        self.run(first, |target, statements| {
+            let (ran, count) = target.insert_batch(statements, batch)?;
+            inserted = count.min(batch.len());
+            Ok(ran)
+        })?;
+        for record in batch.iter().take(inserted) {
             self.meter.advance(record.byte_length(), &mut self.rules.on_progress)?;
             self.count(ChangeResult::Applied);
         }
-        Ok(true)
+        Ok(inserted)
     }
 
     /// Applies the changes of a stream, and checks each section when it begins.
@@ -375,59 +372,6 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
         }
     }
 
-    /// Tries the blocked changes of the current table again, and asks about those that remain
-    /// blocked.
-    fn settle(&mut self) -> Result<(), ApplyError> {
-        if self.queue.is_empty() {
-            return Ok(());
-        }
-        let mut queue = core::mem::replace(&mut self.queue, Queue::new(self.settings.format));
-        let mut attempts = queue.len().saturating_mul(32).saturating_add(MAX_ATTEMPTS);
-        self.drain(&mut queue, &mut attempts)?;
-        let mut is_reversed = false;
-        while queue.unfinished() > 0 {
-            let before = queue.unfinished();
-            self.exchange(&mut queue)?;
-            self.drain(&mut queue, &mut attempts)?;
-            // in turns from both ends, since the changes can depend on each other in either order
-            queue.release_all(is_reversed);
-            is_reversed = !is_reversed;
-            self.drain(&mut queue, &mut attempts)?;
-            if queue.unfinished() == before || attempts == 0 {
-                break;
-            }
-        }
-        for at in 0..queue.len() {
-            let Some((record, mut state)) = queue.get(at) else { continue };
-            self.tick(&record)?;
-            if let Attempt::Done(result) = self.attempt(&record, &mut state, true)? {
-                self.finish(&record, result);
-            }
-            queue.finish(at);
-        }
-        Ok(())
-    }
-
-    /// Tries the changes that have stopped waiting.
-    fn drain(&mut self, queue: &mut Queue, attempts: &mut usize) -> Result<(), ApplyError> {
-        while let Some(at) = queue.next_ready().filter(|_| *attempts > 0) {
-            let Some((record, mut state)) = queue.get(at) else { continue };
-            *attempts -= 1;
-            self.tick(&record)?;
-            match self.attempt(&record, &mut state, false)? {
-                Attempt::Done(result) => {
-                    self.finish(&record, result);
-                    queue.finish(at);
-                }
-                Attempt::Blocked(code) => {
-                    let waits_for = self.find_blocking_row(&record, code)?;
-                    queue.wait(at, state, waits_for);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Calls the progress function from time to time while changes are tried again.
     pub(super) fn tick(&mut self, record: &Record<'_>) -> Result<(), ApplyError> {
         self.meter.wait(record.byte_length(), &mut self.rules.on_progress)
@@ -489,184 +433,6 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
         }
         Ok(ran)
     }
-
-    /// Returns whether the row with the key of the change exists, and reads it if a decision about
-    /// the change requires it.
-    fn find_row(&mut self, record: &Record<'_>) -> Result<bool, ApplyError> {
-        let ApplyRules { tables, otherwise, ignores_noops, .. } = &*self.rules;
-        let has_handler = || tables.iter().any(|rules| rules.is_of(record.table()) && rules.on_conflict.is_some());
-        if *ignores_noops || matches!(otherwise, Some(FallbackHandler::ByChange(_))) || has_handler() {
-            return self.read_row(record);
-        }
-        self.row.clear();
-        let target = self.facts.target_mut(self.target.unwrap_or_default());
-        target.has_row(self.statements, record).map_err(failed("reading the row of a change", record.table()))
-    }
-
-    /// Reads the row with the key of the change. Returns whether it exists.
-    fn read_row(&mut self, record: &Record<'_>) -> Result<bool, ApplyError> {
-        let target = self.facts.target_mut(self.target.unwrap_or_default());
-        let read = target.read_row(self.statements, record, &mut self.row);
-        read.map_err(failed("reading the row of a change", record.table()))
-    }
-
-    /// Tries to apply a change. If it is the last attempt, asks about a violated constraint.
-    #[inline]
-    fn attempt(&mut self, record: &Record<'_>, state: &mut ChangeState, is_last: bool) -> Result<Attempt, ApplyError> {
-        let ran = match record.operation() {
-            Operation::Insert => self.run(record, |target, statements| target.insert(statements, record))?,
-            Operation::Update => self.run_update(record, state.replaces)?,
-            Operation::Delete if state.replaces => {
-                self.run(record, |target, statements| target.delete_by_key(statements, record))?
-            }
-            Operation::Delete => self.run(record, |target, statements| target.delete(statements, record))?,
-        };
-        let done = if state.replaces { ChangeResult::Replaced } else { ChangeResult::Applied };
-        match (record.operation(), ran) {
-            (_, Ran::Changed) => Ok(Attempt::Done(done)),
-            (_, Ran::Nothing) => Ok(Attempt::Done(ChangeResult::Skipped)),
-            // a trigger has ignored it
-            (Operation::Insert, Ran::Unchanged) if state.has_deleted_row => {
-                Err(ApplyError::ReplacedRowLost { table: record.table().to_string() })
-            }
-            (Operation::Insert, Ran::Unchanged) => Ok(Attempt::Done(done)),
-            (Operation::Insert, Ran::Blocked(code)) => self.resolve_insert(record, state, code, is_last),
-            (_, Ran::Unchanged) => self.resolve_mismatch(record, state, is_last),
-            (_, Ran::Blocked(code)) => self.block(record, *state, code, is_last),
-        }
-    }
-
-    /// Decides about an INSERT that violates a constraint: the primary key, or another one.
-    #[cold]
-    fn resolve_insert(
-        &mut self,
-        record: &Record<'_>,
-        state: &mut ChangeState,
-        code: i32,
-        is_last: bool,
-    ) -> Result<Attempt, ApplyError> {
-        if !self.find_row(record)? {
-            return self.block(record, *state, code, is_last);
-        }
-        if !state.replaces {
-            match self.ask(ConflictType::Conflict, record, *state)? {
-                Answer::Noop => return Ok(Attempt::Done(ChangeResult::Noop)),
-                Answer::Omit => return Ok(Attempt::Done(ChangeResult::Omitted)),
-                Answer::Replace => state.replaces = true,
-            }
-        }
-        match self.run(record, |target, statements| target.delete_by_key(statements, record))? {
-            Ran::Blocked(code) => return self.block(record, *state, code, is_last),
-            // a trigger keeps the row
-            Ran::Unchanged | Ran::Nothing => return self.block(record, *state, code, is_last),
-            Ran::Changed => state.has_deleted_row = true,
-        }
-        match self.run(record, |target, statements| target.insert(statements, record))? {
-            Ran::Changed => Ok(Attempt::Done(ChangeResult::Replaced)),
-            Ran::Unchanged | Ran::Nothing => Err(ApplyError::ReplacedRowLost { table: record.table().to_string() }),
-            Ran::Blocked(code) => self.block(record, *state, code, is_last),
-        }
-    }
-
-    /// Decides about an UPDATE or DELETE that has found no row with its key and its old values.
-    #[cold]
-    fn resolve_mismatch(
-        &mut self,
-        record: &Record<'_>,
-        state: &mut ChangeState,
-        is_last: bool,
-    ) -> Result<Attempt, ApplyError> {
-        let kind = if !state.replaces && self.find_row(record)? { ConflictType::Data } else { ConflictType::NotFound };
-        match self.ask(kind, record, *state)? {
-            Answer::Noop => Ok(Attempt::Done(ChangeResult::Noop)),
-            Answer::Omit => Ok(Attempt::Done(ChangeResult::Omitted)),
-            Answer::Replace => {
-                state.replaces = true;
-                self.attempt(record, state, is_last)
-            }
-        }
-    }
-
-    /// Lets a change wait. If it has waited, decides about the constraint that it violates.
-    #[cold]
-    fn block(
-        &mut self,
-        record: &Record<'_>,
-        state: ChangeState,
-        code: i32,
-        is_last: bool,
-    ) -> Result<Attempt, ApplyError> {
-        if !is_last {
-            return Ok(Attempt::Blocked(code));
-        }
-        self.ask(ConflictType::Constraint, record, state)?;
-        Ok(Attempt::Done(ChangeResult::Omitted))
-    }
-
-    /// Asks the application about a conflict. The row in the way has been read.
-    fn ask(&mut self, kind: ConflictType, record: &Record<'_>, state: ChangeState) -> Result<Answer, ApplyError> {
-        let row = if kind.takes_replace() { records(&self.row, Format::Changeset).next() } else { None };
-        if self.rules.ignores_noops && is_noop(kind, record, row.as_ref()) {
-            return Ok(Answer::Noop);
-        }
-        let after_replace = kind == ConflictType::Constraint && state.has_deleted_row;
-        let ApplyRules { tables, otherwise, .. } = &mut *self.rules;
-        let handler =
-            tables.iter_mut().find(|rules| rules.is_of(record.table())).and_then(|rules| rules.on_conflict.as_mut());
-        let decision = match (handler, otherwise) {
-            (Some(handler), _) => {
-                handler(UndecodedConflict { conflict: kind, change: *record, current: row, after_replace })?
-            }
-            (None, None) => RawDecision { action: ConflictAction::Abort, may_lose_row: false },
-            (None, Some(FallbackHandler::ByKind(otherwise))) => {
-                RawDecision { action: otherwise(kind), may_lose_row: false }
-            }
-            (None, Some(FallbackHandler::ByChange(otherwise))) => {
-                RawDecision { action: otherwise(&UntypedConflict::new(kind, *record, row))?, may_lose_row: false }
-            }
-        };
-        let table = || record.table().to_string();
-        match decision.action {
-            ConflictAction::Abort => Err(ApplyError::ConflictAborted),
-            ConflictAction::Replace if kind.takes_replace() => Ok(Answer::Replace),
-            ConflictAction::Replace => Err(ApplyError::IllegalReplace { conflict: kind, table: Some(table()) }),
-            ConflictAction::Omit if after_replace && !decision.may_lose_row => {
-                Err(ApplyError::ReplacedRowLost { table: table() })
-            }
-            ConflictAction::Omit => Ok(Answer::Omit),
-        }
-    }
-
-    fn passes_filter(&mut self, record: &Record<'_>) -> Result<bool, ApplyError> {
-        let has_row = self.read_row(record)?;
-        let row = if has_row { records(&self.row, Format::Changeset).next() } else { None };
-        let filter = self.rules.of_table(record.table()).and_then(|rules| rules.filter.as_mut());
-        filter.map_or(Ok(true), |filter| filter(*record, row))
-    }
-
-    /// Accepts foreign key violations, or fails.
-    fn decide_foreign_keys(&mut self) -> Result<(), ApplyError> {
-        let connection = self.statements.connection();
-        let find = || ForeignKeyConflict::find(connection).map_err(foreign_keys_failed);
-        let broken = match (&mut self.rules.on_foreign_keys, &mut self.rules.otherwise) {
-            (Some(handler), _) => {
-                let broken = find()?;
-                if handler(&broken).accepts {
-                    return Ok(());
-                }
-                broken
-            }
-            (None, Some(FallbackHandler::ByKind(otherwise))) => match otherwise(ConflictType::ForeignKey) {
-                ConflictAction::Omit => return Ok(()),
-                ConflictAction::Abort => find()?,
-                ConflictAction::Replace => {
-                    return Err(ApplyError::IllegalReplace { conflict: ConflictType::ForeignKey, table: None });
-                }
-            },
-            (None, Some(FallbackHandler::ByChange(_)) | None) => find()?,
-        };
-        Err(ApplyError::ForeignKeyViolations(Box::new(broken)))
-    }
 }
 
 fn foreign_keys_failed(error: SqliteError) -> ApplyError {
@@ -681,32 +447,4 @@ fn foreign_keys_failed(error: SqliteError) -> ApplyError {
 fn sets_nothing(record: &Record<'_>) -> bool {
     record.operation() == Operation::Update
         && record.update_columns().all(|(ordinal, old, new)| ordinal != 0 || !is_set(old, new))
-}
-
-/// Returns whether the database already contains what the change would result in. `row` is the row
-/// with its key.
-fn is_noop(kind: ConflictType, record: &Record<'_>, row: Option<&Record<'_>>) -> bool {
-    match (kind, record.operation()) {
-        (ConflictType::NotFound, Operation::Delete) => true,
-        (ConflictType::Data, Operation::Update) | (ConflictType::Conflict, Operation::Insert) => {
-            row.is_some_and(|row| is_in_row(record, row))
-        }
-        _ => false,
-    }
-}
-
-/// Returns whether a row has all values that a change sets. Equal numbers are the same value, as in
-/// SQL.
-fn is_in_row(change: &Record<'_>, row: &Record<'_>) -> bool {
-    let is_same = |one, other| match (one, other) {
-        (Value::Integer(integer), Value::Real(real)) | (Value::Real(real), Value::Integer(integer)) => {
-            real.fract() == 0.0 && real as i128 == i128::from(integer)
-        }
-        (Value::Real(one), Value::Real(other)) => one == other,
-        _ => one == other,
-    };
-    change.key_ordinals().iter().enumerate().filter(|(_, place)| **place == 0).all(|(column, _)| {
-        let new = change.new_value(column).filter(|new| is_set(change.old_value(column), Some(*new)));
-        new.is_none_or(|new| row.new_value(column).is_some_and(|current| is_same(new, current)))
-    })
 }
