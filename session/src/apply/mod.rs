@@ -133,9 +133,12 @@
 //!
 //! Changes that wait are kept in memory, also those of a stream.
 //!
-//! In tables without triggers, INSERTs in key order are run 32 rows at a time, if there are many for
-//! the size of the database. If one of the rows has a conflict, SQLite undoes the statement, and the
-//! rows are inserted one by one.
+//! From 64 changes in memory, INSERTs that follow each other are run 32 rows at a time, with
+//! [`INSERT OR FAIL`](https://www.sqlite.org/lang_conflict.html): the rows before one that has a
+//! conflict stay, and the rest is inserted one by one. Tables with triggers are excluded. In tables
+//! with foreign keys, in `STRICT` tables and with `AUTOINCREMENT`, SQLite would have to undo the
+//! statement. There, only changes in key order are batched, and only if there are many for the size
+//! of the database.
 //!
 //! # Exchanged UNIQUE values
 //!
