@@ -417,8 +417,8 @@ fn a_transaction_that_sqlite_has_ended_is_reported() {
     let mut conn = open(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id INTEGER PRIMARY KEY); PRAGMA max_page_count = 8",
     );
-    let (t, text) = (TableInfo::new("t", &[1, 0]), "x".repeat(500));
-    let changeset = (0..200)
+    let (t, text) = (TableInfo::new("t", &[1, 0]), "x".repeat(2000));
+    let changeset = (0..40)
         .fold(Changeset::builder(), |builder, id: i64| builder.insert_values(t, &[id.into(), text.as_str().into()]))
         .build()
         .unwrap();

@@ -58,7 +58,10 @@ fn observe(schema: &str, rows: &str, changes: &Recorded, how: How, answer: Confl
     let mut conn = open(schema);
     exec(&mut conn, rows);
     let mut session = conn.create_session().unwrap();
-    session.attach_all().unwrap();
+    // before SQLite 3.49, sessions fail if there are generated columns
+    if !schema.contains("STORED") {
+        session.attach_all().unwrap();
+    }
     let (report, mut kinds) = apply_with(&mut conn, changes, how, Options::default(), answer);
     // which change is asked about first, and so where the apply fails, depends on the order
     kinds.sort_by_key(|kind: &ConflictType| format!("{kind:?}"));
