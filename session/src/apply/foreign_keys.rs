@@ -84,8 +84,8 @@ impl DeferredKeys {
 
     /// Restores the state of the application's transaction, at the end of the apply.
     ///
-    /// To turn the deferral off would make SQLite forget the violations of the transaction. So if
-    /// there are any, it stays on until the end of the transaction.
+    /// Turning off the deferral makes SQLite forget the violations of the transaction. If there are
+    /// any, the deferral stays on until the end of the transaction.
     pub(super) fn restore(&self, statements: &Statements<'_>) {
         let connection = statements.connection();
         let is_changed = self.is_active && !self.was_deferred && connection.is_in_transaction();

@@ -146,7 +146,7 @@
 //! place`. Then the values of one row are replaced by free ones until the other rows have been
 //! updated: NULL, or a marker where the column is `NOT NULL`. CHECK constraints are not checked for
 //! this one statement. Sessions do not record the free values; an update hook sees one more UPDATE.
-//! Either all UPDATEs of the circle are applied, or none of them.
+//! Either all UPDATEs of the cycle are applied, or none of them.
 //!
 //! | the UPDATEs that exchange values | result |
 //! |---|---|
@@ -158,10 +158,10 @@
 //! | the table has a trigger on UPDATE, of any column, also a temporary one | [`Constraint`](ConflictType::Constraint) |
 //! | a foreign key with an action `ON UPDATE`, also `RESTRICT`, refers to a column that is exchanged, and actions are [enabled](Apply::without_foreign_key_actions) | `Constraint` |
 //! | a generated column, a partial index or an index with an expression mentions a column that is exchanged | `Constraint` |
-//! | one UPDATE of the circle has another conflict | that conflict; if its row keeps its value, `Constraint` for the UPDATEs that wait for the value |
+//! | one UPDATE of the cycle has another conflict | that conflict; if its row keeps its value, `Constraint` for the UPDATEs that wait for the value |
 //! | [`Apply::without_update_loop`], or `PRAGMA journal_mode = OFF` | `Constraint` |
 //!
-//! UPDATEs that do not form a circle are not affected by these rules: they are applied one after
+//! UPDATEs that do not form a cycle are not affected by these rules: they are applied one after
 //! the other, and their triggers see only the old and the new values.
 //!
 //! # What differs from the changes alone

@@ -14,7 +14,7 @@ use crate::wire::{Format, Record};
 /// What has been decided about a change that is not finished.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct ChangeState {
-    /// Whether the decision about its conflict is to replace the row.
+    /// Whether the application has decided to replace the row.
     pub(super) replaces: bool,
     /// Whether the row in the way of an INSERT has been deleted.
     pub(super) has_deleted_row: bool,

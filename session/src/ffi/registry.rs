@@ -39,8 +39,8 @@ pub(super) struct Registry {
     sessions: Mutex<Vec<Arc<SharedSession>>>,
     detector: Mutex<Option<ReplacementDetector>>,
     statements: Mutex<Option<StatementStore>>,
-    /// Whether a database has been attached, or the trace function was not called. Both mean that
-    /// another database may have taken the place of the one that the statements were compiled for.
+    /// Whether the statements may have been compiled for another database than the current one. True
+    /// after a database was attached, or if the trace function was not called.
     is_replaced: AtomicBool,
     /// The number of calls of the trace function.
     traced: AtomicUsize,

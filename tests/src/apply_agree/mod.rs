@@ -612,7 +612,7 @@ pub struct Seen {
     pub difference: Option<Difference>,
 }
 
-/// Makes a case from a plan and compares applying with SQLite.
+/// Builds a case from a plan, and compares the applies of this crate and of SQLite.
 ///
 /// # Panics
 ///

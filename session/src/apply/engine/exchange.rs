@@ -1,6 +1,6 @@
 //! UPDATEs that exchange UNIQUE values, so that no order of them is possible.
 //!
-//! One row of the circle is *parked*: its values in UNIQUE indexes are replaced by free ones, until
+//! One row of the cycle is *parked*: its values in UNIQUE indexes are replaced by free ones, until
 //! the other rows have been updated. Nobody else sees the free values:
 //!
 //! - Triggers would, so a table with triggers on UPDATE has no exchanges. Nor has a column with a
@@ -9,7 +9,7 @@
 //! - CHECK constraints are disabled for the one statement that parks a row.
 //! - Foreign keys are deferred, and count to zero in the end.
 //!
-//! A change of the circle with any other conflict undoes the exchange, and each of its changes
+//! A change of the cycle with any other conflict undoes the exchange, and each of its changes
 //! remains blocked.
 
 use std::collections::HashMap;
@@ -48,7 +48,7 @@ struct Attempt {
     applied: Vec<usize>,
 }
 
-/// The result of trying a change of a circle.
+/// The result of trying a change of a cycle.
 enum Tried {
     Applied,
     /// The change needs a value of the row of another change.

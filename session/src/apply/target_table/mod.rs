@@ -51,7 +51,7 @@ pub(super) struct Target {
     pub(super) has_checks: bool,
     pub(super) is_strict: bool,
     pub(super) has_update_triggers: bool,
-    /// Whether a change can fail and nevertheless be made, so that it needs a savepoint.
+    /// Whether a failed statement can leave a part of its work, so that it needs a savepoint.
     fails_half_way: bool,
     /// Whether the table's conflict clauses act, because a statement without them would override
     /// the clauses in triggers.
