@@ -213,9 +213,10 @@ impl Keys {
 }
 
 /// Returns the case for `scripts/apply-instructions`: INSERTs with their inverse, and UPDATEs with
-/// their inverse.
-pub(crate) fn counted(changes: usize) -> Case {
-    ASCENDING.warm(1_000.max(changes), changes, Place::Memory)
+/// their inverse. Keys are integers, or with `has_blob_keys` 16 bytes.
+pub(crate) fn counted(changes: usize, has_blob_keys: bool) -> Case {
+    let keys = if has_blob_keys { &BLOBS } else { &ASCENDING };
+    keys.warm(1_000.max(changes), changes, Place::Memory)
 }
 
 fn unique_to_free_values(changes: usize, place: Place) -> Case {

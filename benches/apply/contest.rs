@@ -331,9 +331,10 @@ pub(crate) fn applies(arguments: &[String]) -> Option<()> {
         }
     }
     let [contestant, kind, changes, count] = arguments else { return None };
-    let case = cases::counted(changes.parse().ok()?);
+    let integer_kind = kind.strip_prefix("blob-");
+    let case = cases::counted(changes.parse().ok()?, integer_kind.is_some());
     let steps = case.steps();
-    let steps = match kind.as_str() {
+    let steps = match integer_kind.unwrap_or(kind) {
         "inserts" => &steps[..2],
         "updates" => &steps[2..],
         _ => return None,

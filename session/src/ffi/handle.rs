@@ -17,6 +17,7 @@ use diesel::{QueryResult, SqliteConnection};
 
 use super::error::{HandleError, SqliteError};
 use super::registry::{self, Registry};
+use super::statement::library_version;
 use super::sys::{self, sqlite3};
 use super::{mutex, probe};
 
@@ -105,8 +106,7 @@ fn query_function(connection: &mut SqliteConnection) -> Option<(NonNull<sqlite3>
 
 /// Attaches an empty database whose VFS receives the connection's address, and detaches it again.
 fn attach_probe(connection: &mut SqliteConnection) -> Result<NonNull<sqlite3>, HandleError> {
-    // SAFETY: the function has no preconditions: it only returns a number.
-    let version = unsafe { sys::sqlite3_libversion_number() };
+    let version = library_version();
     if version < MIN_VERSION {
         return Err(HandleError::TooOld { version });
     }

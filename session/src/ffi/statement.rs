@@ -15,6 +15,12 @@ use super::sys::{self, sqlite3, sqlite3_stmt};
 use super::value::{OutOfMemory, bytes_from_raw, text_from_raw};
 use crate::wire::Value;
 
+/// Returns the version of the SQLite library, as in `3_044_000`.
+pub(crate) fn library_version() -> i32 {
+    // SAFETY: the function has no preconditions: it only returns a number.
+    unsafe { sys::sqlite3_libversion_number() }
+}
+
 /// An open connection that nobody else uses during `'a`.
 #[derive(Clone, Copy)]
 pub(crate) struct Connection<'a> {

@@ -164,6 +164,13 @@ impl LiveTable {
         Ok(Self { kind, columns })
     }
 
+    /// Returns whether the primary key is one column of the declared type INTEGER, which is the rowid
+    /// of most tables.
+    pub(crate) fn has_integer_key(&self) -> bool {
+        let mut key = self.columns.iter().filter(|column| column.key != 0);
+        key.next().is_some_and(|column| column.declared == "INTEGER") && key.next().is_none()
+    }
+
     /// Returns the first column of the primary key whose collation differs from the key's, with
     /// both collations, for a table in `main`.
     ///

@@ -415,6 +415,7 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
     }
 
     /// Runs the statement of an UPDATE.
+    #[inline]
     pub(super) fn run_update(&mut self, record: &Record<'_>, by_key: bool) -> Result<Ran, ApplyError> {
         self.run(record, |target, statements| target.update(statements, record, by_key))
     }

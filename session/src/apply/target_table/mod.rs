@@ -17,7 +17,7 @@ use self::sql::quoted;
 use super::row_id::RowIds;
 use super::schema_features::SchemaFeatures;
 use crate::ffi::error::SqliteError;
-use crate::ffi::statement::Connection;
+use crate::ffi::statement::{Connection, library_version};
 use crate::ffi::statements::{StatementId, Statements, StepError};
 use crate::schema::{LiveTable, STAT1, UniqueIndexes};
 use crate::typed::TableInfo;
@@ -69,6 +69,8 @@ pub(super) struct Target {
     has_triggers: bool,
     /// Whether a batch that fails leaves the rows before the one that fails.
     fails_between_rows: bool,
+    /// Whether SQLite copies the pages that a batch changes, in order to undo it.
+    copies_pages: bool,
     delete: Option<StatementId>,
     delete_by_key: Option<StatementId>,
     exists: Option<StatementId>,
@@ -95,10 +97,10 @@ impl Target {
         let ordinals: Vec<u8> = columns.iter().map(|(_, key)| *key).collect();
         write_header(Format::Changeset, name, &ordinals, &mut row_header);
         let (has_clause, has_triggers) = (features.has_conflict_clause(&lower), features.has_triggers(&lower));
+        let fails_between_rows = features.can_fail_between_rows(&lower) && lower != STAT1;
         Self {
             table: format!("main.{}", quoted(name)),
             columns,
-            live,
             is_stat1: lower == STAT1,
             has_collations: features.has_collations(&lower),
             has_checks: features.has_checks(&lower),
@@ -114,7 +116,9 @@ impl Target {
             insert: None,
             insert_batch: None,
             has_triggers,
-            fails_between_rows: features.can_fail_between_rows(&lower) && lower != STAT1,
+            fails_between_rows,
+            copies_pages: !fails_between_rows
+                || (live.has_integer_key() && library_version() >= COPIES_FOR_INTEGER_KEYS),
             delete: None,
             delete_by_key: None,
             exists: None,
@@ -124,6 +128,7 @@ impl Target {
             last_updates: Default::default(),
             columns_set: Vec::new(),
             blockers: HashMap::new(),
+            live,
             name: lower,
         }
     }
@@ -197,9 +202,9 @@ impl Target {
     /// Returns whether INSERTs among `count` changes should be applied with
     /// [`insert_batch`](Self::insert_batch), which has the same effect as the INSERTs one by one.
     ///
-    /// If a batch is undone when it fails, SQLite copies each page that it changes, and writes the
-    /// copies to a file if they are more than 64 KiB. So it must not change many pages: the changes
-    /// must be in key order, and dense.
+    /// If SQLite copies the pages that a batch changes, it writes the copies to a file if they are
+    /// more than 64 KiB. So the batch must not change many pages: the changes must be in key order,
+    /// and dense.
     pub(super) fn uses_batches(
         &self,
         connection: Connection<'_>,
@@ -210,8 +215,8 @@ impl Target {
         if count < MIN_BATCHED || !has_same_effect || self.ordinals.len() > MAX_BATCH_COLUMNS {
             return Ok(false);
         }
-        if self.fails_between_rows || !is_ordered {
-            return Ok(self.fails_between_rows);
+        if !self.copies_pages || !is_ordered {
+            return Ok(!self.copies_pages);
         }
         let pages = connection.rows("PRAGMA main.page_count", |row| row.integer(0))?;
         let pages = pages.first().and_then(|pages| usize::try_from(*pages).ok()).unwrap_or(usize::MAX);
@@ -390,6 +395,10 @@ const MIN_BATCHED: usize = if cfg!(fuzzing) { BATCH } else { 2 * BATCH };
 
 /// The number of changes for each page of the database from which rows are inserted in batches.
 const MIN_ROWS_OF_PAGE: usize = 3;
+
+/// The first version of SQLite in which any statement can be undone that inserts several rows into a
+/// table with an `INTEGER PRIMARY KEY`, because a key that is no integer ends it.
+const COPIES_FOR_INTEGER_KEYS: i32 = 3_054_000;
 
 /// The number of columns up to which rows are inserted in batches: every SQLite allows 999
 /// parameters.

@@ -44,17 +44,17 @@ impl<'a> Record<'a> {
         let (mut before, mut after) = (Cursor::new(raw.before), Cursor::new(raw.after));
         for (column, ordinal) in header.key.iter().enumerate() {
             let new = after.value();
-            if format == Format::Patchset {
-                match (*ordinal, new) {
-                    (0, None) => {}
-                    (0, new) => visit(column, 0, None, new),
-                    (ordinal, key) => visit(column, ordinal, key, None),
+            let (old, new) = match (format, *ordinal) {
+                (Format::Patchset, 0) => (None, new),
+                (Format::Patchset, _) => (new, None),
+                (Format::Changeset, 0) if new.is_none() => {
+                    before.field();
+                    continue;
                 }
-            } else if *ordinal == 0 && new.is_none() {
-                before.field();
-            } else {
-                visit(column, *ordinal, before.value(), new);
-            }
+                (Format::Changeset, _) => (before.value(), new),
+            };
+            // one call, so that it is compiled into this loop
+            visit(column, *ordinal, old, new);
         }
     }
 }

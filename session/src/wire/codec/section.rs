@@ -99,7 +99,9 @@ impl<'a> Sections<'a> {
     /// all sections. If there are more records than `max`, they are counted, and not returned.
     #[cfg(feature = "sqlite")]
     pub(crate) fn read_all(mut self, max: usize) -> (Vec<(Section<'a>, usize)>, Option<Vec<Record<'a>>>) {
-        let (mut sections, mut records) = (Vec::new(), Some(Vec::new()));
+        // most changes take more bytes
+        let capacity = (self.total / 32).min(max).min(256);
+        let (mut sections, mut records) = (Vec::new(), Some(Vec::with_capacity(capacity)));
         while let Some(section) = self.next() {
             self.last = None;
             let mut count = 0;
