@@ -50,6 +50,8 @@ pub(super) struct Facts {
 impl Facts {
     /// Locks `main` for writing, and reads the schema again if it has changed. Does nothing if this
     /// apply has done so before.
+    ///
+    /// For a table that does not exist, nothing is locked: nothing will be written.
     pub(super) fn look(
         &mut self,
         statements: &mut Statements<'_>,
@@ -65,35 +67,57 @@ impl Facts {
                     check.is_locked = true;
                     return Ok(());
                 }
-                Err(StepError::Failed(error)) if !is_outdated(&error) => {
+                Err(StepError::Failed(error)) if !is_of_table(&error) => {
                     return Err(failed("applying", table)(error));
                 }
                 _ => {}
             }
         }
+        let delete = format!("DELETE FROM main.\"{}\" WHERE 0", table.replace('"', "\"\""));
+        if self.canary.is_none() && check.is_read && statements.prepare(&delete).is_err() && !self.has(table) {
+            return Ok(());
+        }
         statements.clear();
         *self = Self::default();
         check.checked.clear();
-        let canary = format!("DELETE FROM main.\"{}\" WHERE 0", table.replace('"', "\"\""));
-        // without such a table, the check fails
-        let canary = statements.prepare(&canary).ok();
+        let mut canary = statements.prepare(&delete).ok();
+        if canary.is_none() {
+            self.read(statements.connection(), table)?;
+            check.is_read = true;
+            if !self.has(table) {
+                return Ok(());
+            }
+            // a trigger cannot be compiled; this locks and checks the schema without a table
+            let lock = statements.prepare("PRAGMA main.incremental_vacuum(1)");
+            canary = Some(lock.map_err(failed("applying", table))?);
+        }
         if let Some(canary) = canary {
             match statements.run(canary, core::iter::empty()) {
-                Err(StepError::Failed(error)) if !is_outdated(&error) => {
-                    return Err(failed("applying", table)(error));
-                }
-                ran => check.is_locked = ran.is_ok(),
+                Ok(()) => check.is_locked = true,
+                Err(StepError::Failed(error)) => return Err(failed("applying", table)(error)),
+                Err(StepError::Constraint(_)) => {}
             }
         }
-        let connection = statements.connection();
-        let read = |error| failed("reading the schema", table)(error);
-        self.features = SchemaFeatures::read(connection).map_err(read)?;
-        if self.features.has_references() {
-            self.foreign_keys = ForeignKey::read_enforced(connection, &self.features).map_err(read)?;
-        }
+        *self = Self::default();
+        self.read(statements.connection(), table)?;
+        check.is_read = true;
         // only now the facts are complete
-        let canary = canary.filter(|_| check.is_locked);
         self.canary = canary.and_then(|canary| Some((canary, statements.recompilations(canary)?)));
+        Ok(())
+    }
+
+    /// Returns whether the schema that was read has this table or view.
+    fn has(&self, table: &str) -> bool {
+        self.features.kind(&table.to_ascii_lowercase()).is_some()
+    }
+
+    /// Reads the schema.
+    fn read(&mut self, connection: Connection<'_>, table: &str) -> Result<(), ApplyError> {
+        self.features = SchemaFeatures::read(connection).map_err(failed("reading the schema", table))?;
+        if self.features.has_references() {
+            let keys = ForeignKey::read_enforced(connection, &self.features);
+            self.foreign_keys = keys.map_err(failed("reading the schema", table))?;
+        }
         Ok(())
     }
 
@@ -160,10 +184,13 @@ impl Facts {
     }
 }
 
-/// Returns whether a statement failed because the schema has changed.
-fn is_outdated(error: &SqliteError) -> bool {
-    // SQLITE_ERROR, SQLITE_SCHEMA; SQLITE_MISUSE for a statement that was finalized
-    matches!(error.code() & 0xff, 1 | 17 | 21)
+/// Returns whether a statement can have failed because of its table, which need not be the current
+/// one: the table has changed, is locked by a connection with the same cache, or is forbidden by an
+/// authorizer.
+fn is_of_table(error: &SqliteError) -> bool {
+    // SQLITE_ERROR, SQLITE_LOCKED, SQLITE_SCHEMA, SQLITE_AUTH; SQLITE_MISUSE for a statement that
+    // was finalized
+    matches!(error.code() & 0xff, 1 | 6 | 17 | 21 | 23)
 }
 
 /// The checks of the sections of one apply.
@@ -171,6 +198,8 @@ fn is_outdated(error: &SqliteError) -> bool {
 pub(super) struct SectionCheck {
     /// Whether `main` is locked for writing.
     is_locked: bool,
+    /// Whether this apply has read the schema.
+    is_read: bool,
     /// The tables that this apply has checked, as indexes of [`Facts`].
     checked: Vec<usize>,
 }

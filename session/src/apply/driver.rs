@@ -104,22 +104,30 @@ pub(super) fn run(
     match applied.unwrap_or(Err(ApplyError::ConflictHandlerPanicked)) {
         Ok(()) => {
             let report = engine.into_report();
-            transaction.commit(&mut statements).map_err(applying_failed)?;
-            Ok(report)
+            let committed = transaction.commit(&mut statements);
+            committed.map_err(|error| roll_back(&transaction, applying_failed(error))).map(|()| report)
         }
         Err(error) => {
-            let is_gone = transaction.is_inside() && transaction.is_gone();
             engine.enable_actions();
-            drop(transaction);
+            let error = roll_back(&transaction, error);
             engine.abandon();
-            Err(match error {
-                // out of memory or disk space: SQLite rolls back the whole transaction
-                ApplyError::Sqlite { table, error, .. } if is_gone => {
-                    ApplyError::RolledBack { table, error: Some(error) }
-                }
-                error => error,
-            })
+            Err(error)
         }
+    }
+}
+
+/// Rolls back after an error. Returns the error that describes what has become of the changes and of
+/// the application's transaction.
+fn roll_back(transaction: &Transaction<'_>, error: ApplyError) -> ApplyError {
+    if let Err(rollback) = transaction.roll_back() {
+        return ApplyError::NotRolledBack { error: Box::new(error), rollback };
+    }
+    match error {
+        error if !transaction.is_inside() || !transaction.is_gone() => error,
+        error @ ApplyError::RolledBack { .. } => error,
+        // out of memory or disk space, or interrupted: SQLite rolls back the whole transaction
+        ApplyError::Sqlite { table, error, .. } => ApplyError::RolledBack { table, error: Some(error) },
+        _ => ApplyError::RolledBack { table: None, error: None },
     }
 }
 

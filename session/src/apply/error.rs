@@ -12,8 +12,9 @@ use crate::wire::{Limit, ParseError, ParseErrorKind};
 
 /// The reason why a changeset or patchset was not applied.
 ///
-/// After an error none of the changes remains in the database, with two exceptions:
+/// After an error none of the changes remains in the database, with three exceptions:
 ///
+/// - The error is [`NotRolledBack`](Self::NotRolledBack).
 /// - [`Apply::without_savepoint`](crate::apply::Apply::without_savepoint) was used: the changes
 ///   remain in your transaction until you roll it back.
 /// - The database has `PRAGMA journal_mode = OFF`, which disables rollback: the database may be
@@ -98,10 +99,22 @@ pub enum ApplyError {
     RolledBack {
         /// The table.
         table: Option<String>,
-        /// SQLite's error, or `None` if a trigger rolled back. Examples are out of memory and out
-        /// of disk space, which [end any
+        /// SQLite's error, or `None` if a trigger rolled back. Examples are out of memory, out of
+        /// disk space and an interruption, which [end any
         /// transaction](https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
         error: Option<SqliteError>,
+    },
+    /// The apply failed, and SQLite could not roll back its changes. They remain in the open
+    /// transaction: roll it back, or close the connection.
+    ///
+    /// Examples are an authorizer that forbids ROLLBACK, and
+    /// [`sqlite3_interrupt`](https://www.sqlite.org/c3ref/interrupt.html) while another statement of
+    /// the connection runs.
+    NotRolledBack {
+        /// The error of the apply.
+        error: Box<ApplyError>,
+        /// SQLite's error of the rollback.
+        rollback: SqliteError,
     },
     /// The call came from a callback of the same connection.
     Busy,
@@ -141,6 +154,9 @@ impl fmt::Display for ApplyError {
                 of(f, table)?;
                 f.write_str("the whole transaction was rolled back during the apply")?;
                 error.as_ref().map_or(Ok(()), |error| write!(f, ": {error}"))
+            }
+            Self::NotRolledBack { error, rollback } => {
+                write!(f, "the changes remain in the open transaction, since they could not be rolled back ({rollback}): {error}")
             }
             Self::UnexpectedTable { table, offset } => {
                 write!(
@@ -186,6 +202,7 @@ impl std::error::Error for ApplyError {
         match self {
             Self::Parse(error) => Some(error),
             Self::Handler(error) => Some(&**error),
+            Self::NotRolledBack { error, .. } => error.source(),
             Self::Decode(error) => error.source(),
             Self::Io(error) => Some(error),
             Self::Diesel(error) => error.source(),

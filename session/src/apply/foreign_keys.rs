@@ -99,9 +99,14 @@ impl DeferredKeys {
 ///
 /// SQLite keeps the actions with the schema, so it must read the schema again: a table that is
 /// created and rolled back makes it do so in every transaction.
+///
+/// To enable the actions, any savepoint that is rolled back does: the transaction has changed the
+/// schema already.
 pub(super) struct DisabledActions<'conn>(Connection<'conn>);
 
-/// Makes SQLite read the schema again.
+const RELOAD: &CStr = c"ROLLBACK TO diesel_sqlite_session_reload; RELEASE diesel_sqlite_session_reload";
+
+/// Makes SQLite read the schema again, for the first time in a transaction.
 fn reload(connection: Connection<'_>) -> Result<(), SqliteError> {
     let mut result = Ok(());
     // the database can have tables of these names
@@ -112,8 +117,26 @@ fn reload(connection: Connection<'_>) -> Result<(), SqliteError> {
         let table = CStr::from_bytes_with_nul(table.as_bytes()).unwrap_or_default();
         connection.execute(c"SAVEPOINT diesel_sqlite_session_reload")?;
         result = connection.execute(table);
-        connection.execute(c"ROLLBACK TO diesel_sqlite_session_reload; RELEASE diesel_sqlite_session_reload")?;
+        // an interruption has rolled back the transaction
+        let reloaded = connection.execute(RELOAD);
         if result.is_ok() {
+            return reloaded;
+        }
+        if reloaded.is_err() {
+            break;
+        }
+    }
+    result
+}
+
+/// Makes SQLite read the schema again in a transaction that has changed it.
+fn reload_again(connection: Connection<'_>) -> Result<(), SqliteError> {
+    let mut result = Ok(());
+    // a progress handler can interrupt it
+    for _ in 0..100 {
+        result =
+            connection.execute(c"SAVEPOINT diesel_sqlite_session_reload").and_then(|()| connection.execute(RELOAD));
+        if result.is_ok() || !connection.is_in_transaction() {
             break;
         }
     }
@@ -137,12 +160,24 @@ impl<'conn> DisabledActions<'conn> {
     }
 }
 
-impl Drop for DisabledActions<'_> {
-    fn drop(&mut self) {
+impl DisabledActions<'_> {
+    /// Enables the actions again.
+    pub(super) fn enable(self) -> Result<(), SqliteError> {
+        let enabled = self.enable_here();
+        core::mem::forget(self);
+        enabled
+    }
+
+    fn enable_here(&self) -> Result<(), SqliteError> {
         self.0.disable_foreign_key_actions(false);
         // if SQLite has rolled back the transaction, it reads the schema again anyway
-        if self.0.is_in_transaction() {
-            let _ = reload(self.0);
-        }
+        if self.0.is_in_transaction() { reload_again(self.0) } else { Ok(()) }
+    }
+}
+
+impl Drop for DisabledActions<'_> {
+    fn drop(&mut self) {
+        // on failure the apply is rolled back, which makes SQLite read the schema again too
+        let _ = self.enable_here();
     }
 }

@@ -67,13 +67,14 @@
 //!
 //! # Transactions
 //!
-//! - **Either all changes are applied, or none.** The exceptions are [`Apply::without_savepoint`]
-//!   and `PRAGMA journal_mode = OFF`, which disables rollback.
+//! - **Either all changes are applied, or none.** The exceptions are [`Apply::without_savepoint`],
+//!   [`ApplyError::NotRolledBack`], and `PRAGMA journal_mode = OFF`, which disables rollback.
 //! - **Inside a transaction** a savepoint is used. What the transaction did before is kept, unless
 //!   the error is [`ApplyError::RolledBack`].
 //! - **Outside of a transaction** one is begun and committed.
-//! - **The write lock** is taken by the first statement of the apply, a DELETE of no row. It locks
-//!   `main` alone and checks its schema in the same step. It waits for other writers as long as
+//! - **The write lock** is taken by the first statement of the apply, a DELETE of no row, or `PRAGMA
+//!   incremental_vacuum(1)` if a trigger of the table cannot be compiled. It locks `main` alone and
+//!   checks its schema in the same step. It waits for other writers as long as
 //!   `PRAGMA busy_timeout` allows. Attached databases are not locked.
 //! - **A stream** is read in chunks of 16 KiB. Limits and [`Apply::only`] are checked when a chunk is
 //!   read, which takes no lock. `main` is locked at the first change that is not skipped.
@@ -98,6 +99,9 @@
 //! - [Accepted](ForeignKeyConflict::accept) violations are not checked again, not even at COMMIT.
 //!   But if your transaction had violations before the apply, SQLite cannot tell them apart, and
 //!   checks all of them at COMMIT.
+//! - The violations of a foreign key of a table `WITHOUT ROWID` are only counted, because SQLite does
+//!   not name their rows. If the apply repairs one that existed before and causes another one,
+//!   COMMIT fails instead of the apply.
 //! - If violations of your transaction remain after the apply, all foreign keys stay deferred until
 //!   the transaction ends. Otherwise SQLite would forget them.
 //!
@@ -126,7 +130,8 @@
 //!   foreign key actions change a table with triggers
 //! - in tables that could treat two primary keys as equal: with a collation other than `BINARY`,
 //!   with reals, or with values of other storage classes than the columns store, such as texts in
-//!   an `INTEGER` column
+//!   an `INTEGER` column; also with texts in a database in UTF-16, which replaces invalid
+//!   characters
 //!
 //! It does decide which of two changes is applied if both need the same UNIQUE value. It uses 16
 //! bytes of memory for each change of one section. [`Apply::keep_order`] disables it.
@@ -136,9 +141,10 @@
 //! From 64 changes in memory, INSERTs that follow each other are run 32 rows at a time, with
 //! [`INSERT OR FAIL`](https://www.sqlite.org/lang_conflict.html): the rows before one that has a
 //! conflict stay, and the rest is inserted one by one. Tables with triggers are excluded. In tables
-//! with foreign keys, in `STRICT` tables and with `AUTOINCREMENT`, SQLite would have to undo the
-//! statement. There, only changes in key order are batched, and only if there are many for the size
-//! of the database.
+//! with foreign keys, in `STRICT` tables, with `AUTOINCREMENT`, and from SQLite 3.54 on with an
+//! `INTEGER PRIMARY KEY`, SQLite copies the pages that the statement changes, in order to undo it.
+//! There, only changes in key order are batched, and only if there are many for the size of the
+//! database.
 //!
 //! # Exchanged UNIQUE values
 //!
@@ -232,6 +238,10 @@
 //!   `main` is locked also shows whether what was kept is outdated. Then it is read again. The same
 //!   happens after `ATTACH`, `VACUUM`, flag pragmas such as `foreign_keys`, and
 //!   [`sqlite3_deserialize`](https://www.sqlite.org/c3ref/deserialize.html).
+//! - **An [authorizer](https://www.sqlite.org/c3ref/set_authorizer.html)** is asked when a statement
+//!   is compiled. Kept statements are compiled again after an authorizer has been set, but not if
+//!   one that is set decides otherwise than before. Some versions of SQLite (3.44, 3.50) do not
+//!   compile them again when an authorizer is removed: set one that allows everything instead.
 //! - **Nothing is kept** if the connection has temporary triggers, or if foreign key actions had to
 //!   be [disabled](Apply::without_foreign_key_actions).
 //! - **Between two applies** no statement is active or refers to bytes of the changes. So none of

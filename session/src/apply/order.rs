@@ -49,12 +49,13 @@ impl<'a> KeyOrder<'a> {
 fn distinguishes_keys(section: &SortedSection<'_>, key: &[KeyComparison]) -> bool {
     let classes = section.key_classes();
     classes.len() == key.len()
-        && classes.iter().zip(key).all(|(classes, KeyComparison { affinity, collation })| {
-            *collation == KeyCollation::Binary
-                && match *classes {
-                    KeyClasses::INTEGERS => *affinity != Affinity::Real,
-                    KeyClasses::TEXTS => matches!(affinity, Affinity::Text | Affinity::Blob),
-                    classes => classes == KeyClasses::BLOBS,
-                }
+        && classes.iter().zip(key).all(|(classes, KeyComparison { affinity, collation, replaces_characters })| {
+            // collations compare texts alone
+            let is_binary = *collation == KeyCollation::Binary && !replaces_characters;
+            match *classes {
+                KeyClasses::INTEGERS => *affinity == Affinity::Number || (is_binary && *affinity != Affinity::Real),
+                KeyClasses::TEXTS => is_binary && matches!(affinity, Affinity::Text | Affinity::Blob),
+                classes => classes == KeyClasses::BLOBS,
+            }
         })
 }

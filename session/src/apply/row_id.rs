@@ -8,7 +8,7 @@ use std::format;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::vec::Vec;
 
-use crate::schema::{Affinity, KeyCollation, KeyComparison};
+use crate::schema::{Affinity, KeyCollation, KeyComparison, is_preserved};
 use crate::wire::Value;
 
 /// The number of a row.
@@ -43,8 +43,9 @@ impl RowIds {
 
 /// Adds a value in the form in which a column with this affinity and collation compares it.
 fn add(value: Value<'_>, comparison: KeyComparison, hasher: &mut impl Hasher) {
-    let KeyComparison { affinity, collation } = comparison;
+    let KeyComparison { affinity, collation, replaces_characters } = comparison;
     match value {
+        Value::Text(text) if replaces_characters && !is_preserved(text) => 5u8.hash(hasher),
         Value::Null => 0u8.hash(hasher),
         Value::Integer(integer) if affinity == Affinity::Text => {
             add_text(format!("{integer}").as_bytes(), collation, hasher);
@@ -126,7 +127,7 @@ mod tests {
     fn equal_keys_have_equal_numbers() {
         let text = |text: &'static str| Value::Text(text.as_bytes());
         let equal = |affinity, collation, one: Value<'_>, other: Value<'_>| {
-            let ids = RowIds::new(Vec::from([KeyComparison { affinity, collation }]));
+            let ids = RowIds::new(Vec::from([KeyComparison { affinity, collation, replaces_characters: false }]));
             ids.of([one].into_iter()) == ids.of([other].into_iter())
         };
         use KeyCollation::{Binary, NoCase, Other, RightTrim};
@@ -152,5 +153,17 @@ mod tests {
         ] {
             assert!(!equal(affinity, Binary, one, other), "{affinity:?} {one:?} {other:?}");
         }
+    }
+
+    #[test]
+    fn texts_that_utf_16_replaces_have_equal_numbers() {
+        let comparison =
+            KeyComparison { affinity: Affinity::Text, collation: KeyCollation::Binary, replaces_characters: true };
+        let ids = RowIds::new(Vec::from([comparison]));
+        let of = |text: &'static [u8]| ids.of([Value::Text(text)].into_iter());
+        for other in ["\u{fffe}".as_bytes(), "\u{ffff}".as_bytes(), b"\xed\xa0\x80", b"\xff", b"\xc0\x80"] {
+            assert_eq!(of(other), of("\u{fffd}".as_bytes()), "{other:?}");
+        }
+        assert!(of(b"a") != of(b"b") && of(b"a") != of(b"\xff"));
     }
 }

@@ -311,8 +311,16 @@ impl<'a> Sql<'a> {
 
     /// Returns whether a word is among the options after the columns of a table.
     fn ends_with_option(&self, option: Word) -> bool {
-        let mut rest = self.text.rsplit(')').next().unwrap_or_default();
-        core::iter::from_fn(|| next_word(&mut rest)).any(|word| Word::of(word) == Some(option))
+        let (mut rest, mut depth, mut has_columns) = (self.text, 0u32, false);
+        core::iter::from_fn(|| next_token(&mut rest)).any(|token| {
+            match token {
+                Token::Other('(') => depth = depth.saturating_add(1),
+                Token::Other(')') => (depth, has_columns) = (depth.saturating_sub(1), true),
+                Token::Word(word) => return has_columns && depth == 0 && Word::of(word) == Some(option),
+                _ => {}
+            }
+            false
+        })
     }
 
     /// Returns whether the SQL creates a trigger that fires on UPDATEs.
@@ -528,6 +536,9 @@ mod tests {
     fn options_of_a_table_follow_its_columns() {
         assert!(Sql::new("CREATE TABLE t(a INT) STRICT").ends_with_option(Word::Strict));
         assert!(Sql::new("CREATE TABLE t(a INT CHECK (a > 0)) WITHOUT ROWID, strict").ends_with_option(Word::Strict));
+        assert!(Sql::new("CREATE TABLE \")\"(a INT) STRICT -- (only numbers)").ends_with_option(Word::Strict));
+        assert!(Sql::new("CREATE TABLE t(a INT) /* :) */ STRICT /* ) */").ends_with_option(Word::Strict));
+        assert!(!Sql::new("CREATE TABLE strict(a INT) -- STRICT").ends_with_option(Word::Strict));
         assert!(!Sql::new("CREATE TABLE t(strict INT)").ends_with_option(Word::Strict));
     }
 

@@ -55,6 +55,12 @@ impl SqliteError {
         Self { code, message }
     }
 
+    /// Returns the error of a statement that had no effect, because an
+    /// [authorizer](https://www.sqlite.org/c3ref/set_authorizer.html) answered `SQLITE_IGNORE`.
+    pub(super) fn of_ignored_statement(statement: &str) -> Self {
+        Self { code: sys::SQLITE_AUTH, message: std::format!("an authorizer ignored {statement}") }
+    }
+
     /// Returns the error of `code`, with SQLite's general message for the code.
     pub(super) fn of_code(code: c_int) -> Self {
         // SAFETY: the function has no preconditions: it accepts any number.

@@ -18,7 +18,9 @@ use core::cell::Cell;
 use core::ffi::{CStr, c_int};
 use core::mem;
 use std::boxed::Box;
+use std::format;
 use std::ptr::NonNull;
+use std::string::String;
 use std::vec::Vec;
 
 use super::callback::{self, CallbackGuard};
@@ -27,6 +29,7 @@ use super::handle::Handle;
 use super::registry::{Registry, TracingPaused};
 use super::statement::{Connection, RowValues};
 use super::sys::{self, sqlite3_stmt};
+use super::transaction::savepoint;
 use crate::wire::Value;
 
 /// The number of statements that a connection keeps between applies.
@@ -53,8 +56,14 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    const ALL: [&'static str; 4] =
-        ["BEGIN", "COMMIT", "SAVEPOINT diesel_sqlite_session_apply", "RELEASE diesel_sqlite_session_apply"];
+    fn sql(self) -> String {
+        match self {
+            Self::Begin => "BEGIN".into(),
+            Self::Commit => "COMMIT".into(),
+            Self::Savepoint => format!("SAVEPOINT {}", savepoint()),
+            Self::Release => format!("RELEASE {}", savepoint()),
+        }
+    }
 }
 
 /// The reason why a statement did not run to its end.
@@ -217,7 +226,7 @@ impl<'conn> Statements<'conn> {
     pub(crate) fn ensure(
         &mut self,
         slot: &mut Option<StatementId>,
-        sql: impl FnOnce() -> std::string::String,
+        sql: impl FnOnce() -> String,
     ) -> Result<StatementId, SqliteError> {
         match *slot {
             Some(id) if self.store.get(id).is_some() => Ok(id),
@@ -234,9 +243,9 @@ impl<'conn> Statements<'conn> {
 
     /// Begins or ends a transaction.
     pub(crate) fn command(&mut self, command: Command) -> Result<(), SqliteError> {
-        let (index, sql) = (command as usize, Command::ALL[command as usize]);
+        let index = command as usize;
         let mut slot = self.store.commands[index];
-        let id = self.ensure(&mut slot, || sql.into())?;
+        let id = self.ensure(&mut slot, || command.sql())?;
         self.store.commands[index] = slot;
         match self.run(id, core::iter::empty()) {
             Ok(()) => Ok(()),

@@ -54,6 +54,15 @@ pub(crate) struct LiveColumn {
 pub(crate) struct KeyComparison {
     pub(crate) affinity: Affinity,
     pub(crate) collation: KeyCollation,
+    /// Whether the database replaces characters of texts, because it is in UTF-16: see
+    /// [`is_preserved`].
+    pub(crate) replaces_characters: bool,
+}
+
+/// Returns whether a database in UTF-16 can tell a text from all others. It replaces invalid UTF-8 by
+/// U+FFFD, and U+FFFE and U+FFFF too.
+pub(crate) fn is_preserved(text: &[u8]) -> bool {
+    core::str::from_utf8(text).is_ok_and(|text| !text.contains(['\u{fffd}', '\u{fffe}', '\u{ffff}']))
 }
 
 /// A [collation](https://www.sqlite.org/datatype3.html#collating_sequences) of a column of a primary
@@ -207,7 +216,8 @@ impl LiveTable {
         has_collations: bool,
     ) -> Result<Vec<KeyComparison>, SqliteError> {
         // a rowid is an integer
-        let rowid = KeyComparison { affinity: Affinity::Number, collation: KeyCollation::Binary };
+        let rowid =
+            KeyComparison { affinity: Affinity::Number, collation: KeyCollation::Binary, replaces_characters: false };
         let mut comparisons = Vec::from_iter((!self.has_key()).then_some(rowid));
         let mut of_index = Vec::new();
         if has_collations {
@@ -222,6 +232,8 @@ impl LiveTable {
                 of_index.extend(columns.into_iter().flatten());
             }
         }
+        let replaces_characters = !self.has_integer_key()
+            && connection.rows("PRAGMA encoding", |row| row.text(0) != "UTF-8")?.contains(&true);
         for column in self.recorded().filter(|column| column.key != 0) {
             let mut collation = KeyCollation::Binary;
             if has_collations {
@@ -231,7 +243,7 @@ impl LiveTable {
                     collation = KeyCollation::Other;
                 }
             }
-            comparisons.push(KeyComparison { affinity: column.affinity, collation });
+            comparisons.push(KeyComparison { affinity: column.affinity, collation, replaces_characters });
         }
         Ok(comparisons)
     }

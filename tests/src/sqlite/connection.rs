@@ -3,6 +3,8 @@
 //!
 //! A connection that [`connect`] opens has an SQL function that reports the connection's address.
 
+pub mod hooks;
+
 use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::ptr;

@@ -235,8 +235,9 @@ fn is_in_row(change: &Record<'_>, row: &Record<'_>) -> bool {
         (Value::Real(one), Value::Real(other)) => one == other,
         _ => one == other,
     };
-    change.key_ordinals().iter().enumerate().filter(|(_, place)| **place == 0).all(|(column, _)| {
-        let new = change.new_value(column).filter(|new| is_set(change.old_value(column), Some(*new)));
-        new.is_none_or(|new| row.new_value(column).is_some_and(|current| is_same(new, current)))
+    let changes = change.old_values().zip(change.new_values()).zip(row.new_values());
+    change.key_ordinals().iter().zip(changes).filter(|(ordinal, _)| **ordinal == 0).all(|(_, ((old, new), current))| {
+        let new = new.filter(|new| is_set(old, Some(*new)));
+        new.is_none_or(|new| current.is_some_and(|current| is_same(new, current)))
     })
 }

@@ -191,11 +191,9 @@ impl Engine<'_, '_, '_, '_> {
         let is_strict = target.is_strict;
         let indexes = target.indexes(connection, &name).map_err(failed("reading the schema", &name))?;
         let indexed: Vec<usize> = indexes.plain.iter().flatten().map(|(column, _)| *column).collect();
-        let is_moved = |column: usize| {
-            indexed.contains(&column)
-                && record.key_ordinals().get(column) == Some(&0)
-                && is_set(record.old_value(column), record.new_value(column))
-        };
+        let values = record.old_values().zip(record.new_values()).zip(record.key_ordinals());
+        let sets: Vec<bool> = values.map(|((old, new), ordinal)| *ordinal == 0 && is_set(old, new)).collect();
+        let is_moved = |column: usize| sets.get(column) == Some(&true) && indexed.contains(&column);
         let target = self.target();
         let columns: Vec<(usize, &LiveColumn)> =
             target.live.columns_in_records().filter(|(column, _)| is_moved(*column)).collect();
@@ -234,6 +232,8 @@ impl Engine<'_, '_, '_, '_> {
             statements.connection().for_each(pragma, |row| are_checks_ignored = row.integer(0) != 0)?;
         }
         if !are_checks_ignored {
+            // an authorizer could deny this; then they must not be ignored
+            statements.compile(c"PRAGMA ignore_check_constraints = 0")?;
             statements.compile(c"PRAGMA ignore_check_constraints = 1")?;
         }
         let id = statements.prepare(sql);

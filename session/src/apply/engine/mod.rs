@@ -142,7 +142,7 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
         } else {
             None
         };
-        let uses_batches = self.target().uses_batches(connection, count, order.is_some());
+        let uses_batches = self.facts.target_mut(target).uses_batches(self.statements, count, order.is_some());
         let uses_batches = uses_batches.map_err(failed("reading the schema", first.table()))?;
         match (order, records) {
             (Some(order), _) if uses_batches => self.apply_in_batches(order.records()),
@@ -250,8 +250,10 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
     /// Applies the changes that still wait, and checks the foreign keys.
     pub(super) fn finish_changes(&mut self) -> Result<(), ApplyError> {
         self.settle()?;
-        // enables the actions again, before the commit
-        self.actions_disabled = None;
+        if let Some(disabled) = self.actions_disabled.take() {
+            let failed = |error| ApplyError::Sqlite { operation: "enabling foreign key actions", table: None, error };
+            disabled.enable().map_err(failed)?;
+        }
         let are_violated = self.keys.are_violated(self.statements).map_err(foreign_keys_failed)?;
         if are_violated {
             self.decide_foreign_keys()?;

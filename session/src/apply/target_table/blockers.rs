@@ -57,11 +57,14 @@ impl Target {
         let (plain, all) = (indexes.plain.len(), indexes.plain.len() + indexes.others.len());
         let is_update = record.operation() == Operation::Update;
         let is_key = |column: &usize| record.key_ordinals().get(*column).is_some_and(|ordinal| *ordinal != 0);
-        let new_value = |column: usize| match is_update {
-            true if is_key(&column) => record.old_value(column),
-            true => record.new_value(column).filter(|new| is_set(record.old_value(column), Some(*new))),
-            false => record.new_value(column),
-        };
+        let values = record.old_values().zip(record.new_values()).enumerate();
+        let values = values.map(|(column, (old, new))| match is_update {
+            true if is_key(&column) => old,
+            true => new.filter(|new| is_set(old, Some(*new))),
+            false => new,
+        });
+        let values: Vec<Option<Value<'_>>> = values.collect();
+        let new_value = |column: usize| values.get(column).copied().flatten();
         for index in 0..all {
             let Some(indexes) = &self.indexes else { break };
             let known: Vec<usize> = match indexes.plain.get(index) {

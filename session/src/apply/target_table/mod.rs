@@ -206,8 +206,8 @@ impl Target {
     /// more than 64 KiB. So the batch must not change many pages: the changes must be in key order,
     /// and dense.
     pub(super) fn uses_batches(
-        &self,
-        connection: Connection<'_>,
+        &mut self,
+        statements: &mut Statements<'_>,
         count: usize,
         is_ordered: bool,
     ) -> Result<bool, SqliteError> {
@@ -215,12 +215,22 @@ impl Target {
         if count < MIN_BATCHED || !has_same_effect || self.ordinals.len() > MAX_BATCH_COLUMNS {
             return Ok(false);
         }
-        if !self.copies_pages || !is_ordered {
-            return Ok(!self.copies_pages);
+        if self.copies_pages {
+            let pages = statements.connection().rows("PRAGMA main.page_count", |row| row.integer(0))?;
+            let pages = pages.first().and_then(|pages| usize::try_from(*pages).ok()).unwrap_or(usize::MAX);
+            if !is_ordered || pages > count / MIN_ROWS_OF_PAGE {
+                return Ok(false);
+            }
         }
-        let pages = connection.rows("PRAGMA main.page_count", |row| row.integer(0))?;
-        let pages = pages.first().and_then(|pages| usize::try_from(*pages).ok()).unwrap_or(usize::MAX);
-        Ok(pages <= count / MIN_ROWS_OF_PAGE)
+        // the application can have lowered the limits of the connection
+        Ok(self.batch_statement(statements).is_ok())
+    }
+
+    fn batch_statement(&mut self, statements: &mut Statements<'_>) -> Result<StatementId, SqliteError> {
+        let mut slot = self.insert_batch;
+        let id = statements.ensure(&mut slot, || self.insert_batch_sql())?;
+        self.insert_batch = slot;
+        Ok(id)
     }
 
     /// Inserts the rows of [`BATCH`] INSERTs. If one of them has a conflict, returns the number of
@@ -230,9 +240,7 @@ impl Target {
         statements: &mut Statements<'_>,
         records: &[Record<'_>],
     ) -> Result<(Ran, usize), SqliteError> {
-        let mut slot = self.insert_batch;
-        let id = statements.ensure(&mut slot, || self.insert_batch_sql())?;
-        self.insert_batch = slot;
+        let id = self.batch_statement(statements)?;
         let ran = self.run(statements, id, records.iter().flat_map(|record| record.new_values().flatten()))?;
         let inserted = match ran {
             Ran::Changed => records.len(),
