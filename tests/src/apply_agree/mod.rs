@@ -138,6 +138,9 @@ pub enum Difference {
     /// After CONFLICT and `Replace` the DELETE violates a constraint. SQLite ends the apply, this
     /// crate may report a conflict.
     ReplacingDelete,
+    /// UPDATEs exchange values of several UNIQUE indexes. SQLite reports some of them as CONSTRAINT
+    /// conflicts, this crate applies all.
+    Exchanged,
 }
 
 impl Outcome {
@@ -163,6 +166,25 @@ impl Outcome {
         let mut decisions: Vec<LastDecision> = last.into_iter().map(|(_, decision)| decision).collect();
         decisions.sort();
         decisions
+    }
+
+    /// Returns whether the content has a row with the key and the new values of an UPDATE, apart from
+    /// values that a column may have converted.
+    fn contains_new_values(&self, change: &Change) -> bool {
+        let is_stored = |value: &Owned, stored: &str| match (value, stored.strip_prefix('t')) {
+            (Owned::Null, _) => stored == "NULL",
+            (Owned::Integer(integer), None) => stored.parse() == Ok(*integer),
+            (Owned::Text(text), Some(hex)) => hex == text.iter().map(|byte| format!("{byte:02X}")).collect::<String>(),
+            _ => true,
+        };
+        let wanted = |column: usize| if change.key[column] == 0 { &change.new[column] } else { &change.old[column] };
+        let is_it = |row: &String| {
+            let stored: Vec<&str> = row.split(' ').collect();
+            (0..change.key.len())
+                .all(|column| wanted(column).as_ref().is_none_or(|value| is_stored(value, stored[column])))
+        };
+        let is_table = |name: &&String| name.to_lowercase() == table_of(change);
+        self.content.keys().find(is_table).is_some_and(|table| self.content[table].iter().any(is_it))
     }
 
     /// Returns the kinds of conflicts in the order in which they were reported.
@@ -391,6 +413,9 @@ impl Case {
             same(is_replaced, "SQLite fails with a constraint only for the DELETE of a replacing INSERT");
             return Some(Difference::ReplacingDelete);
         }
+        if self.exchanges_more(theirs, ours) {
+            return Some(Difference::Exchanged);
+        }
         same(theirs.end == ours.end, "the same end");
         // SQLite forgets the violations of foreign keys that an apply without a savepoint leaves
         if !self.flags.no_savepoint || theirs.end == End::Done {
@@ -422,6 +447,27 @@ impl Case {
             self.compare_rebasing(theirs, ours, &changes, local);
         }
         None
+    }
+
+    /// Returns whether this crate has made UPDATEs that SQLite reported as CONSTRAINT conflicts, and no
+    /// more than that.
+    fn exchanges_more(&self, theirs: &Outcome, ours: &Outcome) -> bool {
+        let (decisions, own) = (theirs.last_decisions(), ours.last_decisions());
+        let more: Vec<&LastDecision> = decisions.iter().filter(|decision| !own.contains(decision)).collect();
+        let is_exchange = |decision: &&LastDecision| decision.kind == Kind::Constraint && decision.operation == UPDATE;
+        let changes = sqlite::read(&self.bytes).0;
+        let is_made = |decision: &&LastDecision| {
+            let is_it = |change: &&Change| {
+                let key = format!("{:?}", key_of(change));
+                (table_of(change), change.operation, key) == (decision.table.clone(), UPDATE, decision.key.clone())
+            };
+            changes.iter().filter(is_it).all(|change| ours.contains_new_values(change))
+        };
+        !self.flags.no_update_loop
+            && !more.is_empty()
+            && more.iter().all(is_exchange)
+            && more.iter().all(is_made)
+            && (theirs.end == End::Aborted || own.iter().all(|decision| decisions.contains(decision)))
     }
 
     fn compare_rebasing(&self, theirs: &Outcome, ours: &Outcome, changes: &[Change], local: &[Vec<u8>]) {

@@ -454,6 +454,23 @@ fn cycles_that_need_two_parked_rows_are_resolved() {
     );
 }
 
+/// SQLite 3.53 reports four of the five as conflicts.
+#[test]
+fn a_chain_into_a_cycle_through_two_indexes_is_applied() {
+    let table = "CREATE TABLE t (k TEXT PRIMARY KEY, v TEXT, w INTEGER);";
+    let rows = "INSERT INTO t VALUES ('a', 'b', 3), ('b', 'c', 4), ('c', 'd', 5), ('d', 'e', 6), ('e', 'f', 1);";
+    let values = [("c", "c", 6), ("b", "d", 5), ("a", "e", 4), ("e", "a", 2), ("d", "b", 1)];
+    let updates = values.map(|(k, v, w)| format!("UPDATE t SET v = '{v}', w = {w} WHERE k = '{k}';"));
+    let changes = record(&format!("{table}{rows}"), &updates.concat());
+    let schema = table.replace("v TEXT", "v TEXT UNIQUE").replace("w INTEGER", "w INTEGER UNIQUE");
+    for how in How::ALL {
+        let mut conn = open(&format!("{schema}{rows}"));
+        apply_with(&mut conn, &changes, how, Options::default(), ConflictAction::Abort).0.unwrap();
+        let expected = ["a e 4", "b d 5", "c c 6", "d b 1", "e a 2"];
+        assert_eq!(lines(&mut conn, "SELECT k || ' ' || v || ' ' || w AS line FROM t ORDER BY k"), expected, "{how:?}");
+    }
+}
+
 #[test]
 fn a_partial_or_expression_index_keeps_a_cycle_blocked() {
     for index in [
