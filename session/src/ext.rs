@@ -73,6 +73,30 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// contains a NUL.
     fn create_session_on(&mut self, schema: &str) -> Result<Session, SessionError>;
 
+    /// Creates a session on the `main` database, and attaches the tables of the set `S`.
+    ///
+    /// ```
+    /// # use diesel::prelude::*;
+    /// # use diesel_sqlite_session::{Change, SqliteSessionExt, Tracked};
+    /// # diesel::table! { users (id) { id -> Integer, name -> Text, } }
+    /// # #[derive(Debug, PartialEq, Tracked)]
+    /// # #[diesel(table_name = users)]
+    /// # pub struct User { id: i32, name: String }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = SqliteConnection::establish(":memory:")?;
+    /// # diesel::sql_query("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL)").execute(&mut conn)?;
+    /// let mut session = conn.track::<Change<users::table>>()?;
+    /// diesel::insert_into(users::table).values((users::id.eq(1), users::name.eq("Ada"))).execute(&mut conn)?;
+    /// assert_eq!(session.changeset()?.records().count(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`create_session`](Self::create_session) and [`Session::attach_set`].
+    fn track<S: TrackedSet>(&mut self) -> Result<Session, SessionError>;
+
     /// Captures the changes that a closure makes to the tables of the set `S`, as typed values.
     ///
     /// The closure runs in a transaction, when [`Capture::run`] or [`Capture::try_run`] is called.
@@ -231,6 +255,12 @@ impl SqliteSessionExt for SqliteConnection {
         Session::create(self, schema)
     }
 
+    fn track<S: TrackedSet>(&mut self) -> Result<Session, SessionError> {
+        let mut session = self.create_session()?;
+        session.attach_set::<S>()?;
+        Ok(session)
+    }
+
     fn capture<S: for<'r> FromChanges<'r>>(&mut self) -> Capture<'_, S> {
         Capture::new(self)
     }
@@ -239,7 +269,7 @@ impl SqliteSessionExt for SqliteConnection {
         self.transaction(|connection| {
             let mut session = connection.create_session_on(to)?;
             session.diff_set::<S>(from)?;
-            session.changeset()
+            session.on(connection).changeset()
         })
     }
 

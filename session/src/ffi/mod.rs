@@ -6,6 +6,7 @@
 //!   page cache for them
 //! - [`statements`]: the prepared statements of an apply; [`transaction`]: the transaction around it
 //! - [`statement`], [`value`]: queries through the handle, and their values
+//! - [`schema_watch`]: whether the schema may have changed, and what is known of it
 //! - [`mutex`], [`replacement`], [`callback`]: whether the connection may be used now; panics stay
 //!   out of C
 //! - [`sys`]: the C functions; [`error`]: result codes as errors
@@ -24,6 +25,7 @@ mod mutex;
 mod probe;
 mod registry;
 mod replacement;
+pub(crate) mod schema_watch;
 pub(crate) mod session;
 pub(crate) mod statement;
 pub(crate) mod statements;

@@ -120,8 +120,10 @@ impl Backoff {
 ///
 /// - after a second, if the connection was last used on another thread, which the system may have
 ///   suspended
-/// - after ten milliseconds, if the connection was last used on this thread, which has continued
-///   since. Only a statement that failed to compile could belong to another thread.
+/// - at once, if a constraint was violated and the connection was last used on this thread, which has
+///   continued since: only a statement that ran violates a constraint
+/// - after ten milliseconds, if the connection was last used on this thread: a statement that failed
+///   to compile could belong to another thread
 #[derive(Default)]
 pub(super) struct ErrorMonitor {
     #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
@@ -147,6 +149,9 @@ impl ErrorMonitor {
         // SAFETY: the caller guarantees that `db` is open.
         let code = unsafe { sys::sqlite3_extended_errcode(db) };
         if matches!(code & 0xff, sys::SQLITE_OK | sys::SQLITE_ROW | sys::SQLITE_DONE) {
+            return true;
+        }
+        if used_here && code & 0xff == sys::SQLITE_CONSTRAINT {
             return true;
         }
         let fingerprint = (

@@ -21,7 +21,9 @@ use super::callback;
 use super::mutex;
 use super::probe::NAME;
 use super::replacement::ReplacementDetector;
+use super::schema_watch::{KnownSchema, SchemaWatches};
 use super::session::SharedSession;
+use super::statement::Connection;
 use super::statements::StatementStore;
 use super::sys::{self, sqlite3};
 
@@ -39,9 +41,14 @@ pub(super) struct Registry {
     sessions: Mutex<Vec<Arc<SharedSession>>>,
     detector: Mutex<Option<ReplacementDetector>>,
     statements: Mutex<Option<StatementStore>>,
-    /// Whether the statements may have been compiled for another database than the current one. True
-    /// after a database was attached, or if the trace function was not called.
-    is_replaced: AtomicBool,
+    watches: Mutex<SchemaWatches>,
+    /// How often statements may have been compiled for another database than the current one: when a
+    /// database was attached, or the trace function was not called.
+    replacements: AtomicUsize,
+    /// The number of replacements when the statements were kept.
+    kept_after: AtomicUsize,
+    /// Whether a session has been dropped that could not be disabled.
+    has_abandoned: Arc<AtomicBool>,
     /// The number of calls of the trace function.
     traced: AtomicUsize,
     /// The thread that last started a statement of the connection, not counting statements of
@@ -74,7 +81,10 @@ impl Registry {
             sessions: Mutex::default(),
             detector: Mutex::default(),
             statements: Mutex::default(),
-            is_replaced: AtomicBool::new(false),
+            watches: Mutex::default(),
+            replacements: AtomicUsize::new(0),
+            kept_after: AtomicUsize::new(0),
+            has_abandoned: Arc::default(),
             traced: AtomicUsize::new(0),
             last_thread: AtomicUsize::new(this_thread()),
         }));
@@ -118,7 +128,7 @@ impl Registry {
         }
         self.last_thread.store(last_thread, Ordering::Relaxed);
         if self.traced.load(Ordering::Relaxed) == before {
-            self.is_replaced.store(true, Ordering::Relaxed);
+            self.replacements.fetch_add(1, Ordering::Relaxed);
         }
         self.pause()
     }
@@ -138,8 +148,30 @@ impl Registry {
 
     /// Takes the statements that were kept for applying, unless they are outdated.
     pub(super) fn take_statements(&self) -> Option<StatementStore> {
+        let replacements = self.replacements();
         let kept = lock(&self.statements).take();
-        kept.filter(|_| !self.is_replaced.swap(false, Ordering::Relaxed))
+        kept.filter(|_| self.kept_after.swap(replacements, Ordering::Relaxed) == replacements)
+    }
+
+    fn replacements(&self) -> usize {
+        self.replacements.load(Ordering::Relaxed)
+    }
+
+    /// Calls `work` with what is known of a schema.
+    ///
+    /// # Safety
+    ///
+    /// The connection must be open and its mutex held.
+    pub(super) unsafe fn with_schema<R>(&self, schema: &str, work: impl FnOnce(&mut KnownSchema) -> R) -> R {
+        // `work` runs SQL, during which nothing is locked
+        let mut watches = core::mem::take(&mut *lock(&self.watches));
+        // SAFETY: the connection is open as long as the registry exists.
+        let connection = unsafe { Connection::new(self.db) };
+        // SAFETY: the caller guarantees that the mutex is held. `close` drops the watches before the
+        // connection closes, which it cannot do meanwhile.
+        let done = unsafe { watches.with(connection, schema, self.replacements(), work) };
+        *lock(&self.watches) = watches;
+        done
     }
 
     /// Keeps statements for the next apply.
@@ -218,7 +250,22 @@ impl Registry {
             }
         }
         drop(lock(&self.detector).take());
+        drop(core::mem::take(&mut *lock(&self.watches)));
         drop(lock(&self.statements).take());
+    }
+
+    /// Returns the flag that a session sets when it is dropped while it cannot be disabled.
+    pub(super) fn has_abandoned(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.has_abandoned)
+    }
+
+    /// Disables the sessions that could not be disabled when they were dropped. The connection's
+    /// mutex must be held.
+    fn disable_abandoned(&self) {
+        let sessions = lock(&self.sessions).clone();
+        if sessions.iter().all(|session| session.disable_if_abandoned()) {
+            self.has_abandoned.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Returns the sessions without an owner: their owners dropped them at a time when they could
@@ -292,7 +339,10 @@ unsafe extern "C" fn traced(event: c_uint, registry: *mut c_void, _: *mut c_void
         // SAFETY: for the start of a statement SQLite passes its SQL as a C string, which is valid
         // during the call.
         if !sql.is_null() && is_attach(unsafe { CStr::from_ptr(sql.cast()) }) {
-            registry.is_replaced.store(true, Ordering::Relaxed);
+            registry.replacements.fetch_add(1, Ordering::Relaxed);
+        }
+        if registry.has_abandoned.load(Ordering::Relaxed) {
+            registry.disable_abandoned();
         }
     }
     0

@@ -137,9 +137,9 @@ pub(crate) struct OtherIndex {
 
 impl LiveTable {
     pub(crate) fn read(connection: Connection<'_>, schema: &str, table: &str) -> Result<Option<Self>, SqliteError> {
-        let is_it = |(name, _): &(String, TableKind)| name.eq_ignore_ascii_case(table);
-        match tables_of(connection, schema)?.into_iter().find(is_it) {
-            Some((_, kind)) => Self::read_columns(connection, schema, table, kind).map(Some),
+        let name = table.replace('\'', "''");
+        match tables_where(connection, schema, &format!("WHERE name = '{name}' COLLATE NOCASE"))?.first() {
+            Some((_, kind)) => Self::read_columns(connection, schema, table, *kind).map(Some),
             None => Ok(None),
         }
     }
@@ -340,8 +340,16 @@ impl LiveTable {
 ///
 /// `PRAGMA table_list` is not used: it compiles every view, which may call functions of the
 /// application.
-pub(super) fn tables_of(connection: Connection<'_>, schema: &str) -> Result<Vec<(String, TableKind)>, SqliteError> {
-    let query = format!("SELECT type, name, sql FROM \"{}\".sqlite_schema", schema.replace('"', "\"\""));
+pub(crate) fn tables_of(connection: Connection<'_>, schema: &str) -> Result<Vec<(String, TableKind)>, SqliteError> {
+    tables_where(connection, schema, "")
+}
+
+fn tables_where(
+    connection: Connection<'_>,
+    schema: &str,
+    condition: &str,
+) -> Result<Vec<(String, TableKind)>, SqliteError> {
+    let query = format!("SELECT type, name, sql FROM \"{}\".sqlite_schema {condition}", schema.replace('"', "\"\""));
     let rows =
         connection.rows(&query, |row| Some((row.text(1).into_owned(), TableKind::of(&row.text(0), &row.text(2))?)))?;
     Ok(rows.into_iter().flatten().collect())

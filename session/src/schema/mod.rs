@@ -22,7 +22,7 @@ pub use self::declaration::TrackableTable;
 pub(crate) use self::declaration::{DeclaredTable, TableDeclaration};
 pub(crate) use self::live::{
     Affinity, KeyCollation, KeyComparison, LiveColumn, LiveTable, OtherIndex, STAT1, TableKind, UniqueIndexes,
-    is_preserved,
+    is_preserved, tables_of,
 };
 pub use self::mismatch::SchemaMismatch;
 pub use self::untracked::UntrackedTable;

@@ -177,7 +177,7 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
             let mut session = connection.create_session()?;
             session.attach_set::<S>()?;
             let value = work(connection).map_err(CaptureError::Closure)?;
-            let changeset = session.changeset()?;
+            let changeset = session.on(connection).changeset()?;
             let changes = changeset.changes().collect::<Result<_, _>>()?;
             Ok(Captured { value, changes, changeset })
         })

@@ -1,6 +1,7 @@
 //! [`Session`]: the changes that it has recorded, and comparisons of schemas.
 
 use std::ffi::CString;
+use std::fmt;
 use std::io::Write;
 use std::string::String;
 use std::vec::Vec;
@@ -11,8 +12,10 @@ use super::error::SessionError;
 use super::tracking::{Session, c_string};
 use crate::ffi::cache::CacheLimit;
 use crate::ffi::error::SqliteError;
-use crate::ffi::handle::with_handle;
+use crate::ffi::handle::{Handle, with_handle};
+use crate::ffi::schema_watch::KnownSchema;
 use crate::ffi::session::{Setup, StreamError, TakeError};
+use crate::ffi::statement::Connection;
 use crate::schema::{DeclaredTable, TrackableTable};
 use crate::typed::TrackedSet;
 use crate::wire::{Changeset, Format, ParseError, Patchset};
@@ -52,7 +55,7 @@ impl Session {
     /// SQLite:
     /// [`sqlite3session_changeset`](https://www.sqlite.org/session/sqlite3session_changeset.html).
     pub fn changeset(&mut self) -> Result<Changeset, SessionError> {
-        Changeset::try_from(self.generate(Format::Changeset)?).map_err(SessionError::Malformed)
+        self.generate(None, Format::Changeset, Changeset::try_from)
     }
 
     /// Returns everything that was recorded since the tables were attached, as a patchset.
@@ -65,7 +68,7 @@ impl Session {
     /// SQLite:
     /// [`sqlite3session_patchset`](https://www.sqlite.org/session/sqlite3session_patchset.html).
     pub fn patchset(&mut self) -> Result<Patchset, SessionError> {
-        Patchset::try_from(self.generate(Format::Patchset)?).map_err(SessionError::Malformed)
+        self.generate(None, Format::Patchset, Patchset::try_from)
     }
 
     /// Returns the changes since the last call, or since the session was created, as a changeset.
@@ -102,7 +105,7 @@ impl Session {
     ///
     /// The errors of [`changeset`](Self::changeset).
     pub fn take_changeset(&mut self) -> Result<Changeset, SessionError> {
-        self.take(Format::Changeset, Changeset::try_from)
+        self.take(None, Format::Changeset, Changeset::try_from)
     }
 
     /// Returns the changes since the last call, as a patchset: see
@@ -112,11 +115,39 @@ impl Session {
     ///
     /// The errors of [`changeset`](Self::changeset).
     pub fn take_patchset(&mut self) -> Result<Patchset, SessionError> {
-        self.take(Format::Patchset, Patchset::try_from)
+        self.take(None, Format::Patchset, Patchset::try_from)
+    }
+
+    /// Returns the session together with its connection, to take changes without waiting.
+    ///
+    /// A session does not borrow its connection, so [`changeset`](Self::changeset) cannot know
+    /// whether another thread is using it, and waits where that is possible: see [waiting](Self#waiting-and-busy).
+    /// With the borrowed connection nothing is left to wait for.
+    ///
+    /// ```
+    /// use diesel::connection::SimpleConnection;
+    /// use diesel::prelude::*;
+    /// use diesel_sqlite_session::SqliteSessionExt;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut conn = SqliteConnection::establish(":memory:")?;
+    /// conn.batch_execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)")?;
+    /// let mut session = conn.create_session()?;
+    /// session.attach_all()?;
+    /// conn.batch_execute("INSERT INTO users (name) VALUES ('Ada')")?;
+    ///
+    /// let changeset = session.on(&mut conn).take_changeset()?;
+    /// assert_eq!(changeset.records().count(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BorrowedSession<'a> {
+        BorrowedSession { session: self, connection }
     }
 
     fn take<T>(
         &mut self,
+        handle: Option<Handle<'_>>,
         format: Format,
         check: impl FnOnce(Vec<u8>) -> Result<T, ParseError>,
     ) -> Result<T, SessionError> {
@@ -124,21 +155,35 @@ impl Session {
         let schema = c_string(&self.schema)?;
         let tables: Vec<CString> = self.attached.iter().map(|table| c_string(table)).collect::<Result<_, _>>()?;
         let setup = Setup { schema: &schema, options: &self.options, tables: &tables, all: self.attached_all };
-        let taken = self.raw.take(format, &self.cache(), &setup, check)?;
-        taken.map_err(|error| match error {
+        let cache = CacheLimit { schema: &self.schema, bytes: self.cache_limit };
+        let taken = self.raw.take(handle, format, &cache, &setup, check, |connection, known| {
+            self.declared.verify(connection, &self.schema, self.rowids, known)
+        })?;
+        taken.map_err(|error| self.taking_failed(format, error))
+    }
+
+    fn generate<T>(
+        &mut self,
+        handle: Option<Handle<'_>>,
+        format: Format,
+        check: impl FnOnce(Vec<u8>) -> Result<T, ParseError>,
+    ) -> Result<T, SessionError> {
+        self.check_recording()?;
+        let cache = CacheLimit { schema: &self.schema, bytes: self.cache_limit };
+        let generated = self.raw.generate(handle, format, &cache, |connection, known| {
+            self.declared.verify(connection, &self.schema, self.rowids, known)
+        })?;
+        let changes = generated.map_err(|error| self.taking_failed(format, error))?;
+        check(changes).map_err(SessionError::Malformed)
+    }
+
+    fn taking_failed(&self, format: Format, error: TakeError<SessionError>) -> SessionError {
+        match error {
             TakeError::Sqlite(failure) => self.generating_failed(format, failure),
             TakeError::Malformed(error) => SessionError::Malformed(error),
-        })
-    }
-
-    fn generate(&mut self, format: Format) -> Result<Vec<u8>, SessionError> {
-        self.check_recording()?;
-        let generated = self.raw.generate(format, &self.cache())?;
-        generated.map_err(|failure| self.generating_failed(format, failure))
-    }
-
-    fn cache(&self) -> CacheLimit<'_> {
-        CacheLimit { schema: &self.schema, bytes: self.cache_limit }
+            TakeError::Schema(error) => error,
+            TakeError::OtherConnection => SessionError::OtherConnection,
+        }
     }
 
     /// Returns the error of a failed generation. It names the first attached table that does not
@@ -157,6 +202,10 @@ impl Session {
     fn check_recording(&self) -> Result<(), SessionError> {
         if let Some(error) = &self.unset_flag {
             return Err((*error).into());
+        }
+        if self.attached.is_empty() && !self.attached_all {
+            let is_closed = self.raw.is_closed();
+            return Err(if is_closed { SessionError::ConnectionClosed } else { SessionError::NothingAttached });
         }
         if self.raw.take_filter_panic() { Err(SessionError::TableFilterPanicked) } else { Ok(()) }
     }
@@ -234,9 +283,13 @@ impl Session {
         writer: &mut dyn Write,
     ) -> Result<(), SessionError> {
         self.check_recording()?;
-        let cache = self.cache();
-        let streamed = with_handle(connection, |handle| self.raw.stream(handle, format, &cache, writer))??;
+        let cache = CacheLimit { schema: &self.schema, bytes: self.cache_limit };
+        let verify = |connection: Connection<'_>, known: &mut KnownSchema| {
+            self.declared.verify(connection, &self.schema, self.rowids, known)
+        };
+        let streamed = with_handle(connection, |handle| self.raw.stream(handle, format, &cache, writer, verify))??;
         streamed.map_err(|error| match error {
+            StreamError::Schema(error) => error,
             StreamError::Io(error) => SessionError::Io(error),
             StreamError::OtherConnection => SessionError::OtherConnection,
             StreamError::Sqlite(failure) => self.generating_failed(format, failure),
@@ -289,5 +342,63 @@ impl Session {
         let (from, name) = (c_string(from)?, c_string(table)?);
         let compared = self.raw.diff(&from, &name)?;
         compared.map_err(|failure| SessionError::sqlite("comparing two tables", Some(table), failure))
+    }
+}
+
+/// A session with its borrowed connection, returned by [`Session::on`].
+pub struct BorrowedSession<'a> {
+    session: &'a mut Session,
+    connection: &'a mut SqliteConnection,
+}
+
+impl fmt::Debug for BorrowedSession<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.session.fmt(f)
+    }
+}
+
+impl BorrowedSession<'_> {
+    /// Returns everything that was recorded since the tables were attached: see
+    /// [`Session::changeset`].
+    ///
+    /// # Errors
+    ///
+    /// - [`SessionError::OtherConnection`] if the connection is not the session's connection
+    /// - [`SessionError::Handle`] if the connection's handle is not available
+    /// - the errors of [`Session::changeset`]
+    pub fn changeset(&mut self) -> Result<Changeset, SessionError> {
+        let Self { session, connection } = self;
+        with_handle(connection, |handle| session.generate(Some(handle), Format::Changeset, Changeset::try_from))?
+    }
+
+    /// Returns everything that was recorded since the tables were attached, as a patchset: see
+    /// [`Session::patchset`].
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`changeset`](Self::changeset).
+    pub fn patchset(&mut self) -> Result<Patchset, SessionError> {
+        let Self { session, connection } = self;
+        with_handle(connection, |handle| session.generate(Some(handle), Format::Patchset, Patchset::try_from))?
+    }
+
+    /// Returns the changes since the last call: see [`Session::take_changeset`].
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`changeset`](Self::changeset).
+    pub fn take_changeset(&mut self) -> Result<Changeset, SessionError> {
+        let Self { session, connection } = self;
+        with_handle(connection, |handle| session.take(Some(handle), Format::Changeset, Changeset::try_from))?
+    }
+
+    /// Returns the changes since the last call, as a patchset: see [`Session::take_patchset`].
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`changeset`](Self::changeset).
+    pub fn take_patchset(&mut self) -> Result<Patchset, SessionError> {
+        let Self { session, connection } = self;
+        with_handle(connection, |handle| session.take(Some(handle), Format::Patchset, Patchset::try_from))?
     }
 }

@@ -34,7 +34,10 @@ pub enum SessionError {
     /// A table is already attached. [`Session::track_size`](crate::Session::track_size) and
     /// [`Session::track_rowids`](crate::Session::track_rowids) must be called before that.
     AttachedAlready,
-    /// The table differs from its `table!`, or SQLite cannot record it.
+    /// No table has been attached, so that no changes can have been recorded.
+    NothingAttached,
+    /// The table differs from its `table!`, or SQLite cannot record it. Also if the table was changed
+    /// after it had been attached, since the recorded changes may be those of other columns.
     SchemaMismatch(Box<SchemaMismatch>),
     /// The table filter panicked. The table that it was called for is not recorded.
     TableFilterPanicked,
@@ -79,6 +82,9 @@ impl fmt::Display for SessionError {
             }
             Self::AttachedAlready => {
                 f.write_str("call `track_size` and `track_rowids` before attaching the session's first table")
+            }
+            Self::NothingAttached => {
+                f.write_str("the session has no table: call `attach_set`, `attach` or `attach_all` before taking changes")
             }
             Self::SchemaMismatch(mismatch) => mismatch.fmt(f),
             Self::TableFilterPanicked => f.write_str("the table filter panicked, so a table may not have been recorded"),

@@ -35,6 +35,7 @@
 //! | [`Session::attach_by_name`], [`attach_all`](Session::attach_all) | Attach tables by name, or all tables. |
 //! | [`Session::changeset`], [`patchset`](Session::patchset) | Return everything recorded so far. |
 //! | [`Session::take_changeset`], [`take_patchset`](Session::take_patchset) | Return the changes since the last call. |
+//! | [`Session::on`] | Takes changes without waiting, with the borrowed connection: a [`BorrowedSession`]. |
 //! | [`Session::write_changeset_to`], [`write_patchset_to`](Session::write_patchset_to) | Stream the changes to a `Write`. |
 //! | [`Session::diff`] | Records the differences between two schemas. |
 //! | [`SqliteSessionExt::capture`](crate::SqliteSessionExt::capture) | Captures the changes that a closure makes: a [`Capture`], which returns [`Captured`]. |
@@ -55,10 +56,12 @@
 
 mod capture;
 mod changes;
+mod declarations;
 mod error;
 mod tracking;
 
 pub use self::capture::{Capture, CaptureError, Captured};
+pub use self::changes::BorrowedSession;
 pub use self::error::SessionError;
 pub use self::tracking::Session;
 pub use crate::ffi::error::{HandleError, SqliteError};

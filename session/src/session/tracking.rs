@@ -8,6 +8,7 @@ use std::vec::Vec;
 
 use diesel::SqliteConnection;
 
+use super::declarations::{Declaration, Declarations, compare};
 use super::error::SessionError;
 use crate::ffi::handle::with_handle;
 use crate::ffi::session::{CreateError, ObjectConfig, RawSession, Unavailable};
@@ -42,10 +43,13 @@ use crate::typed::TrackedSet;
 ///
 /// - Calls wait while another thread uses the connection.
 /// - Calls that take changes, compare tables or read the schema run SQL. They also wait until no
-///   statement has unread rows (`load_iter`), and until the message of the connection's latest
-///   error has surely been read. The latter takes ten milliseconds after the error, or one second
-///   if the error was on another thread and nothing has succeeded since.
+///   statement of another thread has unread rows (`load_iter`), and until the message of the
+///   connection's latest error has surely been read: ten milliseconds after a statement that failed
+///   for another reason than a constraint, or one second if the error was on another thread and
+///   nothing has succeeded since. [`on`](Self::on) takes changes without waiting.
 /// - After five seconds a call fails with [`SessionError::Busy`].
+/// - If this thread is reading the rows of a statement, or runs inside an SQL function of the
+///   connection, these calls fail with [`SessionError::Busy`] at once.
 /// - Inside a callback of the connection (a table filter, a writer, a conflict handler), calls that
 ///   SQLite does not support there fail with [`SessionError::Busy`].
 ///
@@ -61,13 +65,17 @@ use crate::typed::TrackedSet;
 pub struct Session {
     pub(super) raw: RawSession,
     pub(super) schema: String,
-    rowids: bool,
+    pub(super) rowids: bool,
     /// The tables that were attached individually.
     pub(super) attached: Vec<String>,
+    /// The declarations of the typed tables among them.
+    pub(super) declared: Declarations,
     /// Whether all tables were attached.
     pub(super) attached_all: bool,
     pub(super) options: Vec<ObjectConfig>,
     pub(super) cache_limit: u64,
+    is_enabled: bool,
+    is_indirect: bool,
     /// The reason why setting a flag failed. The changes since then may be incomplete.
     pub(super) unset_flag: Option<Unavailable>,
 }
@@ -92,7 +100,10 @@ impl Session {
                 schema: schema.into(),
                 rowids: false,
                 attached: Vec::new(),
+                declared: Declarations::default(),
                 attached_all: false,
+                is_enabled: true,
+                is_indirect: false,
                 options: Vec::new(),
                 cache_limit: CACHE_LIMIT,
                 unset_flag: None,
@@ -117,9 +128,19 @@ impl Session {
     /// [`sqlite3session_attach`](https://www.sqlite.org/session/sqlite3session_attach.html).
     pub fn attach<T: TrackableTable>(&mut self) -> Result<(), SessionError> {
         let DeclaredTable(declared) = T::declared();
-        let live = self.live(&declared.table)?;
-        schema::check_declared(&declared, live.as_ref(), self.rowids)?;
-        self.attach_unchecked(&declared.table)
+        let table = declared.table.clone();
+        self.attach_declared(Vec::from([Declaration::Table(declared)]), &[&table])
+    }
+
+    /// Attaches tables after a comparison with their declarations.
+    fn attach_declared(&mut self, declarations: Vec<Declaration>, names: &[&str]) -> Result<(), SessionError> {
+        let (schema, rowids) = (self.schema.as_str(), self.rowids);
+        let version = self.raw.query(schema, |connection, known| {
+            compare(&declarations, connection, schema, rowids, known).map(|()| known.version)
+        })??;
+        names.iter().try_for_each(|table| self.attach_unchecked(table))?;
+        self.declared.add(declarations, version);
+        Ok(())
     }
 
     /// Attaches all tables of the set `S`, after checking each as [`attach`](Self::attach) does. If
@@ -132,11 +153,8 @@ impl Session {
     ///
     /// The errors of [`attach`](Self::attach).
     pub fn attach_set<S: TrackedSet>(&mut self) -> Result<(), SessionError> {
-        for table in S::TABLES {
-            let live = self.live(table.table())?;
-            schema::check_declared(&(*table).into(), live.as_ref(), self.rowids)?;
-        }
-        S::TABLES.iter().try_for_each(|table| self.attach_unchecked(table.table()))
+        let names: Vec<&str> = S::TABLES.iter().map(|table| table.table()).collect();
+        self.attach_declared(S::TABLES.iter().copied().map(Declaration::Static).collect(), &names)
     }
 
     /// Attaches a table whose name is known only at run time.
@@ -181,7 +199,7 @@ impl Session {
     }
 
     pub(super) fn live(&self, table: &str) -> Result<Option<LiveTable>, SessionError> {
-        let live = self.raw.query(|connection| LiveTable::read(connection, &self.schema, table))?;
+        let live = self.raw.query(&self.schema, |connection, _| LiveTable::read(connection, &self.schema, table))?;
         live.map_err(|failure| SessionError::sqlite("reading the schema", Some(table), failure))
     }
 
@@ -192,7 +210,8 @@ impl Session {
     ///
     /// [`SessionError::ConnectionClosed`], [`SessionError::Busy`], [`SessionError::Sqlite`].
     pub fn untracked_tables(&self) -> Result<Vec<UntrackedTable>, SessionError> {
-        let tables = self.raw.query(|connection| schema::untracked_tables(connection, &self.schema, self.rowids))?;
+        let find = |connection: Connection<'_>| schema::untracked_tables(connection, &self.schema, self.rowids);
+        let tables = self.raw.query(&self.schema, |connection, _| find(connection))?;
         tables.map_err(|failure| SessionError::sqlite("reading the schema", None, failure))
     }
 
@@ -290,9 +309,23 @@ impl Session {
     /// Returns whether nothing has been recorded, or the connection is closed.
     ///
     /// A row that was changed and changed back counts as recorded, although no changeset contains
-    /// it. So `false` does not mean that [`changeset`](Self::changeset) returns any change.
+    /// it. So `false` does not mean that [`changeset`](Self::changeset) returns any change. Also
+    /// returns `false` if another thread does not release the connection in time.
     pub fn is_empty(&self) -> bool {
-        self.raw.is_empty().unwrap_or(true)
+        match self.raw.is_empty() {
+            Ok(is_empty) => is_empty,
+            Err(unavailable) => unavailable == Unavailable::Closed,
+        }
+    }
+
+    /// Returns whether nothing has been recorded: see [`is_empty`](Self::is_empty).
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::ConnectionClosed`], and [`SessionError::Busy`] if another thread does not
+    /// release the connection in time.
+    pub fn try_is_empty(&self) -> Result<bool, SessionError> {
+        Ok(self.raw.is_empty()?)
     }
 
     /// Returns whether the connection has been closed.
@@ -309,12 +342,15 @@ impl Session {
     /// SQLite:
     /// [`sqlite3session_enable`](https://www.sqlite.org/session/sqlite3session_enable.html).
     pub fn set_enabled(&mut self, enabled: bool) {
-        self.unset_flag = self.unset_flag.or(self.raw.enable(enabled.into()).err());
+        match self.raw.enable(enabled) {
+            Ok(()) => self.is_enabled = enabled,
+            Err(unavailable) => self.unset_flag = self.unset_flag.or(Some(unavailable)),
+        }
     }
 
     /// Returns whether the session records. Returns `false` if the connection is closed.
     pub fn is_enabled(&self) -> bool {
-        self.raw.enable(-1).unwrap_or(false)
+        self.is_enabled && !self.is_closed()
     }
 
     /// Sets whether changes are marked as
@@ -323,13 +359,16 @@ impl Session {
     /// If another thread does not release the connection in time, the same happens as for
     /// [`set_enabled`](Self::set_enabled).
     pub fn set_indirect(&mut self, indirect: bool) {
-        self.unset_flag = self.unset_flag.or(self.raw.indirect(indirect.into()).err());
+        match self.raw.indirect(indirect) {
+            Ok(()) => self.is_indirect = indirect,
+            Err(unavailable) => self.unset_flag = self.unset_flag.or(Some(unavailable)),
+        }
     }
 
     /// Returns whether all changes are marked as indirect. Returns `false` if the connection is
     /// closed.
     pub fn is_indirect(&self) -> bool {
-        self.raw.indirect(-1).unwrap_or(false)
+        self.is_indirect && !self.is_closed()
     }
 
     /// Returns the memory that the session uses, in bytes.

@@ -1,7 +1,9 @@
 //! Sessions: recording, capturing, and the connection that they watch.
 
+mod busy;
 mod capture;
 mod generating;
 mod handle;
 mod interleaving;
+mod schema_changes;
 mod sessions;

@@ -9,7 +9,7 @@ mod open;
 mod shared;
 mod stream;
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char};
 use std::boxed::Box;
 use std::ffi::CString;
 use std::ptr::{self, NonNull};
@@ -28,6 +28,7 @@ use super::callback;
 use super::error::SqliteError;
 use super::handle::Handle;
 use super::registry::Registry;
+use super::schema_watch::KnownSchema;
 use super::statement::Connection;
 use super::sys;
 use super::value::text_from_raw;
@@ -64,8 +65,9 @@ impl RawSession {
             // SAFETY: `handle` proves that the connection is open.
             return Err(CreateError::Sqlite(unsafe { SqliteError::of(handle.as_ptr(), code) }));
         };
-        let open = OpenSession { session, db: handle.as_non_null(), filter: None };
-        let shared = Arc::new(SharedSession { state: Mutex::new(Some(open)) });
+        let has_abandoned = registry.has_abandoned();
+        let open = OpenSession { session, db: handle.as_non_null(), filter: None, has_abandoned };
+        let shared = Arc::new(SharedSession { state: Mutex::new(Some(open)), is_abandoned: AtomicBool::new(false) });
         registry.add(Arc::clone(&shared));
         Ok(Self { shared, filter_panicked: Arc::default() })
     }
@@ -86,14 +88,13 @@ impl RawSession {
         done.ok_or(Unavailable::Closed)
     }
 
-    /// Runs queries on the connection.
-    pub(crate) fn query<R>(&self, work: impl FnOnce(Connection<'_>) -> R) -> Result<R, Unavailable> {
-        self.with(Requires::IdleConnection, |open| {
-            let _inside = callback::enter(open.db.as_ptr());
-            // SAFETY: the connection of an open session is open, and its mutex is held while `work`
-            // runs.
-            work(unsafe { Connection::new(open.db) })
-        })
+    /// Runs queries on the connection. `work` also receives what is known of a schema.
+    pub(crate) fn query<R>(
+        &self,
+        schema: &str,
+        work: impl FnOnce(Connection<'_>, &mut KnownSchema) -> R,
+    ) -> Result<R, Unavailable> {
+        self.with(Requires::IdleConnection, |open| open.with_schema(schema, work))
     }
 
     /// Attaches a table, or all tables if `table` is `None`.
@@ -124,18 +125,24 @@ impl RawSession {
         self.with(Requires::Nothing, |open| unsafe { sys::sqlite3session_isempty(open.session.as_ptr()) } != 0)
     }
 
-    /// Sets the enabled flag to 0 or 1, or leaves it unchanged for -1, and returns it.
-    pub(crate) fn enable(&self, flag: c_int) -> Result<bool, Unavailable> {
-        // SAFETY: the session is open and the mutex held. The function only sets a flag, so it may
-        // run inside a callback.
-        self.with(Requires::Nothing, |open| unsafe { sys::sqlite3session_enable(open.session.as_ptr(), flag) } != 0)
+    /// Sets whether the session records.
+    pub(crate) fn enable(&self, enabled: bool) -> Result<(), Unavailable> {
+        let enable = |open: &mut OpenSession| {
+            // SAFETY: the session is open and the mutex held. The function only sets a flag, so it
+            // may run inside a callback.
+            unsafe { sys::sqlite3session_enable(open.session.as_ptr(), enabled.into()) };
+        };
+        self.with(Requires::Nothing, enable)
     }
 
-    /// Sets the indirect flag to 0 or 1, or leaves it unchanged for -1, and returns it.
-    pub(crate) fn indirect(&self, flag: c_int) -> Result<bool, Unavailable> {
-        // SAFETY: the session is open and the mutex held. The function only sets a flag, so it may
-        // run inside a callback.
-        self.with(Requires::Nothing, |open| unsafe { sys::sqlite3session_indirect(open.session.as_ptr(), flag) } != 0)
+    /// Sets whether all changes are indirect.
+    pub(crate) fn indirect(&self, indirect: bool) -> Result<(), Unavailable> {
+        let mark = |open: &mut OpenSession| {
+            // SAFETY: the session is open and the mutex held. The function only sets a flag, so it
+            // may run inside a callback.
+            unsafe { sys::sqlite3session_indirect(open.session.as_ptr(), indirect.into()) };
+        };
+        self.with(Requires::Nothing, mark)
     }
 
     pub(crate) fn memory_used(&self) -> Result<i64, Unavailable> {
@@ -179,27 +186,50 @@ impl RawSession {
         })
     }
 
-    /// Returns the recorded changes.
-    pub(crate) fn generate(
+    /// Runs `work` on the session. The connection is borrowed if there is a `handle`, which must be
+    /// its own. Otherwise waits until nobody uses the connection.
+    fn with_connection<T, E>(
         &self,
+        handle: Option<Handle<'_>>,
+        work: impl FnOnce(&mut OpenSession) -> Result<T, TakeError<E>>,
+    ) -> Result<Result<T, TakeError<E>>, Unavailable> {
+        let Some(handle) = handle else { return self.with(Requires::IdleConnection, work) };
+        self.with(Requires::NoCallback, |open| match open.db == handle.as_non_null() {
+            true => work(open),
+            false => Err(TakeError::OtherConnection),
+        })
+    }
+
+    /// Returns the recorded changes. After they have been read, `verify` looks at the schema.
+    pub(crate) fn generate<E>(
+        &self,
+        handle: Option<Handle<'_>>,
         format: Format,
         limit: &CacheLimit<'_>,
-    ) -> Result<Result<Vec<u8>, SqliteError>, Unavailable> {
-        self.with(Requires::IdleConnection, |open| open.generate(format, limit))
+        verify: impl FnOnce(Connection<'_>, &mut KnownSchema) -> Result<(), E>,
+    ) -> Result<Result<Vec<u8>, TakeError<E>>, Unavailable> {
+        self.with_connection(handle, |open| {
+            let changes = open.generate(format, limit)?;
+            open.with_schema(limit.schema, verify).map_err(TakeError::Schema)?;
+            Ok(changes)
+        })
     }
 
     /// Returns the recorded changes, checked by `check`, and restarts the session. On failure the
-    /// session stays as it was.
-    pub(crate) fn take<T>(
+    /// session stays as it was. After the changes have been read, `verify` looks at the schema.
+    pub(crate) fn take<T, E>(
         &self,
+        handle: Option<Handle<'_>>,
         format: Format,
         limit: &CacheLimit<'_>,
         setup: &Setup<'_>,
         check: impl FnOnce(Vec<u8>) -> Result<T, ParseError>,
-    ) -> Result<Result<T, TakeError>, Unavailable> {
+        verify: impl FnOnce(Connection<'_>, &mut KnownSchema) -> Result<(), E>,
+    ) -> Result<Result<T, TakeError<E>>, Unavailable> {
         // nothing can be recorded in between: the mutex is held
-        self.with(Requires::IdleConnection, |open| {
+        self.with_connection(handle, |open| {
             let changes = check(open.generate(format, limit)?)?;
+            open.with_schema(limit.schema, verify).map_err(TakeError::Schema)?;
             open.restart(setup)?;
             Ok(changes)
         })
@@ -231,47 +261,54 @@ pub(crate) enum CreateError {
 }
 
 /// The reason why no changes were taken.
-pub(crate) enum TakeError {
+pub(crate) enum TakeError<E> {
     Sqlite(SqliteError),
     Malformed(ParseError),
+    /// The schema has changed.
+    Schema(E),
+    /// The borrowed connection is not that of the session.
+    OtherConnection,
 }
 
-impl From<SqliteError> for TakeError {
+impl<E> From<SqliteError> for TakeError<E> {
     fn from(failure: SqliteError) -> Self {
         Self::Sqlite(failure)
     }
 }
 
-impl From<ParseError> for TakeError {
+impl<E> From<ParseError> for TakeError<E> {
     fn from(error: ParseError) -> Self {
         Self::Malformed(error)
     }
 }
 
 impl Drop for RawSession {
+    /// Does not wait. A session that cannot be deleted now stays in the registry until the next
+    /// session is created or the connection closes. It is disabled now, or when the thread that uses
+    /// the connection runs the next statement.
     fn drop(&mut self) {
-        // A session that cannot be deleted now stays in the registry until the next session is
-        // created or the connection closes. It is disabled, if that is possible now.
-        let deleted = self.shared.with(Requires::Nothing, |state| {
-            let db = state.as_ref()?.db;
+        self.shared.is_abandoned.store(true, Ordering::Release);
+        let deleted = self.shared.with_now(|state| {
+            let open = state.as_ref()?;
             // SAFETY: the connection of an open session is open, and its mutex is held.
-            let connection = unsafe { Connection::new(db) };
-            if callback::is_inside(db.as_ptr()) || connection.is_busy() {
-                if let Some(open) = state {
-                    // SAFETY: the session is open, and the mutex is held. The function only sets a
-                    // flag.
-                    unsafe { sys::sqlite3session_enable(open.session.as_ptr(), 0) };
-                }
+            let connection = unsafe { Connection::new(open.db) };
+            if callback::is_inside(open.db.as_ptr()) || connection.is_busy() {
+                open.disable();
                 return None;
             }
             let open = state.take()?;
             // SAFETY: the connection of an open session is open, and it cannot close while its
             // mutex is held.
-            if let Some(registry) = unsafe { Registry::of(db) } {
+            if let Some(registry) = unsafe { Registry::of(open.db) } {
                 registry.remove(&self.shared);
             }
             Some(open.delete_keep_filter())
         });
+        if deleted.is_none() {
+            if let Some(open) = self.shared.state(true).as_deref().and_then(Option::as_ref) {
+                open.has_abandoned.store(true, Ordering::Relaxed);
+            }
+        }
         // The filter belongs to the application. It is dropped without any lock.
         drop(deleted);
     }

@@ -11,6 +11,8 @@ use std::vec::Vec;
 use super::super::cache::{CacheLimit, EnlargedCache};
 use super::super::callback;
 use super::super::error::SqliteError;
+use super::super::registry::Registry;
+use super::super::schema_watch::KnownSchema;
 use super::super::statement::Connection;
 use super::super::sys::{self, sqlite3, sqlite3_session};
 use super::{ObjectConfig, Setup};
@@ -31,6 +33,8 @@ pub(super) struct OpenSession {
     pub(super) db: NonNull<sqlite3>,
     /// What SQLite's filter callback receives, if a filter is set.
     pub(super) filter: Option<NonNull<Filter>>,
+    /// Tells the registry of a session that could not be disabled when it was dropped.
+    pub(super) has_abandoned: Arc<AtomicBool>,
 }
 
 // SAFETY: the pointers are used only by code that holds the state's lock and the connection's
@@ -93,7 +97,7 @@ impl OpenSession {
         let code = unsafe { sys::sqlite3session_create(self.db.as_ptr(), setup.schema.as_ptr(), &raw mut session) };
         self.done(code)?;
         let Some(session) = NonNull::new(session) else { return self.done(sys::SQLITE_NOMEM) };
-        let other = Self { session, db: self.db, filter: None };
+        let other = Self { session, db: self.db, filter: None, has_abandoned: Arc::clone(&self.has_abandoned) };
         if let Err(failure) = self.set_up(&other, setup) {
             // `other` does not own the filter
             other.delete_keep_filter();
@@ -171,6 +175,26 @@ impl OpenSession {
         }
         let message = "a function of the connection changed the database meanwhile; the change was not recorded".into();
         Err(SqliteError { code: sys::SQLITE_MISUSE, message })
+    }
+
+    /// Stops recording.
+    pub(super) fn disable(&self) {
+        // SAFETY: the session is open, and the mutex is held. The function only sets a flag.
+        unsafe { sys::sqlite3session_enable(self.session.as_ptr(), 0) };
+    }
+
+    /// Calls `work` with the connection, and with what is known of a schema.
+    pub(super) fn with_schema<R>(&self, schema: &str, work: impl FnOnce(Connection<'_>, &mut KnownSchema) -> R) -> R {
+        let _inside = callback::enter(self.db.as_ptr());
+        // SAFETY: the connection of an open session is open, and its mutex is held for as long as
+        // `self` is borrowed.
+        let connection = unsafe { Connection::new(self.db) };
+        // SAFETY: the connection of an open session is open, and cannot close while its mutex is held.
+        match unsafe { Registry::of(self.db) } {
+            // SAFETY: the connection is open and its mutex held.
+            Some(registry) => unsafe { registry.with_schema(schema, |known| work(connection, known)) },
+            None => work(connection, &mut KnownSchema::default()),
+        }
     }
 
     /// Enlarges the page cache, if that pays off for the recorded changes.

@@ -5,6 +5,7 @@
 //! mutex and waits for the lock.
 
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::super::registry::{Registry, lock, this_thread};
@@ -26,6 +27,8 @@ pub(crate) enum Unavailable {
 /// The state that a session and its connection's registry share.
 pub(in super::super) struct SharedSession {
     pub(super) state: Mutex<Option<OpenSession>>,
+    /// Whether the session has been dropped, and is disabled as soon as possible.
+    pub(super) is_abandoned: AtomicBool,
 }
 
 impl SharedSession {
@@ -85,12 +88,42 @@ impl SharedSession {
                 }
             }
             drop(state);
-            // Inside a callback, the holder of the mutex or of the statement may be waiting for
-            // this very callback to end.
-            if (nested && obstacle != Some(Obstacle::Error)) || !backoff.wait() {
+            // What this thread holds is not released while it waits. Inside a callback, the holder of
+            // the mutex or of the statement may be waiting for this very callback to end.
+            let is_own = obstacle == Some(Obstacle::OwnRows);
+            if is_own || (nested && obstacle != Some(Obstacle::Error)) || !backoff.wait() {
                 return Err(Unavailable::Busy);
             }
         }
+    }
+
+    /// Runs `work` on the open session with the connection's mutex held, unless another thread holds
+    /// it. Does not wait.
+    pub(super) fn with_now<R>(&self, work: impl FnOnce(&mut Option<OpenSession>) -> R) -> Option<R> {
+        let mut state = self.state(callback::is_inside_any())?;
+        let db = state.as_ref()?.db;
+        // SAFETY: the connection is open, because closing it would first take the session out of
+        // `state`, which is locked. The guard is declared after `state`, so the mutex is released
+        // before the connection can close.
+        let _held = unsafe { mutex::try_enter(db.as_ptr()) }?;
+        Some(work(&mut state))
+    }
+
+    /// Disables the session if it has been dropped. Returns `false` if it must be tried again
+    /// later. The connection's mutex must be held.
+    pub(in super::super) fn disable_if_abandoned(&self) -> bool {
+        if !self.is_abandoned.load(Ordering::Acquire) {
+            return true;
+        }
+        let state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(state)) => PoisonError::into_inner(state),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        if let Some(open) = &*state {
+            open.disable();
+        }
+        true
     }
 
     pub(super) fn state(&self, nested: bool) -> Option<MutexGuard<'_, Option<OpenSession>>> {
@@ -126,6 +159,8 @@ enum Obstacle {
     /// statement is running further up on this thread's stack and has called one of its functions,
     /// which called this crate.
     Rows,
+    /// The same, and this thread was the last one to start a statement: the active one is its own.
+    OwnRows,
     /// The message of an error may not have been read yet, which Diesel does without the mutex.
     Error,
     /// A function or collation has been replaced, or is being replaced further up on this thread's
@@ -141,13 +176,14 @@ enum Obstacle {
 /// inside SQLite's code on it.
 unsafe fn obstacle(db: NonNull<sqlite3>, error: &mut mutex::ErrorMonitor, is_idle: bool) -> Option<Obstacle> {
     // SAFETY: the caller guarantees that the connection is open and its mutex held.
-    if unsafe { Connection::new(db) }.is_busy() {
-        return Some(Obstacle::Rows);
-    }
+    let is_busy = unsafe { Connection::new(db) }.is_busy();
     // SAFETY: the caller guarantees that the connection is open and its mutex held, so it stays
     // open.
     let registry = unsafe { Registry::of(db) }?;
     let used_here = registry.last_thread() == this_thread();
+    if is_busy {
+        return Some(if used_here { Obstacle::OwnRows } else { Obstacle::Rows });
+    }
     // SAFETY: the caller guarantees that the connection is open and its mutex held.
     if !unsafe { error.is_read(db.as_ptr(), used_here) } {
         return Some(Obstacle::Error);

@@ -8,6 +8,8 @@ use super::super::cache::CacheLimit;
 use super::super::callback;
 use super::super::error::SqliteError;
 use super::super::handle::Handle;
+use super::super::schema_watch::KnownSchema;
+use super::super::statement::Connection;
 use super::super::sys::{self, sqlite3};
 use super::shared::Requires;
 use super::{RawSession, Unavailable};
@@ -15,14 +17,15 @@ use crate::wire::Format;
 
 impl RawSession {
     /// Writes the recorded changes piece by piece. `handle` must belong to the session's own
-    /// connection.
-    pub(crate) fn stream(
+    /// connection. After the changes have been read, `verify` looks at the schema.
+    pub(crate) fn stream<E>(
         &self,
         handle: Handle<'_>,
         format: Format,
         limit: &CacheLimit<'_>,
         writer: &mut dyn Write,
-    ) -> Result<Result<(), StreamError>, Unavailable> {
+        verify: impl FnOnce(Connection<'_>, &mut KnownSchema) -> Result<(), E>,
+    ) -> Result<Result<(), StreamError<E>>, Unavailable> {
         let result = self.with(Requires::NoCallback, |open| {
             let db = open.db.as_ptr();
             if db != handle.as_ptr() {
@@ -43,7 +46,10 @@ impl RawSession {
             match (output.panic, output.error, code) {
                 (Some(panic), ..) => Err(StreamFailure::Panic(panic)),
                 (None, Some(error), _) => Err(StreamFailure::Error(StreamError::Io(error))),
-                (None, None, Ok(sys::SQLITE_OK)) => Ok(()),
+                (None, None, Ok(sys::SQLITE_OK)) => {
+                    let verified = open.with_schema(limit.schema, verify);
+                    verified.map_err(|error| StreamFailure::Error(StreamError::Schema(error)))
+                }
                 (None, None, Ok(code)) => {
                     // SAFETY: the connection of an open session is open.
                     let failure = unsafe { SqliteError::of(db, code) };
@@ -62,14 +68,16 @@ impl RawSession {
 }
 
 /// The reason why streaming changes failed.
-pub(crate) enum StreamError {
+pub(crate) enum StreamError<E> {
     Io(std::io::Error),
     Sqlite(SqliteError),
     OtherConnection,
+    /// The schema has changed.
+    Schema(E),
 }
 
-enum StreamFailure {
-    Error(StreamError),
+enum StreamFailure<E> {
+    Error(StreamError<E>),
     Panic(callback::PanicPayload),
     OtherConnection,
 }
