@@ -3,7 +3,7 @@
 //! - [`handle`]: the `sqlite3*` of a `SqliteConnection`; [`probe`] finds it
 //! - [`registry`]: what belongs to a connection, and is closed with it
 //! - [`session`]: `sqlite3_session` objects that may outlive their connection; [`cache`]: a larger
-//!   page cache for them
+//!   page cache for them; [`hook`]: the preupdate hook, through which they record
 //! - [`statements`]: the prepared statements of an apply; [`transaction`]: the transaction around it
 //! - [`statement`], [`value`]: queries through the handle, and their values
 //! - [`schema_watch`]: whether the schema may have changed, and what is known of it
@@ -21,6 +21,7 @@ pub(crate) mod cache;
 pub(crate) mod callback;
 pub(crate) mod error;
 pub(crate) mod handle;
+mod hook;
 mod mutex;
 mod probe;
 mod registry;

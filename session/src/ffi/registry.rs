@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
 use super::callback;
+use super::hook::HookChain;
 use super::mutex;
 use super::probe::NAME;
 use super::replacement::ReplacementDetector;
@@ -42,6 +43,7 @@ pub(super) struct Registry {
     detector: Mutex<Option<ReplacementDetector>>,
     statements: Mutex<Option<StatementStore>>,
     watches: Mutex<SchemaWatches>,
+    hooks: Mutex<HookChain>,
     /// How often statements may have been compiled for another database than the current one: when a
     /// database was attached, or the trace function was not called.
     replacements: AtomicUsize,
@@ -82,6 +84,7 @@ impl Registry {
             detector: Mutex::default(),
             statements: Mutex::default(),
             watches: Mutex::default(),
+            hooks: Mutex::default(),
             replacements: AtomicUsize::new(0),
             kept_after: AtomicUsize::new(0),
             has_abandoned: Arc::default(),
@@ -151,6 +154,11 @@ impl Registry {
         let replacements = self.replacements();
         let kept = lock(&self.statements).take();
         kept.filter(|_| self.kept_after.swap(replacements, Ordering::Relaxed) == replacements)
+    }
+
+    /// Returns the chain of the sessions. The connection's mutex must be held.
+    pub(super) fn hooks(&self) -> MutexGuard<'_, HookChain> {
+        lock(&self.hooks)
     }
 
     fn replacements(&self) -> usize {

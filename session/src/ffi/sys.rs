@@ -41,6 +41,21 @@ mod native {
             data: *mut c_void,
             destructor: Option<unsafe extern "C" fn(*mut c_void)>,
         ) -> c_int;
+        pub(crate) fn sqlite3_preupdate_hook(
+            db: *mut sqlite3,
+            hook: Option<
+                unsafe extern "C" fn(
+                    *mut c_void,
+                    *mut sqlite3,
+                    c_int,
+                    *const c_char,
+                    *const c_char,
+                    super::sqlite3_int64,
+                    super::sqlite3_int64,
+                ),
+            >,
+            context: *mut c_void,
+        ) -> *mut c_void;
         pub(crate) fn sqlite3session_create(
             db: *mut sqlite3,
             schema: *const c_char,
@@ -111,13 +126,13 @@ mod wasm {
         sqlite3_db_status, sqlite3_errcode, sqlite3_errmsg, sqlite3_errstr, sqlite3_exec, sqlite3_extended_errcode,
         sqlite3_file, sqlite3_finalize, sqlite3_free, sqlite3_get_autocommit, sqlite3_get_clientdata, sqlite3_int64,
         sqlite3_io_methods, sqlite3_libversion_number, sqlite3_mutex, sqlite3_next_stmt, sqlite3_prepare_v3,
-        sqlite3_reset, sqlite3_session, sqlite3_set_clientdata, sqlite3_step, sqlite3_stmt, sqlite3_stmt_busy,
-        sqlite3_stmt_status, sqlite3_table_column_metadata, sqlite3_test_control, sqlite3_total_changes,
-        sqlite3_trace_v2, sqlite3_value, sqlite3_vfs, sqlite3_vfs_register, sqlite3session_attach,
-        sqlite3session_changeset, sqlite3session_changeset_size, sqlite3session_changeset_strm, sqlite3session_create,
-        sqlite3session_delete, sqlite3session_diff, sqlite3session_enable, sqlite3session_indirect,
-        sqlite3session_isempty, sqlite3session_memory_used, sqlite3session_object_config, sqlite3session_patchset,
-        sqlite3session_patchset_strm, sqlite3session_table_filter,
+        sqlite3_preupdate_hook, sqlite3_reset, sqlite3_session, sqlite3_set_clientdata, sqlite3_step, sqlite3_stmt,
+        sqlite3_stmt_busy, sqlite3_stmt_status, sqlite3_table_column_metadata, sqlite3_test_control,
+        sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value, sqlite3_vfs, sqlite3_vfs_register,
+        sqlite3session_attach, sqlite3session_changeset, sqlite3session_changeset_size, sqlite3session_changeset_strm,
+        sqlite3session_create, sqlite3session_delete, sqlite3session_diff, sqlite3session_enable,
+        sqlite3session_indirect, sqlite3session_isempty, sqlite3session_memory_used, sqlite3session_object_config,
+        sqlite3session_patchset, sqlite3session_patchset_strm, sqlite3session_table_filter,
     };
 
     // sqlite-wasm-rs compiles SQLite without mutexes. It declares their functions anyway, but a

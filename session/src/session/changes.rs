@@ -183,6 +183,7 @@ impl Session {
             TakeError::Malformed(error) => SessionError::Malformed(error),
             TakeError::Schema(error) => error,
             TakeError::OtherConnection => SessionError::OtherConnection,
+            TakeError::OtherHook => SessionError::OtherHook,
         }
     }
 
@@ -290,6 +291,7 @@ impl Session {
         let streamed = with_handle(connection, |handle| self.raw.stream(handle, format, &cache, writer, verify))??;
         streamed.map_err(|error| match error {
             StreamError::Schema(error) => error,
+            StreamError::OtherHook => SessionError::OtherHook,
             StreamError::Io(error) => SessionError::Io(error),
             StreamError::OtherConnection => SessionError::OtherConnection,
             StreamError::Sqlite(failure) => self.generating_failed(format, failure),

@@ -43,6 +43,11 @@ pub enum SessionError {
     TableFilterPanicked,
     /// The connection is not the session's connection.
     OtherConnection,
+    /// The connection has, or had since the session was created, a [preupdate
+    /// hook](https://www.sqlite.org/c3ref/preupdate_blobwrite.html) that does not belong to a session
+    /// of this crate. Changes may not have been recorded. The other hook has been removed: create
+    /// another session.
+    OtherHook,
     /// The changes that SQLite recorded are not well-formed.
     Malformed(ParseError),
     /// The writer failed.
@@ -89,6 +94,10 @@ impl fmt::Display for SessionError {
             Self::SchemaMismatch(mismatch) => mismatch.fmt(f),
             Self::TableFilterPanicked => f.write_str("the table filter panicked, so a table may not have been recorded"),
             Self::OtherConnection => f.write_str("the session belongs to another connection"),
+            Self::OtherHook => f.write_str(
+                "another preupdate hook was installed on the connection, so changes may be missing; it has been removed: create \
+                 another session",
+            ),
             Self::Malformed(_) => f.write_str("the changes that SQLite recorded are not well-formed"),
             Self::Io(_) => f.write_str("writing the changes failed"),
             Self::Diesel(error) => error.fmt(f),

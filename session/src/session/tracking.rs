@@ -61,7 +61,10 @@ use crate::typed::TrackedSet;
 /// A session uses the [preupdate hook](https://www.sqlite.org/c3ref/preupdate_blobwrite.html) of
 /// its connection, and this crate uses the [trace
 /// function](https://www.sqlite.org/c3ref/trace_v2.html) to learn when the connection closes.
-/// SQLite has one of each for a connection: do not install your own.
+/// SQLite has one of each for a connection: do not install your own. A preupdate hook that replaces
+/// that of a session is noticed when changes are taken ([`SessionError::OtherHook`]), one that is there
+/// before the first session when the session is created. Either is removed. What cannot be noticed
+/// is a hook without a context that the session replaces.
 pub struct Session {
     pub(super) raw: RawSession,
     pub(super) schema: String,
@@ -109,6 +112,7 @@ impl Session {
                 unset_flag: None,
             }),
             Err(CreateError::Unavailable(unavailable)) => Err(unavailable.into()),
+            Err(CreateError::OtherHook) => Err(SessionError::OtherHook),
             Err(CreateError::Sqlite(failure)) => Err(SessionError::sqlite("creating a session", None, failure)),
         }
     }

@@ -4,6 +4,7 @@ mod busy;
 mod capture;
 mod generating;
 mod handle;
+mod hooks;
 mod interleaving;
 mod schema_changes;
 mod sessions;

@@ -27,6 +27,7 @@ use super::cache::CacheLimit;
 use super::callback;
 use super::error::SqliteError;
 use super::handle::Handle;
+use super::hook::HookError;
 use super::registry::Registry;
 use super::schema_watch::KnownSchema;
 use super::statement::Connection;
@@ -57,14 +58,14 @@ impl RawSession {
             return Err(CreateError::Unavailable(Unavailable::Closed));
         };
         delete_abandoned(registry, filters);
-        let mut session = ptr::null_mut();
-        // SAFETY: `handle` proves that the connection is open. The name is a C string, and
-        // `session` is a local variable.
-        let code = unsafe { sys::sqlite3session_create(handle.as_ptr(), schema.as_ptr(), &raw mut session) };
-        let Some(session) = NonNull::new(session).filter(|_| code == sys::SQLITE_OK) else {
+        // SAFETY: `handle` proves that the connection is open, and that nobody else uses it. This
+        // thread is not inside SQLite's code on it, as was checked above.
+        let created = unsafe { registry.hooks().create(handle.as_non_null(), schema) };
+        let session = created.map_err(|error| match error {
+            HookError::OtherHook => CreateError::OtherHook,
             // SAFETY: `handle` proves that the connection is open.
-            return Err(CreateError::Sqlite(unsafe { SqliteError::of(handle.as_ptr(), code) }));
-        };
+            HookError::Sqlite(code) => CreateError::Sqlite(unsafe { SqliteError::of(handle.as_ptr(), code) }),
+        })?;
         let has_abandoned = registry.has_abandoned();
         let open = OpenSession { session, db: handle.as_non_null(), filter: None, has_abandoned };
         let shared = Arc::new(SharedSession { state: Mutex::new(Some(open)), is_abandoned: AtomicBool::new(false) });
@@ -209,6 +210,9 @@ impl RawSession {
         verify: impl FnOnce(Connection<'_>, &mut KnownSchema) -> Result<(), E>,
     ) -> Result<Result<Vec<u8>, TakeError<E>>, Unavailable> {
         self.with_connection(handle, |open| {
+            if !open.records() {
+                return Err(TakeError::OtherHook);
+            }
             let changes = open.generate(format, limit)?;
             open.with_schema(limit.schema, verify).map_err(TakeError::Schema)?;
             Ok(changes)
@@ -228,6 +232,9 @@ impl RawSession {
     ) -> Result<Result<T, TakeError<E>>, Unavailable> {
         // nothing can be recorded in between: the mutex is held
         self.with_connection(handle, |open| {
+            if !open.records() {
+                return Err(TakeError::OtherHook);
+            }
             let changes = check(open.generate(format, limit)?)?;
             open.with_schema(limit.schema, verify).map_err(TakeError::Schema)?;
             open.restart(setup)?;
@@ -256,6 +263,8 @@ pub(crate) struct Setup<'a> {
 
 /// The reason why no session was created.
 pub(crate) enum CreateError {
+    /// The connection had another preupdate hook.
+    OtherHook,
     Unavailable(Unavailable),
     Sqlite(SqliteError),
 }
@@ -268,6 +277,8 @@ pub(crate) enum TakeError<E> {
     Schema(E),
     /// The borrowed connection is not that of the session.
     OtherConnection,
+    /// Another preupdate hook has taken the place of the session's.
+    OtherHook,
 }
 
 impl<E> From<SqliteError> for TakeError<E> {

@@ -11,6 +11,7 @@ use std::vec::Vec;
 use super::super::cache::{CacheLimit, EnlargedCache};
 use super::super::callback;
 use super::super::error::SqliteError;
+use super::super::hook::{HookChain, HookError};
 use super::super::registry::Registry;
 use super::super::schema_watch::KnownSchema;
 use super::super::statement::Connection;
@@ -91,12 +92,17 @@ impl OpenSession {
     /// Replaces this session by a new one that has recorded nothing, with the same settings. The
     /// connection's mutex must be held, and no statement may be running.
     pub(super) fn restart(&mut self, setup: &Setup<'_>) -> Result<(), SqliteError> {
-        let mut session = ptr::null_mut();
-        // SAFETY: the connection of an open session is open. The name is a C string, and `session`
-        // is a local variable.
-        let code = unsafe { sys::sqlite3session_create(self.db.as_ptr(), setup.schema.as_ptr(), &raw mut session) };
-        self.done(code)?;
-        let Some(session) = NonNull::new(session) else { return self.done(sys::SQLITE_NOMEM) };
+        let created = self.with_hooks(|hooks| {
+            // SAFETY: the connection of an open session is open, its mutex is held, and no statement
+            // is running.
+            unsafe { hooks.create(self.db, setup.schema) }
+        });
+        let session = match created {
+            Ok(session) => session,
+            Err(HookError::Sqlite(code)) => return self.done(code),
+            // the caller has just seen that there is none
+            Err(HookError::OtherHook) => return self.done(sys::SQLITE_NOMEM),
+        };
         let other = Self { session, db: self.db, filter: None, has_abandoned: Arc::clone(&self.has_abandoned) };
         if let Err(failure) = self.set_up(&other, setup) {
             // `other` does not own the filter
@@ -105,9 +111,26 @@ impl OpenSession {
         }
         let old = core::mem::replace(&mut self.session, other.session);
         // SAFETY: the old session is valid, and nothing refers to it any more. SQLite's pointer to
-        // the filter is valid: the filter is still owned by `self`.
-        unsafe { sys::sqlite3session_delete(old.as_ptr()) };
+        // the filter is valid: the filter is still owned by `self`. No statement is running.
+        self.with_hooks(|hooks| unsafe { hooks.delete(self.db, old) });
         Ok(())
+    }
+
+    /// Returns whether the session has recorded everything since it was created. No statement may be
+    /// running.
+    pub(super) fn records(&self) -> bool {
+        // SAFETY: the connection of an open session is open, its mutex is held, and no statement is
+        // running.
+        self.with_hooks(|hooks| unsafe { hooks.records(self.db, self.session) })
+    }
+
+    fn with_hooks<R>(&self, work: impl FnOnce(&mut HookChain) -> R) -> R {
+        // SAFETY: the connection of an open session is open, and cannot close while its mutex is held.
+        match unsafe { Registry::of(self.db) } {
+            Some(registry) => work(&mut registry.hooks()),
+            // the connection is closing: no session records any more
+            None => work(&mut HookChain::default()),
+        }
     }
 
     /// Applies this session's settings to another session of the same connection.
@@ -212,8 +235,9 @@ impl OpenSession {
     /// statement may be running.
     pub(super) fn delete_keep_filter(self) -> Option<Filter> {
         let filter = self.filter;
-        // SAFETY: the session is valid, and nobody uses it after this, because `self` is consumed.
-        unsafe { sys::sqlite3session_delete(self.session.as_ptr()) };
+        // SAFETY: the session is valid, and nobody uses it after this, because `self` is consumed. The
+        // mutex is held, and no statement is running.
+        self.with_hooks(|hooks| unsafe { hooks.delete(self.db, self.session) });
         // SAFETY: the pointer came from `Box::into_raw`, and SQLite's copy of it is gone with the
         // session.
         filter.map(|filter| *unsafe { Box::from_raw(filter.as_ptr()) })

@@ -31,6 +31,9 @@ impl RawSession {
             if db != handle.as_ptr() {
                 return Err(StreamFailure::OtherConnection);
             }
+            if !open.records() {
+                return Err(StreamFailure::Error(StreamError::OtherHook));
+            }
             // restored at the very end, when the error has been read
             let _cache = open.enlarge_cache(limit);
             let mut output = Output { writer, db, error: None, panic: None };
@@ -72,6 +75,8 @@ pub(crate) enum StreamError<E> {
     Io(std::io::Error),
     Sqlite(SqliteError),
     OtherConnection,
+    /// Another preupdate hook has taken the place of the session's.
+    OtherHook,
     /// The schema has changed.
     Schema(E),
 }

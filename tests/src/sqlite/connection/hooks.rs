@@ -110,6 +110,32 @@ impl Hooks {
         unsafe { ffi::sqlite3_commit_hook(self.0, Some(call), Box::into_raw(Box::new(boxed)).cast()) };
     }
 
+    /// Installs a preupdate hook, which is called for each change of a row.
+    pub fn on_preupdate(self, function: impl FnMut() + 'static) {
+        unsafe extern "C" fn call(
+            context: *mut c_void,
+            _: *mut ffi::sqlite3,
+            _: c_int,
+            _: *const c_char,
+            _: *const c_char,
+            _: ffi::sqlite3_int64,
+            _: ffi::sqlite3_int64,
+        ) {
+            // SAFETY: the context is the leaked box.
+            let function = unsafe { &mut *context.cast::<Box<dyn FnMut()>>() };
+            function();
+        }
+        let boxed: Box<dyn FnMut()> = Box::new(function);
+        // SAFETY: the connection is open, and the context lives forever.
+        unsafe { ffi::sqlite3_preupdate_hook(self.0, Some(call), Box::into_raw(Box::new(boxed)).cast()) };
+    }
+
+    /// Removes the preupdate hook, whatever it is.
+    pub fn no_preupdate(self) {
+        // SAFETY: the connection is open.
+        unsafe { ffi::sqlite3_preupdate_hook(self.0, None, ptr::null_mut()) };
+    }
+
     /// Makes the WAL hook checkpoint after each commit.
     pub fn checkpoint_after_commits(self) {
         unsafe extern "C" fn call(_: *mut c_void, db: *mut ffi::sqlite3, _: *const c_char, _: c_int) -> c_int {
