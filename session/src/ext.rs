@@ -132,6 +132,33 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// ```
     fn capture<S: for<'r> FromChanges<'r>>(&mut self) -> Capture<'_, S>;
 
+    /// Captures the changes of a write transaction to the tables of the set `S`: does the same as
+    /// [`capture`](Self::capture), and takes the write lock first
+    /// ([`immediate_transaction`](SqliteConnection::immediate_transaction)), unless the connection is
+    /// in a transaction already.
+    ///
+    /// If several connections write, one such call for each write transaction is the way to a
+    /// complete stream of changes: see [Audit log](crate::_documentation::how_do_i).
+    ///
+    /// ```
+    /// # use diesel::prelude::*;
+    /// # use diesel_sqlite_session::{Change, SqliteSessionExt, Tracked};
+    /// # diesel::table! { users (id) { id -> Integer, name -> Text, } }
+    /// # #[derive(Debug, PartialEq, Tracked)]
+    /// # #[diesel(table_name = users)]
+    /// # pub struct User { id: i32, name: String }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mut conn = SqliteConnection::establish(":memory:")?;
+    /// # diesel::sql_query("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL)").execute(&mut conn)?;
+    /// let written = conn.write::<Change<users::table>>().run(|conn| {
+    ///     diesel::insert_into(users::table).values((users::id.eq(1), users::name.eq("Ada"))).execute(conn)
+    /// })?;
+    /// assert_eq!(written.changes.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn write<S: for<'r> FromChanges<'r>>(&mut self) -> Capture<'_, S>;
+
     /// Compares the tables of the set `S` in two schemas of the connection, and returns the
     /// changeset that turns the tables in `from` into those in `to`.
     ///
@@ -262,7 +289,11 @@ impl SqliteSessionExt for SqliteConnection {
     }
 
     fn capture<S: for<'r> FromChanges<'r>>(&mut self) -> Capture<'_, S> {
-        Capture::new(self)
+        Capture::new(self, false)
+    }
+
+    fn write<S: for<'r> FromChanges<'r>>(&mut self) -> Capture<'_, S> {
+        Capture::new(self, true)
     }
 
     fn diff<S: TrackedSet>(&mut self, from: &str, to: &str) -> Result<Changeset, SessionError> {

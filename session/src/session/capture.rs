@@ -2,13 +2,17 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::string::String;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
+use diesel::connection::TransactionManager;
 use diesel::{Connection, QueryResult, SqliteConnection};
 
 use super::error::SessionError;
+use super::tracking::Session;
 use crate::SqliteSessionExt;
-use crate::typed::{DecodeError, FromChanges};
+use crate::typed::{DecodeError, FromChanges, TrackedSet};
 use crate::wire::Changeset;
 
 /// The value that a closure returned, and the changes that it made. Returned by [`Capture::run`].
@@ -53,6 +57,11 @@ pub enum CaptureError<E> {
     Session(SessionError),
     /// A change does not match the types of the set.
     Decode(DecodeError),
+    /// The closure changed a table that is not in the set: see [`Capture::strict`].
+    OtherTable {
+        /// The table.
+        table: String,
+    },
 }
 
 impl<E: fmt::Display> fmt::Display for CaptureError<E> {
@@ -62,6 +71,9 @@ impl<E: fmt::Display> fmt::Display for CaptureError<E> {
             Self::Transaction(error) => error.fmt(f),
             Self::Session(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
+            Self::OtherTable { table } => {
+                write!(f, "table {}: changed in a strict capture, and not in its set", table.escape_debug())
+            }
         }
     }
 }
@@ -69,7 +81,7 @@ impl<E: fmt::Display> fmt::Display for CaptureError<E> {
 impl<E: fmt::Debug + fmt::Display> std::error::Error for CaptureError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Closure(_) => None,
+            Self::Closure(_) | Self::OtherTable { .. } => None,
             Self::Transaction(error) => error.source(),
             Self::Session(error) => error.source(),
             Self::Decode(error) => error.source(),
@@ -95,10 +107,13 @@ impl<E> From<DecodeError> for CaptureError<E> {
     }
 }
 
-/// A capture that has not run yet, created by [`SqliteSessionExt::capture`].
+/// A capture that has not run yet, created by [`SqliteSessionExt::capture`] or
+/// [`SqliteSessionExt::write`].
 #[must_use = "nothing runs until `run` or `try_run` is called"]
 pub struct Capture<'a, S> {
     connection: &'a mut SqliteConnection,
+    is_strict: bool,
+    is_immediate: bool,
     set: PhantomData<fn() -> S>,
 }
 
@@ -109,8 +124,39 @@ impl<S> fmt::Debug for Capture<'_, S> {
 }
 
 impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
-    pub(crate) fn new(connection: &'a mut SqliteConnection) -> Self {
-        Self { connection, set: PhantomData }
+    pub(crate) fn new(connection: &'a mut SqliteConnection, is_immediate: bool) -> Self {
+        Self { connection, is_strict: false, is_immediate, set: PhantomData }
+    }
+
+    /// Fails if the closure changes a table that is not in the set, and names the table.
+    ///
+    /// Without it, such changes are made and not captured. All tables of `main` count: also those
+    /// without a primary key, those that triggers and foreign key actions change, and those to which
+    /// the closure returns the old content. A strict capture takes longer for each changed row.
+    ///
+    /// ```
+    /// use diesel::prelude::*;
+    /// use diesel_sqlite_session::session::CaptureError;
+    /// use diesel_sqlite_session::{Change, SqliteSessionExt, Tracked};
+    ///
+    /// # diesel::table! { users (id) { id -> Integer, name -> Text, } }
+    /// # #[derive(Debug, PartialEq, Tracked)]
+    /// # #[diesel(table_name = users)]
+    /// # pub struct User { id: i32, name: String }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use diesel::connection::SimpleConnection;
+    /// # let mut conn = SqliteConnection::establish(":memory:")?;
+    /// # conn.batch_execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL); CREATE TABLE logins (day TEXT)")?;
+    /// let captured = conn.capture::<Change<users::table>>().strict().run(|conn| {
+    ///     diesel::sql_query("INSERT INTO logins VALUES ('Monday')").execute(conn)
+    /// });
+    /// assert!(matches!(captured, Err(CaptureError::OtherTable { table }) if table == "logins"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn strict(mut self) -> Self {
+        self.is_strict = true;
+        self
     }
 
     /// Runs `work` in a transaction. Returns its value and the changes that it made.
@@ -124,6 +170,8 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
     /// - [`CaptureError::Transaction`] if the transaction cannot be started or committed
     /// - [`CaptureError::Session`] if the changes cannot be recorded
     /// - [`CaptureError::Decode`] if a change does not match the types of the set
+    /// - [`CaptureError::OtherTable`] if the capture is [strict](Self::strict) and `work` changes
+    ///   another table
     pub fn run<T>(
         self,
         work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
@@ -173,13 +221,61 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
         self,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, E>,
     ) -> Result<Captured<S, T>, CaptureError<E>> {
-        self.connection.transaction(|connection| {
-            let mut session = connection.create_session()?;
-            session.attach_set::<S>()?;
+        let is_strict = self.is_strict;
+        let capture = |connection: &mut SqliteConnection| {
+            let mut session = connection.track::<S>()?;
+            let others = if is_strict { Some(OtherTables::watch::<S>(connection)?) } else { None };
             let value = work(connection).map_err(CaptureError::Closure)?;
+            if let Some(table) = others.and_then(OtherTables::into_first) {
+                return Err(CaptureError::OtherTable { table });
+            }
             let changeset = session.on(connection).changeset()?;
             let changes = changeset.changes().collect::<Result<_, _>>()?;
             Ok(Captured { value, changes, changeset })
-        })
+        };
+        if self.is_immediate && !is_in_transaction(self.connection) {
+            return self.connection.immediate_transaction(capture);
+        }
+        self.connection.transaction(capture)
     }
+}
+
+/// Returns whether the connection is in a transaction that Diesel has begun.
+fn is_in_transaction(connection: &mut SqliteConnection) -> bool {
+    type Manager = <SqliteConnection as Connection>::TransactionManager;
+    let status = <Manager as TransactionManager<SqliteConnection>>::transaction_manager_status_mut(connection);
+    matches!(status.transaction_depth(), Ok(Some(_)))
+}
+
+/// The tables outside of a set that are changed: a session whose filter is asked about each changed
+/// table, and which records none.
+struct OtherTables {
+    session: Session,
+    changed: Arc<Mutex<Option<String>>>,
+}
+
+impl OtherTables {
+    fn watch<S: TrackedSet>(connection: &mut SqliteConnection) -> Result<Self, SessionError> {
+        let mut session = connection.create_session()?;
+        let changed = Arc::<Mutex<Option<String>>>::default();
+        let first = Arc::clone(&changed);
+        session.set_table_filter(move |table| {
+            if !S::TABLES.iter().any(|known| known.table().eq_ignore_ascii_case(table)) {
+                lock(&first).get_or_insert_with(|| table.into());
+            }
+            false
+        })?;
+        session.attach_all()?;
+        Ok(Self { session, changed })
+    }
+
+    /// Returns the table that was changed first.
+    fn into_first(self) -> Option<String> {
+        drop(self.session);
+        lock(&self.changed).take()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,11 @@
 //! Captured closures: their changes are returned and committed, or rolled back with the error.
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_sqlite_session::session::CaptureError;
 use diesel_sqlite_session::{Change, SqliteSessionExt, Tracked};
 
-use crate::common::{exec, open};
+use crate::common::{exec, lines, open};
 
 diesel::table! {
     users (id) {
@@ -130,4 +131,80 @@ fn captures_nest() {
         .unwrap();
     let eve = User { name: "Eve".into(), ..ada() };
     assert_eq!(outer.changes, [Blog::Users(Change::Insert(eve))]);
+}
+
+#[test]
+fn a_strict_capture_names_the_table_outside_of_its_set() {
+    let schema = format!(
+        "{TABLES} PRAGMA foreign_keys = ON; CREATE TABLE keyless (v); CREATE TABLE \"odd name\" (k TEXT PRIMARY KEY) WITHOUT ROWID;
+        CREATE TABLE child (id INTEGER PRIMARY KEY, user REFERENCES users ON DELETE CASCADE);
+        CREATE TABLE log (line); INSERT INTO users VALUES (7, 'Eve', NULL); INSERT INTO child VALUES (1, 7);
+        CREATE TRIGGER logs AFTER UPDATE ON users BEGIN INSERT INTO log VALUES (new.name); END;"
+    );
+    for (edit, table) in [
+        ("INSERT INTO users (id, name) VALUES (1, 'Ada')", None),
+        ("INSERT INTO posts VALUES (1, 1, x'')", None),
+        ("DELETE FROM other", None),
+        ("INSERT INTO other VALUES (1)", Some("other")),
+        ("INSERT INTO keyless VALUES (1)", Some("keyless")),
+        ("INSERT INTO \"ODD NAME\" VALUES ('x')", Some("odd name")),
+        ("UPDATE users SET name = 'Ada'", Some("log")),
+        ("DELETE FROM users", Some("child")),
+        ("DELETE FROM child", Some("child")),
+        ("SAVEPOINT a; INSERT INTO other VALUES (1); ROLLBACK TO a; RELEASE a", Some("other")),
+    ] {
+        for is_strict in [false, true] {
+            let mut conn = open(&schema);
+            let capture = if is_strict { conn.capture::<Blog>().strict() } else { conn.capture::<Blog>() };
+            let captured = capture.run(|conn| conn.batch_execute(edit));
+            match table.filter(|_| is_strict) {
+                None => drop(captured.unwrap()),
+                Some(expected) => {
+                    let error = captured.unwrap_err();
+                    assert!(
+                        matches!(&error, CaptureError::OtherTable { table } if table == expected),
+                        "{edit}: {error}"
+                    );
+                    assert_eq!(
+                        error.to_string(),
+                        format!("table {expected}: changed in a strict capture, and not in its set")
+                    );
+                    let rows = "SELECT name || count(*) AS line FROM users";
+                    assert_eq!(lines(&mut conn, rows), ["Eve1"], "{edit}: rolled back");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_write_takes_the_lock_before_it_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("blog.db").to_str().unwrap().to_string();
+    let [mut conn, mut other] = [(), ()].map(|()| SqliteConnection::establish(&path).unwrap());
+    exec(&mut conn, "PRAGMA journal_mode = WAL");
+    exec(&mut conn, TABLES);
+    let mut write = |conn: &mut SqliteConnection, id: i32| {
+        conn.write::<Blog>()
+            .run(|conn| {
+                let count = users::table.count().get_result::<i64>(conn)?;
+                // as after the first write, and before this one reads
+                let blocked = diesel::sql_query("INSERT INTO other VALUES (1)").execute(&mut other);
+                assert_eq!(blocked.unwrap_err().to_string(), "database is locked");
+                diesel::insert_into(users::table).values(User { id, ..ada() }).execute(conn)?;
+                Ok(count)
+            })
+            .unwrap()
+    };
+    let written = write(&mut conn, 1);
+    assert_eq!((written.value, written.changes.len()), (0, 1));
+    // inside a transaction it is a savepoint
+    let written = conn.immediate_transaction(|conn| Ok::<_, diesel::result::Error>(write(conn, 2))).unwrap();
+    assert_eq!((written.value, written.changes.len()), (1, 1));
+    // what derefs to a connection has the methods of one
+    let manager = diesel::r2d2::ConnectionManager::<SqliteConnection>::new(&path);
+    let pool = diesel::r2d2::Pool::builder().max_size(1).build(manager).unwrap();
+    assert_eq!(write(&mut pool.get().unwrap(), 3).value, 2);
+    let written = pool.get().unwrap().write::<Blog>().run(|conn| diesel::delete(users::table).execute(conn)).unwrap();
+    assert_eq!((written.value, written.changes.len()), (3, 3));
 }
