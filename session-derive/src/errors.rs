@@ -17,6 +17,11 @@ impl Errors {
         self.add(syn::Error::new_spanned(tokens, message));
     }
 
+    /// Returns whether no mistake has been found.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     pub(crate) fn add(&mut self, error: syn::Error) {
         match &mut self.first {
             Some(first) => first.combine(error),

@@ -138,7 +138,11 @@ impl Hub {
 
         // 2. Apply the replica's changes, with a decision for each conflict.
         let mut log = Vec::new();
-        let applied = self.conn.apply(theirs).on_conflict::<tasks::table>(|conflict| decide(conflict, &mut log));
+        let applied = self
+            .conn
+            .apply(theirs)
+            .only::<Change<tasks::table>>()
+            .on_conflict::<tasks::table>(|conflict| decide(conflict, &mut log));
         let data = applied.run()?.into_rebase_data();
         log.iter().for_each(|line| println!("  conflict: {line}"));
 

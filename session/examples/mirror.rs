@@ -14,6 +14,7 @@
 //! key actions are already in the changeset.
 
 use std::error::Error;
+use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -41,11 +42,13 @@ fn main() -> Result<ExitCode> {
 
 /// Copies a database file and its write-ahead log.
 fn copy(file: &Path, to: &Path) -> Result<()> {
-    std::fs::copy(file, to)?;
+    // not `std::fs::copy`, by which the copy of a read-only file would be read-only too
+    let copy = |from: &Path, to: &Path| std::io::copy(&mut File::open(from)?, &mut File::create(to)?);
+    copy(file, to)?;
     let log =
         |path: &Path| path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().to_string_lossy()));
     if log(file).is_file() {
-        std::fs::copy(log(file), log(to))?;
+        copy(&log(file), &log(to))?;
     }
     Ok(())
 }
@@ -103,7 +106,7 @@ fn mirror(source: &Path, replica: &Path, script: Option<&str>) -> Result<ExitCod
     for table in &untracked {
         println!("not tracked: {}, {}", table.name, table.reason);
     }
-    let mut failed = false;
+    let (mut compared, mut failed) = (0, false);
     for table in &tables {
         if untracked.iter().any(|other| other.name == table.name) {
             continue;
@@ -112,12 +115,13 @@ fn mirror(source: &Path, replica: &Path, script: Option<&str>) -> Result<ExitCod
         if keyless > 0 {
             println!("not tracked: {keyless} rows of {}, NULL in the primary key", table.name);
         }
+        compared += 1;
         if !same(&mut source, &mut replica, table)? {
             println!("DIFFERENT: {}", table.name);
             failed = true;
         }
     }
-    println!("{} tables compared: {}", tables.len() - untracked.len(), if failed { "different" } else { "all equal" });
+    println!("{compared} tables compared: {}", if failed { "different" } else { "all equal" });
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -233,4 +237,60 @@ fn texts(conn: &mut SqliteConnection, query: &str) -> QueryResult<Vec<String>> {
 
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mirrors a database, and returns whether the copies are equal.
+    fn mirrored(setup: &str, script: Option<&str>) -> Result<bool> {
+        let directory = tempfile::tempdir()?;
+        let [file, source, replica] = ["file.db", "source.db", "replica.db"].map(|name| directory.path().join(name));
+        SqliteConnection::establish(&file.to_string_lossy())?.batch_execute(setup)?;
+        copy(&file, &source)?;
+        copy(&file, &replica)?;
+        Ok(mirror(&source, &replica, script)? == ExitCode::SUCCESS)
+    }
+
+    #[test]
+    fn any_database_is_mirrored() -> Result<()> {
+        for setup in [
+            "",
+            "CREATE TABLE t (v); INSERT INTO t VALUES (1)",
+            "CREATE VIEW v AS SELECT 1",
+            "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, v); INSERT INTO t (v) VALUES (1); DELETE FROM t",
+            "CREATE TABLE t (v); INSERT INTO t VALUES (1); ANALYZE",
+            "CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE TABLE u (id TEXT PRIMARY KEY, v); INSERT INTO u VALUES (NULL, 1)",
+        ] {
+            assert!(mirrored(setup, None)?, "{setup}");
+            assert!(mirrored(setup, Some("CREATE TABLE \"a table\" (id INTEGER PRIMARY KEY)"))?, "{setup}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_read_only_file_is_read_and_other_files_are_errors() -> Result<()> {
+        let directory = tempfile::tempdir()?;
+        let [file, source, replica] = ["file.db", "source.db", "replica.db"].map(|name| directory.path().join(name));
+        SqliteConnection::establish(&file.to_string_lossy())?
+            .batch_execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")?;
+        let mut permissions = std::fs::metadata(&file)?.permissions();
+        permissions.set_readonly(true);
+        std::fs::set_permissions(&file, permissions)?;
+        copy(&file, &source)?;
+        copy(&file, &replica)?;
+        assert_eq!(mirror(&source, &replica, None)?, ExitCode::SUCCESS);
+
+        std::fs::write(directory.path().join("text"), "this is no database, but a text of some length")?;
+        for name in ["text", "missing"] {
+            let file = directory.path().join(name);
+            let [source, replica] = ["other source", "other replica"].map(|name| directory.path().join(name));
+            let mirrored = copy(&file, &source)
+                .and_then(|()| copy(&file, &replica))
+                .and_then(|()| mirror(&source, &replica, None));
+            assert!(mirrored.is_err(), "{name}");
+        }
+        Ok(())
+    }
 }

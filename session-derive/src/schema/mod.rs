@@ -123,7 +123,8 @@ impl Schema<'_> {
     fn expand(&self, errors: &mut Errors) -> TokenStream {
         self.check_names(errors);
         let (mut rows, mut left_out) = (Vec::new(), Vec::new());
-        let mut used: Vec<String> = vec![self.options.change.to_string(), self.options.patch.to_string()];
+        let own = [&self.item.ident, &self.options.change, &self.options.patch];
+        let mut used: Vec<String> = own.map(ToString::to_string).into();
         for table in self.tables.iter().filter(|table| self.is_wanted(table)) {
             if table.by_rowid() && !self.options.rowids {
                 if let Some(name) = self.options.include.iter().flatten().find(|name| same(name, &table.name)) {
@@ -150,9 +151,13 @@ impl Schema<'_> {
             rows.push((base, table, row));
         }
         if rows.is_empty() {
-            let why =
-                if left_out.is_empty() { "" } else { ": `rowids` tracks tables without a primary key by their rowids" };
-            errors.at(&self.item.ident, format!("the schema has no table to track{why}"));
+            // the reason may have been reported
+            if errors.is_empty() {
+                let is_keyless = !left_out.is_empty();
+                let why =
+                    if is_keyless { ": `rowids` tracks tables without a primary key by their rowids" } else { "" };
+                errors.at(&self.item.ident, format!("the schema has no table to track{why}"));
+            }
             return stub(self.item, self.options);
         }
         let structs = rows.iter().map(|(_, table, row)| self.row_struct(table, row));

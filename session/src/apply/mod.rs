@@ -214,6 +214,7 @@
 //! | difference | test |
 //! |---|---|
 //! | A table that does not fit the changes is an error. SQLite skips it. | `applying::a_schema_mismatch_names_table_and_column` |
+//! | [Key bytes](crate::_documentation::format#header) only tell which columns are the primary key, as in the changesets of geodiff and sqldiff (`01 01` for two columns). SQLite skips a table whose bytes are not the positions in the key. | `semantics::sqlite_skips_a_table_whose_key_has_another_order` |
 //! | [Exchanged values](#exchanged-unique-values) have the same result with every version. SQLite's result depends on its version. | `exchanges` |
 //! | A table's own `ON CONFLICT` clauses do not act. | `applying::a_conflict_clause_of_the_table_does_not_act` |
 //! | `RAISE(FAIL)` leaves nothing of its change. | `applying::a_trigger_that_fails_halfway_leaves_nothing` |

@@ -52,6 +52,10 @@ pub(crate) fn check_declared(
 
     // no record contains generated and hidden columns, whether or not `table!` lists them
     let is_unrecorded = |name: &str| live.columns.iter().any(|column| !column.recorded && same(&column.name, name));
+    if let Some(name) = declared.columns.iter().find(|name| declared.is_of_row && is_unrecorded(name)) {
+        let found = format!("a generated column, which no change contains: write `#[tracked(generated({name}))]`");
+        return Err(mismatch(table, Some(name), "a column of the changes", found));
+    }
     let mut expected = declared.columns.iter().filter(|name| !is_unrecorded(name));
     let mut found = live.record_columns().into_iter();
     for position in 0.. {

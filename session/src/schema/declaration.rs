@@ -14,6 +14,9 @@ pub(crate) struct TableDeclaration {
     pub(crate) table: String,
     pub(super) columns: Vec<String>,
     pub(super) key: Vec<String>,
+    /// Whether the columns are those of a row that is read from changes, and not those of a `table!`,
+    /// which may list columns that no change contains.
+    pub(super) is_of_row: bool,
 }
 
 impl From<&TableInfo<'_>> for TableDeclaration {
@@ -24,6 +27,7 @@ impl From<&TableInfo<'_>> for TableDeclaration {
             table: table.table().to_string(),
             columns: columns().collect(),
             key: key.map(|(name, _)| name).collect(),
+            is_of_row: true,
         }
     }
 }
@@ -59,7 +63,7 @@ where
         let key = names(&debug_query::<Sqlite, _>(&T::default().primary_key()).to_string());
         let table = columns.first().and_then(|path| path.iter().rev().nth(1).cloned()).unwrap_or_default();
         let last = |paths: Vec<Vec<String>>| paths.into_iter().filter_map(|mut path| path.pop()).collect();
-        DeclaredTable(TableDeclaration { table, columns: last(columns), key: last(key) })
+        DeclaredTable(TableDeclaration { table, columns: last(columns), key: last(key), is_of_row: false })
     }
 }
 

@@ -27,7 +27,10 @@ use crate::typed::TrackedSet;
 ///
 /// - A session records the difference to the state before. A row that is inserted and deleted again
 ///   leaves no change.
-/// - Changes that are rolled back are not returned.
+/// - Changes that are rolled back are not returned. But new values are read when changes are taken:
+///   what another connection has written to a recorded row since then is in the changes too. With
+///   several connections, capture [each write
+///   transaction](crate::_documentation::how_do_i#connection-pools).
 /// - Rows with NULL in their primary key are not recorded.
 ///
 /// # Lifetime
@@ -161,7 +164,8 @@ impl Session {
         self.attach_declared(S::TABLES.iter().copied().map(Declaration::Static).collect(), &names)
     }
 
-    /// Attaches a table whose name is known only at run time.
+    /// Attaches a table whose name is known only at run time. The table must exist, unlike for
+    /// `sqlite3session_attach`, which records a missing table once it is created.
     ///
     /// # Errors
     ///
@@ -239,6 +243,11 @@ impl Session {
     ///
     /// The rowid is then the first column of each change. Such a change can be applied only to a
     /// table that has no primary key either.
+    ///
+    /// Take changes before `VACUUM`, which [may
+    /// renumber](https://www.sqlite.org/lang_vacuum.html#how_vacuum_works) the rows of such tables. SQLite
+    /// does not tell sessions about it: after it, an UPDATE is returned as a DELETE, or a row with the
+    /// values of another one.
     ///
     /// # Errors
     ///

@@ -834,7 +834,8 @@ fn settings_of_the_connection_do_not_change_the_result() {
         short_column_names = 0; empty_result_callbacks = 1; read_uncommitted = 1; automatic_index = 0; cache_spill = 0; \
         cache_size = 1; temp_store = 2; secure_delete = 1; locking_mode = EXCLUSIVE; journal_mode = MEMORY; \
         writable_schema = 1; threads = 2; analysis_limit = 5";
-    let change = |pragma: &str| -> Box<dyn Fn(&mut SqliteConnection, Hooks)> {
+    type Setting = Box<dyn Fn(&mut SqliteConnection, Hooks)>;
+    let change = |pragma: &str| -> Setting {
         let pragma = format!("PRAGMA {pragma}");
         Box::new(move |conn, _| exec(conn, &pragma))
     };

@@ -252,3 +252,27 @@ fn a_foreign_key_action_during_an_apply_conflicts_with_the_changes() {
     let error = take(ForeignKeys::Act).unwrap_err();
     assert!(error.contains("conflict"), "{error}");
 }
+
+#[test]
+fn a_batch_cannot_change_the_tables_of_the_protocol() {
+    for table in ["peers", "log"] {
+        let mut all = Three::new(Policy::Later, Way::Rebase, false, "");
+        all.edit(0, "UPDATE cards SET title = 'oat milk' WHERE id = 1");
+        let mut sent = batch(&mut all.replicas[0]).unwrap();
+        let mut forger = open(&format!("{};{}", board::schema(false), protocol::SCHEMA));
+        let mut session = forger.create_session().unwrap();
+        session.attach_all().unwrap();
+        exec(
+            &mut forger,
+            match table {
+                "peers" => "INSERT INTO peers VALUES (2, 99, 99, x'')",
+                _ => "INSERT INTO log VALUES (77, x'')",
+            },
+        );
+        sent.changes = sent.changes.concat(&session.changeset().unwrap()).unwrap();
+        let error = exchange(&mut all.hub, &sent, all.rules).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("table {table}: the changes at byte ")), "{error}");
+        let before = "SELECT (SELECT count(*) FROM log) || ' ' || (SELECT max(number) FROM peers) AS line";
+        assert_eq!(lines(&mut all.hub, before), ["0 0"], "{table}");
+    }
+}

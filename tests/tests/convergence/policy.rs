@@ -290,7 +290,8 @@ pub(super) fn to_apply<'a>(
     changes: &'a Changeset,
     rules: Rules,
 ) -> Apply<'a, ChangesetFormat> {
-    let apply = conn.apply(changes);
+    // the bookkeeping is nobody else's
+    let apply = conn.apply(changes).only::<Board>();
     if rules.foreign_keys == ForeignKeys::Act { apply } else { apply.without_foreign_key_actions() }
 }
 

@@ -233,3 +233,64 @@ fn the_tables_of_a_set_are_looked_up_at_once() {
     let changes: Vec<World> = session.changeset().unwrap().changes().collect::<Result<_, _>>().unwrap();
     assert!(matches!(&changes[..], [World::People(Change::Insert(_)), World::Rivers(Change::Insert(River { id: 1 }))]));
 }
+
+diesel::table! {
+    invoices (id) {
+        id -> Integer,
+        net -> Integer,
+        gross -> Nullable<Integer>,
+    }
+}
+
+/// The columns as `diesel print-schema` lists them.
+mod listed {
+    use diesel_sqlite_session::Tracked;
+
+    diesel::table! {
+        invoices (id) {
+            id -> Integer,
+            net -> Integer,
+            gross -> Nullable<Integer>,
+        }
+    }
+
+    #[derive(Debug, PartialEq, Tracked)]
+    #[diesel(table_name = invoices)]
+    pub struct Invoice {
+        id: i32,
+        net: i32,
+        gross: Option<i32>,
+    }
+}
+
+#[derive(Debug, PartialEq, Tracked)]
+#[diesel(table_name = invoices)]
+#[tracked(generated(gross))]
+pub struct Invoice {
+    id: i32,
+    net: i32,
+}
+
+#[test]
+fn a_generated_column_of_a_row_is_an_error_before_anything_is_recorded() {
+    for gross in ["gross INTEGER AS (net * 2)", "gross INTEGER AS (net * 2) STORED"] {
+        let mut conn = open(&format!("CREATE TABLE invoices (id INTEGER PRIMARY KEY, net INTEGER NOT NULL, {gross});"));
+        let error = conn.track::<Change<listed::invoices::table>>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "table invoices, column gross: expected a column of the changes, but the database has a generated column, which no change \
+             contains: write `#[tracked(generated(gross))]`"
+        );
+        // the names of `table!` alone are not read from changes
+        conn.create_session().unwrap().attach::<invoices::table>().unwrap();
+        let mut session = conn.track::<Change<invoices::table>>().unwrap();
+        exec(&mut conn, "INSERT INTO invoices (id, net) VALUES (1, 5)");
+        let changes: Vec<Change<invoices::table>> =
+            session.changeset().unwrap().changes().collect::<Result<_, _>>().unwrap();
+        assert_eq!(changes, [Change::Insert(Invoice { id: 1, net: 5 })]);
+    }
+    // a column that is not generated any more is recorded
+    let mut conn = open("CREATE TABLE invoices (id INTEGER PRIMARY KEY, net INTEGER NOT NULL, gross INTEGER);");
+    conn.track::<Change<listed::invoices::table>>().unwrap();
+    assert!(matches!(conn.track::<Change<invoices::table>>(), Err(SessionError::SchemaMismatch(_))));
+}

@@ -40,6 +40,7 @@ impl Hooks {
             // SAFETY: SQLite passes null or a C string.
             let text = |text: *const c_char| match text.is_null() {
                 true => String::new(),
+                // SAFETY: the pointer is not null, so it is a C string.
                 false => unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned(),
             };
             // SAFETY: the context is the leaked box.
