@@ -60,7 +60,7 @@ fn a_set() {
 #[test]
 fn a_schema() {
     let item: DeriveInput = parse_quote! {
-        #[tracked(schema = "schema.rs", module = crate::schema)]
+        #[tracked(schema = "schema.rs", module = crate::schema, exclude(log))]
         pub struct Shop;
     };
     let text = "diesel::table! { use crate::types::Color; items (id) { id -> BigInt, /// What it costs.\n price -> Nullable<Double>, color -> Color, } }

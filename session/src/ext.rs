@@ -9,7 +9,7 @@ use crate::apply::{self, Apply, ApplyInput, ConflictAction, ConflictType, SetInp
 use crate::session::Capture;
 use crate::session::Session;
 use crate::session::SessionError;
-use crate::typed::{FromChanges, TrackedSet};
+use crate::typed::{FromChanges, TableInfo, TrackedSet};
 use crate::wire::Changeset;
 use crate::wire::{ChangesetFormat, PatchsetFormat};
 
@@ -73,7 +73,9 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// contains a NUL.
     fn create_session_on(&mut self, schema: &str) -> Result<Session, SessionError>;
 
-    /// Creates a session on the `main` database, and attaches the tables of the set `S`.
+    /// Creates a session on the `main` database, and attaches the tables of the set `S`. If the key of a
+    /// table is declared as `rowid`, tables without a primary key are [tracked by their
+    /// rowids](Session::track_rowids).
     ///
     /// ```
     /// # use diesel::prelude::*;
@@ -284,6 +286,9 @@ impl SqliteSessionExt for SqliteConnection {
 
     fn track<S: TrackedSet>(&mut self) -> Result<Session, SessionError> {
         let mut session = self.create_session()?;
+        if S::TABLES.iter().any(|table| declares_rowid(table)) {
+            session.track_rowids()?;
+        }
         session.attach_set::<S>()?;
         Ok(session)
     }
@@ -323,4 +328,11 @@ impl SqliteSessionExt for SqliteConnection {
     ) -> Result<(), ApplyError> {
         apply::run_by_kind(self, patchset.checked()?, &mut on_conflict)
     }
+}
+
+/// Returns whether the key of a table is declared as the rowid, as `diesel print-schema` declares
+/// tables without a primary key.
+fn declares_rowid(table: &TableInfo<'_>) -> bool {
+    let is_rowid = |name: &&str| ["rowid", "_rowid_", "oid"].iter().any(|alias| alias.eq_ignore_ascii_case(name));
+    table.key_ordinals().first() == Some(&1) && table.columns().first().is_some_and(is_rowid)
 }

@@ -47,14 +47,7 @@ impl Schema<'_> {
     }
 
     /// Returns the enum that is the set of all tables.
-    pub(super) fn set(
-        &self,
-        name: &Ident,
-        kind: &str,
-        of: &str,
-        rows: &[(Ident, &Table, Row)],
-        left_out: &[String],
-    ) -> TokenStream {
+    pub(super) fn set(&self, name: &Ident, kind: &str, of: &str, rows: &[(Ident, &Table, Row)]) -> TokenStream {
         let (visibility, krate) = (&self.item.vis, &self.options.krate);
         let kind = Ident::new(kind, Span::call_site());
         let variants = rows.iter().map(|(base, table, row)| {
@@ -78,16 +71,8 @@ impl Schema<'_> {
             ],
         };
         let doc = format!("A change of a {of}, of any table of `{}`.", self.item.ident);
-        let note = (!left_out.is_empty()).then(|| {
-            let note = format!(
-                "Left out, as they have no primary key: {}. `#[tracked(rowids)]` tracks them by their rowids.",
-                left_out.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-            );
-            quote!(#[doc = ""] #[doc = #note])
-        });
         let item: DeriveInput = syn::parse_quote! {
             #[doc = #doc]
-            #note
             #[allow(dead_code)]
             #[derive(#(#derives),*)]
             #visibility enum #name { #(#variants,)* }

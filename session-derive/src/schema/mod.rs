@@ -122,15 +122,16 @@ struct Schema<'a> {
 impl Schema<'_> {
     fn expand(&self, errors: &mut Errors) -> TokenStream {
         self.check_names(errors);
-        let (mut rows, mut left_out) = (Vec::new(), Vec::new());
+        let (mut rows, mut keyless) = (Vec::new(), Vec::new());
         let own = [&self.item.ident, &self.options.change, &self.options.patch];
         let mut used: Vec<String> = own.map(ToString::to_string).into();
         for table in self.tables.iter().filter(|table| self.is_wanted(table)) {
             if table.by_rowid() && !self.options.rowids {
-                if let Some(name) = self.options.include.iter().flatten().find(|name| same(name, &table.name)) {
-                    errors.at(name, format!("the table `{name}` has no primary key; `rowids` tracks it by its rowids"));
+                match self.options.include.iter().flatten().find(|name| same(name, &table.name)) {
+                    Some(name) => errors
+                        .at(name, format!("the table `{name}` has no primary key; `rowids` tracks it by its rowids")),
+                    None => keyless.push(table.name.to_string()),
                 }
-                left_out.push(table.name.unraw().to_string());
                 continue;
             }
             let base = self.base_name(table);
@@ -150,21 +151,29 @@ impl Schema<'_> {
             used.extend(names);
             rows.push((base, table, row));
         }
+        if !keyless.is_empty() {
+            let names = keyless.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let list = keyless.join(", ");
+            errors.at(
+                &self.item.ident,
+                format!(
+                    "SQLite does not record tables without a primary key: {names}. Leave them out with \
+                     `exclude({list})`, or track them by their rowids with `rowids`"
+                ),
+            );
+        }
         if rows.is_empty() {
             // the reason may have been reported
             if errors.is_empty() {
-                let is_keyless = !left_out.is_empty();
-                let why =
-                    if is_keyless { ": `rowids` tracks tables without a primary key by their rowids" } else { "" };
-                errors.at(&self.item.ident, format!("the schema has no table to track{why}"));
+                errors.at(&self.item.ident, "the schema has no table to track");
             }
             return stub(self.item, self.options);
         }
         let structs = rows.iter().map(|(_, table, row)| self.row_struct(table, row));
         let expanded = rows.iter().map(|(_, _, row)| row.expand());
         let sets = [
-            self.set(&self.options.change, "Change", "changeset", &rows, &left_out),
-            self.set(&self.options.patch, "Patch", "patchset", &rows, &left_out),
+            self.set(&self.options.change, "Change", "changeset", &rows),
+            self.set(&self.options.patch, "Patch", "patchset", &rows),
         ];
         quote!(#(#structs)* #(#expanded)* #(#sets)*)
     }

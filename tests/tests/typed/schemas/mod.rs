@@ -5,9 +5,10 @@
 pub(crate) mod shop;
 pub(crate) mod small;
 
-use diesel_sqlite_session::{Change, Field, Patch, Tracked};
+use diesel::{RunQueryDsl, SqliteConnection};
+use diesel_sqlite_session::{Change, Field, Patch, SqliteSessionExt, Tracked};
 
-use crate::common::recorded;
+use crate::common::{open, recorded};
 
 /// Two schemas in one crate: the rows of this schema stand for their tables, those of `small` are
 /// private.
@@ -28,7 +29,7 @@ mod whole {
     }
 
     #[derive(Tracked)]
-    #[tracked(schema = "tests/typed/schemas/shop.rs", module = crate::typed::schemas::shop)]
+    #[tracked(schema = "tests/typed/schemas/shop.rs", module = crate::typed::schemas::shop, exclude(log))]
     #[tracked(exclude(migrations), rename(order_lines = Line, r#enum = Keyword))]
     #[tracked(types(Color = Rgb), skip(users::password), generated(users::shout), default(users::city, users::age))]
     pub struct Shop;
@@ -105,6 +106,14 @@ fn tables_without_a_key_are_tracked_by_rowid_on_request() {
     let (changes, _) = recorded("CREATE TABLE log (line TEXT NOT NULL)", "INSERT INTO log VALUES ('x')");
     let changes: Vec<by_rowid::Logged> = changes.changes().collect::<Result<_, _>>().unwrap();
     assert_eq!(changes, [by_rowid::line("x")]);
+    // by `capture` and `track` too
+    let mut conn = open("CREATE TABLE log (line TEXT NOT NULL)");
+    let insert = |conn: &mut SqliteConnection| diesel::sql_query("INSERT INTO log VALUES ('x')").execute(conn);
+    let captured = conn.capture::<by_rowid::Logged>().run(insert).unwrap();
+    assert_eq!(captured.changes, [by_rowid::line("x")]);
+    let mut session = conn.track::<by_rowid::Logged>().unwrap();
+    insert(&mut conn).unwrap();
+    assert_eq!(session.changeset().unwrap().records().count(), 1);
     let is_eq = |_: &dyn std::any::Any| ();
     is_eq(&std::collections::HashSet::from([by_rowid::LogUpdate { rowid: 1, line: Field::Unchanged }]));
 }
