@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
+use std::sync::Mutex;
 
 use diesel::SqliteConnection;
 use libsqlite3_sys as ffi;
@@ -9,12 +10,20 @@ use libsqlite3_sys as ffi;
 /// A connection that [`connect`](super::connect) has opened. It must not be used after the connection
 /// has been closed.
 ///
-/// What is installed is never freed.
+/// What is installed stays installed until the process ends.
 #[derive(Clone, Copy)]
 pub struct Hooks(*mut ffi::sqlite3);
 
 type Authorize = Box<dyn FnMut(c_int, &str, &str) -> c_int>;
 type Function = Box<dyn FnMut(i64) -> Result<i64, c_int>>;
+
+/// Keeps a value for ever, where a leak check finds it.
+fn keep<T>(value: T) -> *mut c_void {
+    static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    let kept: *mut c_void = Box::into_raw(Box::new(value)).cast();
+    KEPT.lock().unwrap().push(kept.expose_provenance());
+    kept
+}
 
 impl Hooks {
     /// Returns the hooks of a connection.
@@ -49,7 +58,7 @@ impl Hooks {
         }
         let boxed: Authorize = Box::new(function);
         // SAFETY: the connection is open, and the context lives forever.
-        unsafe { ffi::sqlite3_set_authorizer(self.0, Some(call), Box::into_raw(Box::new(boxed)).cast()) };
+        unsafe { ffi::sqlite3_set_authorizer(self.0, Some(call), keep(boxed)) };
     }
 
     /// Removes the authorizer.
@@ -90,7 +99,7 @@ impl Hooks {
         }
         let boxed: Box<dyn FnMut() -> bool> = Box::new(function);
         // SAFETY: the connection is open, and the context lives forever.
-        unsafe { ffi::sqlite3_progress_handler(self.0, every, Some(call), Box::into_raw(Box::new(boxed)).cast()) };
+        unsafe { ffi::sqlite3_progress_handler(self.0, every, Some(call), keep(boxed)) };
     }
 
     /// Removes the progress handler.
@@ -108,7 +117,7 @@ impl Hooks {
         }
         let boxed: Box<dyn FnMut() -> bool> = Box::new(function);
         // SAFETY: the connection is open, and the context lives forever.
-        unsafe { ffi::sqlite3_commit_hook(self.0, Some(call), Box::into_raw(Box::new(boxed)).cast()) };
+        unsafe { ffi::sqlite3_commit_hook(self.0, Some(call), keep(boxed)) };
     }
 
     /// Installs a preupdate hook, which is called for each change of a row.
@@ -128,7 +137,7 @@ impl Hooks {
         }
         let boxed: Box<dyn FnMut()> = Box::new(function);
         // SAFETY: the connection is open, and the context lives forever.
-        unsafe { ffi::sqlite3_preupdate_hook(self.0, Some(call), Box::into_raw(Box::new(boxed)).cast()) };
+        unsafe { ffi::sqlite3_preupdate_hook(self.0, Some(call), keep(boxed)) };
     }
 
     /// Removes the preupdate hook, whatever it is.
@@ -178,7 +187,7 @@ impl Hooks {
                 name.as_ptr(),
                 1,
                 ffi::SQLITE_UTF8 | flags,
-                Box::into_raw(Box::new(boxed)).cast(),
+                keep(boxed),
                 Some(call),
                 None,
                 None,
