@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::marker::PhantomData;
+use std::mem::{self, ManuallyDrop};
 use std::ops::Deref;
 use std::ptr;
 
@@ -114,6 +115,23 @@ impl Connection {
             assert_eq!(ffi::sqlite3session_create(self.handle, c"main".as_ptr(), &raw mut handle), ffi::SQLITE_OK);
             assert_eq!(ffi::sqlite3session_attach(handle, table.as_ptr()), ffi::SQLITE_OK);
         }
+        Session { handle, _connection: PhantomData }
+    }
+
+    /// Creates a session on one table of a connection of Diesel.
+    ///
+    /// # Panics
+    ///
+    /// Panics if SQLite returns an error.
+    ///
+    /// # Safety
+    ///
+    /// The connection must be open, and stay open as long as the session exists.
+    pub unsafe fn track_on<'a>(db: *mut ffi::sqlite3, table: &CStr) -> Session<'a> {
+        let connection = ManuallyDrop::new(Self { handle: db });
+        let session = connection.track(table);
+        let handle = session.handle;
+        mem::forget(session);
         Session { handle, _connection: PhantomData }
     }
 

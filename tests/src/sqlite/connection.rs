@@ -71,6 +71,15 @@ fn with_handle<R>(connection: &mut SqliteConnection, work: impl FnOnce(*mut ffi:
     work(db)
 }
 
+/// Returns the address of a connection, which is valid as long as the connection is.
+///
+/// # Panics
+///
+/// If [`connect`] did not open the connection.
+pub fn address(connection: &mut SqliteConnection) -> *mut ffi::sqlite3 {
+    with_handle(connection, |db| db)
+}
+
 /// Turns extended result codes on or off.
 ///
 /// # Panics
