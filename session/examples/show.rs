@@ -77,3 +77,29 @@ fn show(out: &mut impl Write, record: &Record<'_>) -> io::Result<()> {
     };
     writeln!(out, "  {mark} {record:?}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(bytes: &[u8]) -> Result<String, Box<dyn Error>> {
+        let path = std::env::temp_dir().join(format!("diesel-sqlite-session-show-{}", std::process::id()));
+        std::fs::write(&path, bytes)?;
+        let mut out = Vec::new();
+        let shown = show_file(&mut out, File::open(&path)?);
+        std::fs::remove_file(&path)?;
+        shown?;
+        Ok(String::from_utf8(out)?)
+    }
+
+    #[test]
+    fn files_are_shown_or_are_errors() -> Result<(), Box<dyn Error>> {
+        assert_eq!(shown(&[])?, "0 changes\n");
+        let changes = shown(SHOP)?;
+        assert!(changes.contains("+ INSERT orders(1001, 'ada@example.org', 7, 19.92)"), "{changes}");
+        assert!(changes.ends_with("3 changes\n"), "{changes}");
+        assert!(shown(&SHOP[..SHOP.len() - 1]).is_err(), "a file that ends too early");
+        assert!(shown(b"this is no changeset").is_err());
+        Ok(())
+    }
+}

@@ -9,6 +9,8 @@
 #![allow(missing_docs)]
 
 use std::error::Error;
+use std::fs::File;
+use std::path::Path;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -47,9 +49,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("usage: chinook FILE, where FILE is the Chinook sample database for SQLite");
         return Ok(());
     };
+    edit_a_copy(Path::new(&file))
+}
+
+fn edit_a_copy(file: &Path) -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let copy = directory.path().join("chinook.sqlite");
-    std::fs::copy(&file, &copy)?;
+    // not `std::fs::copy`, by which the copy of a read-only file would be read-only too
+    std::io::copy(&mut File::open(file)?, &mut File::create(&copy)?)?;
     let mut conn = SqliteConnection::establish(&copy.to_string_lossy())?;
     let captured = conn.capture::<ChinookChange>().run(|conn| conn.batch_execute(EDITS))?;
     for change in &captured.changes {
@@ -110,5 +117,39 @@ fn describe(change: &ChinookChange) -> String {
         ChinookChange::Employee(other) => format!("employees: {other:?}"),
         ChinookChange::Invoice(other) => format!("invoices: {other:?}"),
         ChinookChange::InvoiceLine(other) => format!("invoice lines: {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_database_is_an_error_that_names_the_table() -> Result<(), Box<dyn Error>> {
+        let directory = tempfile::tempdir()?;
+        let file = directory.path().join("other.db");
+        let mut conn = SqliteConnection::establish(&file.to_string_lossy())?;
+        for (schema, message) in [
+            ("", "table Album: expected a table with a primary key, but the database has no such table"),
+            (
+                "CREATE TABLE Album (AlbumId INTEGER PRIMARY KEY, Name TEXT, ArtistId INTEGER)",
+                "table Album, column Title: expected `Title` at position 1, but the database has `Name` there",
+            ),
+        ] {
+            conn.batch_execute(schema)?;
+            let error = edit_a_copy(&file).unwrap_err();
+            assert_eq!(error.to_string(), message);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_an_error() -> Result<(), Box<dyn Error>> {
+        let directory = tempfile::tempdir()?;
+        let file = directory.path().join("text");
+        assert!(edit_a_copy(&file).is_err(), "no file");
+        std::fs::write(&file, "this is no database, but a text of some length")?;
+        assert!(edit_a_copy(&file).unwrap_err().to_string().contains("file is not a database"));
+        Ok(())
     }
 }

@@ -68,6 +68,10 @@ use crate::wire::{ChangesetFormat, SetFormat};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Changesets of other programs are applied too, also those of geodiff and sqldiff, whose [key
+/// bytes](crate::_documentation::format#header) are not the positions in the key. SQLite silently
+/// skips their tables.
 #[must_use = "nothing is applied until `run` is called"]
 pub struct Apply<'a, F: SetFormat> {
     connection: &'a mut SqliteConnection,
