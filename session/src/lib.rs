@@ -50,7 +50,7 @@
 //! | to | use |
 //! |---|---|
 //! | describe tables as Rust types | `#[derive(Tracked)]`: [`Tracked`] and [its guide][_documentation::derive] |
-//! | record changes | [`SqliteSessionExt::capture`] for a closure, [`write`](SqliteSessionExt::write) for a write transaction, [`Session`] for a connection |
+//! | record changes | [`SqliteSessionExt::capture`] for a closure, [`SqliteSessionExt::write`] for a write transaction, [`Session`] for a connection |
 //! | read changes | [`Changeset::changes`] as [`Change`]s, [`Changeset::records`](wire::Set::records) without types; module [`typed`] |
 //! | apply changes and decide conflicts | [`SqliteSessionExt::apply`], [`Conflict`]; module [`apply`] |
 //! | build, merge, invert, rebase or filter changes, write SQL and JSON | [Changes as data][_documentation::changes_as_data]; module [`wire`] |
@@ -128,7 +128,7 @@
 //! | A session records the shadow tables of FTS5, and `sqlite_stat1` after ANALYZE. | Attach tables one by one, or set a table filter. |
 //! | A table's own `ON CONFLICT` clauses act before a conflict is reported. | They do not act on changes that are applied. |
 //! | An apply sets `defer_foreign_keys`, leaves it off, and forgets violations of the transaction. | Foreign keys are deferred only where one is concerned. The value is restored, and violations that existed before are kept. |
-//! | A connection has one preupdate hook. | A session uses it. Install no preupdate hook of your own on the connection: it is noticed and removed ([`SessionError::OtherHook`]). |
+//! | A connection has one preupdate hook. | A session uses it. Install no preupdate hook of your own on the connection: it is noticed and removed (`SessionError::OtherHook`). |
 //! | A connection has one trace function (`sqlite3_trace_v2`). | This crate uses it from the first session or apply on, to learn that the connection closes. Install none of your own after that. |
 //!
 #![cfg_attr(not(all(feature = "derive", feature = "sqlite")), doc = include_str!("docs/links.md"))]

@@ -8,7 +8,7 @@ use diesel_sqlite_session::{Change, Session, SessionError, SqliteSessionExt, Tra
 use diesel_sqlite_session_tests::sqlite::connection::{self, hooks::Hooks};
 use libsqlite3_sys::{SQLITE_OK, SQLITE_READ};
 
-use crate::common::{exec, open};
+use crate::common::{exec, lines, open};
 
 diesel::table! {
     people (id) {
@@ -284,6 +284,11 @@ fn a_generated_column_of_a_row_is_an_error_before_anything_is_recorded() {
         // the names of `table!` alone are not read from changes
         conn.create_session().unwrap().attach::<invoices::table>().unwrap();
         let mut session = conn.track::<Change<invoices::table>>().unwrap();
+        let version = lines(&mut conn, "SELECT sqlite_version() AS line").concat();
+        if version.split('.').nth(1).is_some_and(|minor| minor.parse::<u32>().unwrap() < 49) {
+            eprintln!("skipped: recording generated columns, at which sessions of SQLite {version} fail");
+            continue;
+        }
         exec(&mut conn, "INSERT INTO invoices (id, net) VALUES (1, 5)");
         let changes: Vec<Change<invoices::table>> =
             session.changeset().unwrap().changes().collect::<Result<_, _>>().unwrap();
