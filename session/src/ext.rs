@@ -134,13 +134,15 @@ pub trait SqliteSessionExt: sealed::Sealed {
     /// ```
     fn capture<S: for<'r> FromChanges<'r>>(&mut self) -> Capture<'_, S>;
 
-    /// Captures the changes of a write transaction to the tables of the set `S`: does the same as
-    /// [`capture`](Self::capture), and takes the write lock first
-    /// ([`immediate_transaction`](SqliteConnection::immediate_transaction)), unless the connection is
-    /// in a transaction already.
+    /// Captures the changes of a write transaction to the tables of the set `S`, as typed values.
     ///
-    /// If several connections write, one such call for each write transaction is the way to a
-    /// complete stream of changes: see [Audit log](crate::_documentation::how_do_i).
+    /// Unlike [`capture`](Self::capture), takes the write lock first, as
+    /// [`immediate_transaction`](SqliteConnection::immediate_transaction) does, unless the connection
+    /// is already in a transaction.
+    ///
+    /// If several connections write, call it once for each write transaction. The changesets then
+    /// contain all changes, in order: see [Connection
+    /// pools](crate::_documentation::how_do_i#connection-pools).
     ///
     /// ```
     /// # use diesel::prelude::*;

@@ -2,7 +2,7 @@
 //!
 //! A connection has [one such hook](https://www.sqlite.org/c3ref/preupdate_blobwrite.html). SQLite's
 //! sessions form a chain: the hook is that of the newest one, which links to the one before. SQLite
-//! follows these links without looking at whose hook it is. So before a session is created, deleted
+//! follows these links without checking whose hook it is. So before a session is created, deleted
 //! or read, the hook must be known to be that of the chain: otherwise changes are missing, and SQLite
 //! would take the data of another hook for a session.
 //!
@@ -67,7 +67,7 @@ impl HookChain {
     ///
     /// # Safety
     ///
-    /// As for [`verify`](Self::verify). `head` must be the newest session of the chain.
+    /// The requirements of [`verify`](Self::verify). `head` must be the newest session of the chain.
     unsafe fn restore(&mut self, db: NonNull<sqlite3>, head: NonNull<sqlite3_session>) -> bool {
         // SAFETY: the caller guarantees that the connection is open. The function does nothing.
         unsafe { sys::sqlite3_preupdate_hook(db.as_ptr(), Some(nothing), head.as_ptr().cast()) };
@@ -91,7 +91,7 @@ impl HookChain {
     ///
     /// # Safety
     ///
-    /// As for [`verify`](Self::verify).
+    /// The requirements of [`verify`](Self::verify).
     pub(super) unsafe fn records(&mut self, db: NonNull<sqlite3>, session: NonNull<sqlite3_session>) -> bool {
         // SAFETY: as this function requires.
         unsafe { self.verify(db) };
@@ -102,7 +102,7 @@ impl HookChain {
     ///
     /// # Safety
     ///
-    /// As for [`verify`](Self::verify).
+    /// The requirements of [`verify`](Self::verify).
     pub(super) unsafe fn create(
         &mut self,
         db: NonNull<sqlite3>,
@@ -125,7 +125,8 @@ impl HookChain {
     ///
     /// # Safety
     ///
-    /// As for [`verify`](Self::verify). The session must be valid, and is not used afterwards.
+    /// The requirements of [`verify`](Self::verify). The session must be valid, and must not be used
+    /// afterwards.
     pub(super) unsafe fn delete(&mut self, db: NonNull<sqlite3>, session: NonNull<sqlite3_session>) {
         // SAFETY: as this function requires.
         unsafe { self.verify(db) };

@@ -49,7 +49,7 @@ pub(super) struct Registry {
     replacements: AtomicUsize,
     /// The number of replacements when the statements were kept.
     kept_after: AtomicUsize,
-    /// Whether a session has been dropped that could not be disabled.
+    /// Whether a session was dropped and could not be disabled at that time.
     has_abandoned: Arc<AtomicBool>,
     /// The number of calls of the trace function.
     traced: AtomicUsize,

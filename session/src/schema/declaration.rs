@@ -14,8 +14,8 @@ pub(crate) struct TableDeclaration {
     pub(crate) table: String,
     pub(super) columns: Vec<String>,
     pub(super) key: Vec<String>,
-    /// Whether the columns are those of a row that is read from changes, and not those of a `table!`,
-    /// which may list columns that no change contains.
+    /// Whether the columns belong to a row that is read from changes. A `table!` may also list columns
+    /// that no change contains.
     pub(super) is_of_row: bool,
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::string::String;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::vec::Vec;
 
 use diesel::connection::TransactionManager;
@@ -72,7 +72,11 @@ impl<E: fmt::Display> fmt::Display for CaptureError<E> {
             Self::Session(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
             Self::OtherTable { table } => {
-                write!(f, "table {}: changed in a strict capture, and not in its set", table.escape_debug())
+                write!(
+                    f,
+                    "table {}: a strict capture changed this table, which is not in its set",
+                    table.escape_debug()
+                )
             }
         }
     }
@@ -130,9 +134,10 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
 
     /// Fails if the closure changes a table that is not in the set, and names the table.
     ///
-    /// Without it, such changes are made and not captured. All tables of `main` count: also those
-    /// without a primary key, those that triggers and foreign key actions change, and those to which
-    /// the closure returns the old content. A strict capture takes longer for each changed row.
+    /// Otherwise such changes are committed without being captured. Every table of `main` counts,
+    /// including tables without a primary key and tables that triggers or foreign key actions change.
+    /// A change counts even if the closure undoes it. A strict capture takes longer for each changed
+    /// row.
     ///
     /// ```
     /// use diesel::prelude::*;
@@ -251,31 +256,27 @@ fn is_in_transaction(connection: &mut SqliteConnection) -> bool {
 /// table, and which records none.
 struct OtherTables {
     session: Session,
-    changed: Arc<Mutex<Option<String>>>,
+    first: Arc<OnceLock<String>>,
 }
 
 impl OtherTables {
     fn watch<S: TrackedSet>(connection: &mut SqliteConnection) -> Result<Self, SessionError> {
         let mut session = connection.create_session()?;
-        let changed = Arc::<Mutex<Option<String>>>::default();
-        let first = Arc::clone(&changed);
+        let first = Arc::<OnceLock<String>>::default();
+        let changed = Arc::clone(&first);
         session.set_table_filter(move |table| {
             if !S::TABLES.iter().any(|known| known.table().eq_ignore_ascii_case(table)) {
-                lock(&first).get_or_insert_with(|| table.into());
+                changed.get_or_init(|| table.into());
             }
             false
         })?;
         session.attach_all()?;
-        Ok(Self { session, changed })
+        Ok(Self { session, first })
     }
 
     /// Returns the table that was changed first.
     fn into_first(self) -> Option<String> {
         drop(self.session);
-        lock(&self.changed).take()
+        self.first.get().cloned()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

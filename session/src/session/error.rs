@@ -36,8 +36,9 @@ pub enum SessionError {
     AttachedAlready,
     /// No table has been attached, so that no changes can have been recorded.
     NothingAttached,
-    /// The table differs from its `table!`, or SQLite cannot record it. Also if the table was changed
-    /// after it had been attached, since the recorded changes may be those of other columns.
+    /// The table differs from its `table!`, or SQLite cannot record it. This also
+    /// occurs if the table was changed after it was attached: the recorded changes may belong to other
+    /// columns.
     SchemaMismatch(Box<SchemaMismatch>),
     /// The table filter panicked. The table that it was called for is not recorded.
     TableFilterPanicked,

@@ -64,10 +64,11 @@ use crate::typed::TrackedSet;
 /// A session uses the [preupdate hook](https://www.sqlite.org/c3ref/preupdate_blobwrite.html) of
 /// its connection, and this crate uses the [trace
 /// function](https://www.sqlite.org/c3ref/trace_v2.html) to learn when the connection closes.
-/// SQLite has one of each for a connection: do not install your own. A preupdate hook that replaces
-/// that of a session is noticed when changes are taken ([`SessionError::OtherHook`]), one that is there
-/// before the first session when the session is created. Either is removed. What cannot be noticed
-/// is a hook without a context that the session replaces.
+/// SQLite has one of each for a connection: do not install your own. The following
+/// calls notice another preupdate hook, remove it, and fail with [`SessionError::OtherHook`]:
+///
+/// - creating a session, if the hook was installed before and has a context
+/// - taking changes, if the hook has replaced that of the session
 pub struct Session {
     pub(super) raw: RawSession,
     pub(super) schema: String,
@@ -245,9 +246,8 @@ impl Session {
     /// table that has no primary key either.
     ///
     /// Take changes before `VACUUM`, which [may
-    /// renumber](https://www.sqlite.org/lang_vacuum.html#how_vacuum_works) the rows of such tables. SQLite
-    /// does not tell sessions about it: after it, an UPDATE is returned as a DELETE, or a row with the
-    /// values of another one.
+    /// renumber](https://www.sqlite.org/lang_vacuum.html#how_vacuum_works) the rows of such tables. Afterwards
+    /// the session may return an UPDATE as a DELETE, or with the values of another row.
     ///
     /// # Errors
     ///

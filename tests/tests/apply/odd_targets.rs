@@ -496,7 +496,7 @@ const EDITS: &str =
     INSERT INTO logged VALUES (2, 20), (3, 30); UPDATE logged SET v = 11 WHERE id = 1; DELETE FROM log WHERE v > 11;";
 const LOCAL: &str = "UPDATE place SET v = 'other' WHERE id = 3; UPDATE parent SET v = 'other' WHERE id = 2;";
 
-/// How the `n`th call of the progress handler interrupts.
+/// How an apply is interrupted in the `n`th call of the progress handler.
 #[derive(Clone, Copy, Debug)]
 enum Interruption {
     /// By `sqlite3_interrupt`, as another thread would do it.

@@ -94,6 +94,18 @@ fn what_a_session_cannot_know_it_does_not_claim() {
 }
 
 #[test]
+fn changes_after_a_flag_that_could_not_be_set_are_an_error() {
+    let mut conn = open(TABLE);
+    let mut session = tracked(&mut conn);
+    let statement = Statement::start(conn);
+    session.set_enabled(false);
+    let mut conn = statement.end();
+    exec(&mut conn, "INSERT INTO t VALUES (1, 'to be left out')");
+    assert!(session.is_enabled());
+    assert!(matches!(session.changeset(), Err(SessionError::Busy)));
+}
+
+#[test]
 fn dropping_a_session_never_waits_and_ends_its_recording() {
     let mut conn = open(&format!("{TABLE} CREATE TABLE other (id INTEGER PRIMARY KEY);"));
     let mut session = conn.create_session().unwrap();

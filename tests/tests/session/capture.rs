@@ -167,7 +167,7 @@ fn a_strict_capture_names_the_table_outside_of_its_set() {
                     );
                     assert_eq!(
                         error.to_string(),
-                        format!("table {expected}: changed in a strict capture, and not in its set")
+                        format!("table {expected}: a strict capture changed this table, which is not in its set")
                     );
                     let rows = "SELECT name || count(*) AS line FROM users";
                     assert_eq!(lines(&mut conn, rows), ["Eve1"], "{edit}: rolled back");

@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Mutex};
 
 use diesel::connection::{DefaultLoadingMode, SimpleConnection};
 use diesel::prelude::*;
@@ -44,32 +44,6 @@ fn between_the_rows_of_a_statement_a_session_is_busy() {
     assert!(!session.is_empty(), "what runs no SQL is not");
     drop(rows);
     assert_eq!(session.changeset().unwrap().records().count(), 2);
-}
-
-#[test]
-fn a_flag_that_could_not_be_set_is_set_later() {
-    let mut conn = open(TABLE);
-    let mut session = tracked(&mut conn);
-    let (begun, ended) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
-    let waits = AssertUnwindSafe((Arc::clone(&begun), Arc::clone(&ended)));
-    in_the_midst_utils::register_impl(&mut conn, move |x: i32| {
-        let (begun, ended) = &*waits;
-        begun.wait();
-        ended.wait();
-        x
-    })
-    .unwrap();
-    let other = std::thread::spawn(move || {
-        assert_eq!(diesel::select(in_the_midst(1)).get_result::<i32>(&mut conn).unwrap(), 1);
-        conn
-    });
-    begun.wait();
-    session.set_enabled(false);
-    ended.wait();
-    let mut conn = other.join().unwrap();
-    exec(&mut conn, "INSERT INTO t VALUES (1, 'to be left out')");
-    assert!(session.is_enabled());
-    assert!(matches!(session.changeset(), Err(SessionError::Busy)));
 }
 
 #[test]

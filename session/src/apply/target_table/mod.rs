@@ -404,8 +404,8 @@ const MIN_BATCHED: usize = if cfg!(fuzzing) { BATCH } else { 2 * BATCH };
 /// The number of changes for each page of the database from which rows are inserted in batches.
 const MIN_ROWS_OF_PAGE: usize = 3;
 
-/// The first version of SQLite in which any statement can be undone that inserts several rows into a
-/// table with an `INTEGER PRIMARY KEY`, because a key that is no integer ends it.
+/// The first version of SQLite that prepares to undo each statement that inserts several rows into a
+/// table with an `INTEGER PRIMARY KEY`, because a key that is not an integer aborts the statement.
 const COPIES_FOR_INTEGER_KEYS: i32 = 3_054_000;
 
 /// The number of columns up to which rows are inserted in batches: every SQLite allows 999

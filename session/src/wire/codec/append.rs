@@ -45,12 +45,13 @@ impl<'a> Record<'a> {
         for (column, ordinal) in header.key.iter().enumerate() {
             let new = after.value();
             let (old, new) = match (format, *ordinal) {
-                (Format::Patchset, 0) => (None, new),
-                (Format::Patchset, _) => (new, None),
-                (Format::Changeset, 0) if new.is_none() => {
+                // a patchset has no old values, and nothing to skip
+                (_, 0) if new.is_none() => {
                     before.field();
                     continue;
                 }
+                (Format::Patchset, 0) => (None, new),
+                (Format::Patchset, _) => (new, None),
                 (Format::Changeset, _) => (before.value(), new),
             };
             // one call, so that it is compiled into this loop

@@ -10,7 +10,7 @@ use libsqlite3_sys as ffi;
 /// A connection that [`connect`](super::connect) has opened. It must not be used after the connection
 /// has been closed.
 ///
-/// What is installed stays installed until the process ends.
+/// Installed functions are kept until the process ends.
 #[derive(Clone, Copy)]
 pub struct Hooks(*mut ffi::sqlite3);
 
@@ -146,7 +146,7 @@ impl Hooks {
         unsafe { ffi::sqlite3_preupdate_hook(self.0, None, ptr::null_mut()) };
     }
 
-    /// Makes the WAL hook checkpoint after each commit.
+    /// Installs a WAL hook that runs a checkpoint after each commit.
     pub fn checkpoint_after_commits(self) {
         unsafe extern "C" fn call(_: *mut c_void, db: *mut ffi::sqlite3, _: *const c_char, _: c_int) -> c_int {
             let none = ptr::null_mut();
