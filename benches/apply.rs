@@ -39,7 +39,7 @@ use cases::Case;
 use contest::{Effort, Row, applies};
 
 const USAGE: &str = "usage: apply [--test] [--million] [TEXT]
-       apply --applies ours|sqlite inserts|updates|blob-inserts|blob-updates CHANGES COUNT";
+       apply --applies ours|sqlite inserts|updates|blob-inserts|blob-updates|mixed CHANGES COUNT";
 
 fn main() -> ExitCode {
     let (mut is_bench, mut is_test, mut is_million, mut text) = (false, false, false, String::new());

@@ -1,6 +1,7 @@
 //! The databases and changes: what a replica contains, and what is recorded at the source.
 
 use std::fmt;
+use std::ops::Range;
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
@@ -212,11 +213,18 @@ impl Keys {
     }
 }
 
-/// Returns the case for `scripts/apply-instructions`: INSERTs with their inverse, and UPDATEs with
-/// their inverse. Keys are integers, or with `has_blob_keys` 16 bytes.
-pub(crate) fn counted(changes: usize, has_blob_keys: bool) -> Case {
-    let keys = if has_blob_keys { &BLOBS } else { &ASCENDING };
-    keys.warm(1_000.max(changes), changes, Place::Memory)
+/// Returns the case for `scripts/apply-instructions`, and the range of its steps: changes of a kind,
+/// and their inverse.
+pub(crate) fn counted(kind: &str, changes: usize) -> Option<(Case, Range<usize>)> {
+    let warm = |keys: &Keys| keys.warm(1_000.max(changes), changes, Place::Memory);
+    Some(match kind {
+        "inserts" => (warm(&ASCENDING), 0..2),
+        "updates" => (warm(&ASCENDING), 2..4),
+        "blob-inserts" => (warm(&BLOBS), 0..2),
+        "blob-updates" => (warm(&BLOBS), 2..4),
+        "mixed" => (mixed(changes, Place::Memory), 0..2),
+        _ => return None,
+    })
 }
 
 fn unique_to_free_values(changes: usize, place: Place) -> Case {

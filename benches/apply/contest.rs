@@ -331,14 +331,9 @@ pub(crate) fn applies(arguments: &[String]) -> Option<()> {
         }
     }
     let [contestant, kind, changes, count] = arguments else { return None };
-    let integer_kind = kind.strip_prefix("blob-");
-    let case = cases::counted(changes.parse().ok()?, integer_kind.is_some());
+    let (case, range) = cases::counted(kind, changes.parse().ok()?)?;
     let steps = case.steps();
-    let steps = match integer_kind.unwrap_or(kind) {
-        "inserts" => &steps[..2],
-        "updates" => &steps[2..],
-        _ => return None,
-    };
+    let steps = steps.get(range)?;
     let count = count.parse().ok()?;
     match contestant.as_str() {
         "ours" => repeat::<SqliteConnection>(&case, steps, count),

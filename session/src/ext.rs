@@ -9,7 +9,7 @@ use crate::apply::{self, Apply, ApplyInput, ConflictAction, ConflictType, SetInp
 use crate::session::Capture;
 use crate::session::Session;
 use crate::session::SessionError;
-use crate::typed::{FromChanges, TableInfo, TrackedSet};
+use crate::typed::{FromChanges, TrackedSet};
 use crate::wire::Changeset;
 use crate::wire::{ChangesetFormat, PatchsetFormat};
 
@@ -279,20 +279,15 @@ pub trait SqliteSessionExt: sealed::Sealed {
 
 impl SqliteSessionExt for SqliteConnection {
     fn create_session(&mut self) -> Result<Session, SessionError> {
-        Session::create(self, "main")
+        Session::create_on(self, "main")
     }
 
     fn create_session_on(&mut self, schema: &str) -> Result<Session, SessionError> {
-        Session::create(self, schema)
+        Session::create_on(self, schema)
     }
 
     fn track<S: TrackedSet>(&mut self) -> Result<Session, SessionError> {
-        let mut session = self.create_session()?;
-        if S::TABLES.iter().any(|table| declares_rowid(table)) {
-            session.track_rowids()?;
-        }
-        session.attach_set::<S>()?;
-        Ok(session)
+        Session::track::<S>(self, false)
     }
 
     fn capture<S: for<'r> FromChanges<'r>>(&mut self) -> Capture<'_, S> {
@@ -306,7 +301,7 @@ impl SqliteSessionExt for SqliteConnection {
     fn diff<S: TrackedSet>(&mut self, from: &str, to: &str) -> Result<Changeset, SessionError> {
         self.transaction(|connection| {
             let mut session = connection.create_session_on(to)?;
-            session.diff_set::<S>(from)?;
+            session.on(connection).diff_set::<S>(from)?;
             session.on(connection).changeset()
         })
     }
@@ -330,11 +325,4 @@ impl SqliteSessionExt for SqliteConnection {
     ) -> Result<(), ApplyError> {
         apply::run_by_kind(self, patchset.checked()?, &mut on_conflict)
     }
-}
-
-/// Returns whether the key of a table is declared as the rowid, as `diesel print-schema` declares
-/// tables without a primary key.
-fn declares_rowid(table: &TableInfo<'_>) -> bool {
-    let is_rowid = |name: &&str| ["rowid", "_rowid_", "oid"].iter().any(|alias| alias.eq_ignore_ascii_case(name));
-    table.key_ordinals().first() == Some(&1) && table.columns().first().is_some_and(is_rowid)
 }

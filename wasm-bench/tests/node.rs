@@ -380,8 +380,8 @@ fn streaming_writes_the_bytes_of_the_changeset_and_patchset() {
     let mut session = tracking(&mut connection);
     (1..=500).for_each(|id| insert_user(&mut connection, id, "a name that fills the pages", None));
     let (mut changes, mut patches) = (Vec::new(), Vec::new());
-    session.write_changeset_to(&mut connection, &mut changes).unwrap();
-    session.write_patchset_to(&mut connection, &mut patches).unwrap();
+    session.on(&mut connection).write_changeset_to(&mut changes).unwrap();
+    session.on(&mut connection).write_patchset_to(&mut patches).unwrap();
     assert_eq!(changes, session.changeset().unwrap().into_bytes());
     assert_eq!(patches, session.patchset().unwrap().into_bytes());
 
@@ -407,7 +407,7 @@ fn a_writer_that_fails_is_an_error() {
     let mut connection = open();
     let mut session = tracking(&mut connection);
     insert_user(&mut connection, 1, "Ada", None);
-    let result = session.write_changeset_to(&mut connection, &mut Full);
+    let result = session.on(&mut connection).write_changeset_to(&mut Full);
     assert!(
         matches!(&result, Err(SessionError::Io(error)) if error.kind() == io::ErrorKind::StorageFull),
         "{result:?}"

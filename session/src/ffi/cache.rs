@@ -15,12 +15,14 @@
 //! restores the previous size, after errors and panics too. Connections with a shared cache share
 //! the size as well; it is then restored only if nobody else has changed it.
 
+use core::ffi::CStr;
+
 use super::callback;
 use super::statement::Connection;
 
 /// The limit of the page cache of a schema while changes are generated.
 pub(crate) struct CacheLimit<'a> {
-    pub(crate) schema: &'a str,
+    pub(crate) schema: &'a CStr,
     pub(crate) bytes: u64,
 }
 
@@ -59,7 +61,7 @@ impl<'conn> EnlargedCache<'conn> {
         if limit.bytes == 0 || session_bytes < MIN_SESSION_BYTES || !connection.is_in_file(limit.schema) {
             return None;
         }
-        let schema = limit.schema.replace('"', "\"\"");
+        let schema = limit.schema.to_string_lossy().replace('"', "\"\"");
         let pragma = |name| read_setting(connection, &schema, name);
         let pages = u64::try_from(pragma("page_count")?).ok()?;
         let page_size = u64::try_from(pragma("page_size")?).ok().filter(|size| *size > 0)?;

@@ -7,17 +7,20 @@
 
 use core::mem::ManuallyDrop;
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 use std::vec::Vec;
 
 use super::sys::sqlite3;
 
 std::thread_local! {
-    /// The connections inside which this thread runs a closure of the application, innermost last.
-    /// The list has no destructor, so that it is still usable in destructors of the application's
-    /// own thread-local values, which may call this crate. An empty list owns no memory.
-    static INSIDE: RefCell<ManuallyDrop<Vec<*mut sqlite3>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+    /// The connection inside which this thread runs a closure of the application, or null.
+    static OUTERMOST: Cell<*mut sqlite3> = const { Cell::new(ptr::null_mut()) };
+    /// The connections inside which closures run that such a closure has called, innermost last. The
+    /// list has no destructor, so that it is still usable in destructors of the application's own
+    /// thread-local values, which may call this crate. An empty list owns no memory.
+    static NESTED: RefCell<ManuallyDrop<Vec<*mut sqlite3>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 /// The payload of a panic.
@@ -28,10 +31,11 @@ pub(super) struct CallbackGuard(());
 
 impl Drop for CallbackGuard {
     fn drop(&mut self) {
-        INSIDE.with_borrow_mut(|inside| {
-            inside.pop();
-            if inside.is_empty() {
-                drop(core::mem::take(&mut **inside));
+        NESTED.with_borrow_mut(|nested| {
+            if nested.pop().is_none() {
+                OUTERMOST.set(ptr::null_mut());
+            } else if nested.is_empty() {
+                drop(core::mem::take(&mut **nested));
             }
         });
     }
@@ -40,7 +44,11 @@ impl Drop for CallbackGuard {
 /// Marks that this thread enters SQLite's session code on `db`, where functions of the application
 /// may be called.
 pub(super) fn enter(db: *mut sqlite3) -> CallbackGuard {
-    INSIDE.with_borrow_mut(|inside| inside.push(db));
+    if OUTERMOST.get().is_null() {
+        OUTERMOST.set(db);
+    } else {
+        NESTED.with_borrow_mut(|nested| nested.push(db));
+    }
     CallbackGuard(())
 }
 
@@ -64,10 +72,10 @@ pub(super) fn discard(payload: PanicPayload) {
 
 /// Returns whether this thread runs a closure inside SQLite's code on `db`.
 pub(super) fn is_inside(db: *mut sqlite3) -> bool {
-    INSIDE.with_borrow(|inside| inside.contains(&db))
+    OUTERMOST.get() == db || NESTED.with_borrow(|nested| nested.contains(&db))
 }
 
 /// Returns whether this thread runs a closure inside SQLite's code on any connection.
 pub(super) fn is_inside_any() -> bool {
-    INSIDE.with_borrow(|inside| !inside.is_empty())
+    !OUTERMOST.get().is_null()
 }

@@ -4,6 +4,7 @@
 //! also adds an SQL function, by which later look-ups take about 1 µs. Once Diesel has
 //! `with_raw_connection`, [`with_handle`] needs only five lines.
 
+use core::ffi::CStr;
 use core::marker::PhantomData;
 use std::format;
 use std::ptr::NonNull;
@@ -17,6 +18,7 @@ use diesel::{QueryResult, SqliteConnection};
 
 use super::error::{HandleError, SqliteError};
 use super::registry::{self, Registry};
+use super::schema_watch::KnownSchema;
 use super::statement::library_version;
 use super::sys::{self, sqlite3};
 use super::{mutex, probe};
@@ -44,6 +46,11 @@ impl<'conn> Handle<'conn> {
     pub(crate) fn is_in_transaction(self) -> bool {
         // SAFETY: the connection is mutably borrowed for `'conn`, so nobody can close it.
         unsafe { sys::sqlite3_get_autocommit(self.as_ptr()) == 0 }
+    }
+
+    /// Returns what `read` finds in what was last known of a schema, without looking at the schema.
+    pub(crate) fn last_known<R>(self, schema: &CStr, read: impl FnOnce(&KnownSchema) -> R) -> Option<R> {
+        self.registry()?.last_known(schema, read)
     }
 
     pub(super) fn registry(self) -> Option<&'conn Registry> {

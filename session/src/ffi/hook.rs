@@ -112,38 +112,71 @@ impl HookChain {
         if !unsafe { self.verify(db) } {
             return Err(HookError::OtherHook);
         }
+        // SAFETY: as this function requires. The hook is that of the chain.
+        unsafe { self.add(db, schema) }.map_err(HookError::Sqlite)
+    }
+
+    /// Creates a session on top of a hook that has been verified.
+    ///
+    /// # Safety
+    ///
+    /// The requirements of [`verify`](Self::verify). The hook must be that of the chain: a call that
+    /// verified it has succeeded, and no SQL has run since.
+    pub(super) unsafe fn add(
+        &mut self,
+        db: NonNull<sqlite3>,
+        schema: &CStr,
+    ) -> Result<NonNull<sqlite3_session>, c_int> {
         let mut session = ptr::null_mut();
         // SAFETY: the connection is open. The name is a C string, and `session` is a local variable.
         // The context of the hook is null or a session.
         let code = unsafe { sys::sqlite3session_create(db.as_ptr(), schema.as_ptr(), &raw mut session) };
-        let created = NonNull::new(session).filter(|_| code == sys::SQLITE_OK).ok_or(HookError::Sqlite(code))?;
+        let created = NonNull::new(session).filter(|_| code == sys::SQLITE_OK).ok_or(code)?;
         self.sessions.push(created);
         Ok(created)
     }
 
-    /// Deletes a session.
+    /// Deletes a session. Returns whether it has recorded everything since it was created.
     ///
     /// # Safety
     ///
     /// The requirements of [`verify`](Self::verify). The session must be valid, and must not be used
     /// afterwards.
-    pub(super) unsafe fn delete(&mut self, db: NonNull<sqlite3>, session: NonNull<sqlite3_session>) {
-        // SAFETY: as this function requires.
-        unsafe { self.verify(db) };
-        if let Some(at) = self.sessions.iter().position(|known| *known == session) {
-            self.sessions.remove(at);
-            // SAFETY: the session is valid. The hook is that of the chain, in which SQLite finds it.
-            unsafe { sys::sqlite3session_delete(session.as_ptr()) };
-            return;
+    pub(super) unsafe fn delete(&mut self, db: NonNull<sqlite3>, session: NonNull<sqlite3_session>) -> bool {
+        let head = self.sessions.last().copied();
+        // SAFETY: the caller guarantees that the connection is open. There may be no hook, and its
+        // context may be null.
+        let found = unsafe { sys::sqlite3_preupdate_hook(db.as_ptr(), None, ptr::null_mut()) };
+        if found != head.map_or(ptr::null_mut(), |head| head.as_ptr().cast()) {
+            self.sessions.clear();
         }
-        // SQLite would look for the session in the chain, and then leave no hook
-        // SAFETY: the caller guarantees that the connection is open.
-        unsafe { sys::sqlite3_preupdate_hook(db.as_ptr(), None, ptr::null_mut()) };
+        if let Some(head) = self.sessions.last().copied().filter(|_| self.sessions.contains(&session)) {
+            // SAFETY: the caller guarantees that the connection is open. The function does nothing, and
+            // is replaced by the next call.
+            unsafe { sys::sqlite3_preupdate_hook(db.as_ptr(), Some(nothing), head.as_ptr().cast()) };
+            // SAFETY: the context of the hook is the newest session of the chain, in which SQLite finds
+            // the session. It makes the hook that of the newest one that remains.
+            unsafe { self.remove(session) };
+            return true;
+        }
         // SAFETY: the session is valid. There is no hook, so SQLite follows no link.
         unsafe { sys::sqlite3session_delete(session.as_ptr()) };
         if let Some(head) = self.sessions.last().copied() {
             // SAFETY: as this function requires. The head is a session that has not been deleted.
             unsafe { self.restore(db, head) };
         }
+        false
+    }
+
+    /// Deletes a session of the chain. The context of the hook is the newest session.
+    ///
+    /// # Safety
+    ///
+    /// The requirements of [`delete`](Self::delete). The context of the hook must be the newest session
+    /// of the chain, and the session one of the chain.
+    pub(super) unsafe fn remove(&mut self, session: NonNull<sqlite3_session>) {
+        self.sessions.retain(|known| *known != session);
+        // SAFETY: the session is valid. The hook is that of the chain, in which SQLite finds it.
+        unsafe { sys::sqlite3session_delete(session.as_ptr()) };
     }
 }

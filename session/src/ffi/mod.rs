@@ -6,7 +6,8 @@
 //!   page cache for them; [`hook`]: the preupdate hook, through which they record
 //! - [`statements`]: the prepared statements of an apply; [`transaction`]: the transaction around it
 //! - [`statement`], [`value`]: queries through the handle, and their values
-//! - [`schema_watch`]: whether the schema may have changed, and what is known of it
+//! - [`schema_watch`]: whether the schema may have changed, and what is known of it;
+//!   [`recompilations`]: the kept queries that tell
 //! - [`mutex`], [`replacement`], [`callback`]: whether the connection may be used now; panics stay
 //!   out of C
 //! - [`sys`]: the C functions; [`error`]: result codes as errors
@@ -24,6 +25,7 @@ pub(crate) mod handle;
 mod hook;
 mod mutex;
 mod probe;
+mod recompilations;
 mod registry;
 mod replacement;
 pub(crate) mod schema_watch;

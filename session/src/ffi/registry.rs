@@ -50,9 +50,11 @@ pub(super) struct Registry {
     /// The number of replacements when the statements were kept.
     kept_after: AtomicUsize,
     /// Whether a session was dropped and could not be disabled at that time.
-    has_abandoned: Arc<AtomicBool>,
+    has_abandoned: AtomicBool,
     /// The number of calls of the trace function.
     traced: AtomicUsize,
+    /// Whether the trace function is not called for statements.
+    is_paused: AtomicBool,
     /// The thread that last started a statement of the connection, not counting statements of
     /// sessions.
     last_thread: AtomicUsize,
@@ -87,8 +89,9 @@ impl Registry {
             hooks: Mutex::default(),
             replacements: AtomicUsize::new(0),
             kept_after: AtomicUsize::new(0),
-            has_abandoned: Arc::default(),
+            has_abandoned: AtomicBool::new(false),
             traced: AtomicUsize::new(0),
+            is_paused: AtomicBool::new(false),
             last_thread: AtomicUsize::new(this_thread()),
         }));
         lock(&LIVE).insert(db.as_ptr().addr());
@@ -139,6 +142,7 @@ impl Registry {
     /// Does the same as [`pause_tracing`](Self::pause_tracing), for a caller that has seen
     /// [`traced`](Self::traced) grow.
     pub(super) fn pause(&self) -> TracingPaused<'_> {
+        self.is_paused.store(true, Ordering::Relaxed);
         self.trace(sys::TRACE_CLOSE);
         TracingPaused(self)
     }
@@ -170,16 +174,31 @@ impl Registry {
     /// # Safety
     ///
     /// The connection must be open and its mutex held.
-    pub(super) unsafe fn with_schema<R>(&self, schema: &str, work: impl FnOnce(&mut KnownSchema) -> R) -> R {
+    pub(super) unsafe fn with_schema<R>(&self, schema: &CStr, work: impl FnOnce(&mut KnownSchema) -> R) -> R {
         // `work` runs SQL, during which nothing is locked
         let mut watches = core::mem::take(&mut *lock(&self.watches));
         // SAFETY: the connection is open as long as the registry exists.
         let connection = unsafe { Connection::new(self.db) };
+        let before = self.traced();
+        // called after a query
+        let replacements = || {
+            if self.traced() == before && !self.is_paused.load(Ordering::Relaxed) {
+                self.replacements.fetch_add(1, Ordering::Relaxed);
+                // another trace function has taken the place of this one, and loses it
+                self.trace(sys::TRACE_CLOSE | sys::TRACE_STMT);
+            }
+            self.replacements()
+        };
         // SAFETY: the caller guarantees that the mutex is held. `close` drops the watches before the
         // connection closes, which it cannot do meanwhile.
-        let done = unsafe { watches.with(connection, schema, self.replacements(), work) };
+        let done = unsafe { watches.with(connection, schema, replacements, work) };
         *lock(&self.watches) = watches;
         done
+    }
+
+    /// Calls `read` with what was last known of a schema.
+    pub(super) fn last_known<R>(&self, schema: &CStr, read: impl FnOnce(&KnownSchema) -> R) -> Option<R> {
+        lock(&self.watches).last_known(schema).map(read)
     }
 
     /// Keeps statements for the next apply.
@@ -223,9 +242,12 @@ impl Registry {
         match &mut *detector {
             // SAFETY: the caller guarantees that the mutex is held.
             Some(detector) => unsafe { detector.reset() },
-            // SAFETY: the caller guarantees that the connection is open and its mutex held. `close`
-            // drops the detector before the connection closes.
-            none => *none = unsafe { ReplacementDetector::new(self.db) },
+            none => {
+                // SAFETY: the connection is open as long as the registry exists.
+                let connection = unsafe { Connection::new(self.db) };
+                // SAFETY: `close` drops the detector before the connection closes.
+                *none = unsafe { ReplacementDetector::new(connection) };
+            }
         }
     }
 
@@ -262,9 +284,9 @@ impl Registry {
         drop(lock(&self.statements).take());
     }
 
-    /// Returns the flag that a session sets when it is dropped while it cannot be disabled.
-    pub(super) fn has_abandoned(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.has_abandoned)
+    /// Records that a session was dropped and could not be disabled.
+    pub(super) fn note_abandoned(&self) {
+        self.has_abandoned.store(true, Ordering::Relaxed);
     }
 
     /// Disables the sessions that could not be disabled when they were dropped. The connection's
@@ -289,6 +311,7 @@ pub(super) struct TracingPaused<'a>(&'a Registry);
 impl Drop for TracingPaused<'_> {
     fn drop(&mut self) {
         self.0.trace(sys::TRACE_CLOSE | sys::TRACE_STMT);
+        self.0.is_paused.store(false, Ordering::Relaxed);
     }
 }
 
@@ -343,10 +366,12 @@ unsafe extern "C" fn traced(event: c_uint, registry: *mut c_void, _: *mut c_void
         close_connection(registry);
     } else {
         registry.last_thread.store(this_thread(), Ordering::Relaxed);
-        registry.traced.fetch_add(1, Ordering::Relaxed);
+        // the connection's mutex is held
+        registry.traced.store(registry.traced().wrapping_add(1), Ordering::Relaxed);
+        // In this form `sqlite3_deserialize` runs an ATTACH.
         // SAFETY: for the start of a statement SQLite passes its SQL as a C string, which is valid
-        // during the call.
-        if !sql.is_null() && is_attach(unsafe { CStr::from_ptr(sql.cast()) }) {
+        // during the call. The function reads both strings up to their ends, or up to this length.
+        if !sql.is_null() && unsafe { sys::sqlite3_strnicmp(sql.cast(), c"ATTACH".as_ptr(), 6) } == 0 {
             registry.replacements.fetch_add(1, Ordering::Relaxed);
         }
         if registry.has_abandoned.load(Ordering::Relaxed) {
@@ -356,16 +381,15 @@ unsafe extern "C" fn traced(event: c_uint, registry: *mut c_void, _: *mut c_void
     0
 }
 
-/// Returns whether the SQL is an ATTACH in the form in which `sqlite3_deserialize` runs it.
-fn is_attach(sql: &CStr) -> bool {
-    sql.to_bytes().get(..6).is_some_and(|word| word.eq_ignore_ascii_case(b"ATTACH"))
-}
-
 /// Receives the registry when the connection closes: within `sqlite3_close`, with the connection's
 /// mutex held.
 unsafe extern "C" fn destroy(data: *mut c_void) {
-    // SAFETY: `ensure` made the data with `Box::into_raw`, and SQLite calls this destructor once.
-    let registry = unsafe { Box::from_raw(data.cast::<Registry>()) };
+    let data = data.cast::<Registry>();
+    // SAFETY: `ensure` made the data with `Box::into_raw`, and SQLite calls this destructor once. Only
+    // shared references to it exist.
+    let registry = unsafe { &*data };
     lock(&LIVE).remove(&registry.db.as_ptr().addr());
     registry.close();
+    // SAFETY: the data came from a box. Nothing refers to it: the sessions are gone.
+    drop(unsafe { Box::from_raw(data) });
 }

@@ -5,14 +5,13 @@
 //! whichever connection. It does not notice `sqlite3_deserialize`, which the registry counts. Called
 //! by [`session`](super::session).
 
-use core::ffi::c_int;
+use core::ffi::{CStr, c_int};
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::format;
-use std::ptr::NonNull;
-use std::string::{String, ToString};
 
+use super::recompilations::CountedQuery;
 use super::statement::Connection;
-use super::sys::{self, sqlite3_stmt};
 
 /// What is known of the schema of a database.
 #[derive(Default)]
@@ -24,70 +23,45 @@ pub(crate) struct KnownSchema {
     pub(crate) agrees: BTreeSet<(usize, bool)>,
 }
 
-/// A statement that reads the schema of a database, and what is known of the schema.
-pub(super) struct SchemaWatch {
-    schema: String,
-    statement: NonNull<sqlite3_stmt>,
-    recompilations: c_int,
-    /// The number of replacements of databases that the registry had counted.
-    replacements: usize,
+/// A query that reads the schema of a database, and what is known of the schema.
+struct SchemaWatch {
+    schema: CString,
+    query: CountedQuery,
+    /// How often the query had been recompiled, and how many replacements of databases the registry
+    /// had counted.
+    seen: Option<(c_int, usize)>,
     known: KnownSchema,
 }
-
-// SAFETY: every method requires that the caller holds the connection's mutex, which serializes all
-// threads. SQLite ties no statement to a thread.
-unsafe impl Send for SchemaWatch {}
 
 impl SchemaWatch {
     /// Returns `None` if there is no such schema, or if it cannot be read.
     ///
     /// # Safety
     ///
-    /// The watch must be dropped before the connection closes.
-    pub(super) unsafe fn new(connection: Connection<'_>, schema: &str) -> Option<Self> {
-        let sql = format!("SELECT 1 FROM \"{}\".sqlite_schema LIMIT 0", schema.replace('"', "\"\""));
-        let statement = connection.prepare_raw(&sql, sys::PREPARE_PERSISTENT).ok()?;
-        let (recompilations, known) = (-1, KnownSchema::default());
-        Some(Self { schema: schema.to_string(), statement, recompilations, replacements: 0, known })
-    }
-
-    pub(super) fn is_of(&self, schema: &str) -> bool {
-        self.schema == schema
+    /// The watch must be dropped before the connection closes, while its mutex is held.
+    unsafe fn new(connection: Connection<'_>, schema: &CStr) -> Option<Self> {
+        let sql = format!("SELECT 1 FROM \"{}\".sqlite_schema LIMIT 0", schema.to_string_lossy().replace('"', "\"\""));
+        // SAFETY: as this function requires.
+        let query = unsafe { CountedQuery::new(connection, &sql) }?;
+        Some(Self { schema: schema.into(), query, seen: None, known: KnownSchema::default() })
     }
 
     /// Returns what is known of the schema as it is now: nothing if it may have changed. Returns
-    /// `None` if it cannot be read.
+    /// `None` if it cannot be read. `replacements` is called after the query.
     ///
     /// # Safety
     ///
     /// The connection must be open and its mutex held.
-    pub(super) unsafe fn look(&mut self, replacements: usize, versions: &mut u64) -> Option<&mut KnownSchema> {
-        let statement = self.statement.as_ptr();
-        // SAFETY: the statement is valid until `self` is dropped, and the caller holds the mutex. It
-        // calls no function.
-        let stepped = unsafe { sys::sqlite3_step(statement) };
-        // SAFETY: the statement is valid until `self` is dropped.
-        unsafe { sys::sqlite3_reset(statement) };
-        // SAFETY: the statement is valid until `self` is dropped. The last argument leaves the
-        // counter unchanged.
-        let recompilations = unsafe { sys::sqlite3_stmt_status(statement, sys::STMTSTATUS_REPREPARE, 0) };
-        if stepped != sys::SQLITE_DONE {
-            return None;
-        }
-        if (self.recompilations, self.replacements) != (recompilations, replacements) {
+    unsafe fn look(&mut self, replacements: impl FnOnce() -> usize, versions: &mut u64) -> Option<&mut KnownSchema> {
+        // SAFETY: the caller guarantees that the mutex is held.
+        let recompilations = unsafe { self.query.run() }?;
+        let now = Some((recompilations, replacements()));
+        if self.seen != now {
             *versions += 1;
-            (self.recompilations, self.replacements) = (recompilations, replacements);
+            self.seen = now;
             self.known = KnownSchema { version: *versions, agrees: BTreeSet::new() };
         }
         Some(&mut self.known)
-    }
-}
-
-impl Drop for SchemaWatch {
-    fn drop(&mut self) {
-        // SAFETY: `new` prepared the statement, nobody uses it after this, and its connection is
-        // still open, as `new` requires.
-        unsafe { sys::sqlite3_finalize(self.statement.as_ptr()) };
     }
 }
 
@@ -102,7 +76,13 @@ pub(super) struct SchemaWatches {
 const MAX_WATCHES: usize = 16;
 
 impl SchemaWatches {
-    /// Calls `work` with what is known of a schema.
+    /// Returns what was last known of a schema.
+    pub(super) fn last_known(&self, schema: &CStr) -> Option<&KnownSchema> {
+        self.watches.iter().find(|watch| watch.schema.as_c_str() == schema).map(|watch| &watch.known)
+    }
+
+    /// Calls `work` with what is known of a schema. `replacements` returns how many replacements of
+    /// databases the registry has counted, including one that the query of a watch reveals.
     ///
     /// # Safety
     ///
@@ -110,11 +90,11 @@ impl SchemaWatches {
     pub(super) unsafe fn with<R>(
         &mut self,
         connection: Connection<'_>,
-        schema: &str,
-        replacements: usize,
+        schema: &CStr,
+        replacements: impl FnOnce() -> usize,
         work: impl FnOnce(&mut KnownSchema) -> R,
     ) -> R {
-        let at = self.watches.iter().position(|watch| watch.is_of(schema)).or_else(|| {
+        let at = self.watches.iter().position(|watch| watch.schema.as_c_str() == schema).or_else(|| {
             // SAFETY: the caller drops the watches in time.
             let watch = unsafe { SchemaWatch::new(connection, schema) }?;
             if self.watches.len() >= MAX_WATCHES {

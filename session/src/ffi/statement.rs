@@ -163,18 +163,20 @@ impl<'conn> Connection<'conn> {
         unsafe { sys::sqlite3_db_readonly(self.db.as_ptr(), c"temp".as_ptr()) != -1 }
     }
 
-    /// Returns whether the connection has a schema of that name. Every connection has `temp`, but a
-    /// query would open it.
+    /// Returns whether the connection has a schema of that name. Every connection has `main`, and
+    /// `temp`, but a query would open that.
     pub(crate) fn has_schema(self, schema: &CStr) -> bool {
+        let name = schema.to_bytes();
+        if name == b"main" || name.eq_ignore_ascii_case(b"temp") {
+            return true;
+        }
         // SAFETY: the connection is open, as `new` requires. The name is a C string. -1 means that
         // there is no such schema.
-        let is_there = || unsafe { sys::sqlite3_db_readonly(self.db.as_ptr(), schema.as_ptr()) != -1 };
-        schema.to_bytes().eq_ignore_ascii_case(b"temp") || is_there()
+        unsafe { sys::sqlite3_db_readonly(self.db.as_ptr(), schema.as_ptr()) != -1 }
     }
 
     /// Returns whether a schema is stored in a file, that is, neither in memory nor temporary.
-    pub(super) fn is_in_file(self, schema: &str) -> bool {
-        let Ok(schema) = CString::new(schema) else { return false };
+    pub(super) fn is_in_file(self, schema: &CStr) -> bool {
         // SAFETY: the connection is open, as `new` requires. The name is a C string.
         let name = unsafe { sys::sqlite3_db_filename(self.db.as_ptr(), schema.as_ptr()) };
         // SAFETY: the pointer is not null, so SQLite returned a C string, which is valid as long as

@@ -228,13 +228,13 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
     ) -> Result<Captured<S, T>, CaptureError<E>> {
         let is_strict = self.is_strict;
         let capture = |connection: &mut SqliteConnection| {
-            let mut session = connection.track::<S>()?;
+            let session = Session::track::<S>(connection, true)?;
             let others = if is_strict { Some(OtherTables::watch::<S>(connection)?) } else { None };
             let value = work(connection).map_err(CaptureError::Closure)?;
             if let Some(table) = others.and_then(OtherTables::into_first) {
                 return Err(CaptureError::OtherTable { table });
             }
-            let changeset = session.on(connection).changeset()?;
+            let changeset = session.finish(connection)?;
             let changes = changeset.changes().collect::<Result<_, _>>()?;
             Ok(Captured { value, changes, changeset })
         };

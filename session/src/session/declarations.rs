@@ -19,6 +19,22 @@ pub(super) enum Declaration {
     Table(TableDeclaration),
 }
 
+/// The tables of a set.
+pub(super) type StaticTables = &'static [&'static TableInfo<'static>];
+
+impl Declaration {
+    pub(super) fn of(tables: StaticTables) -> Vec<Self> {
+        tables.iter().copied().map(Self::Static).collect()
+    }
+
+    pub(super) fn table(&self) -> &str {
+        match self {
+            Self::Static(table) => table.table(),
+            Self::Table(declared) => &declared.table,
+        }
+    }
+}
+
 /// The declarations of a session.
 #[derive(Default)]
 pub(super) struct Declarations {
@@ -31,9 +47,10 @@ impl Declarations {
     /// Adds declarations that agree with this version of the schema.
     pub(super) fn add(&mut self, declarations: Vec<Declaration>, version: u64) {
         if self.tables.is_empty() {
-            self.version = version;
+            *self = Self { tables: declarations, version };
+        } else {
+            self.tables.extend(declarations);
         }
-        self.tables.extend(declarations);
     }
 
     /// Compares the declarations again, if the schema may have changed since.
@@ -51,6 +68,11 @@ impl Declarations {
         self.version = known.version;
         Ok(())
     }
+}
+
+/// Returns whether all tables of a set are known to agree with a schema.
+pub(super) fn agree(tables: StaticTables, rowids: bool, known: &KnownSchema) -> bool {
+    tables.iter().all(|table| known.agrees.contains(&(core::ptr::from_ref(*table).addr(), rowids)))
 }
 
 /// The number of tables from which the whole schema is read instead of each table.

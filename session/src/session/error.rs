@@ -5,7 +5,7 @@ use std::fmt;
 use std::string::String;
 
 use crate::ffi::error::{HandleError, SqliteError};
-use crate::ffi::session::Unavailable;
+use crate::ffi::session::{CreateError, Unavailable};
 use crate::schema::SchemaMismatch;
 use crate::wire::ParseError;
 
@@ -138,6 +138,17 @@ impl From<Unavailable> for SessionError {
         match unavailable {
             Unavailable::Closed => Self::ConnectionClosed,
             Unavailable::Busy => Self::Busy,
+            Unavailable::OtherConnection => Self::OtherConnection,
+        }
+    }
+}
+
+impl From<CreateError> for SessionError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Unavailable(unavailable) => unavailable.into(),
+            CreateError::OtherHook => Self::OtherHook,
+            CreateError::Sqlite(failure) => Self::sqlite("creating a session", None, failure),
         }
     }
 }

@@ -35,8 +35,8 @@
 //! | [`Session::attach_by_name`], [`attach_all`](Session::attach_all) | Attach tables by name, or all tables. |
 //! | [`Session::changeset`], [`patchset`](Session::patchset) | Return everything recorded so far. |
 //! | [`Session::take_changeset`], [`take_patchset`](Session::take_patchset) | Return the changes since the last call. |
-//! | [`Session::on`] | Takes changes without waiting, with the borrowed connection: a [`BorrowedSession`]. |
-//! | [`Session::write_changeset_to`], [`write_patchset_to`](Session::write_patchset_to) | Stream the changes to a `Write`. |
+//! | [`Session::on`] | Borrows the connection for calls that never wait: a [`BorrowedSession`]. |
+//! | [`BorrowedSession::write_changeset_to`], [`write_patchset_to`](BorrowedSession::write_patchset_to) | Stream the changes to a `Write`. |
 //! | [`Session::diff`] | Records the differences between two schemas. |
 //! | [`SqliteSessionExt::capture`](crate::SqliteSessionExt::capture) | Captures the changes that a closure makes: a [`Capture`], which returns [`Captured`]. |
 //! | [`SessionError`], [`CaptureError`], [`HandleError`], [`SqliteError`], [`SchemaMismatch`] | The errors. |
@@ -54,14 +54,15 @@
 //! - [SQLite's session functions](crate::_documentation::functions) and their counterparts here
 //! - SQLite: [the session extension](https://www.sqlite.org/sessionintro.html)
 
+mod borrowed;
 mod capture;
 mod changes;
 mod declarations;
 mod error;
 mod tracking;
 
+pub use self::borrowed::BorrowedSession;
 pub use self::capture::{Capture, CaptureError, Captured};
-pub use self::changes::BorrowedSession;
 pub use self::error::SessionError;
 pub use self::tracking::Session;
 pub use crate::ffi::error::{HandleError, SqliteError};

@@ -1,20 +1,22 @@
 //! [`Session`]: which tables it records, and its options. The recorded changes are in
 //! [`changes`](super::changes).
 
+use core::ffi::CStr;
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::fmt;
-use std::string::String;
 use std::vec::Vec;
 
 use diesel::SqliteConnection;
 
-use super::declarations::{Declaration, Declarations, compare};
+use super::declarations::{Declaration, Declarations, StaticTables, agree, compare};
 use super::error::SessionError;
-use crate::ffi::handle::with_handle;
-use crate::ffi::session::{CreateError, ObjectConfig, RawSession, Unavailable};
+use crate::ffi::handle::{Handle, with_handle};
+use crate::ffi::schema_watch::KnownSchema;
+use crate::ffi::session::{ObjectConfig, RawSession, Unavailable};
 use crate::ffi::statement::Connection;
 use crate::schema::{self, DeclaredTable, LiveTable, TrackableTable, UntrackedTable};
-use crate::typed::TrackedSet;
+use crate::typed::{TableInfo, TrackedSet};
 
 /// A session, which records the changes made on a `SqliteConnection`: a safe
 /// [`sqlite3_session`](https://www.sqlite.org/session/sqlite3session_create.html).
@@ -71,10 +73,10 @@ use crate::typed::TrackedSet;
 /// - taking changes, if the hook has replaced that of the session
 pub struct Session {
     pub(super) raw: RawSession,
-    pub(super) schema: String,
+    pub(super) schema: Cow<'static, CStr>,
     pub(super) rowids: bool,
     /// The tables that were attached individually.
-    pub(super) attached: Vec<String>,
+    pub(super) attached: Vec<CString>,
     /// The declarations of the typed tables among them.
     pub(super) declared: Declarations,
     /// Whether all tables were attached.
@@ -91,34 +93,72 @@ pub struct Session {
 const CACHE_LIMIT: u64 = 128 << 20;
 
 impl Session {
-    pub(crate) fn create(connection: &mut SqliteConnection, schema: &str) -> Result<Self, SessionError> {
-        let name = c_string(schema)?;
-        let created = with_handle(connection, |handle| {
+    /// Creates a session on a schema.
+    pub(crate) fn create_on(connection: &mut SqliteConnection, schema: &str) -> Result<Self, SessionError> {
+        Self::create(connection, Cow::Owned(c_string(schema)?), |_, _| Ok(()))
+    }
+
+    /// Creates a session, and calls `set_up` with it while the connection is borrowed.
+    fn create(
+        connection: &mut SqliteConnection,
+        schema: Cow<'static, CStr>,
+        set_up: impl FnOnce(&mut Self, Handle<'_>) -> Result<(), SessionError>,
+    ) -> Result<Self, SessionError> {
+        let created = with_handle(connection, move |handle| {
             // SQLite would accept any name, and record nothing
-            Connection::from(handle).has_schema(&name).then(|| RawSession::create(handle, &name))
-        })?;
-        let Some((created, filters)) = created else {
-            return Err(SessionError::NoSuchSchema { schema: schema.into() });
-        };
-        drop(filters);
-        match created {
-            Ok(raw) => Ok(Self {
-                raw,
-                schema: schema.into(),
-                rowids: false,
-                attached: Vec::new(),
-                declared: Declarations::default(),
-                attached_all: false,
-                is_enabled: true,
-                is_indirect: false,
-                options: Vec::new(),
-                cache_limit: CACHE_LIMIT,
-                unset_flag: None,
-            }),
-            Err(CreateError::Unavailable(unavailable)) => Err(unavailable.into()),
-            Err(CreateError::OtherHook) => Err(SessionError::OtherHook),
-            Err(CreateError::Sqlite(failure)) => Err(SessionError::sqlite("creating a session", None, failure)),
+            if !Connection::from(handle).has_schema(&schema) {
+                return (Err(SessionError::NoSuchSchema { schema: text(&schema).into() }), None);
+            }
+            let (raw, filters) = RawSession::create(handle, &schema);
+            let session = raw.map_err(SessionError::from).and_then(|raw| {
+                let mut session = Self::new(raw, schema);
+                set_up(&mut session, handle)?;
+                Ok(session)
+            });
+            (session, Some(filters))
+        });
+        // the filters belong to the application: they are dropped when the connection is free
+        let (session, _filters) = created?;
+        session
+    }
+
+    fn new(raw: RawSession, schema: Cow<'static, CStr>) -> Self {
+        Self {
+            raw,
+            schema,
+            rowids: false,
+            attached: Vec::new(),
+            declared: Declarations::default(),
+            attached_all: false,
+            is_enabled: true,
+            is_indirect: false,
+            options: Vec::new(),
+            cache_limit: CACHE_LIMIT,
+            unset_flag: None,
         }
+    }
+
+    /// Creates a session that records the tables of a set.
+    ///
+    /// With `compares_later`, the comparison is left to the call that takes the changes if the tables
+    /// agreed with the schema when it was last looked at.
+    pub(crate) fn track<S: TrackedSet>(
+        connection: &mut SqliteConnection,
+        compares_later: bool,
+    ) -> Result<Self, SessionError> {
+        // once, since the tables of a constant can have several addresses
+        let tables = S::TABLES;
+        Self::create(connection, Cow::Borrowed(c"main"), |session, handle| {
+            if tables.iter().any(|table| declares_rowid(table)) {
+                session.track_rowids()?;
+            }
+            let rowids = session.rowids;
+            let agreed = |known: &KnownSchema| agree(tables, rowids, known).then_some(known.version);
+            match handle.last_known(&session.schema, agreed).flatten().filter(|_| compares_later) {
+                Some(version) => session.attach_compared(Declaration::of(tables), version),
+                None => session.attach_set_on(Some(handle), tables),
+            }
+        })
     }
 
     /// Attaches a table, after checking that its `table!` agrees with the database.
@@ -135,18 +175,30 @@ impl Session {
     /// SQLite:
     /// [`sqlite3session_attach`](https://www.sqlite.org/session/sqlite3session_attach.html).
     pub fn attach<T: TrackableTable>(&mut self) -> Result<(), SessionError> {
+        self.attach_on::<T>(None)
+    }
+
+    pub(super) fn attach_on<T: TrackableTable>(&mut self, handle: Option<Handle<'_>>) -> Result<(), SessionError> {
         let DeclaredTable(declared) = T::declared();
-        let table = declared.table.clone();
-        self.attach_declared(Vec::from([Declaration::Table(declared)]), &[&table])
+        self.attach_declared(handle, Vec::from([Declaration::Table(declared)]))
     }
 
     /// Attaches tables after a comparison with their declarations.
-    fn attach_declared(&mut self, declarations: Vec<Declaration>, names: &[&str]) -> Result<(), SessionError> {
-        let (schema, rowids) = (self.schema.as_str(), self.rowids);
-        let version = self.raw.query(schema, |connection, known| {
-            compare(&declarations, connection, schema, rowids, known).map(|()| known.version)
+    fn attach_declared(
+        &mut self,
+        handle: Option<Handle<'_>>,
+        declarations: Vec<Declaration>,
+    ) -> Result<(), SessionError> {
+        let (schema, rowids) = (&*self.schema, self.rowids);
+        let version = self.raw.query(handle, schema, |connection, known| {
+            compare(&declarations, connection, text(schema), rowids, known).map(|()| known.version)
         })??;
-        names.iter().try_for_each(|table| self.attach_unchecked(table))?;
+        self.attach_compared(declarations, version)
+    }
+
+    /// Attaches tables that agree with this version of the schema.
+    fn attach_compared(&mut self, declarations: Vec<Declaration>, version: u64) -> Result<(), SessionError> {
+        declarations.iter().try_for_each(|declaration| self.attach_unchecked(declaration.table()))?;
         self.declared.add(declarations, version);
         Ok(())
     }
@@ -161,8 +213,15 @@ impl Session {
     ///
     /// The errors of [`attach`](Self::attach).
     pub fn attach_set<S: TrackedSet>(&mut self) -> Result<(), SessionError> {
-        let names: Vec<&str> = S::TABLES.iter().map(|table| table.table()).collect();
-        self.attach_declared(S::TABLES.iter().copied().map(Declaration::Static).collect(), &names)
+        self.attach_set_on(None, S::TABLES)
+    }
+
+    pub(super) fn attach_set_on(
+        &mut self,
+        handle: Option<Handle<'_>>,
+        tables: StaticTables,
+    ) -> Result<(), SessionError> {
+        self.attach_declared(handle, Declaration::of(tables))
     }
 
     /// Attaches a table whose name is known only at run time. The table must exist, unlike for
@@ -175,8 +234,12 @@ impl Session {
     /// - [`SessionError::InvalidTableName`] if the name contains a NUL
     /// - [`SessionError::ConnectionClosed`], [`SessionError::Busy`], [`SessionError::Sqlite`]
     pub fn attach_by_name(&mut self, table: &str) -> Result<(), SessionError> {
+        self.attach_by_name_on(None, table)
+    }
+
+    pub(super) fn attach_by_name_on(&mut self, handle: Option<Handle<'_>>, table: &str) -> Result<(), SessionError> {
         c_string(table)?;
-        let live = self.live(table)?;
+        let live = self.live(handle, table)?;
         schema::check_recordable(table, live.as_ref(), self.rowids)?;
         self.attach_unchecked(table)
     }
@@ -203,12 +266,13 @@ impl Session {
         let name = c_string(table)?;
         let attached = self.raw.attach(Some(&name))?;
         attached.map_err(|failure| SessionError::sqlite("attaching a table", Some(table), failure))?;
-        self.attached.push(table.into());
+        self.attached.push(name);
         Ok(())
     }
 
-    pub(super) fn live(&self, table: &str) -> Result<Option<LiveTable>, SessionError> {
-        let live = self.raw.query(&self.schema, |connection, _| LiveTable::read(connection, &self.schema, table))?;
+    pub(super) fn live(&self, handle: Option<Handle<'_>>, table: &str) -> Result<Option<LiveTable>, SessionError> {
+        let read = |connection: Connection<'_>| LiveTable::read(connection, text(&self.schema), table);
+        let live = self.raw.query(handle, &self.schema, |connection, _| read(connection))?;
         live.map_err(|failure| SessionError::sqlite("reading the schema", Some(table), failure))
     }
 
@@ -219,8 +283,12 @@ impl Session {
     ///
     /// [`SessionError::ConnectionClosed`], [`SessionError::Busy`], [`SessionError::Sqlite`].
     pub fn untracked_tables(&self) -> Result<Vec<UntrackedTable>, SessionError> {
-        let find = |connection: Connection<'_>| schema::untracked_tables(connection, &self.schema, self.rowids);
-        let tables = self.raw.query(&self.schema, |connection, _| find(connection))?;
+        self.untracked_tables_on(None)
+    }
+
+    pub(super) fn untracked_tables_on(&self, handle: Option<Handle<'_>>) -> Result<Vec<UntrackedTable>, SessionError> {
+        let find = |connection: Connection<'_>| schema::untracked_tables(connection, text(&self.schema), self.rowids);
+        let tables = self.raw.query(handle, &self.schema, |connection, _| find(connection))?;
         tables.map_err(|failure| SessionError::sqlite("reading the schema", None, failure))
     }
 
@@ -454,6 +522,18 @@ impl fmt::Debug for Session {
     }
 }
 
+/// Returns a name that [`c_string`] returned.
+pub(super) fn text(name: &CStr) -> &str {
+    name.to_str().unwrap_or_default()
+}
+
 pub(super) fn c_string(name: &str) -> Result<CString, SessionError> {
     CString::new(name).map_err(|_| SessionError::InvalidTableName)
+}
+
+/// Returns whether the key of a table is declared as the rowid, as `diesel print-schema` declares
+/// tables without a primary key.
+fn declares_rowid(table: &TableInfo<'_>) -> bool {
+    let is_rowid = |name: &&str| ["rowid", "_rowid_", "oid"].iter().any(|alias| alias.eq_ignore_ascii_case(name));
+    table.key_ordinals().first() == Some(&1) && table.columns().first().is_some_and(is_rowid)
 }

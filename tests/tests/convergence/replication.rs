@@ -106,8 +106,8 @@ proptest! {
         }
         let (changeset, patchset) = (session.changeset().unwrap(), session.patchset().unwrap());
         let (mut streamed, mut streamed_patchset) = (Vec::new(), Vec::new());
-        session.write_changeset_to(&mut source, &mut streamed).unwrap();
-        session.write_patchset_to(&mut source, &mut streamed_patchset).unwrap();
+        session.on(&mut source).write_changeset_to(&mut streamed).unwrap();
+        session.on(&mut source).write_patchset_to(&mut streamed_patchset).unwrap();
         prop_assert_eq!(&Changeset::try_from(streamed).unwrap(), &changeset);
         prop_assert_eq!(&Patchset::try_from(streamed_patchset).unwrap(), &patchset);
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::{DefaultLoadingMode, SimpleConnection};
 use diesel::prelude::*;
+use diesel_sqlite_session::session::BorrowedSession;
 use diesel_sqlite_session::{Change, Session, SessionError, SqliteSessionExt, Tracked};
 
 use crate::common::{exec, open};
@@ -167,6 +168,47 @@ fn a_session_with_its_connection_never_waits() {
     let mut other = open(TABLE);
     assert!(matches!(session.on(&mut other).changeset(), Err(SessionError::OtherConnection)));
     assert!(matches!(session.on(&mut other).take_changeset(), Err(SessionError::OtherConnection)));
+    assert!(matches!(session.on(&mut other).attach_by_name("t"), Err(SessionError::OtherConnection)));
+    assert!(matches!(session.on(&mut other).diff_by_name("t", "side"), Err(SessionError::OtherConnection)));
+}
+
+/// The other calls that run SQL.
+#[test]
+fn tables_are_attached_and_compared_without_waiting_through_the_connection() {
+    type Set = Change<t::table>;
+    type Call = fn(&mut BorrowedSession<'_>) -> Result<(), SessionError>;
+    let mut conn = open(TABLE);
+    exec(&mut conn, "ATTACH ':memory:' AS side; CREATE TABLE side.t (id INTEGER PRIMARY KEY, v TEXT)");
+    exec(&mut conn, "CREATE TABLE without_a_key (v)");
+    let fail = |conn: &mut SqliteConnection| diesel::sql_query("SELECT no_function()").execute(conn).unwrap_err();
+    let started = Instant::now();
+    let calls: [Call; 6] = [
+        |session| session.attach::<t::table>(),
+        |session| session.attach_set::<Set>(),
+        |session| session.attach_by_name("t"),
+        |session| session.diff::<t::table>("side"),
+        |session| session.diff_set::<Set>("side"),
+        |session| session.diff_by_name("t", "side"),
+    ];
+    for call in calls.iter().cycle().take(calls.len() * 50) {
+        let mut session = conn.create_session().unwrap();
+        fail(&mut conn);
+        call(&mut session.on(&mut conn)).unwrap();
+        exec(&mut conn, "INSERT INTO t VALUES (1, 'x')");
+        fail(&mut conn);
+        assert_eq!(session.on(&mut conn).changeset().unwrap().records().count(), 1);
+        exec(&mut conn, "DELETE FROM t");
+        fail(&mut conn);
+        let untracked = session.on(&mut conn).untracked_tables().unwrap();
+        assert_eq!(untracked.iter().map(|table| &*table.name).collect::<Vec<_>>(), ["without_a_key"]);
+    }
+    for _ in 0..50 {
+        fail(&mut conn);
+        assert!(conn.diff::<Set>("side", "main").unwrap().is_empty());
+        fail(&mut conn);
+        drop(conn.track::<Set>().unwrap());
+    }
+    assert!(started.elapsed() < AT_ONCE);
 }
 
 #[test]
@@ -210,7 +252,7 @@ fn changes_of_nothing_are_an_error() {
         session.patchset().unwrap_err(),
         session.take_changeset().unwrap_err(),
         session.on(&mut conn).take_patchset().unwrap_err(),
-        session.write_patchset_to(&mut conn, &mut Vec::new()).unwrap_err(),
+        session.on(&mut conn).write_patchset_to(&mut Vec::new()).unwrap_err(),
     ];
     for error in errors {
         assert!(matches!(error, SessionError::NothingAttached), "{error}");

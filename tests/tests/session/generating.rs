@@ -66,7 +66,7 @@ fn size_during(session: &mut Session, conn: &mut SqliteConnection, witness: &mut
         during = Some(cache_size(witness));
         Ok(())
     }));
-    session.write_changeset_to(conn, &mut writer).unwrap();
+    session.on(conn).write_changeset_to(&mut writer).unwrap();
     during.unwrap()
 }
 
@@ -86,7 +86,7 @@ fn the_cache_holds_the_file_during_the_call_and_is_restored() {
         assert_eq!(cache_size(&mut conn), size);
         session.patchset().unwrap();
         assert_eq!(cache_size(&mut conn), size);
-        session.write_patchset_to(&mut conn, &mut io::sink()).unwrap();
+        session.on(&mut conn).write_patchset_to(&mut io::sink()).unwrap();
         assert_eq!(cache_size(&mut conn), size);
 
         conn.transaction(|conn| {
@@ -111,13 +111,13 @@ fn the_cache_is_restored_after_errors_and_panics() {
         Err(io::Error::other("full"))
     }));
     assert!(
-        matches!(session.write_changeset_to(&mut conn, &mut full), Err(SessionError::Io(error)) if error.to_string() == "full")
+        matches!(session.on(&mut conn).write_changeset_to(&mut full), Err(SessionError::Io(error)) if error.to_string() == "full")
     );
     assert_ne!(during, -64);
     assert_eq!(cache_size(&mut conn), -64);
 
     let mut panics = AtFirst(Some(|| -> io::Result<()> { panic!("a writer") }));
-    let caught = catch_unwind(AssertUnwindSafe(|| session.write_changeset_to(&mut conn, &mut panics)));
+    let caught = catch_unwind(AssertUnwindSafe(|| session.on(&mut conn).write_changeset_to(&mut panics)));
     assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"a writer"));
     assert_eq!(cache_size(&mut conn), -64);
 
@@ -170,7 +170,7 @@ fn a_cache_size_set_by_another_connection_meanwhile_stays() {
         exec(&mut witness, "PRAGMA cache_size = 77");
         Ok(())
     }));
-    session.write_changeset_to(&mut conn, &mut sets).unwrap();
+    session.on(&mut conn).write_changeset_to(&mut sets).unwrap();
     assert_eq!(cache_size(&mut conn), 77);
 }
 

@@ -42,7 +42,7 @@ fn assert_lost(session: &mut Session, conn: &mut SqliteConnection) {
         session.patchset().unwrap_err(),
         session.take_changeset().unwrap_err(),
         session.on(conn).take_changeset().unwrap_err(),
-        session.write_changeset_to(conn, &mut Vec::new()).unwrap_err(),
+        session.on(conn).write_changeset_to(&mut Vec::new()).unwrap_err(),
     ];
     for error in errors {
         assert!(matches!(error, SessionError::OtherHook), "{error}");

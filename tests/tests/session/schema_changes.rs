@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel_sqlite_session::session::CaptureError;
 use diesel_sqlite_session::{Change, Session, SessionError, SqliteSessionExt, Tracked};
 use diesel_sqlite_session_tests::sqlite::connection::{self, hooks::Hooks};
 use libsqlite3_sys::{SQLITE_OK, SQLITE_READ};
@@ -48,7 +50,7 @@ fn tracked(conn: &mut SqliteConnection, by_set: bool) -> Session {
 
 /// Fails unless every way of taking changes fails, and names the column that has moved.
 fn assert_mismatch(session: &mut Session, conn: &mut SqliteConnection) {
-    let streamed = session.write_changeset_to(conn, &mut Vec::new());
+    let streamed = session.on(conn).write_changeset_to(&mut Vec::new());
     let errors = [
         session.changeset().unwrap_err(),
         session.patchset().unwrap_err(),
@@ -110,6 +112,68 @@ fn a_database_that_is_replaced_is_compared_again() {
     assert!(matches!(session.changeset(), Err(SessionError::SchemaMismatch(_))));
     let mut session = conn.create_session().unwrap();
     assert!(matches!(session.attach_set::<Change<people::table>>(), Err(SessionError::SchemaMismatch(_))));
+}
+
+fn count(conn: &mut SqliteConnection) -> i64 {
+    people::table.count().get_result(conn).unwrap()
+}
+
+/// Captures an INSERT, which must fail with a mismatch, and must be rolled back.
+fn assert_capture_fails(conn: &mut SqliteConnection, edit: &str) {
+    let before = count(conn);
+    let captured = conn.capture::<Change<people::table>>().run(|conn| conn.batch_execute(edit));
+    assert!(matches!(captured, Err(CaptureError::Session(SessionError::SchemaMismatch(_)))), "{captured:?}");
+    assert_eq!(count(conn), before);
+}
+
+fn capture_of_ada(conn: &mut SqliteConnection) {
+    let captured = conn.capture::<Change<people::table>>().run(|conn| conn.batch_execute(ADA)).unwrap();
+    let ada = Person { id: 1, first: "Ada".into(), last: "Lovelace".into() };
+    assert_eq!(captured.changes, [Change::Insert(ada)]);
+}
+
+#[test]
+fn captures_notice_that_columns_were_exchanged_since_the_last_one() {
+    let recipe = EXCHANGE.replace("BEGIN;", "").replace("COMMIT;", "");
+    let bob = "INSERT INTO people (id, first, last) VALUES (2, 'Bob', 'Babbage');";
+    // by this connection, before and in the capture
+    let mut conn = open(PEOPLE);
+    capture_of_ada(&mut conn);
+    assert_capture_fails(&mut conn, &format!("{bob}{recipe}"));
+    assert_capture_fails(&mut conn, &format!("{recipe}{bob}"));
+    exec(&mut conn, EXCHANGE);
+    assert_capture_fails(&mut conn, bob);
+
+    // by another connection
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("people.db").to_str().unwrap().to_string();
+    let [mut conn, mut other] = [(), ()].map(|()| SqliteConnection::establish(&path).unwrap());
+    exec(&mut conn, PEOPLE);
+    capture_of_ada(&mut conn);
+    exec(&mut other, EXCHANGE);
+    assert_capture_fails(&mut conn, bob);
+}
+
+#[test]
+fn captures_notice_a_replaced_database_under_a_foreign_trace() {
+    for has_trace in [false, true] {
+        let mut conn = connection::connect(":memory:");
+        let mut other = open(PEOPLE);
+        exec(&mut conn, PEOPLE);
+        exec(&mut other, EXCHANGE);
+        for conn in [&mut conn, &mut other] {
+            exec(conn, "PRAGMA schema_version = 77");
+        }
+        capture_of_ada(&mut conn);
+        let mut session = conn.track::<Change<people::table>>().unwrap();
+        if has_trace {
+            connection::trace(&mut conn);
+        }
+        connection::deserialize(&mut conn, &other.serialize_database_to_buffer());
+        assert!(matches!(session.on(&mut conn).changeset(), Err(SessionError::SchemaMismatch(_))));
+        assert_capture_fails(&mut conn, "INSERT INTO people (id, first, last) VALUES (2, 'Bob', 'Babbage');");
+        assert!(matches!(conn.track::<Change<people::table>>(), Err(SessionError::SchemaMismatch(_))));
+    }
 }
 
 #[test]

@@ -441,18 +441,18 @@ fn streams_have_the_same_bytes_and_propagate_errors_and_panics() {
     let rows: Vec<String> = (0..2000).map(|id| format!("({id}, 'row {id}')")).collect();
     exec(&mut conn, &format!("INSERT INTO t VALUES {}", rows.join(", ")));
     let mut bytes = Vec::new();
-    session.write_changeset_to(&mut conn, &mut bytes).unwrap();
+    session.on(&mut conn).write_changeset_to(&mut bytes).unwrap();
     assert_eq!(bytes, session.changeset().unwrap().into_bytes());
     bytes.clear();
-    session.write_patchset_to(&mut conn, &mut bytes).unwrap();
+    session.on(&mut conn).write_patchset_to(&mut bytes).unwrap();
     assert_eq!(bytes, session.patchset().unwrap().into_bytes());
 
-    match session.write_changeset_to(&mut conn, &mut Fails) {
+    match session.on(&mut conn).write_changeset_to(&mut Fails) {
         Err(SessionError::Io(error)) => assert_eq!(error.kind(), io::ErrorKind::StorageFull),
         other => panic!("{other:?}"),
     }
-    assert!(catch_unwind(AssertUnwindSafe(|| session.write_changeset_to(&mut conn, &mut Panics))).is_err());
-    let error = session.write_changeset_to(&mut stranger, &mut Vec::new()).unwrap_err();
+    assert!(catch_unwind(AssertUnwindSafe(|| session.on(&mut conn).write_changeset_to(&mut Panics))).is_err());
+    let error = session.on(&mut stranger).write_changeset_to(&mut Vec::new()).unwrap_err();
     assert!(matches!(error, SessionError::OtherConnection), "{error}");
     assert_eq!(session.changeset().unwrap().records().count(), 2000, "and none of that did harm");
 }
@@ -475,7 +475,7 @@ fn inside_a_writer_other_sessions_of_the_connection_are_busy() {
     let mut session = tracked(&mut conn);
     let mut writer = Meddles(Some(tracked(&mut conn)), Vec::new());
     exec(&mut conn, "INSERT INTO t VALUES (1, 'x')");
-    session.write_changeset_to(&mut conn, &mut writer).unwrap();
+    session.on(&mut conn).write_changeset_to(&mut writer).unwrap();
     assert_eq!(writer.1, [true]);
 }
 

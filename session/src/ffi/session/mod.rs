@@ -38,7 +38,8 @@ use crate::wire::{Format, ParseError};
 /// A session. It is deleted when it is dropped or its connection closes, whichever comes first.
 pub(crate) struct RawSession {
     shared: Arc<SharedSession>,
-    filter_panicked: Arc<AtomicBool>,
+    /// Set by a table filter that panicked.
+    filter_panicked: Option<Arc<AtomicBool>>,
 }
 
 impl RawSession {
@@ -66,11 +67,10 @@ impl RawSession {
             // SAFETY: `handle` proves that the connection is open.
             HookError::Sqlite(code) => CreateError::Sqlite(unsafe { SqliteError::of(handle.as_ptr(), code) }),
         })?;
-        let has_abandoned = registry.has_abandoned();
-        let open = OpenSession { session, db: handle.as_non_null(), filter: None, has_abandoned };
+        let open = OpenSession { session, db: handle.as_non_null(), filter: None, registry: registry.into() };
         let shared = Arc::new(SharedSession { state: Mutex::new(Some(open)), is_abandoned: AtomicBool::new(false) });
         registry.add(Arc::clone(&shared));
-        Ok(Self { shared, filter_panicked: Arc::default() })
+        Ok(Self { shared, filter_panicked: None })
     }
 
     /// Returns whether the connection has been closed.
@@ -80,7 +80,7 @@ impl RawSession {
 
     /// Returns whether a table filter has panicked since the last call.
     pub(crate) fn take_filter_panic(&self) -> bool {
-        self.filter_panicked.swap(false, Ordering::Relaxed)
+        self.filter_panicked.as_ref().is_some_and(|panicked| panicked.swap(false, Ordering::Relaxed))
     }
 
     /// Runs `work` on the session, with the connection's mutex held.
@@ -89,13 +89,26 @@ impl RawSession {
         done.ok_or(Unavailable::Closed)
     }
 
+    /// Runs `work`, which runs SQL, on the session. The connection is borrowed if there is a `handle`,
+    /// which must be its own. Otherwise waits until nobody uses the connection.
+    fn with_connection<R>(
+        &self,
+        handle: Option<Handle<'_>>,
+        work: impl FnOnce(&mut OpenSession) -> R,
+    ) -> Result<R, Unavailable> {
+        let Some(handle) = handle else { return self.with(Requires::IdleConnection, work) };
+        let done = self.with(Requires::NoCallback, |open| (open.db == handle.as_non_null()).then(|| work(open)))?;
+        done.ok_or(Unavailable::OtherConnection)
+    }
+
     /// Runs queries on the connection. `work` also receives what is known of a schema.
     pub(crate) fn query<R>(
         &self,
-        schema: &str,
+        handle: Option<Handle<'_>>,
+        schema: &CStr,
         work: impl FnOnce(Connection<'_>, &mut KnownSchema) -> R,
     ) -> Result<R, Unavailable> {
-        self.with(Requires::IdleConnection, |open| open.with_schema(schema, work))
+        self.with_connection(handle, |open| open.with_schema(schema, work))
     }
 
     /// Attaches a table, or all tables if `table` is `None`.
@@ -103,8 +116,8 @@ impl RawSession {
         self.with(Requires::NoCallback, |open| open.attach(table))
     }
 
-    pub(crate) fn set_filter(&self, filter: FilterFn) -> Result<(), Unavailable> {
-        let panicked = Arc::clone(&self.filter_panicked);
+    pub(crate) fn set_filter(&mut self, filter: FilterFn) -> Result<(), Unavailable> {
+        let panicked = Arc::clone(self.filter_panicked.get_or_insert_default());
         let old = self.with(Requires::NoCallback, |open| {
             let filter = Box::into_raw(Box::new(Filter { filter, db: open.db.as_ptr(), panicked }));
             // SAFETY: the session is open. `filter_table` has the expected type and expects the
@@ -163,8 +176,13 @@ impl RawSession {
     }
 
     /// Records the differences between a table and the table of the same name in the schema `from`.
-    pub(crate) fn diff(&self, from: &CStr, table: &CStr) -> Result<Result<(), SqliteError>, Unavailable> {
-        self.with(Requires::IdleConnection, |open| {
+    pub(crate) fn diff(
+        &self,
+        handle: Option<Handle<'_>>,
+        from: &CStr,
+        table: &CStr,
+    ) -> Result<Result<(), SqliteError>, Unavailable> {
+        self.with_connection(handle, |open| {
             let mut message: *mut c_char = ptr::null_mut();
             let code = open.without_recording(|session| {
                 // SAFETY: the session is open, the names are C strings, and `message` is a local
@@ -187,20 +205,6 @@ impl RawSession {
         })
     }
 
-    /// Runs `work` on the session. The connection is borrowed if there is a `handle`, which must be
-    /// its own. Otherwise waits until nobody uses the connection.
-    fn with_connection<T, E>(
-        &self,
-        handle: Option<Handle<'_>>,
-        work: impl FnOnce(&mut OpenSession) -> Result<T, TakeError<E>>,
-    ) -> Result<Result<T, TakeError<E>>, Unavailable> {
-        let Some(handle) = handle else { return self.with(Requires::IdleConnection, work) };
-        self.with(Requires::NoCallback, |open| match open.db == handle.as_non_null() {
-            true => work(open),
-            false => Err(TakeError::OtherConnection),
-        })
-    }
-
     /// Returns the recorded changes. After they have been read, `verify` looks at the schema.
     pub(crate) fn generate<E>(
         &self,
@@ -210,13 +214,52 @@ impl RawSession {
         verify: impl FnOnce(Connection<'_>, &mut KnownSchema) -> Result<(), E>,
     ) -> Result<Result<Vec<u8>, TakeError<E>>, Unavailable> {
         self.with_connection(handle, |open| {
-            if !open.records() {
-                return Err(TakeError::OtherHook);
-            }
+            let changes = open.generate(format, limit)?;
+            open.with_schema(limit.schema, verify).map_err(TakeError::Schema)?;
+            if open.records() { Ok(changes) } else { Err(TakeError::OtherHook) }
+        })
+    }
+
+    /// Returns the recorded changes, and deletes the session unless that fails. After the changes have
+    /// been read, `verify` looks at the schema.
+    pub(crate) fn finish<E>(
+        &self,
+        handle: Handle<'_>,
+        format: Format,
+        limit: &CacheLimit<'_>,
+        verify: impl FnOnce(Connection<'_>, &mut KnownSchema) -> Result<(), E>,
+    ) -> Result<Result<Vec<u8>, TakeError<E>>, Unavailable> {
+        let changes = self.with_connection(Some(handle), |open| {
             let changes = open.generate(format, limit)?;
             open.with_schema(limit.schema, verify).map_err(TakeError::Schema)?;
             Ok(changes)
-        })
+        })?;
+        let changes = match changes {
+            Ok(changes) => changes,
+            Err(error) => return Ok(Err(error)),
+        };
+        let has_recorded = match self.delete() {
+            Some((has_recorded, _filter)) => has_recorded,
+            None => self.with(Requires::NoCallback, |open| open.records())?,
+        };
+        Ok(if has_recorded { Ok(changes) } else { Err(TakeError::OtherHook) })
+    }
+
+    /// Deletes the session, unless the connection is in use. Does not wait. Returns whether the session
+    /// has recorded everything since it was created, and its filter, which belongs to the application.
+    fn delete(&self) -> Option<(bool, Option<Filter>)> {
+        self.shared.with_now(|state| {
+            let open = state.as_ref()?;
+            // SAFETY: the connection of an open session is open, and its mutex is held.
+            let connection = unsafe { Connection::new(open.db) };
+            if callback::is_inside(open.db.as_ptr()) || connection.is_busy() {
+                open.disable();
+                return None;
+            }
+            let open = state.take()?;
+            open.registry().remove(&self.shared);
+            Some(open.delete())
+        })?
     }
 
     /// Returns the recorded changes, checked by `check`, and restarts the session. On failure the
@@ -232,11 +275,11 @@ impl RawSession {
     ) -> Result<Result<T, TakeError<E>>, Unavailable> {
         // nothing can be recorded in between: the mutex is held
         self.with_connection(handle, |open| {
+            let changes = check(open.generate(format, limit)?)?;
+            open.with_schema(limit.schema, verify).map_err(TakeError::Schema)?;
             if !open.records() {
                 return Err(TakeError::OtherHook);
             }
-            let changes = check(open.generate(format, limit)?)?;
-            open.with_schema(limit.schema, verify).map_err(TakeError::Schema)?;
             open.restart(setup)?;
             Ok(changes)
         })
@@ -275,8 +318,6 @@ pub(crate) enum TakeError<E> {
     Malformed(ParseError),
     /// The schema has changed.
     Schema(E),
-    /// The borrowed connection is not that of the session.
-    OtherConnection,
     /// Another preupdate hook has taken the place of the session's.
     OtherHook,
 }
@@ -299,25 +340,10 @@ impl Drop for RawSession {
     /// the connection runs the next statement.
     fn drop(&mut self) {
         self.shared.is_abandoned.store(true, Ordering::Release);
-        let deleted = self.shared.with_now(|state| {
-            let open = state.as_ref()?;
-            // SAFETY: the connection of an open session is open, and its mutex is held.
-            let connection = unsafe { Connection::new(open.db) };
-            if callback::is_inside(open.db.as_ptr()) || connection.is_busy() {
-                open.disable();
-                return None;
-            }
-            let open = state.take()?;
-            // SAFETY: the connection of an open session is open, and it cannot close while its
-            // mutex is held.
-            if let Some(registry) = unsafe { Registry::of(open.db) } {
-                registry.remove(&self.shared);
-            }
-            Some(open.delete_keep_filter())
-        });
+        let deleted = self.delete();
         if deleted.is_none() {
             if let Some(open) = self.shared.state(true).as_deref().and_then(Option::as_ref) {
-                open.has_abandoned.store(true, Ordering::Relaxed);
+                open.registry().note_abandoned();
             }
         }
         // The filter belongs to the application. It is dropped without any lock.
@@ -335,7 +361,7 @@ fn delete_abandoned(registry: &Registry, filters: &mut DroppedFilters) {
                 return None;
             }
             registry.remove(&shared);
-            state.take()?.delete_keep_filter()
+            state.take()?.delete().1
         });
         filters.0.extend(buried.ok().flatten());
     }

@@ -11,7 +11,6 @@ use std::vec::Vec;
 use super::super::cache::{CacheLimit, EnlargedCache};
 use super::super::callback;
 use super::super::error::SqliteError;
-use super::super::hook::{HookChain, HookError};
 use super::super::registry::Registry;
 use super::super::schema_watch::KnownSchema;
 use super::super::statement::Connection;
@@ -34,8 +33,8 @@ pub(super) struct OpenSession {
     pub(super) db: NonNull<sqlite3>,
     /// What SQLite's filter callback receives, if a filter is set.
     pub(super) filter: Option<NonNull<Filter>>,
-    /// Tells the registry of a session that could not be disabled when it was dropped.
-    pub(super) has_abandoned: Arc<AtomicBool>,
+    /// The connection's registry, which exists longer: see [`registry`](Self::registry).
+    pub(super) registry: NonNull<Registry>,
 }
 
 // SAFETY: the pointers are used only by code that holds the state's lock and the connection's
@@ -44,6 +43,13 @@ pub(super) struct OpenSession {
 unsafe impl Send for OpenSession {}
 
 impl OpenSession {
+    /// Returns the connection's registry.
+    pub(super) fn registry(&self) -> &Registry {
+        // SAFETY: the registry exists until the connection has closed, and only shared references to it
+        // exist. Before that, `Registry::close` takes this value out of the state that owns it.
+        unsafe { self.registry.as_ref() }
+    }
+
     /// Converts the result code of a call on the session.
     fn done(&self, code: c_int) -> Result<(), SqliteError> {
         // SAFETY: the connection of an open session is open.
@@ -90,29 +96,26 @@ impl OpenSession {
     }
 
     /// Replaces this session by a new one that has recorded nothing, with the same settings. The
-    /// connection's mutex must be held, and no statement may be running.
+    /// connection's mutex must be held, and no statement may be running. [`records`](Self::records)
+    /// must have returned `true` just before.
     pub(super) fn restart(&mut self, setup: &Setup<'_>) -> Result<(), SqliteError> {
-        let created = self.with_hooks(|hooks| {
-            // SAFETY: the connection of an open session is open, its mutex is held, and no statement
-            // is running.
-            unsafe { hooks.create(self.db, setup.schema) }
-        });
-        let session = match created {
+        // SAFETY: the connection of an open session is open, its mutex is held, and no statement is
+        // running. `records` has just verified the hook.
+        let session = match unsafe { self.registry().hooks().add(self.db, setup.schema) } {
             Ok(session) => session,
-            Err(HookError::Sqlite(code)) => return self.done(code),
-            // the caller has just seen that there is none
-            Err(HookError::OtherHook) => return self.done(sys::SQLITE_NOMEM),
+            Err(code) => return self.done(code),
         };
-        let other = Self { session, db: self.db, filter: None, has_abandoned: Arc::clone(&self.has_abandoned) };
+        let other = Self { session, db: self.db, filter: None, registry: self.registry };
         if let Err(failure) = self.set_up(&other, setup) {
             // `other` does not own the filter
-            other.delete_keep_filter();
+            other.delete();
             return Err(failure);
         }
         let old = core::mem::replace(&mut self.session, other.session);
-        // SAFETY: the old session is valid, and nothing refers to it any more. SQLite's pointer to
-        // the filter is valid: the filter is still owned by `self`. No statement is running.
-        self.with_hooks(|hooks| unsafe { hooks.delete(self.db, old) });
+        // SAFETY: the old session is valid, one of the chain, and nothing refers to it any more.
+        // SQLite's pointer to the filter is valid: the filter is still owned by `self`. No statement
+        // has run since the hook was verified.
+        unsafe { self.registry().hooks().remove(old) };
         Ok(())
     }
 
@@ -121,16 +124,7 @@ impl OpenSession {
     pub(super) fn records(&self) -> bool {
         // SAFETY: the connection of an open session is open, its mutex is held, and no statement is
         // running.
-        self.with_hooks(|hooks| unsafe { hooks.records(self.db, self.session) })
-    }
-
-    fn with_hooks<R>(&self, work: impl FnOnce(&mut HookChain) -> R) -> R {
-        // SAFETY: the connection of an open session is open, and cannot close while its mutex is held.
-        match unsafe { Registry::of(self.db) } {
-            Some(registry) => work(&mut registry.hooks()),
-            // the connection is closing: no session records any more
-            None => work(&mut HookChain::default()),
-        }
+        unsafe { self.registry().hooks().records(self.db, self.session) }
     }
 
     /// Applies this session's settings to another session of the same connection.
@@ -207,17 +201,13 @@ impl OpenSession {
     }
 
     /// Calls `work` with the connection, and with what is known of a schema.
-    pub(super) fn with_schema<R>(&self, schema: &str, work: impl FnOnce(Connection<'_>, &mut KnownSchema) -> R) -> R {
+    pub(super) fn with_schema<R>(&self, schema: &CStr, work: impl FnOnce(Connection<'_>, &mut KnownSchema) -> R) -> R {
         let _inside = callback::enter(self.db.as_ptr());
         // SAFETY: the connection of an open session is open, and its mutex is held for as long as
         // `self` is borrowed.
         let connection = unsafe { Connection::new(self.db) };
-        // SAFETY: the connection of an open session is open, and cannot close while its mutex is held.
-        match unsafe { Registry::of(self.db) } {
-            // SAFETY: the connection is open and its mutex held.
-            Some(registry) => unsafe { registry.with_schema(schema, |known| work(connection, known)) },
-            None => work(connection, &mut KnownSchema::default()),
-        }
+        // SAFETY: the connection is open and its mutex held.
+        unsafe { self.registry().with_schema(schema, |known| work(connection, known)) }
     }
 
     /// Enlarges the page cache, if that pays off for the recorded changes.
@@ -231,16 +221,16 @@ impl OpenSession {
         EnlargedCache::enlarge(connection, inside, limit, u64::try_from(used).unwrap_or(0))
     }
 
-    /// Deletes the session and returns its filter. The connection's mutex must be held, and no
-    /// statement may be running.
-    pub(super) fn delete_keep_filter(self) -> Option<Filter> {
+    /// Deletes the session. Returns whether it has recorded everything since it was created, and its
+    /// filter. The connection's mutex must be held, and no statement may be running.
+    pub(super) fn delete(self) -> (bool, Option<Filter>) {
         let filter = self.filter;
         // SAFETY: the session is valid, and nobody uses it after this, because `self` is consumed. The
         // mutex is held, and no statement is running.
-        self.with_hooks(|hooks| unsafe { hooks.delete(self.db, self.session) });
+        let has_recorded = unsafe { self.registry().hooks().delete(self.db, self.session) };
         // SAFETY: the pointer came from `Box::into_raw`, and SQLite's copy of it is gone with the
         // session.
-        filter.map(|filter| *unsafe { Box::from_raw(filter.as_ptr()) })
+        (has_recorded, filter.map(|filter| *unsafe { Box::from_raw(filter.as_ptr()) }))
     }
 }
 

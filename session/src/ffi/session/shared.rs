@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use super::super::registry::{Registry, lock, this_thread};
+use super::super::registry::{Registry, TracingPaused, lock, this_thread};
 use super::super::statement::Connection;
 use super::super::sys::sqlite3;
 use super::super::{callback, mutex, replacement};
@@ -22,6 +22,8 @@ pub(crate) enum Unavailable {
     /// The connection is in use: for example, a callback of the connection is running on this
     /// thread.
     Busy,
+    /// The borrowed connection is not that of the session.
+    OtherConnection,
 }
 
 /// The state that a session and its connection's registry share.
@@ -37,7 +39,7 @@ impl SharedSession {
     /// is dropped: first all other sessions must be marked closed.
     pub(in super::super) fn connection_closed(&self) -> DroppedFilters {
         let open = lock(&self.state).take();
-        DroppedFilters(open.and_then(OpenSession::delete_keep_filter).into_iter().collect())
+        DroppedFilters(open.and_then(|open| open.delete().1).into_iter().collect())
     }
 
     /// Runs `work` on the open session, with the connection's mutex held.
@@ -54,7 +56,7 @@ impl SharedSession {
                 Some(state) => state,
                 None => return Err(Unavailable::Busy),
             };
-            let Some(db) = state.as_ref().map(|open| open.db) else {
+            let Some((db, registry)) = state.as_ref().map(|open| (open.db, open.registry)) else {
                 return Err(Unavailable::Closed);
             };
             if requires != Requires::Nothing && callback::is_inside(db.as_ptr()) {
@@ -64,22 +66,24 @@ impl SharedSession {
             // of `state`, which is locked. The guard is declared after `state`, so the mutex is
             // released before the connection can close.
             let held = unsafe { mutex::try_enter(db.as_ptr()) };
-            let obstacle = match &held {
-                None => Some(Obstacle::Mutex),
-                Some(_) if requires != Requires::IdleConnection => None,
-                // SAFETY: the connection is open and its mutex is held. `is_idle` still holds: this
-                // thread has done nothing since.
-                Some(_) => unsafe { obstacle(db, &mut error, is_idle) },
+            let ready = match &held {
+                None => Err(Obstacle::Mutex),
+                Some(_) if requires != Requires::IdleConnection => Ok(None),
+                Some(_) => {
+                    // SAFETY: the registry exists until the connection has closed, which it cannot while
+                    // its mutex is held.
+                    let registry = unsafe { registry.as_ref() };
+                    // SAFETY: the connection is open and its mutex is held until `held` is dropped,
+                    // after the result. `is_idle` still holds: this thread has done nothing since.
+                    unsafe { when_idle(db, registry, &mut error, is_idle) }.map(Some)
+                }
             };
-            if obstacle.is_none() {
-                // SAFETY: the connection cannot close while its mutex is held, and `held` outlives
-                // the reference.
-                let registry = unsafe { Registry::of(db) }.filter(|_| requires == Requires::IdleConnection);
-                let _tracing_paused = registry.map(Registry::pause_tracing);
-                return Ok(work(&mut state));
-            }
+            let obstacle = match ready {
+                Ok(_tracing_paused) => return Ok(work(&mut state)),
+                Err(obstacle) => obstacle,
+            };
             drop(held);
-            if obstacle == Some(Obstacle::Replacement) {
+            if obstacle == Obstacle::Replacement {
                 // SAFETY: the connection stays open while `state` is locked. This thread has just
                 // released the mutex.
                 is_idle = unsafe { replacement::is_idle(db) };
@@ -90,8 +94,8 @@ impl SharedSession {
             drop(state);
             // What this thread holds is not released while it waits. Inside a callback, the holder of
             // the mutex or of the statement may be waiting for this very callback to end.
-            let is_own = obstacle == Some(Obstacle::OwnRows);
-            if is_own || (nested && obstacle != Some(Obstacle::Error)) || !backoff.wait() {
+            let is_own = obstacle == Obstacle::OwnRows;
+            if is_own || (nested && obstacle != Obstacle::Error) || !backoff.wait() {
                 return Err(Unavailable::Busy);
             }
         }
@@ -168,36 +172,39 @@ enum Obstacle {
     Replacement,
 }
 
-/// Returns what keeps an operation from running SQL on a connection that is not borrowed.
+/// Pauses the recording of threads for an operation that runs SQL on a connection that is not
+/// borrowed. Fails if something keeps the operation from running.
 ///
 /// # Safety
 ///
-/// `db` must be open and its mutex must be held. `is_idle` may be true only if this thread is not
-/// inside SQLite's code on it.
-unsafe fn obstacle(db: NonNull<sqlite3>, error: &mut mutex::ErrorMonitor, is_idle: bool) -> Option<Obstacle> {
+/// `db` must be open, with this registry, and its mutex must be held until the result is dropped.
+/// `is_idle` may be true only if this thread is not inside SQLite's code on it.
+unsafe fn when_idle<'a>(
+    db: NonNull<sqlite3>,
+    registry: &'a Registry,
+    error: &mut mutex::ErrorMonitor,
+    is_idle: bool,
+) -> Result<TracingPaused<'a>, Obstacle> {
     // SAFETY: the caller guarantees that the connection is open and its mutex held.
     let is_busy = unsafe { Connection::new(db) }.is_busy();
-    // SAFETY: the caller guarantees that the connection is open and its mutex held, so it stays
-    // open.
-    let registry = unsafe { Registry::of(db) }?;
     let used_here = registry.last_thread() == this_thread();
     if is_busy {
-        return Some(if used_here { Obstacle::OwnRows } else { Obstacle::Rows });
+        return Err(if used_here { Obstacle::OwnRows } else { Obstacle::Rows });
     }
     // SAFETY: the caller guarantees that the connection is open and its mutex held.
     if !unsafe { error.is_read(db.as_ptr(), used_here) } {
-        return Some(Obstacle::Error);
+        return Err(Obstacle::Error);
     }
     // the detector below runs a statement
-    let _tracing_paused = registry.pause_tracing();
+    let tracing_paused = registry.pause_tracing();
     if is_idle {
         // SAFETY: the caller guarantees that the connection is open, its mutex held, and nobody
         // inside SQLite's code on it: this thread is not, as `is_idle` says, and no other thread
         // can be while the mutex is held.
         unsafe { registry.note_idle() };
-        return None;
+        return Ok(tracing_paused);
     }
     // SAFETY: the caller guarantees that the connection is open and its mutex held.
     let is_unchanged = unsafe { registry.is_unchanged() };
-    (!is_unchanged).then_some(Obstacle::Replacement)
+    if is_unchanged { Ok(tracing_paused) } else { Err(Obstacle::Replacement) }
 }

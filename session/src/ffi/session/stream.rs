@@ -11,7 +11,6 @@ use super::super::handle::Handle;
 use super::super::schema_watch::KnownSchema;
 use super::super::statement::Connection;
 use super::super::sys::{self, sqlite3};
-use super::shared::Requires;
 use super::{RawSession, Unavailable};
 use crate::wire::Format;
 
@@ -26,11 +25,8 @@ impl RawSession {
         writer: &mut dyn Write,
         verify: impl FnOnce(Connection<'_>, &mut KnownSchema) -> Result<(), E>,
     ) -> Result<Result<(), StreamError<E>>, Unavailable> {
-        let result = self.with(Requires::NoCallback, |open| {
+        let result = self.with_connection(Some(handle), |open| {
             let db = open.db.as_ptr();
-            if db != handle.as_ptr() {
-                return Err(StreamFailure::OtherConnection);
-            }
             if !open.records() {
                 return Err(StreamFailure::Error(StreamError::OtherHook));
             }
@@ -65,7 +61,6 @@ impl RawSession {
             Ok(()) => Ok(Ok(())),
             Err(StreamFailure::Panic(payload)) => resume_unwind(payload),
             Err(StreamFailure::Error(error)) => Ok(Err(error)),
-            Err(StreamFailure::OtherConnection) => Ok(Err(StreamError::OtherConnection)),
         }
     }
 }
@@ -74,7 +69,6 @@ impl RawSession {
 pub(crate) enum StreamError<E> {
     Io(std::io::Error),
     Sqlite(SqliteError),
-    OtherConnection,
     /// Another preupdate hook has taken the place of the session's.
     OtherHook,
     /// The schema has changed.
@@ -84,7 +78,6 @@ pub(crate) enum StreamError<E> {
 enum StreamFailure<E> {
     Error(StreamError<E>),
     Panic(callback::PanicPayload),
-    OtherConnection,
 }
 
 /// The writer of a stream, and its failure.
