@@ -180,7 +180,9 @@ fn elsewhere(written: &str, known: &[&str]) -> Option<&'static str> {
     let schema = ["schema", "module", "include", "exclude", "rename", "types", "row_derive", "rowids"];
     match written {
         "default" if known.contains(&"update") => Some("on a field: the last columns can have it"),
-        "update" | "patch" | "derive" | "row_only" | "crate" if known == ["default"] => Some("above the struct"),
+        "update" | "patch" | "derive" | "row_only" | "crate" if known.first() == Some(&"default") => {
+            Some("above the struct")
+        }
         "update" | "patch" | "skip" | "generated" | "row_only" | "default" if known == ["crate"] => {
             Some("on a row: the struct that this set has a `Change` or a `Patch` of")
         }

@@ -74,7 +74,7 @@ fn a_mistake() {
         #[diesel(table_name = users)]
         pub struct User {
             id: i32,
-            #[tracked(skip)]
+            #[tracked(skp)]
             name: String,
         }
     };

@@ -64,7 +64,17 @@ impl Row {
             let value = propagate(&value);
             quote!(#name: #value)
         });
-        quote!(#(#fields,)*)
+        let defaults = self.read_defaults();
+        quote!(#(#fields,)* #defaults)
+    }
+
+    /// Returns the fields of columns that are not read.
+    pub(super) fn read_defaults(&self) -> TokenStream {
+        let defaults = self.defaults.iter().map(|(field, ty)| {
+            let value = quote_spanned!(at(ty.span())=> <#ty as __p::core::default::Default>::default());
+            quote!(#field: #value)
+        });
+        quote!(#(#defaults,)*)
     }
 
     /// Returns the fields of a companion.

@@ -282,13 +282,13 @@ impl Row {
             };
             self.columns.iter().enumerate().map(of_column).collect()
         };
-        let (updates, patches) = (companion("update"), companion("patch"));
+        let (updates, patches, defaults) = (companion("update"), companion("patch"), self.read_defaults());
         let (columns, primary_key) = self.json_key();
         quote! {
             #[automatically_derived]
             impl #impl_generics __p::json::ReadJson for #name #ty_generics #bounds {
                 fn read_row(__parsed: &mut __p::json::Parsed) -> __p::Result<Self, __p::json::Error> {
-                    __p::Result::Ok(#name { #(#rows,)* })
+                    __p::Result::Ok(#name { #(#rows,)* #defaults })
                 }
                 fn read_update(__parsed: &mut __p::json::Parsed) -> __p::Result<Self::Update, __p::json::Error> {
                     __p::Result::Ok(#update { #(#updates,)* })

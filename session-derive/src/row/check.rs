@@ -8,16 +8,25 @@ use crate::errors::Errors;
 
 /// Adds the mistakes of a row to `errors`, and removes what a stub cannot contain.
 pub(super) fn check(row: &mut Row, errors: &mut Errors) {
-    let mut seen: Vec<(Ident, String)> = Vec::new();
-    let fields = row.columns.iter().map(|column| (&column.column, format!("the field `{}`", column.field)));
-    let skipped = row.skipped.iter().map(|column| (column, "`skip`".to_owned()));
-    let generated = row.generated.iter().map(|column| (column, "`generated`".to_owned()));
-    for (column, place) in fields.chain(skipped).chain(generated) {
-        match seen.iter().find(|(known, _)| same(known, column)) {
-            Some((_, before)) => {
-                errors.at(column, format!("the column `{}` is twice in this row: {before} is it too", column.unraw()));
+    let mut seen: Vec<(Ident, String, bool)> = Vec::new();
+    let fields = row.columns.iter().map(|column| (&column.column, format!("the field `{}`", column.field), None));
+    let skipped = row.skipped.iter().map(|column| (column, "`skip`".to_owned(), Some("skip")));
+    let generated = row.generated.iter().map(|column| (column, "`generated`".to_owned(), Some("generated")));
+    for (column, place, attribute) in fields.chain(skipped).chain(generated) {
+        match seen.iter().find(|(known, ..)| same(known, column)) {
+            Some((_, before, is_field)) => {
+                let name = column.unraw();
+                let message = match attribute.filter(|_| *is_field) {
+                    Some(attribute) => {
+                        format!(
+                            "the column `{name}` has a field: instead, write `#[tracked({attribute})]` above {before}"
+                        )
+                    }
+                    None => format!("the column `{name}` is twice in this row: {before} is it too"),
+                };
+                errors.at(column, message);
             }
-            None => seen.push((column.clone(), place)),
+            None => seen.push((column.clone(), place, attribute.is_none())),
         }
     }
     if row.columns.is_empty() {

@@ -30,10 +30,12 @@ pub(crate) struct Row {
     /// The path of the table's module, such as `schema::users`.
     pub(crate) table: Option<Path>,
     pub(crate) columns: Vec<Column>,
-    /// Columns without a field.
+    /// Columns that are not read.
     pub(crate) skipped: Vec<Ident>,
     /// Generated columns, which changes do not contain.
     pub(crate) generated: Vec<Ident>,
+    /// The fields of columns that are skipped or generated: each has its default.
+    pub(crate) defaults: Vec<(Ident, Type)>,
     /// All columns in the order of the table, if a schema file lists them.
     pub(crate) listed: Option<Vec<Ident>>,
     /// The columns of the primary key, if `primary_key` or a schema file names them.

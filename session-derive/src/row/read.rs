@@ -20,6 +20,7 @@ pub(super) fn read(item: &DeriveInput, fields: &FieldsNamed, errors: &mut Errors
         columns: Vec::new(),
         skipped: Vec::new(),
         generated: Vec::new(),
+        defaults: Vec::new(),
         listed: None,
         key: diesel.primary_key,
         names: Names {
@@ -72,33 +73,46 @@ pub(super) fn read(item: &DeriveInput, fields: &FieldsNamed, errors: &mut Errors
         );
     }
     for field in &fields.named {
-        row.columns.extend(read_field(field, errors));
+        let column = read_field(field, &mut row, errors);
+        row.columns.extend(column);
     }
     row
 }
 
-fn read_field(field: &syn::Field, errors: &mut Errors) -> Option<Column> {
+/// Returns the column of a field, or adds the field to those that have their defaults.
+fn read_field(field: &syn::Field, row: &mut Row, errors: &mut Errors) -> Option<Column> {
     let name = field.ident.clone()?;
     let diesel = diesel_field(&field.attrs, errors);
     if let Some(embed) = diesel.embed {
         errors.at(embed, "a row of changes has a field for each column; one with `embed` is none");
         return None;
     }
-    let mut optional = false;
+    let (mut optional, mut skipped, mut generated) = (false, false, false);
     each(&field.attrs, "tracked", errors, |meta, errors| {
         if meta.path.is_ident("default") {
             optional = true;
-            Ok(())
-        } else if meta.path.is_ident("skip") || meta.path.is_ident("generated") {
-            let what = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
-            Err(meta.error(format!(
-                "such a column has no field: remove this one, and write `#[tracked({what}({name}))]` above the struct"
-            )))
+        } else if meta.path.is_ident("skip") {
+            skipped = true;
+        } else if meta.path.is_ident("generated") {
+            generated = true;
         } else {
-            unknown(meta, &["default"], errors)
+            return unknown(meta, &["default", "skip", "generated"], errors);
         }
+        Ok(())
     });
     let column = diesel.column_name.unwrap_or_else(|| name.clone());
+    if skipped || generated {
+        if optional || (skipped && generated) {
+            errors.at(&name, "`skip`, `generated` and `default` exclude each other: the field of a column that is not read always has its default");
+        }
+        if generated {
+            row.generated.push(column)
+        } else {
+            row.skipped.push(column)
+        }
+        row.defaults.push((name, field.ty.clone()));
+        return None;
+    }
     Some(Column {
         visibility: field.vis.clone(),
         column,

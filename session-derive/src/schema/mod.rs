@@ -261,6 +261,7 @@ impl Schema<'_> {
             columns,
             skipped,
             generated,
+            defaults: Vec::new(),
             listed: Some(table.columns.iter().map(|column| self.here(&column.name)).collect()),
             key: Some(table.key.iter().map(|name| self.here(name)).collect()),
             names: Names { update: format_ident!("{base}Update"), patch: format_ident!("{base}Patch") },

@@ -18,7 +18,7 @@ pub struct User {
     name: String,
     #[diesel(column_name = name)]
     other: String,
-    #[tracked(skip)]
+    #[tracked(skip, default)]
     email: Option<String>,
 }
 

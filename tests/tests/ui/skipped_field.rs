@@ -10,14 +10,15 @@ diesel::table! {
     }
 }
 
+pub struct Secret(String);
+
 #[derive(Tracked)]
 #[diesel(table_name = users)]
-
 pub struct User {
     id: i32,
     name: String,
     #[tracked(skip)]
-    email: Option<String>,
+    email: Secret,
 }
 
 fn main() {}

@@ -434,6 +434,8 @@ pub enum BuildErrorKind {
     },
     /// The name of a column contains a NUL, which would end the SQL text.
     ColumnName,
+    /// A [hidden](crate::wire::TableInfo::with_hidden) column is not among the names of the columns.
+    HiddenColumn,
     /// An input cannot be read: the [source](core::error::Error::source) is the [`ParseError`].
     Parse(ParseErrorKind),
     /// The writer failed: the [source](core::error::Error::source) is its error. Some of the bytes
@@ -469,6 +471,7 @@ impl fmt::Display for BuildErrorKind {
             Self::NoColumnNames => f.write_str("an UPDATE or DELETE requires the names of the columns"),
             Self::ColumnNameCount { names, columns } => write!(f, "{names} names for {columns} columns"),
             Self::ColumnName => f.write_str("the name of a column contains a NUL"),
+            Self::HiddenColumn => f.write_str("a hidden column is not among the names of the columns"),
             Self::Parse(_) => f.write_str("an input cannot be read"),
             #[cfg(feature = "std")]
             Self::Io => f.write_str("the changes cannot be written"),

@@ -54,12 +54,10 @@ impl<'a> TableInfo<'a> {
     }
 
     /// Returns the same description with the names of the hidden columns: those whose names and
-    /// values never appear in JSON.
+    /// values never appear in JSON or SQL.
     ///
-    #[cfg_attr(feature = "serde", doc = "[Hidden columns](crate::wire::json#hidden-columns)")]
-    #[cfg_attr(not(feature = "serde"), doc = "Hidden columns")]
-    /// are still written as SQL, because an INSERT without them would make another row. With the
-    /// derive, `#[tracked(skip(…))]` hides a column.
+    #[cfg_attr(feature = "serde", doc = "See [hidden columns](crate::wire::json#hidden-columns).")]
+    /// With the derive, `#[tracked(skip)]` hides a column.
     ///
     /// ```
     /// use diesel_sqlite_session::wire::TableInfo;

@@ -150,3 +150,35 @@ fn an_update_of_the_key_alone_sets_the_key_to_itself() {
     assert_eq!(kind(&["k"]), BuildErrorKind::ColumnNameCount { names: 1, columns: 2 });
     assert_eq!(kind(&["k", "a\0"]), BuildErrorKind::ColumnName);
 }
+
+#[test]
+fn hidden_columns_are_not_in_the_sql() {
+    let users = TableInfo::new("users", &[1, 0, 0]).with_columns(&["id", "name", "password"]);
+    let row = |name: &'static str, password: &'static str| [1.into(), name.into(), password.into()];
+    let changeset = Changeset::builder()
+        .insert_values(users, &row("Ada", "x"))
+        .update_values(
+            users.with_hidden(&[]),
+            &[2.into(), "Bob".into(), "y".into()],
+            &[2.into(), "Rob".into(), "z".into()],
+        )
+        .update_values(users, &[3.into(), "Eve".into(), "y".into()], &[3.into(), "Eve".into(), "z".into()])
+        .delete_values(users, &[4.into(), "Cy".into(), "y".into()])
+        .build()
+        .unwrap();
+    let hidden = |hidden| changeset.to_sql([users.with_hidden(hidden)]).map(|sql| sql.to_string());
+    assert_eq!(
+        hidden(&["Password"]).unwrap(),
+        "INSERT INTO \"users\" (\"id\", \"name\") VALUES (1, 'Ada');\n\
+         UPDATE \"users\" SET \"name\" = 'Rob' WHERE \"id\" = 2;\n\
+         UPDATE \"users\" SET \"id\" = \"id\" WHERE \"id\" = 3;\n\
+         DELETE FROM \"users\" WHERE \"id\" = 4;\n"
+    );
+    // the key finds the row
+    assert!(hidden(&["id"]).unwrap().starts_with("INSERT INTO \"users\" (\"id\", \"name\", \"password\")"));
+    assert_eq!(hidden(&["passwort"]).unwrap_err().kind(), BuildErrorKind::HiddenColumn);
+    // a column that cannot be found is not written by accident
+    let unnamed = TableInfo::new("users", &[1, 0, 0]).with_hidden(&["password"]);
+    let insert = Changeset::builder().insert_values(users, &row("Ada", "x")).build().unwrap();
+    assert_eq!(insert.to_sql([unnamed]).unwrap_err().kind(), BuildErrorKind::HiddenColumn);
+}

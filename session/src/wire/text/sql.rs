@@ -11,18 +11,47 @@ use crate::wire::codec::set::{Set, SetFormat, SetRef};
 use crate::wire::codec::table_info::TableInfo;
 use crate::wire::codec::value::Value;
 
-/// Returns the names of the first `columns` columns, or no names if `names` is empty.
-fn check_names<'n>(table: &str, names: &'n [&'n str], columns: usize) -> Result<&'n [&'n str], BuildError> {
-    if names.is_empty() {
-        return Ok(names);
+/// The names of a table's columns, and which of them are not written. Empty if they are not known.
+#[derive(Clone, Copy, Default)]
+struct ColumnNames<'a> {
+    names: &'a [&'a str],
+    hidden: &'a [&'a str],
+}
+
+impl<'a> ColumnNames<'a> {
+    /// Returns the names of the columns of `record`.
+    fn find(
+        tables: impl IntoIterator<Item = impl Into<TableInfo<'a>>>,
+        table: &str,
+        columns: usize,
+    ) -> Result<Self, BuildError> {
+        let failed = |kind| Err(BuildError::new(kind, table, None));
+        let Some(info) = find_table(tables, table) else { return Ok(Self::default()) };
+        let (all, hidden) = (info.columns(), info.hidden());
+        if !hidden.iter().all(|name| contains_name(all, name)) {
+            return failed(BuildErrorKind::HiddenColumn);
+        }
+        let Some(names) = all.get(..columns) else {
+            return failed(BuildErrorKind::ColumnNameCount { names: all.len(), columns });
+        };
+        if names.iter().any(|name| name.contains('\0')) {
+            return failed(BuildErrorKind::ColumnName);
+        }
+        Ok(Self { names, hidden })
     }
-    let Some(used) = names.get(..columns) else {
-        return Err(BuildError::new(BuildErrorKind::ColumnNameCount { names: names.len(), columns }, table, None));
-    };
-    if used.iter().any(|name| name.contains('\0')) {
-        return Err(BuildError::new(BuildErrorKind::ColumnName, table, None));
+
+    /// Returns the name of each column of a change that is written, whether it belongs to the key, and
+    /// its item. The key is always written.
+    fn zip<T>(self, record: Record<'a>, items: impl Iterator<Item = T>) -> impl Iterator<Item = (&'a str, bool, T)> {
+        let names = self.names.iter().copied().zip(record.key_ordinals());
+        let columns = names.zip(items).map(|((name, ordinal), item)| (name, *ordinal != 0, item));
+        columns.filter(move |(name, is_key, _)| *is_key || !contains_name(self.hidden, name))
     }
-    Ok(used)
+}
+
+/// Returns whether `names` contains a name, ignoring ASCII case as SQLite does.
+pub(in crate::wire) fn contains_name(names: &[&str], name: &str) -> bool {
+    names.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
 impl<'a> Record<'a> {
@@ -57,6 +86,10 @@ impl<'a> Record<'a> {
     /// `INSERT INTO "users" VALUES (1, 'it''s');`. If a table has more names than the change has
     /// columns, the change is older than the last columns. The names of these columns are ignored.
     ///
+    /// [Hidden](TableInfo::with_hidden) columns outside of the key are not written: an INSERT leaves
+    /// them to their defaults, and an UPDATE leaves them as they are. For a statement with all columns, pass
+    /// `User::TABLE.with_hidden(&[])`.
+    ///
     /// # Semantics
     ///
     /// - The statement finds its row by the primary key alone. It does not compare old values, and
@@ -80,6 +113,7 @@ impl<'a> Record<'a> {
     /// - [`ColumnNameCount`](BuildErrorKind::ColumnNameCount) if there are fewer names than
     ///   columns.
     /// - [`ColumnName`](BuildErrorKind::ColumnName) if a name contains a NUL.
+    /// - [`HiddenColumn`](BuildErrorKind::HiddenColumn) if a hidden column is not among the names.
     pub fn to_sql<'s, N: Into<TableInfo<'s>>>(
         &self,
         tables: impl IntoIterator<Item = N>,
@@ -87,11 +121,11 @@ impl<'a> Record<'a> {
     where
         'a: 's,
     {
-        let names = check_names(self.table(), find_names(tables, self.table()), self.column_count())?;
-        if names.is_empty() && self.operation() != Operation::Insert {
+        let columns = ColumnNames::find(tables, self.table(), self.column_count())?;
+        if columns.names.is_empty() && self.operation() != Operation::Insert {
             return Err(BuildError::new(BuildErrorKind::NoColumnNames, self.table(), None));
         }
-        Ok(SqlStatement { record: *self, names })
+        Ok(SqlStatement { record: *self, columns })
     }
 }
 
@@ -100,39 +134,43 @@ impl<'a> Record<'a> {
 #[must_use = "an `SqlStatement` does nothing until it is displayed"]
 pub struct SqlStatement<'a> {
     record: Record<'a>,
-    /// The name of each column, or no names.
-    names: &'a [&'a str],
+    columns: ColumnNames<'a>,
 }
 
 impl fmt::Display for SqlStatement<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { record, names } = self;
-        let columns = || names.iter().copied().zip(record.key_ordinals().iter().map(|ordinal| *ordinal != 0));
+        let Self { record, columns } = self;
+        let keys = || {
+            let columns = columns.zip(*record, core::iter::repeat(()));
+            columns.filter(|(_, is_key, ())| *is_key).map(|(name, ..)| name)
+        };
         match record.operation() {
             Operation::Insert => {
                 f.write_str("INSERT INTO ")?;
                 write_name(f, record.table())?;
-                if !names.is_empty() {
+                let values = record.new_values().map(|value| value.unwrap_or(Value::Null));
+                if columns.names.is_empty() {
+                    f.write_str(" VALUES (")?;
+                    write_list(f, ", ", values, write_value)?;
+                } else {
                     f.write_str(" (")?;
-                    write_list(f, ", ", names.iter(), |f, name| write_name(f, name))?;
-                    f.write_str(")")?;
+                    write_list(f, ", ", columns.zip(*record, values.clone()), |f, (name, ..)| write_name(f, name))?;
+                    f.write_str(") VALUES (")?;
+                    write_list(f, ", ", columns.zip(*record, values), |f, (.., value)| write_value(f, value))?;
                 }
-                f.write_str(" VALUES (")?;
-                write_list(f, ", ", record.new_values(), |f, value| write_value(f, value.unwrap_or(Value::Null)))?;
                 return f.write_str(");");
             }
             Operation::Update => {
                 f.write_str("UPDATE ")?;
                 write_name(f, record.table())?;
                 f.write_str(" SET ")?;
-                let set = columns().zip(record.new_values());
+                let set = columns.zip(*record, record.new_values());
                 let mut set =
-                    set.filter_map(|((name, is_key), value)| Some((name, value.filter(|_| !is_key)?))).peekable();
+                    set.filter_map(|(name, is_key, value)| Some((name, value.filter(|_| !is_key)?))).peekable();
                 if set.peek().is_some() {
                     write_list(f, ", ", set, |f, (name, value)| write_pair(f, name, value))?;
                 } else {
-                    let key = columns().filter(|(_, is_key)| *is_key);
-                    write_list(f, ", ", key, |f, (name, _)| {
+                    write_list(f, ", ", keys(), |f, name| {
                         write_name(f, name)?;
                         f.write_str(" = ")?;
                         write_name(f, name)
@@ -145,8 +183,7 @@ impl fmt::Display for SqlStatement<'_> {
             }
         }
         f.write_str(" WHERE ")?;
-        let key = columns().filter(|(_, is_key)| *is_key).zip(record.key_values());
-        write_list(f, " AND ", key, |f, ((name, _), value)| write_pair(f, name, value))?;
+        write_list(f, " AND ", keys().zip(record.key_values()), |f, (name, value)| write_pair(f, name, value))?;
         f.write_str(";")
     }
 }
@@ -236,7 +273,7 @@ pub struct SqlScript<'a> {
     tables: Vec<TableInfo<'a>>,
 }
 
-/// Returns the table with a name, if its columns have names.
+/// Returns the table with a name, if it names any columns.
 pub(in crate::wire) fn find_table<'a>(
     tables: impl IntoIterator<Item = impl Into<TableInfo<'a>>>,
     table: &str,
@@ -245,12 +282,7 @@ pub(in crate::wire) fn find_table<'a>(
         .into_iter()
         .map(Into::into)
         .find(|info| info.table().eq_ignore_ascii_case(table))
-        .filter(|info| !info.columns().is_empty())
-}
-
-/// Returns the column names of a table, or no names.
-fn find_names<'a>(tables: impl IntoIterator<Item = impl Into<TableInfo<'a>>>, table: &str) -> &'a [&'a str] {
-    find_table(tables, table).map(|names| names.columns()).unwrap_or_default()
+        .filter(|info| !info.columns().is_empty() || !info.hidden().is_empty())
 }
 
 impl<'a> SqlScript<'a> {
@@ -260,9 +292,8 @@ impl<'a> SqlScript<'a> {
         tables: Vec<TableInfo<'a>>,
     ) -> Result<Self, BuildError> {
         for section in sections {
-            let names = find_names(&tables, section.table());
-            let names = check_names(section.table(), names, section.column_count())?;
-            if names.is_empty() && section.records().any(|record| record.operation() != Operation::Insert) {
+            let columns = ColumnNames::find(tables.iter().copied(), section.table(), section.column_count())?;
+            if columns.names.is_empty() && section.records().any(|record| record.operation() != Operation::Insert) {
                 return Err(BuildError::new(BuildErrorKind::NoColumnNames, section.table(), None));
             }
         }
@@ -272,13 +303,14 @@ impl<'a> SqlScript<'a> {
 
 impl fmt::Display for SqlScript<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut last: (&str, &[&str]) = ("", &[]);
+        let mut last = ("", ColumnNames::default());
         for (position, record) in self.records.clone().enumerate() {
             if position == 0 || !core::ptr::eq(last.0, record.table()) {
-                last = (record.table(), find_names(&self.tables, record.table()));
+                // `new` has checked all sections
+                let columns = ColumnNames::find(self.tables.iter().copied(), record.table(), record.column_count());
+                last = (record.table(), columns.unwrap_or_default());
             }
-            let names = last.1.get(..record.column_count()).unwrap_or_default();
-            writeln!(f, "{}", SqlStatement { record, names })?;
+            writeln!(f, "{}", SqlStatement { record, columns: last.1 })?;
         }
         Ok(())
     }
@@ -299,7 +331,7 @@ impl<F: SetFormat> Set<F> {
     ///
     /// Execute the script in a transaction. If foreign keys are enforced, enable
     /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys)
-    /// first. The result equals that of an apply without conflicts.
+    /// first. The result equals that of an apply without conflicts, apart from hidden columns.
     ///
     /// The script detects no conflicts except constraint violations. An apply orders UPDATEs that
     /// pass on or exchange values of a UNIQUE column. In the script, such statements can fail.

@@ -7,6 +7,7 @@ mod changed;
 mod keys;
 mod rows;
 mod scopes;
+mod skipped;
 mod tables;
 
 use std::borrow::Cow;

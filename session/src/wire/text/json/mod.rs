@@ -92,7 +92,7 @@
 //!
 //! # Hidden columns
 //!
-//! Rows can skip columns, for example with `#[tracked(skip(password))]` or `#[serde(skip)]`. JSON
+//! Rows can skip columns, for example with `#[tracked(skip)]` or `#[serde(skip)]`. JSON
 //! omits the values and names of these columns if the tables of the rows are given, for typed and
 //! untyped changes. [`TableInfo::with_hidden`] does the same for tables without rows.
 //!

@@ -12,7 +12,7 @@ use crate::wire::codec::record::{Record, Records};
 use crate::wire::codec::set::{Set, SetFormat, SetRef};
 use crate::wire::codec::table_info::TableInfo;
 use crate::wire::codec::value::Value;
-use crate::wire::text::sql::find_table;
+use crate::wire::text::sql::{contains_name, find_table};
 
 /// A record with the names of its columns, which implements `Serialize`. [`Record::json`] returns
 /// it.
@@ -58,11 +58,6 @@ impl<'n> Names<'n> {
         self.0
             .is_some_and(|table| table.columns().get(position).is_some_and(|name| contains_name(table.hidden(), name)))
     }
-}
-
-/// Returns whether `names` contains a name, ignoring ASCII case as SQLite does.
-fn contains_name(names: &[&str], name: &str) -> bool {
-    names.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
 /// Serializes the name of a column, or its position if the name is not known.

@@ -1,0 +1,22 @@
+#![allow(unused_imports)]
+
+use diesel_sqlite_session::{Change, Patch, Tracked};
+
+diesel::table! {
+    users (id) {
+        id -> Integer,
+        name -> Text,
+        email -> Nullable<Text>,
+    }
+}
+
+#[derive(Tracked)]
+#[diesel(table_name = users)]
+#[tracked(skip(email))]
+pub struct User {
+    id: i32,
+    name: String,
+    email: Option<String>,
+}
+
+fn main() {}
