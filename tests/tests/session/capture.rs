@@ -3,7 +3,7 @@
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_sqlite_session::session::CaptureError;
-use diesel_sqlite_session::{Change, SqliteSessionExt, Tracked};
+use diesel_sqlite_session::{Change, Changeset, SqliteSessionExt, Tracked};
 
 use crate::common::{exec, lines, open};
 
@@ -207,4 +207,56 @@ fn a_write_takes_the_lock_before_it_reads() {
     assert_eq!(write(&mut pool.get().unwrap(), 3).value, 2);
     let written = pool.get().unwrap().write::<Blog>().run(|conn| diesel::delete(users::table).execute(conn)).unwrap();
     assert_eq!((written.value, written.changes.len()), (3, 3));
+}
+
+#[test]
+fn writes_of_the_wrapper_of_diesel_async_form_one_stream() {
+    use diesel_async::AsyncConnection;
+    use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("blog.db").to_str().unwrap().to_string();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut conn = SyncConnectionWrapper::<SqliteConnection>::establish(&path).await.unwrap();
+        let mut other = SyncConnectionWrapper::<SqliteConnection>::establish(&path).await.unwrap();
+        conn.spawn_blocking(|conn| {
+            exec(conn, &format!("PRAGMA journal_mode = WAL; {TABLES}"));
+            exec(conn, "CREATE TABLE stream (id INTEGER PRIMARY KEY AUTOINCREMENT, changes BLOB NOT NULL)");
+            Ok(())
+        })
+        .await
+        .unwrap();
+        let write = |id: i32| {
+            move |conn: &mut SqliteConnection| {
+                conn.immediate_transaction(|conn| {
+                    let insert = diesel::insert_into(users::table).values(User { id, ..ada() });
+                    let written = conn.write::<Blog>().run(|conn| insert.execute(conn)).unwrap();
+                    let changes = written.changeset.into_bytes();
+                    diesel::sql_query("INSERT INTO stream (changes) VALUES (?)")
+                        .bind::<diesel::sql_types::Binary, _>(changes)
+                        .execute(conn)
+                })
+            }
+        };
+        for id in 1..=3 {
+            conn.spawn_blocking(write(2 * id)).await.unwrap();
+            other.spawn_blocking(write(2 * id + 1)).await.unwrap();
+        }
+        let stream = conn
+            .spawn_blocking(|conn| {
+                diesel::dsl::sql::<diesel::sql_types::Binary>("SELECT changes FROM stream ORDER BY id")
+                    .load::<Vec<u8>>(conn)
+            })
+            .await
+            .unwrap();
+        let ids: Vec<i32> = stream
+            .into_iter()
+            .flat_map(|bytes| {
+                let changeset = Changeset::try_from(bytes).unwrap();
+                changeset.changes::<Change<users::table>>().map(|change| change.unwrap().key()).collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!(ids, [2, 3, 4, 5, 6, 7]);
+    });
 }
