@@ -74,13 +74,6 @@ pub(crate) fn with_handle<R>(
     // borrowed: it is open, and no other thread uses it.
     unsafe { prepare(db) }?;
     let _pinned = registry::pin(db);
-    // SAFETY: the connection is mutably borrowed, so nobody can close it while the reference
-    // exists.
-    if let Some(registry) = unsafe { Registry::of(db) } {
-        // SAFETY: the connection is open and `_pinned` holds its mutex. It is mutably borrowed, so
-        // nobody is inside SQLite's code on it.
-        unsafe { registry.note_idle() };
-    }
     Ok(work(handle(db)))
 }
 
@@ -106,6 +99,10 @@ impl QueryFragment<Sqlite> for FunctionQuery {
 /// connection is pinned. Code of the application that runs on a connection is marked by
 /// [`callback`](super::callback), so that it cannot close the connection.
 fn query_function(connection: &mut SqliteConnection) -> Option<(NonNull<sqlite3>, registry::PinnedConnection)> {
+    if !registry::is_any_live() {
+        // no connection has the function
+        return None;
+    }
     let (result, db) = probe::capture(|| connection.execute_returning_count(&FunctionQuery));
     let db = result.ok().and(db)?;
     Some((db, registry::pin(db)?))

@@ -32,6 +32,11 @@ use super::sys::{self, sqlite3};
 /// valid.
 static LIVE: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
 
+/// Returns whether any connection has a registry.
+pub(super) fn is_any_live() -> bool {
+    !lock(&LIVE).is_empty()
+}
+
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -238,17 +243,35 @@ impl Registry {
     /// The connection must be open, its mutex must be held, and nobody may be inside SQLite's code
     /// on it.
     pub(super) unsafe fn note_idle(&self) {
-        let mut detector = lock(&self.detector);
-        match &mut *detector {
+        match &mut *lock(&self.detector) {
             // SAFETY: the caller guarantees that the mutex is held.
             Some(detector) => unsafe { detector.reset() },
-            none => {
-                // SAFETY: the connection is open as long as the registry exists.
-                let connection = unsafe { Connection::new(self.db) };
-                // SAFETY: `close` drops the detector before the connection closes.
-                *none = unsafe { ReplacementDetector::new(connection) };
-            }
+            // SAFETY: as this function requires.
+            none => *none = unsafe { self.new_detector() },
         }
+    }
+
+    /// Prepares the detection of functions that are replaced, for the first session.
+    ///
+    /// # Safety
+    ///
+    /// The requirements of [`note_idle`](Self::note_idle).
+    pub(super) unsafe fn watch_functions(&self) {
+        let mut detector = lock(&self.detector);
+        if detector.is_none() {
+            // SAFETY: as this function requires.
+            *detector = unsafe { self.new_detector() };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The connection must be open and its mutex held.
+    unsafe fn new_detector(&self) -> Option<ReplacementDetector> {
+        // SAFETY: the connection is open as long as the registry exists.
+        let connection = unsafe { Connection::new(self.db) };
+        // SAFETY: `close` drops the detector before the connection closes, with its mutex held.
+        unsafe { ReplacementDetector::new(connection) }
     }
 
     /// Returns the thread that last started a statement of the connection, not counting statements

@@ -142,14 +142,16 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
         } else {
             None
         };
-        let uses_batches = self.facts.target_mut(target).uses_batches(self.statements, count, order.is_some());
-        let uses_batches = uses_batches.map_err(failed("reading the schema", first.table()))?;
+        if !self.facts.target(target).can_use_batches(count) {
+            return match order {
+                Some(order) => order.records().try_for_each(|record| self.apply_record(&record)),
+                None => self.apply_each(section, records),
+            };
+        }
         match (order, records) {
-            (Some(order), _) if uses_batches => self.apply_in_batches(order.records()),
-            (Some(order), _) => order.records().try_for_each(|record| self.apply_record(&record)),
-            (None, Some(records)) if uses_batches => self.apply_in_batches(records.iter().copied()),
-            (None, None) if uses_batches => self.apply_in_batches(section.records()),
-            (None, records) => self.apply_each(section, records),
+            (Some(order), _) => self.apply_in_batches(order.records(), count, true),
+            (None, Some(records)) => self.apply_in_batches(records.iter().copied(), count, false),
+            (None, None) => self.apply_in_batches(section.records(), count, false),
         }
     }
 
@@ -161,13 +163,20 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
         }
     }
 
-    /// Applies changes, INSERTs in batches.
-    fn apply_in_batches<'b>(&mut self, records: impl Iterator<Item = Record<'b>>) -> Result<(), ApplyError> {
+    /// Applies changes, INSERTs in batches if that is faster.
+    fn apply_in_batches<'b>(
+        &mut self,
+        records: impl Iterator<Item = Record<'b>>,
+        count: usize,
+        is_ordered: bool,
+    ) -> Result<(), ApplyError> {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut uses_batches = None;
         // after a conflict, the following batches are likely to have one too
         let (mut pause, mut next_pause) = (0usize, 1usize);
         for record in records {
-            if record.operation() != Operation::Insert || self.has_filter || !self.queue.is_empty() {
+            let is_alone = uses_batches == Some(false) || self.has_filter || !self.queue.is_empty();
+            if record.operation() != Operation::Insert || is_alone {
                 batch.drain(..).try_for_each(|record| self.apply_record(&record))?;
                 self.apply_record(&record)?;
                 continue;
@@ -176,8 +185,13 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
             if batch.len() < BATCH {
                 continue;
             }
-            if pause > 0 {
-                pause -= 1;
+            if uses_batches.is_none() {
+                let target = self.facts.target_mut(self.target.unwrap_or_default());
+                let decided = target.uses_batches(self.statements, count, is_ordered);
+                uses_batches = Some(decided.map_err(failed("reading the schema", record.table()))?);
+            }
+            if pause > 0 || uses_batches == Some(false) {
+                pause = pause.saturating_sub(1);
             } else {
                 let applied = self.apply_batch(&batch)?;
                 batch.drain(..applied);

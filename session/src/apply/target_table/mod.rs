@@ -199,8 +199,14 @@ impl Target {
         Ok(if self.clauses_act && ran == Ran::Unchanged { Ran::Blocked(NOT_NULL_VIOLATION) } else { ran })
     }
 
-    /// Returns whether INSERTs among `count` changes should be applied with
-    /// [`insert_batch`](Self::insert_batch), which has the same effect as the INSERTs one by one.
+    /// Returns whether INSERTs among `count` changes can be applied with
+    /// [`insert_batch`](Self::insert_batch), with the same effect as one by one.
+    pub(super) fn can_use_batches(&self, count: usize) -> bool {
+        let has_same_effect = !self.has_triggers && !self.is_stat1 && !self.fails_half_way;
+        count >= MIN_BATCHED && has_same_effect && self.ordinals.len() <= MAX_BATCH_COLUMNS
+    }
+
+    /// Returns whether batches are faster than single INSERTs for `count` changes.
     ///
     /// If SQLite copies the pages that a batch changes, it writes the copies to a file if they are
     /// more than 64 KiB. So the batch must not change many pages: the changes must be in key order,
@@ -211,10 +217,6 @@ impl Target {
         count: usize,
         is_ordered: bool,
     ) -> Result<bool, SqliteError> {
-        let has_same_effect = !self.has_triggers && !self.is_stat1 && !self.fails_half_way;
-        if count < MIN_BATCHED || !has_same_effect || self.ordinals.len() > MAX_BATCH_COLUMNS {
-            return Ok(false);
-        }
         if self.copies_pages {
             let pages = statements.connection().rows("PRAGMA main.page_count", |row| row.integer(0))?;
             let pages = pages.first().and_then(|pages| usize::try_from(*pages).ok()).unwrap_or(usize::MAX);

@@ -58,6 +58,9 @@ impl RawSession {
         let Some(registry) = handle.registry() else {
             return Err(CreateError::Unavailable(Unavailable::Closed));
         };
+        // SAFETY: `handle` proves that the connection is open, and that nobody else uses it. This
+        // thread is not inside SQLite's code on it, as was checked above.
+        unsafe { registry.watch_functions() };
         delete_abandoned(registry, filters);
         // SAFETY: `handle` proves that the connection is open, and that nobody else uses it. This
         // thread is not inside SQLite's code on it, as was checked above.
