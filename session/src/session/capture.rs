@@ -6,12 +6,13 @@ use std::string::String;
 use std::sync::{Arc, OnceLock};
 use std::vec::Vec;
 
-use diesel::connection::TransactionManager;
+use diesel::connection::{TransactionManager, TransactionManagerStatus};
 use diesel::{Connection, QueryResult, SqliteConnection};
 
 use super::error::SessionError;
 use super::tracking::Session;
 use crate::SqliteSessionExt;
+use crate::ffi::handle::with_handle;
 use crate::typed::{DecodeError, FromChanges, TrackedSet};
 use crate::wire::Changeset;
 
@@ -238,18 +239,41 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
             let changes = changeset.changes().collect::<Result<_, _>>()?;
             Ok(Captured { value, changes, changeset })
         };
-        if self.is_immediate && !is_in_transaction(self.connection) {
-            return self.connection.immediate_transaction(capture);
-        }
-        self.connection.transaction(capture)
+        let is_inside = matches!(status(self.connection).transaction_depth(), Ok(Some(_)));
+        // the error of the closure is better than that of a rollback which fails because of it
+        let mut failure = None;
+        let capture = |connection: &mut SqliteConnection| {
+            capture(connection).map_err(|error| {
+                failure = Some(error);
+                diesel::result::Error::RollbackTransaction
+            })
+        };
+        let captured = match self.is_immediate && !is_inside {
+            true => self.connection.immediate_transaction(capture),
+            false => self.connection.transaction(capture),
+        };
+        captured.map_err(|error| {
+            if !is_inside {
+                end_transaction(self.connection);
+            }
+            failure.unwrap_or(CaptureError::Transaction(error))
+        })
     }
 }
 
-/// Returns whether the connection is in a transaction that Diesel has begun.
-fn is_in_transaction(connection: &mut SqliteConnection) -> bool {
+/// Returns what Diesel knows of the transaction.
+fn status(connection: &mut SqliteConnection) -> &mut TransactionManagerStatus {
     type Manager = <SqliteConnection as Connection>::TransactionManager;
-    let status = <Manager as TransactionManager<SqliteConnection>>::transaction_manager_status_mut(connection);
-    matches!(status.transaction_depth(), Ok(Some(_)))
+    <Manager as TransactionManager<SqliteConnection>>::transaction_manager_status_mut(connection)
+}
+
+/// Makes the connection usable after a transaction that SQLite has rolled back by itself, for example
+/// because the disk is full. Diesel fails to roll it back again, and would refuse all later ones.
+fn end_transaction(connection: &mut SqliteConnection) {
+    let is_broken = status(connection).transaction_depth().is_err();
+    if is_broken && with_handle(connection, |handle| !handle.is_in_transaction()).unwrap_or(false) {
+        *status(connection) = TransactionManagerStatus::default();
+    }
 }
 
 /// The tables outside of a set that are changed: a session whose filter is asked about each changed

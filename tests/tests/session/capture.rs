@@ -177,6 +177,54 @@ fn a_strict_capture_names_the_table_outside_of_its_set() {
     }
 }
 
+/// SQLite rolls back by itself, and Diesel's rollback fails then.
+#[test]
+fn a_full_database_is_the_error_and_the_connection_goes_on() {
+    type Fill = fn(&mut SqliteConnection) -> QueryResult<usize>;
+    let fill: Fill = |conn| {
+        let email = Some("a long address".repeat(100));
+        (10..500)
+            .map(|id| {
+                diesel::insert_into(users::table).values(User { id, email: email.clone(), ..ada() }).execute(conn)
+            })
+            .sum()
+    };
+    let mut conn = open(TABLES);
+    exec(&mut conn, "PRAGMA max_page_count = 20");
+    for _ in 0..2 {
+        let full = [
+            conn.capture::<Blog>().run(fill).unwrap_err(),
+            conn.write::<Blog>().run(fill).unwrap_err(),
+            conn.capture::<Blog>()
+                .run(|conn| {
+                    conn.capture::<Blog>().run(fill).map_err(|error| match error {
+                        CaptureError::Closure(error) => error,
+                        other => panic!("{other}"),
+                    })
+                })
+                .unwrap_err(),
+        ];
+        for error in full {
+            assert!(matches!(error, CaptureError::Closure(_)), "{error:?}");
+            assert_eq!(error.to_string(), "database or disk is full");
+        }
+        assert_eq!(users::table.count().get_result::<i64>(&mut conn).unwrap(), 0);
+        // the connection is usable
+        let captured =
+            conn.capture::<Blog>().run(|conn| diesel::insert_into(users::table).values(ada()).execute(conn)).unwrap();
+        assert_eq!(captured.changes.len(), 1);
+        conn.transaction(|conn| diesel::delete(users::table).execute(conn)).unwrap();
+    }
+    // in a transaction of the application, the error is its own to handle
+    let outer = conn.transaction(|conn| {
+        let captured = conn.capture::<Blog>().run(fill).map(drop);
+        assert_eq!(captured.unwrap_err().to_string(), "database or disk is full");
+        Err::<(), _>(diesel::result::Error::RollbackTransaction)
+    });
+    outer.unwrap_err();
+    assert_eq!(users::table.count().get_result::<i64>(&mut conn).unwrap(), 0);
+}
+
 #[test]
 fn a_write_takes_the_lock_before_it_reads() {
     let directory = tempfile::tempdir().unwrap();
