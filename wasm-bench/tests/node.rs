@@ -1,5 +1,5 @@
 //! Sessions and applying on wasm32-unknown-unknown, with sqlite-wasm-rs. `scripts/wasm` runs these
-//! tests in Node.
+//! tests in Node and in browsers.
 #![cfg(all(target_family = "wasm", target_os = "unknown"))]
 
 use std::cell::Cell;

@@ -1,4 +1,5 @@
-//! Typed changes on wasm32-unknown-unknown. `scripts/wasm` runs these tests in Node.
+//! Typed changes on wasm32-unknown-unknown. `scripts/wasm` runs these tests in Node
+//! and in browsers.
 #![cfg(all(target_family = "wasm", target_os = "unknown"))]
 #![allow(missing_docs)]
 

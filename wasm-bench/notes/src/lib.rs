@@ -1,6 +1,6 @@
 //! Notes in a browser, in a database that outlives the page: the example of the documentation page
-//! "In the browser". The worker in `worker.js` calls these functions, and `scripts/notes` builds and
-//! tests the page.
+//! "In the browser". The worker in `worker.js` calls these functions, and `scripts/wasm` tests the
+//! page.
 #![cfg(all(target_family = "wasm", target_os = "unknown"))]
 
 use std::cell::RefCell;
