@@ -55,6 +55,7 @@
 //! | apply changes and decide conflicts | [`SqliteSessionExt::apply`], [`Conflict`]; module [`apply`] |
 //! | build, merge, invert, rebase or filter changes, write SQL and JSON | [Changes as data][_documentation::changes_as_data]; module [`wire`] |
 //! | sync replicas | [the replication protocol][_documentation::replication] |
+//! | keep a database in a browser | [In the browser][_documentation::browser] |
 //! | find the counterpart of a function of SQLite | [the 59 session functions][_documentation::functions] |
 //! | read or write the bytes yourself | [the format](_documentation::format) |
 //!
@@ -83,8 +84,8 @@
 //!   extension. Applying is the same with every version. Sessions have a fault of SQLite before
 //!   3.49: they fail for tables with generated columns, and record wrong old values in tables
 //!   `WITHOUT ROWID` that have a column of type `REAL`.
-//! - **wasm32-unknown-unknown**: sqlite-wasm-rs includes the extension. A panic in a handler,
-//!   filter or writer ends a module that is compiled with `panic = "abort"`, the default there.
+//! - **wasm32-unknown-unknown**: sqlite-wasm-rs includes the extension. See [In the
+//!   browser][_documentation::browser].
 //!
 //! # Features
 //!
@@ -148,12 +149,16 @@ extern crate std;
 /// - `changes_as_data`: concatenate, invert, rebase, filter, rename, sort and split changesets,
 ///   write SQL and JSON
 /// - `replication`: a sync protocol for a hub and replicas that converges
+/// - `browser`: databases that outlive a web page, with a complete example
 /// - `functions`: SQLite's 59 session functions and their counterparts
 /// - `format`: the byte format of changesets and patchsets
 ///
 /// Which pages exist depends on the features: `format` needs none, `derive` needs `typed`,
 /// `functions` needs `sqlite`, and the others need `derive` and `sqlite`.
 pub mod _documentation {
+    #[cfg(all(feature = "derive", feature = "sqlite"))]
+    #[doc = include_str!("docs/browser.md")]
+    pub mod browser {}
     #[cfg(all(feature = "derive", feature = "sqlite"))]
     #[doc = include_str!("docs/changes_as_data.md")]
     pub mod changes_as_data {}

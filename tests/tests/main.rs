@@ -4,6 +4,7 @@ mod apply;
 mod common;
 mod convergence;
 mod group;
+mod listings;
 mod rebase;
 mod session;
 mod shape;

@@ -31,11 +31,22 @@ impl RowIds {
         &self.comparisons
     }
 
-    /// Returns the number of the row with this primary key, whose values are in column order.
-    pub(super) fn of<'v>(&self, key: impl Iterator<Item = Value<'v>>) -> RowId {
-        let mut hasher = self.seed.build_hasher();
+    /// Returns the reals of a primary key that SQLite stores as texts. It decides how they look.
+    pub(super) fn reals_in_texts<'v>(&self, key: impl Iterator<Item = Value<'v>>) -> impl Iterator<Item = Value<'v>> {
+        let columns = key.zip(&self.comparisons).filter(|(_, comparison)| comparison.affinity == Affinity::Text);
+        columns.map(|(value, _)| value).filter(|value| matches!(value, Value::Real(_)))
+    }
+
+    /// Returns the number of the row with this primary key, whose values are in column order. `texts`
+    /// are the texts of its [`reals_in_texts`](Self::reals_in_texts).
+    pub(super) fn of<'v>(&self, key: impl Iterator<Item = Value<'v>>, texts: &[Vec<u8>]) -> RowId {
+        let (mut hasher, mut texts) = (self.seed.build_hasher(), texts.iter());
         for (value, comparison) in key.zip(&self.comparisons) {
-            add(value, *comparison, &mut hasher);
+            let text = match value {
+                Value::Real(_) if comparison.affinity == Affinity::Text => texts.next().map(|text| Value::Text(text)),
+                _ => None,
+            };
+            add(text.unwrap_or(value), *comparison, &mut hasher);
         }
         RowId(hasher.finish())
     }
@@ -51,15 +62,9 @@ fn add(value: Value<'_>, comparison: KeyComparison, hasher: &mut impl Hasher) {
             add_text(format!("{integer}").as_bytes(), collation, hasher);
         }
         Value::Integer(integer) => add_number(Number::Integer(integer), affinity, hasher),
-        // SQLite decides how a real looks as a text
-        Value::Real(_) if affinity == Affinity::Text => 4u8.hash(hasher),
         Value::Real(real) => add_number(Number::Real(real), affinity, hasher),
         Value::Text(text) => match number_in(text).filter(|_| matches!(affinity, Affinity::Number | Affinity::Real)) {
             Some(number) => add_number(number, affinity, hasher),
-            // the text can be that of a real
-            None if affinity == Affinity::Text && is_numeric(text) && text.iter().any(|byte| b".e".contains(byte)) => {
-                4u8.hash(hasher);
-            }
             None => add_text(text, collation, hasher),
         },
         Value::Blob(bytes) => (3u8, bytes).hash(hasher),
@@ -128,7 +133,7 @@ mod tests {
         let text = |text: &'static str| Value::Text(text.as_bytes());
         let equal = |affinity, collation, one: Value<'_>, other: Value<'_>| {
             let ids = RowIds::new(Vec::from([KeyComparison { affinity, collation, replaces_characters: false }]));
-            ids.of([one].into_iter()) == ids.of([other].into_iter())
+            ids.of([one].into_iter(), &[]) == ids.of([other].into_iter(), &[])
         };
         use KeyCollation::{Binary, NoCase, Other, RightTrim};
         for (affinity, collation, one, other) in [
@@ -138,7 +143,6 @@ mod tests {
             (Affinity::Blob, Binary, Value::Integer(1), Value::Real(1.0)),
             (Affinity::Real, Binary, Value::Integer(i64::MAX), Value::Real(9_223_372_036_854_775_807.0)),
             (Affinity::Text, Binary, Value::Integer(-7), text("-7")),
-            (Affinity::Text, Binary, Value::Real(1.5), text("1.5")),
             (Affinity::Text, NoCase, text("Ada"), text("ADA")),
             (Affinity::Text, RightTrim, text("Ada"), text("Ada  ")),
             (Affinity::Text, Other, text("Ada"), text("Bob")),
@@ -149,6 +153,7 @@ mod tests {
             (Affinity::Number, Value::Integer(1), Value::Integer(2)),
             (Affinity::Blob, Value::Integer(1), text("1")),
             (Affinity::Text, text("Ada"), text("ADA")),
+            (Affinity::Text, text("1.5"), text("2.5")),
             (Affinity::Blob, text("a"), Value::Blob(b"a")),
         ] {
             assert!(!equal(affinity, Binary, one, other), "{affinity:?} {one:?} {other:?}");
@@ -156,11 +161,25 @@ mod tests {
     }
 
     #[test]
+    fn reals_are_compared_as_their_texts() {
+        let [text, number] = [Affinity::Text, Affinity::Number].map(|affinity| KeyComparison {
+            affinity,
+            collation: KeyCollation::Binary,
+            replaces_characters: false,
+        });
+        let ids = RowIds::new(Vec::from([number, text]));
+        let key = || [Value::Real(2.5), Value::Real(1.5)].into_iter();
+        assert_eq!(ids.reals_in_texts(key()).collect::<Vec<_>>(), [Value::Real(1.5)]);
+        let stored = [Value::Real(2.5), Value::Text(b"1.5")].into_iter();
+        assert_eq!(ids.of(key(), &[b"1.5".to_vec()]), ids.of(stored, &[]));
+    }
+
+    #[test]
     fn texts_that_utf_16_replaces_have_equal_numbers() {
         let comparison =
             KeyComparison { affinity: Affinity::Text, collation: KeyCollation::Binary, replaces_characters: true };
         let ids = RowIds::new(Vec::from([comparison]));
-        let of = |text: &'static [u8]| ids.of([Value::Text(text)].into_iter());
+        let of = |text: &'static [u8]| ids.of([Value::Text(text)].into_iter(), &[]);
         for other in ["\u{fffe}".as_bytes(), "\u{ffff}".as_bytes(), b"\xed\xa0\x80", b"\xff", b"\xc0\x80"] {
             assert_eq!(of(other), of("\u{fffd}".as_bytes()), "{other:?}");
         }

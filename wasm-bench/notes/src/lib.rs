@@ -2,6 +2,7 @@
 //! "In the browser". The worker in `worker.js` calls these functions, and `scripts/wasm` tests the
 //! page.
 #![cfg(all(target_family = "wasm", target_os = "unknown"))]
+#![allow(missing_docs, clippy::missing_errors_doc)]
 
 use std::cell::RefCell;
 
@@ -13,16 +14,12 @@ use sqlite_wasm_vfs::sahpool::{OpfsSAHPoolCfg, install};
 use wasm_bindgen::prelude::*;
 
 diesel::table! {
-    /// The notes.
     notes (id) {
-        /// The number of the note.
         id -> Integer,
-        /// What it says.
         text -> Text,
     }
 }
 
-/// A note.
 #[derive(Debug, PartialEq, Queryable, Insertable, Tracked)]
 #[diesel(table_name = notes)]
 pub struct Note {
@@ -42,10 +39,6 @@ fn with<T>(work: impl FnOnce(&mut SqliteConnection) -> Result<T, JsError>) -> Re
 }
 
 /// Opens the database. Its files stay locked until the worker ends.
-///
-/// # Errors
-///
-/// Fails if the browser has no such files, or another worker has locked them.
 #[wasm_bindgen]
 pub async fn open() -> Result<(), JsError> {
     install::<WasmOsCallback>(&OpfsSAHPoolCfg::default(), true).await?;
@@ -56,10 +49,6 @@ pub async fn open() -> Result<(), JsError> {
 }
 
 /// Saves a note. Returns the changes, to send them to a server.
-///
-/// # Errors
-///
-/// Fails if SQLite fails: the note is not saved then.
 #[wasm_bindgen]
 pub fn save(id: i32, text: String) -> Result<Vec<u8>, JsError> {
     with(|connection| {
@@ -71,10 +60,6 @@ pub fn save(id: i32, text: String) -> Result<Vec<u8>, JsError> {
 }
 
 /// Applies changes of another browser. The last writer wins.
-///
-/// # Errors
-///
-/// Fails if the bytes are no changeset, or if the changes do not fit: nothing is changed then.
 #[wasm_bindgen]
 pub fn receive(changes: Vec<u8>) -> Result<(), JsError> {
     with(|connection| {
@@ -90,10 +75,6 @@ pub fn receive(changes: Vec<u8>) -> Result<(), JsError> {
 }
 
 /// Returns the texts of all notes, in the order of their numbers.
-///
-/// # Errors
-///
-/// Fails if SQLite fails.
 #[wasm_bindgen]
 pub fn texts() -> Result<Vec<String>, JsError> {
     with(|connection| Ok(notes::table.select(notes::text).order(notes::id).load(connection)?))

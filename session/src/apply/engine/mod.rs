@@ -31,7 +31,7 @@ use crate::ffi::statement::Connection;
 use crate::ffi::statements::Statements;
 use crate::schema::LiveColumn;
 use crate::wire::codec::append::write_header;
-use crate::wire::{Format, Operation, RebaseData, Record, Section, Sections, inverted};
+use crate::wire::{Format, Operation, RebaseData, Record, Section, Sections, Value, inverted};
 
 /// The number of changes up to which all of them are read before the first one is applied.
 const MAX_RECORDS: usize = 4096;
@@ -417,7 +417,9 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
         let target = self.facts.target_mut(self.target.unwrap_or_default());
         let row_ids =
             target.row_ids(connection, record.table()).map_err(failed("reading the schema", record.table()))?;
-        Ok(row_ids.of(record.key_values()))
+        let reals = row_ids.reals_in_texts(record.key_values());
+        let texts = reals.map(|real| stored_text(self.statements, real)).collect::<Result<Vec<_>, _>>();
+        Ok(row_ids.of(record.key_values(), &texts.map_err(failed("converting a key", record.table()))?))
     }
 
     /// Returns the row that has a UNIQUE value which the change needs.
@@ -450,6 +452,17 @@ impl<'conn, 's, 'r, 'a> Engine<'conn, 's, 'r, 'a> {
         }
         Ok(ran)
     }
+}
+
+/// Returns the text that SQLite stores for a value in a column of type TEXT.
+fn stored_text(statements: &mut Statements<'_>, value: Value<'_>) -> Result<Vec<u8>, SqliteError> {
+    let id = statements.prepare("SELECT CAST(?1 AS TEXT)")?;
+    let text = statements.first_row(id, core::iter::once(value), |row| match row.value(0) {
+        Ok(Value::Text(text)) => text.to_vec(),
+        _ => Vec::new(),
+    });
+    statements.finalize(id);
+    Ok(text?.unwrap_or_default())
 }
 
 fn foreign_keys_failed(error: SqliteError) -> ApplyError {

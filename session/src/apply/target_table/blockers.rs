@@ -107,7 +107,7 @@ impl Target {
             let row_ids = self.row_ids.as_ref();
             let found = statements.first_row(id, values, |row| {
                 let key = (0..key_count).map(|column| row.value(column).unwrap_or(Value::Null));
-                row_ids.map(|row_ids| row_ids.of(key))
+                row_ids.map(|row_ids| row_ids.of(key, &[]))
             })?;
             if let Some(found) = found.flatten() {
                 return Ok(Some(found));
