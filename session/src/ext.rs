@@ -287,7 +287,7 @@ impl SqliteSessionExt for SqliteConnection {
     }
 
     fn track<S: TrackedSet>(&mut self) -> Result<Session, SessionError> {
-        Session::track::<S>(self, false)
+        Session::track::<S>(self)
     }
 
     fn capture<S: for<'r> FromChanges<'r>>(&mut self) -> Capture<'_, S> {

@@ -4,7 +4,6 @@
 //! also adds an SQL function, by which later look-ups take about 1 µs. Once Diesel has
 //! `with_raw_connection`, [`with_handle`] needs only five lines.
 
-use core::ffi::CStr;
 use core::marker::PhantomData;
 use std::format;
 use std::ptr::NonNull;
@@ -18,7 +17,6 @@ use diesel::{QueryResult, SqliteConnection};
 
 use super::error::{HandleError, SqliteError};
 use super::registry::{self, Registry};
-use super::schema_watch::KnownSchema;
 use super::statement::library_version;
 use super::sys::{self, sqlite3};
 use super::{mutex, probe};
@@ -48,9 +46,11 @@ impl<'conn> Handle<'conn> {
         unsafe { sys::sqlite3_get_autocommit(self.as_ptr()) == 0 }
     }
 
-    /// Returns what `read` finds in what was last known of a schema, without looking at the schema.
-    pub(crate) fn last_known<R>(self, schema: &CStr, read: impl FnOnce(&KnownSchema) -> R) -> Option<R> {
-        self.registry()?.last_known(schema, read)
+    /// Takes the place of another trace function.
+    pub(crate) fn take_trace(self) {
+        if let Some(registry) = self.registry() {
+            registry.take_trace();
+        }
     }
 
     pub(super) fn registry(self) -> Option<&'conn Registry> {

@@ -32,9 +32,12 @@ use super::sys::{self, sqlite3};
 /// valid.
 static LIVE: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
 
+/// The number of these addresses.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
 /// Returns whether any connection has a registry.
 pub(super) fn is_any_live() -> bool {
-    !lock(&LIVE).is_empty()
+    COUNT.load(Ordering::Relaxed) > 0
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -60,6 +63,8 @@ pub(super) struct Registry {
     traced: AtomicUsize,
     /// Whether the trace function is not called for statements.
     is_paused: AtomicBool,
+    /// The number of traced statements that may have changed a schema.
+    schema_statements: AtomicUsize,
     /// The thread that last started a statement of the connection, not counting statements of
     /// sessions.
     last_thread: AtomicUsize,
@@ -97,9 +102,11 @@ impl Registry {
             has_abandoned: AtomicBool::new(false),
             traced: AtomicUsize::new(0),
             is_paused: AtomicBool::new(false),
+            schema_statements: AtomicUsize::new(0),
             last_thread: AtomicUsize::new(this_thread()),
         }));
         lock(&LIVE).insert(db.as_ptr().addr());
+        COUNT.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller guarantees that `db` is open. The name is a C string. The data is a
         // `Registry` from a box, which `destroy` takes back. SQLite calls `destroy` exactly once,
         // even if storing the data fails.
@@ -127,21 +134,22 @@ impl Registry {
     /// The connection must be borrowed or its mutex held, and nobody may be inside SQLite's code on
     /// it. If the guards of two threads overlap, the first drop ends both.
     ///
-    /// If another trace function has taken the place of this one, it loses the place: without this
-    /// one, the connection could not be closed.
-    pub(super) fn pause_tracing(&self) -> TracingPaused<'_> {
+    /// Returns `None` if another trace function has taken the place of this one.
+    pub(super) fn pause_tracing(&self) -> Option<TracingPaused<'_>> {
         let before = self.traced.load(Ordering::Relaxed);
         let last_thread = self.last_thread();
         if let Some(detector) = lock(&self.detector).as_ref() {
             // SAFETY: the caller has borrowed the connection or holds its mutex. The detector's
-            // statement calls no function.
+            // statement calls no function, and reads no database.
             unsafe { detector.is_unchanged() };
         }
         self.last_thread.store(last_thread, Ordering::Relaxed);
-        if self.traced.load(Ordering::Relaxed) == before {
-            self.replacements.fetch_add(1, Ordering::Relaxed);
-        }
-        self.pause()
+        (self.traced.load(Ordering::Relaxed) != before).then(|| self.pause())
+    }
+
+    /// Takes the place of another trace function. The connection must be borrowed.
+    pub(super) fn take_trace(&self) {
+        self.trace(sys::TRACE_CLOSE | sys::TRACE_STMT);
     }
 
     /// Does the same as [`pause_tracing`](Self::pause_tracing), for a caller that has seen
@@ -189,21 +197,33 @@ impl Registry {
         let replacements = || {
             if self.traced() == before && !self.is_paused.load(Ordering::Relaxed) {
                 self.replacements.fetch_add(1, Ordering::Relaxed);
-                // another trace function has taken the place of this one, and loses it
-                self.trace(sys::TRACE_CLOSE | sys::TRACE_STMT);
+                self.take_trace();
             }
             self.replacements()
         };
         // SAFETY: the caller guarantees that the mutex is held. `close` drops the watches before the
         // connection closes, which it cannot do meanwhile.
-        let done = unsafe { watches.with(connection, schema, replacements, work) };
+        let done = unsafe {
+            watches.with(connection, schema, replacements, |known| {
+                known.statements = self.schema_statements();
+                work(known)
+            })
+        };
         *lock(&self.watches) = watches;
         done
     }
 
-    /// Calls `read` with what was last known of a schema.
-    pub(super) fn last_known<R>(&self, schema: &CStr, read: impl FnOnce(&KnownSchema) -> R) -> Option<R> {
-        lock(&self.watches).last_known(schema).map(read)
+    /// Returns whether no statement that may change a schema has been traced since a schema had this
+    /// version.
+    pub(super) fn is_version(&self, schema: &CStr, version: u64) -> bool {
+        let statements = self.schema_statements();
+        lock(&self.watches)
+            .last_known(schema)
+            .is_some_and(|known| (known.version, known.statements) == (version, statements))
+    }
+
+    fn schema_statements(&self) -> usize {
+        self.schema_statements.load(Ordering::Relaxed)
     }
 
     /// Keeps statements for the next apply.
@@ -391,17 +411,54 @@ unsafe extern "C" fn traced(event: c_uint, registry: *mut c_void, _: *mut c_void
         registry.last_thread.store(this_thread(), Ordering::Relaxed);
         // the connection's mutex is held
         registry.traced.store(registry.traced().wrapping_add(1), Ordering::Relaxed);
-        // In this form `sqlite3_deserialize` runs an ATTACH.
-        // SAFETY: for the start of a statement SQLite passes its SQL as a C string, which is valid
-        // during the call. The function reads both strings up to their ends, or up to this length.
-        if !sql.is_null() && unsafe { sys::sqlite3_strnicmp(sql.cast(), c"ATTACH".as_ptr(), 6) } == 0 {
-            registry.replacements.fetch_add(1, Ordering::Relaxed);
+        if !sql.is_null() {
+            // SAFETY: for the start of a statement SQLite passes its SQL as a C string, which is valid
+            // during the call.
+            let sql = unsafe { CStr::from_ptr(sql.cast()) }.to_bytes();
+            if may_change_schema(sql) {
+                registry.schema_statements.fetch_add(1, Ordering::Relaxed);
+                // in this form `sqlite3_deserialize` runs an ATTACH
+                if sql.get(..6).is_some_and(|word| word.eq_ignore_ascii_case(b"ATTACH")) {
+                    registry.replacements.fetch_add(1, Ordering::Relaxed);
+                }
+            }
         }
         if registry.has_abandoned.load(Ordering::Relaxed) {
             registry.disable_abandoned();
         }
     }
     0
+}
+
+/// Returns whether a statement may change a schema, by its first letters. SQLite writes `-- ` before
+/// statements that run inside another one, and before the names of triggers.
+fn may_change_schema(sql: &[u8]) -> bool {
+    let sql = sql.strip_prefix(b"-- ").unwrap_or(sql);
+    let is_harmless = sql.first_chunk().is_some_and(|word: &[u8; 4]| {
+        matches!(
+            // in upper case, if they are letters
+            &word.map(|letter| letter & 0xdf),
+            b"SELE"
+                | b"INSE"
+                | b"UPDA"
+                | b"DELE"
+                | b"REPL"
+                | b"WITH"
+                | b"VALU"
+                | b"SAVE"
+                | b"RELE"
+                | b"ROLL"
+                | b"BEGI"
+                | b"COMM"
+                | b"TRIG"
+        )
+    });
+    // SQLite's sessions read the columns of a table by this pragma, with the name of the schema
+    let is_table_info = || {
+        let name = sql.iter().position(|byte| *byte == b'.').and_then(|point| sql.get(point..));
+        name.is_some_and(|name| name.starts_with(b".table_xinfo("))
+    };
+    !is_harmless && !is_table_info()
 }
 
 /// Receives the registry when the connection closes: within `sqlite3_close`, with the connection's
@@ -412,6 +469,7 @@ unsafe extern "C" fn destroy(data: *mut c_void) {
     // shared references to it exist.
     let registry = unsafe { &*data };
     lock(&LIVE).remove(&registry.db.as_ptr().addr());
+    COUNT.fetch_sub(1, Ordering::Relaxed);
     registry.close();
     // SAFETY: the data came from a box. Nothing refers to it: the sessions are gone.
     drop(unsafe { Box::from_raw(data) });

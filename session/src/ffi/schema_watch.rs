@@ -18,6 +18,8 @@ use super::statement::Connection;
 pub(crate) struct KnownSchema {
     /// Differs from all earlier versions if the schema may have changed.
     pub(crate) version: u64,
+    /// How many statements that may change a schema the registry had counted.
+    pub(super) statements: usize,
     /// The declarations that agree with the schema: the address of each, and whether tables without a
     /// primary key are recorded.
     pub(crate) agrees: BTreeSet<(usize, bool)>,
@@ -59,7 +61,7 @@ impl SchemaWatch {
         if self.seen != now {
             *versions += 1;
             self.seen = now;
-            self.known = KnownSchema { version: *versions, agrees: BTreeSet::new() };
+            self.known = KnownSchema { version: *versions, ..KnownSchema::default() };
         }
         Some(&mut self.known)
     }
@@ -109,7 +111,7 @@ impl SchemaWatches {
             Some(known) => work(known),
             None => {
                 self.versions += 1;
-                work(&mut KnownSchema { version: self.versions, agrees: BTreeSet::new() })
+                work(&mut KnownSchema { version: self.versions, ..KnownSchema::default() })
             }
         }
     }

@@ -20,7 +20,7 @@ mod native {
         sqlite3_extended_errcode, sqlite3_file, sqlite3_finalize, sqlite3_free, sqlite3_get_autocommit, sqlite3_int64,
         sqlite3_io_methods, sqlite3_libversion_number, sqlite3_mutex, sqlite3_mutex_enter, sqlite3_mutex_leave,
         sqlite3_mutex_try, sqlite3_next_stmt, sqlite3_prepare_v3, sqlite3_reset, sqlite3_step, sqlite3_stmt,
-        sqlite3_stmt_busy, sqlite3_stmt_status, sqlite3_strnicmp, sqlite3_table_column_metadata, sqlite3_test_control,
+        sqlite3_stmt_busy, sqlite3_stmt_status, sqlite3_table_column_metadata, sqlite3_test_control,
         sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value, sqlite3_vfs, sqlite3_vfs_register,
     };
 
@@ -127,7 +127,7 @@ mod wasm {
         sqlite3_file, sqlite3_finalize, sqlite3_free, sqlite3_get_autocommit, sqlite3_get_clientdata, sqlite3_int64,
         sqlite3_io_methods, sqlite3_libversion_number, sqlite3_mutex, sqlite3_next_stmt, sqlite3_prepare_v3,
         sqlite3_preupdate_hook, sqlite3_reset, sqlite3_session, sqlite3_set_clientdata, sqlite3_step, sqlite3_stmt,
-        sqlite3_stmt_busy, sqlite3_stmt_status, sqlite3_strnicmp, sqlite3_table_column_metadata, sqlite3_test_control,
+        sqlite3_stmt_busy, sqlite3_stmt_status, sqlite3_table_column_metadata, sqlite3_test_control,
         sqlite3_total_changes, sqlite3_trace_v2, sqlite3_value, sqlite3_vfs, sqlite3_vfs_register,
         sqlite3session_attach, sqlite3session_changeset, sqlite3session_changeset_size, sqlite3session_changeset_strm,
         sqlite3session_create, sqlite3session_delete, sqlite3session_diff, sqlite3session_enable,

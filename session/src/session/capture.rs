@@ -42,7 +42,9 @@ impl<S: fmt::Debug, T: fmt::Debug> fmt::Debug for Captured<S, T> {
     }
 }
 
-/// The reason why a capture failed. Nothing that the closure did remains in the database.
+/// The reason why a capture failed. Nothing that the closure did remains in the database, unless the
+/// closure goes on after an error with which SQLite has [ended the
+/// transaction](https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
 ///
 /// It implements [`Error`](std::error::Error) whatever the closure's error is, even `Box<dyn
 /// Error>`. Its message is the message of the closure's error. That error is not the
@@ -52,6 +54,9 @@ impl<S: fmt::Debug, T: fmt::Debug> fmt::Debug for Captured<S, T> {
 pub enum CaptureError<E> {
     /// The closure failed.
     Closure(E),
+    /// The closure failed with an error by which SQLite has ended the whole transaction that the
+    /// application began around the capture: end it too, since what follows would be committed alone.
+    RolledBack(E),
     /// The transaction could not be started or committed.
     Transaction(diesel::result::Error),
     /// The changes could not be recorded.
@@ -69,6 +74,7 @@ impl<E: fmt::Display> fmt::Display for CaptureError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closure(error) => error.fmt(f),
+            Self::RolledBack(error) => write!(f, "the whole transaction was rolled back: {error}"),
             Self::Transaction(error) => error.fmt(f),
             Self::Session(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
@@ -86,7 +92,7 @@ impl<E: fmt::Display> fmt::Display for CaptureError<E> {
 impl<E: fmt::Debug + fmt::Display> std::error::Error for CaptureError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Closure(_) | Self::OtherTable { .. } => None,
+            Self::Closure(_) | Self::RolledBack(_) | Self::OtherTable { .. } => None,
             Self::Transaction(error) => error.source(),
             Self::Session(error) => error.source(),
             Self::Decode(error) => error.source(),
@@ -172,7 +178,8 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
     ///
     /// # Errors
     ///
-    /// - [`CaptureError::Closure`] if `work` fails
+    /// - [`CaptureError::Closure`] if `work` fails, [`CaptureError::RolledBack`] if SQLite has ended the
+    ///   transaction around the capture
     /// - [`CaptureError::Transaction`] if the transaction cannot be started or committed
     /// - [`CaptureError::Session`] if the changes cannot be recorded
     /// - [`CaptureError::Decode`] if a change does not match the types of the set
@@ -229,7 +236,7 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
     ) -> Result<Captured<S, T>, CaptureError<E>> {
         let is_strict = self.is_strict;
         let capture = |connection: &mut SqliteConnection| {
-            let session = Session::track::<S>(connection, true)?;
+            let session = Session::track::<S>(connection)?;
             let others = if is_strict { Some(OtherTables::watch::<S>(connection)?) } else { None };
             let value = work(connection).map_err(CaptureError::Closure)?;
             if let Some(table) = others.and_then(OtherTables::into_first) {
@@ -240,6 +247,10 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
             Ok(Captured { value, changes, changeset })
         };
         let is_inside = matches!(status(self.connection).transaction_depth(), Ok(Some(_)));
+        if is_inside && !has_transaction(self.connection)? {
+            // SQLite has rolled it back: what the capture changes would be committed alone
+            return Err(CaptureError::Transaction(diesel::result::Error::BrokenTransactionManager));
+        }
         // the error of the closure is better than that of a rollback which fails because of it
         let mut failure = None;
         let capture = |connection: &mut SqliteConnection| {
@@ -253,12 +264,22 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
             false => self.connection.transaction(capture),
         };
         captured.map_err(|error| {
+            let is_lost = is_inside && !has_transaction(self.connection).unwrap_or(true);
             if !is_inside {
                 end_transaction(self.connection);
             }
-            failure.unwrap_or(CaptureError::Transaction(error))
+            match failure {
+                Some(CaptureError::Closure(error)) if is_lost => CaptureError::RolledBack(error),
+                Some(failure) if !is_lost => failure,
+                _ => CaptureError::Transaction(error),
+            }
         })
     }
+}
+
+/// Returns whether SQLite has a transaction.
+fn has_transaction(connection: &mut SqliteConnection) -> Result<bool, SessionError> {
+    Ok(with_handle(connection, |handle| handle.is_in_transaction())?)
 }
 
 /// Returns what Diesel knows of the transaction.
@@ -271,7 +292,7 @@ fn status(connection: &mut SqliteConnection) -> &mut TransactionManagerStatus {
 /// because the disk is full. Diesel fails to roll it back again, and would refuse all later ones.
 fn end_transaction(connection: &mut SqliteConnection) {
     let is_broken = status(connection).transaction_depth().is_err();
-    if is_broken && with_handle(connection, |handle| !handle.is_in_transaction()).unwrap_or(false) {
+    if is_broken && !has_transaction(connection).unwrap_or(true) {
         *status(connection) = TransactionManagerStatus::default();
     }
 }

@@ -128,13 +128,14 @@ impl Session {
         taken.map_err(|error| self.taking_failed(handle, format, error))
     }
 
-    /// Returns the recorded changes, and ends the session.
+    /// Returns the recorded changes, and ends the session, which was created in the same transaction.
     pub(super) fn finish(mut self, connection: &mut SqliteConnection) -> Result<Changeset, SessionError> {
         self.check_recording()?;
         let format = Format::Changeset;
         let changes = with_handle(connection, |handle| {
             let cache = CacheLimit { schema: &self.schema, bytes: self.cache_limit };
-            let finished = self.raw.finish(handle, format, &cache, |connection, known| {
+            let version = self.declared.version();
+            let finished = self.raw.finish(handle, format, &cache, version, |connection, known| {
                 self.declared.verify(connection, text(&self.schema), self.rowids, known)
             })?;
             finished.map_err(|error| self.taking_failed(Some(handle), format, error))

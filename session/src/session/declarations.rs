@@ -44,6 +44,11 @@ pub(super) struct Declarations {
 }
 
 impl Declarations {
+    /// Returns the version of the schema with which all declarations agreed.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Adds declarations that agree with this version of the schema.
     pub(super) fn add(&mut self, declarations: Vec<Declaration>, version: u64) {
         if self.tables.is_empty() {
@@ -68,11 +73,6 @@ impl Declarations {
         self.version = known.version;
         Ok(())
     }
-}
-
-/// Returns whether all tables of a set are known to agree with a schema.
-pub(super) fn agree(tables: StaticTables, rowids: bool, known: &KnownSchema) -> bool {
-    tables.iter().all(|table| known.agrees.contains(&(core::ptr::from_ref(*table).addr(), rowids)))
 }
 
 /// The number of tables from which the whole schema is read instead of each table.

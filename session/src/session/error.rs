@@ -49,6 +49,10 @@ pub enum SessionError {
     /// of this crate. Changes may not have been recorded. The other hook has been removed: create
     /// another session.
     OtherHook,
+    /// Another [trace function](https://www.sqlite.org/c3ref/trace_v2.html) has taken the place of this
+    /// crate's, which tells whether the connection has been closed. Use the session with its
+    /// connection ([`Session::on`](crate::Session::on)): this also puts the trace function back.
+    OtherTrace,
     /// The changes that SQLite recorded are not well-formed.
     Malformed(ParseError),
     /// The writer failed.
@@ -95,6 +99,9 @@ impl fmt::Display for SessionError {
             Self::SchemaMismatch(mismatch) => mismatch.fmt(f),
             Self::TableFilterPanicked => f.write_str("the table filter panicked, so a table may not have been recorded"),
             Self::OtherConnection => f.write_str("the session belongs to another connection"),
+            Self::OtherTrace => f.write_str(
+                "another trace function has taken the place of this crate's: use the session with its connection (`on`)",
+            ),
             Self::OtherHook => f.write_str(
                 "another preupdate hook was installed on the connection, so changes may be missing; it has been removed: create \
                  another session",
@@ -139,6 +146,7 @@ impl From<Unavailable> for SessionError {
             Unavailable::Closed => Self::ConnectionClosed,
             Unavailable::Busy => Self::Busy,
             Unavailable::OtherConnection => Self::OtherConnection,
+            Unavailable::OtherTrace => Self::OtherTrace,
         }
     }
 }

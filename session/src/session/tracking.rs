@@ -9,10 +9,9 @@ use std::vec::Vec;
 
 use diesel::SqliteConnection;
 
-use super::declarations::{Declaration, Declarations, StaticTables, agree, compare};
+use super::declarations::{Declaration, Declarations, StaticTables, compare};
 use super::error::SessionError;
 use crate::ffi::handle::{Handle, with_handle};
-use crate::ffi::schema_watch::KnownSchema;
 use crate::ffi::session::{ObjectConfig, RawSession, Unavailable};
 use crate::ffi::statement::Connection;
 use crate::schema::{self, DeclaredTable, LiveTable, TrackableTable, UntrackedTable};
@@ -61,12 +60,21 @@ use crate::typed::{TableInfo, TrackedSet};
 /// Known limit: if a thread is suspended for longer than these times between an error and Diesel's
 /// reading of its message, it may read the message of another error.
 ///
+/// # Schema changes
+///
+/// Typed tables are compared again when changes are taken after the schema may have changed. Known
+/// limit: SQLite records values without names, so a change that is recorded while the columns of its
+/// table have another order is read with the wrong columns if that order is undone before changes are
+/// taken, for example by rolling back to a savepoint. Take the changes before altering a tracked table.
+///
 /// # Hooks
 ///
 /// A session uses the [preupdate hook](https://www.sqlite.org/c3ref/preupdate_blobwrite.html) of
 /// its connection, and this crate uses the [trace
 /// function](https://www.sqlite.org/c3ref/trace_v2.html) to learn when the connection closes.
-/// SQLite has one of each for a connection: do not install your own. The following
+/// SQLite has one of each for a connection: do not install your own. With another trace function, calls
+/// that run SQL fail with [`SessionError::OtherTrace`]; with the connection ([`on`](Self::on)) they put
+/// this crate's back. The following
 /// calls notice another preupdate hook, remove it, and fail with [`SessionError::OtherHook`]:
 ///
 /// - creating a session, if the hook was installed before and has a context
@@ -95,7 +103,10 @@ const CACHE_LIMIT: u64 = 128 << 20;
 impl Session {
     /// Creates a session on a schema.
     pub(crate) fn create_on(connection: &mut SqliteConnection, schema: &str) -> Result<Self, SessionError> {
-        Self::create(connection, Cow::Owned(c_string(schema)?), |_, _| Ok(()))
+        Self::create(connection, Cow::Owned(c_string(schema)?), |_, handle| {
+            handle.take_trace();
+            Ok(())
+        })
     }
 
     /// Creates a session, and calls `set_up` with it while the connection is borrowed.
@@ -139,25 +150,12 @@ impl Session {
     }
 
     /// Creates a session that records the tables of a set.
-    ///
-    /// With `compares_later`, the comparison is left to the call that takes the changes if the tables
-    /// agreed with the schema when it was last looked at.
-    pub(crate) fn track<S: TrackedSet>(
-        connection: &mut SqliteConnection,
-        compares_later: bool,
-    ) -> Result<Self, SessionError> {
-        // once, since the tables of a constant can have several addresses
-        let tables = S::TABLES;
+    pub(crate) fn track<S: TrackedSet>(connection: &mut SqliteConnection) -> Result<Self, SessionError> {
         Self::create(connection, Cow::Borrowed(c"main"), |session, handle| {
-            if tables.iter().any(|table| declares_rowid(table)) {
+            if S::TABLES.iter().any(|table| declares_rowid(table)) {
                 session.track_rowids()?;
             }
-            let rowids = session.rowids;
-            let agreed = |known: &KnownSchema| agree(tables, rowids, known).then_some(known.version);
-            match handle.last_known(&session.schema, agreed).flatten().filter(|_| compares_later) {
-                Some(version) => session.attach_compared(Declaration::of(tables), version),
-                None => session.attach_set_on(Some(handle), tables),
-            }
+            session.attach_set_on(Some(handle), S::TABLES)
         })
     }
 
@@ -193,11 +191,6 @@ impl Session {
         let version = self.raw.query(handle, schema, |connection, known| {
             compare(&declarations, connection, text(schema), rowids, known).map(|()| known.version)
         })??;
-        self.attach_compared(declarations, version)
-    }
-
-    /// Attaches tables that agree with this version of the schema.
-    fn attach_compared(&mut self, declarations: Vec<Declaration>, version: u64) -> Result<(), SessionError> {
         declarations.iter().try_for_each(|declaration| self.attach_unchecked(declaration.table()))?;
         self.declared.add(declarations, version);
         Ok(())

@@ -277,3 +277,16 @@ fn a_set_is_tracked_by_one_call() {
     let mut conn = open("CREATE TABLE t (id INTEGER PRIMARY KEY);");
     assert!(matches!(conn.track::<Change<t::table>>(), Err(SessionError::SchemaMismatch(_))));
 }
+
+#[test]
+fn another_connection_is_refused_without_waiting() {
+    let mut conn = open(TABLE);
+    let mut session = tracked(&mut conn);
+    let statement = Statement::start(conn);
+    let started = Instant::now();
+    let mut stranger = open(TABLE);
+    assert!(matches!(session.on(&mut stranger).changeset(), Err(SessionError::OtherConnection)));
+    assert!(started.elapsed() < AT_ONCE);
+    let mut conn = statement.end();
+    session.on(&mut conn).changeset().unwrap();
+}

@@ -180,49 +180,59 @@ fn a_strict_capture_names_the_table_outside_of_its_set() {
 /// SQLite rolls back by itself, and Diesel's rollback fails then.
 #[test]
 fn a_full_database_is_the_error_and_the_connection_goes_on() {
-    type Fill = fn(&mut SqliteConnection) -> QueryResult<usize>;
-    let fill: Fill = |conn| {
+    let fill = |conn: &mut SqliteConnection| {
         let email = Some("a long address".repeat(100));
         (10..500)
             .map(|id| {
                 diesel::insert_into(users::table).values(User { id, email: email.clone(), ..ada() }).execute(conn)
             })
-            .sum()
+            .sum::<QueryResult<usize>>()
     };
     let mut conn = open(TABLES);
     exec(&mut conn, "PRAGMA max_page_count = 20");
+    let is_usable = |conn: &mut SqliteConnection| {
+        assert_eq!(users::table.count().get_result::<i64>(conn).unwrap(), 0);
+        let insert = diesel::insert_into(users::table).values(ada());
+        assert_eq!(conn.capture::<Blog>().run(|conn| insert.execute(conn)).unwrap().changes.len(), 1);
+        conn.transaction(|conn| diesel::delete(users::table).execute(conn)).unwrap();
+    };
     for _ in 0..2 {
-        let full = [
-            conn.capture::<Blog>().run(fill).unwrap_err(),
-            conn.write::<Blog>().run(fill).unwrap_err(),
-            conn.capture::<Blog>()
-                .run(|conn| {
-                    conn.capture::<Blog>().run(fill).map_err(|error| match error {
-                        CaptureError::Closure(error) => error,
-                        other => panic!("{other}"),
-                    })
-                })
-                .unwrap_err(),
-        ];
-        for error in full {
+        for error in [conn.capture::<Blog>().run(fill), conn.write::<Blog>().run(fill)].map(Result::unwrap_err) {
             assert!(matches!(error, CaptureError::Closure(_)), "{error:?}");
             assert_eq!(error.to_string(), "database or disk is full");
+            is_usable(&mut conn);
         }
-        assert_eq!(users::table.count().get_result::<i64>(&mut conn).unwrap(), 0);
-        // the connection is usable
-        let captured =
-            conn.capture::<Blog>().run(|conn| diesel::insert_into(users::table).values(ada()).execute(conn)).unwrap();
-        assert_eq!(captured.changes.len(), 1);
-        conn.transaction(|conn| diesel::delete(users::table).execute(conn)).unwrap();
+        // in a transaction of the application, which is gone too
+        let outer = conn.transaction(|conn| {
+            let error = conn.capture::<Blog>().run(fill).unwrap_err();
+            assert!(matches!(error, CaptureError::RolledBack(_)), "{error:?}");
+            assert_eq!(error.to_string(), "the whole transaction was rolled back: database or disk is full");
+            Err::<(), _>(diesel::result::Error::RollbackTransaction)
+        });
+        outer.unwrap_err();
+        is_usable(&mut conn);
     }
-    // in a transaction of the application, the error is its own to handle
+}
+
+#[test]
+fn a_capture_in_a_transaction_that_sqlite_has_ended_is_an_error() {
+    let mut conn = open(TABLES);
+    let trigger = "CREATE TRIGGER refused BEFORE UPDATE ON users BEGIN SELECT RAISE(ROLLBACK, 'refused'); END";
+    exec(&mut conn, trigger);
+    diesel::insert_into(users::table).values(ada()).execute(&mut conn).unwrap();
     let outer = conn.transaction(|conn| {
-        let captured = conn.capture::<Blog>().run(fill).map(drop);
-        assert_eq!(captured.unwrap_err().to_string(), "database or disk is full");
-        Err::<(), _>(diesel::result::Error::RollbackTransaction)
+        // Diesel does not notice
+        diesel::update(users::table).set(users::name.eq("Eve")).execute(conn).unwrap_err();
+        for captured in [
+            conn.capture::<Blog>().run(|conn| diesel::delete(users::table).execute(conn)),
+            conn.write::<Blog>().run(|conn| diesel::delete(users::table).execute(conn)),
+        ] {
+            assert!(matches!(captured, Err(CaptureError::Transaction(_))), "{captured:?}");
+        }
+        QueryResult::Ok(())
     });
     outer.unwrap_err();
-    assert_eq!(users::table.count().get_result::<i64>(&mut conn).unwrap(), 0);
+    assert_eq!(users::table.count().get_result::<i64>(&mut conn).unwrap(), 1);
 }
 
 #[test]

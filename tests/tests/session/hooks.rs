@@ -151,3 +151,24 @@ fn tracked_or_healed(conn: &mut SqliteConnection) -> Session {
     session.attach_all().unwrap();
     session
 }
+
+/// Without this crate's trace function, nothing tells whether the connection is still there.
+#[test]
+fn a_foreign_trace_is_noticed_and_replaced_with_the_connection() {
+    let (mut conn, _) = connect();
+    let mut session = tracked(&mut conn);
+    for id in 0..3 {
+        insert(&mut conn, id);
+        connection::trace(&mut conn);
+        assert!(matches!(session.changeset(), Err(SessionError::OtherTrace)));
+        assert!(matches!(session.untracked_tables(), Err(SessionError::OtherTrace)));
+        assert_eq!(session.on(&mut conn).take_changeset().unwrap().records().count(), 1);
+        session.untracked_tables().unwrap();
+        // so does a new session
+        connection::trace(&mut conn);
+        drop(conn.create_session().unwrap());
+        session.untracked_tables().unwrap();
+    }
+    drop(conn);
+    assert!(session.is_closed());
+}

@@ -154,6 +154,23 @@ fn captures_notice_that_columns_were_exchanged_since_the_last_one() {
     assert_capture_fails(&mut conn, bob);
 }
 
+/// The capture before must not spare the comparison at the beginning: at the end, the columns are in
+/// their places again.
+#[test]
+fn captures_compare_the_columns_at_the_beginning_too() {
+    let mut conn = open(PEOPLE);
+    capture_of_ada(&mut conn);
+    exec(
+        &mut conn,
+        "ALTER TABLE people DROP COLUMN first; ALTER TABLE people ADD COLUMN first TEXT NOT NULL DEFAULT ''",
+    );
+    let recipe = "UPDATE people SET last = 'X';
+        CREATE TABLE new (id INTEGER PRIMARY KEY, first TEXT NOT NULL, last TEXT NOT NULL);
+        INSERT INTO new (id, first, last) SELECT id, first, last FROM people;
+        DROP TABLE people; ALTER TABLE new RENAME TO people;";
+    assert_capture_fails(&mut conn, recipe);
+}
+
 #[test]
 fn captures_notice_a_replaced_database_under_a_foreign_trace() {
     for has_trace in [false, true] {

@@ -100,8 +100,7 @@ impl RawSession {
         work: impl FnOnce(&mut OpenSession) -> R,
     ) -> Result<R, Unavailable> {
         let Some(handle) = handle else { return self.with(Requires::IdleConnection, work) };
-        let done = self.with(Requires::NoCallback, |open| (open.db == handle.as_non_null()).then(|| work(open)))?;
-        done.ok_or(Unavailable::OtherConnection)
+        self.with(Requires::Connection(handle.as_non_null()), work)
     }
 
     /// Runs queries on the connection. `work` also receives what is known of a schema.
@@ -224,17 +223,21 @@ impl RawSession {
     }
 
     /// Returns the recorded changes, and deletes the session unless that fails. After the changes have
-    /// been read, `verify` looks at the schema.
+    /// been read, `verify` looks at the schema, unless it is known to have this version: the session was
+    /// created in the same transaction, and no statement since then may have changed the schema.
     pub(crate) fn finish<E>(
         &self,
         handle: Handle<'_>,
         format: Format,
         limit: &CacheLimit<'_>,
+        version: u64,
         verify: impl FnOnce(Connection<'_>, &mut KnownSchema) -> Result<(), E>,
     ) -> Result<Result<Vec<u8>, TakeError<E>>, Unavailable> {
         let changes = self.with_connection(Some(handle), |open| {
             let changes = open.generate(format, limit)?;
-            open.with_schema(limit.schema, verify).map_err(TakeError::Schema)?;
+            if !open.registry().is_version(limit.schema, version) {
+                open.with_schema(limit.schema, verify).map_err(TakeError::Schema)?;
+            }
             Ok(changes)
         })?;
         let changes = match changes {

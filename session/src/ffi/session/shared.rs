@@ -24,6 +24,9 @@ pub(crate) enum Unavailable {
     Busy,
     /// The borrowed connection is not that of the session.
     OtherConnection,
+    /// Another trace function has taken the place of this crate's, so that nothing shows whether the
+    /// connection is still there.
+    OtherTrace,
 }
 
 /// The state that a session and its connection's registry share.
@@ -59,6 +62,9 @@ impl SharedSession {
             let Some((db, registry)) = state.as_ref().map(|open| (open.db, open.registry)) else {
                 return Err(Unavailable::Closed);
             };
+            if matches!(requires, Requires::Connection(borrowed) if borrowed != db) {
+                return Err(Unavailable::OtherConnection);
+            }
             if requires != Requires::Nothing && callback::is_inside(db.as_ptr()) {
                 return Err(Unavailable::Busy);
             }
@@ -92,6 +98,9 @@ impl SharedSession {
                 }
             }
             drop(state);
+            if obstacle == Obstacle::OtherTrace {
+                return Err(Unavailable::OtherTrace);
+            }
             // What this thread holds is not released while it waits. Inside a callback, the holder of
             // the mutex or of the statement may be waiting for this very callback to end.
             let is_own = obstacle == Obstacle::OwnRows;
@@ -149,6 +158,8 @@ pub(super) enum Requires {
     Nothing,
     /// SQLite's session code is not running on the connection, further up on this thread's stack.
     NoCallback,
+    /// The same, and the session is one of this connection, which is borrowed.
+    Connection(NonNull<sqlite3>),
     /// Also, nobody is in the middle of using the connection: the operation runs SQL on a
     /// connection that is not borrowed.
     IdleConnection,
@@ -170,6 +181,9 @@ enum Obstacle {
     /// A function or collation has been replaced, or is being replaced further up on this thread's
     /// stack.
     Replacement,
+    /// Another trace function has taken the place of this crate's, which would have noticed that the
+    /// connection was closed.
+    OtherTrace,
 }
 
 /// Pauses the recording of threads for an operation that runs SQL on a connection that is not
@@ -196,7 +210,7 @@ unsafe fn when_idle<'a>(
         return Err(Obstacle::Error);
     }
     // the detector below runs a statement
-    let tracing_paused = registry.pause_tracing();
+    let tracing_paused = registry.pause_tracing().ok_or(Obstacle::OtherTrace)?;
     if is_idle {
         // SAFETY: the caller guarantees that the connection is open, its mutex held, and nobody
         // inside SQLite's code on it: this thread is not, as `is_idle` says, and no other thread
