@@ -124,6 +124,7 @@ impl Backoff {
 ///   continued since: only a statement that ran violates a constraint
 /// - after ten milliseconds, if the connection was last used on this thread: a statement that failed
 ///   to compile could belong to another thread
+/// - at once, if there is no other thread
 #[derive(Default)]
 pub(super) struct ErrorMonitor {
     #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
@@ -168,12 +169,19 @@ impl ErrorMonitor {
             Some((before, since)) if before == fingerprint => {
                 since.elapsed() >= if used_here { Self::READ_AFTER_HERE } else { Self::READ_AFTER }
             }
+            _ if is_only_thread() => true,
             _ => {
                 self.latest = Some((fingerprint, Instant::now()));
                 false
             }
         }
     }
+}
+
+/// Returns whether the process is known to have no other thread.
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+fn is_only_thread() -> bool {
+    cfg!(target_os = "linux") && std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.take(2).count() == 1)
 }
 
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]

@@ -50,7 +50,7 @@ use crate::typed::{TableInfo, TrackedSet};
 ///   statement of another thread has unread rows (`load_iter`), and until the message of the
 ///   connection's latest error has surely been read: ten milliseconds after a statement that failed
 ///   for another reason than a constraint, or one second if the error was on another thread and
-///   nothing has succeeded since. The same calls of [`on`](Self::on) never wait.
+///   nothing has succeeded since. A process with one thread does not wait on Linux. The same calls of [`on`](Self::on) never wait.
 /// - After five seconds a call fails with [`SessionError::Busy`].
 /// - If this thread is reading the rows of a statement, or runs inside an SQL function of the
 ///   connection, these calls fail with [`SessionError::Busy`] at once.
