@@ -19,10 +19,10 @@ pub(super) fn check(row: &mut Row, errors: &mut Errors) {
                 let message = match attribute.filter(|_| *is_field) {
                     Some(attribute) => {
                         format!(
-                            "the column `{name}` has a field: instead, write `#[tracked({attribute})]` above {before}"
+                            "the column `{name}` has a field: remove it here, and write `#[tracked({attribute})]` above {before}"
                         )
                     }
-                    None => format!("the column `{name}` is twice in this row: {before} is it too"),
+                    None => format!("the column `{name}` is named twice in this row, also by {before}"),
                 };
                 errors.at(column, message);
             }

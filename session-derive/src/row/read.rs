@@ -103,7 +103,7 @@ fn read_field(field: &syn::Field, row: &mut Row, errors: &mut Errors) -> Option<
     let column = diesel.column_name.unwrap_or_else(|| name.clone());
     if skipped || generated {
         if optional || (skipped && generated) {
-            errors.at(&name, "`skip`, `generated` and `default` exclude each other: the field of a column that is not read always has its default");
+            errors.at(&name, "use only one of `skip`, `generated` and `default` on a field: a skipped or generated field already uses `Default::default()`");
         }
         if generated {
             row.generated.push(column)

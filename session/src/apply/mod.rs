@@ -192,9 +192,10 @@
 //!   changes of their table, since a trigger or a foreign key action can have made them possible:
 //!   in rounds, as long as a round applies a change, and once more before the handler is called. A
 //!   table has at most 100,000 attempts and 32 for each change.
-//! - **Keys with a collation of the application**: only the collation knows which keys are one row, so
-//!   all changes of the table keep their order while one of them waits. A change that a later one would
-//!   make possible is a [`ConflictType::Constraint`].
+//! - **Key columns with a collation defined by the application**: this crate cannot tell which texts are
+//!   equal. While one change of the table waits, all following changes whose keys differ only in such
+//!   texts wait too. So a change that needs a later change, for example one that frees a UNIQUE value,
+//!   has a conflict of the kind [`ConflictType::Constraint`].
 //! - **Keys that change to an equal key**: an UPDATE that only replaces the key by an [equal
 //!   one](crate::_documentation::format#keys), such as 1 by 1.0, is skipped. The INSERT that SQLite
 //!   records with it is a [`ConflictType::Conflict`].

@@ -19,9 +19,10 @@ use crate::wire::{Changeset, Format, Patchset};
 
 /// A session with its borrowed connection, returned by [`Session::on`].
 ///
-/// It has the methods of [`Session`] that run SQL. They never wait for another user of the
-/// connection, because there is none. Apart from the errors of the method of [`Session`] with the same
-/// name, they fail with:
+/// It has the methods of [`Session`] that run SQL. The methods do not wait for statements or error
+/// messages of other threads. They wait only while another thread uses another session of the same
+/// connection. In addition to the errors of the [`Session`] method with the same name, each method
+/// fails with:
 ///
 /// - [`SessionError::OtherConnection`] if the connection is not the session's connection
 /// - [`SessionError::Handle`] if the connection's handle is not available
@@ -31,11 +32,11 @@ pub struct BorrowedSession<'a> {
 }
 
 impl Session {
-    /// Returns the session together with its connection, for calls that never wait.
+    /// Returns the session together with its borrowed connection, for calls that need not wait.
     ///
     /// A session does not borrow its connection, so [`changeset`](Self::changeset) cannot know
     /// whether another thread is using it, and waits where that is possible: see
-    /// [waiting](Self#waiting-and-busy). With the borrowed connection nothing is left to wait for.
+    /// [waiting](Self#waiting-and-busy).
     ///
     /// ```
     /// use diesel::connection::SimpleConnection;
@@ -181,8 +182,8 @@ impl BorrowedSession<'_> {
     /// Writes everything that was recorded so far to `writer`, as a changeset. Recording continues.
     ///
     /// Memory use does not grow with the size of the changeset, which may exceed 2 GiB. The
-    /// changeset is written in pieces of about 1 KiB: use a [`BufWriter`](std::io::BufWriter) if
-    /// that matters. The connection is borrowed so that the writer cannot change what is being read.
+    /// changeset is written in pieces of about 1 KiB: wrap files and sockets in a
+    /// [`BufWriter`](std::io::BufWriter). The connection is borrowed so that the writer cannot change what is being read.
     ///
     /// ```
     /// use std::fs::File;

@@ -42,22 +42,26 @@ impl<S: fmt::Debug, T: fmt::Debug> fmt::Debug for Captured<S, T> {
     }
 }
 
-/// The reason why a capture failed. Nothing that the closure did remains in the database, unless the
-/// closure goes on after an error with which SQLite has [ended the
-/// transaction](https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
+/// The reason why a capture failed.
+///
+/// Everything that the closure did is rolled back. Exception: SQLite [ends the
+/// transaction](https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction)
+/// at some errors. If the closure ignores such an error, its later statements are committed.
 ///
 /// It implements [`Error`](std::error::Error) whatever the closure's error is, even `Box<dyn
-/// Error>`. Its message is the message of the closure's error. That error is not the
-/// [`source`](std::error::Error::source); match on [`Closure`](Self::Closure) to get it.
+/// Error>`. The message of [`Closure`](Self::Closure) is that of the closure's error, and
+/// [`RolledBack`](Self::RolledBack) adds a prefix. The closure's error is not the
+/// [`source`](std::error::Error::source): match on these two to get it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CaptureError<E> {
     /// The closure failed.
     Closure(E),
-    /// The closure failed with an error by which SQLite has ended the whole transaction that the
-    /// application began around the capture: end it too, since what follows would be committed alone.
+    /// The closure failed, and SQLite has rolled back the application's surrounding transaction. Return
+    /// an error from that transaction too: later statements in it would be committed one by one.
     RolledBack(E),
-    /// The transaction could not be started or committed.
+    /// The transaction could not be started or committed, or SQLite has ended the surrounding
+    /// transaction without a failure of the closure.
     Transaction(diesel::result::Error),
     /// The changes could not be recorded.
     Session(SessionError),
@@ -178,9 +182,10 @@ impl<'a, S: for<'r> FromChanges<'r>> Capture<'a, S> {
     ///
     /// # Errors
     ///
-    /// - [`CaptureError::Closure`] if `work` fails, [`CaptureError::RolledBack`] if SQLite has ended the
-    ///   transaction around the capture
-    /// - [`CaptureError::Transaction`] if the transaction cannot be started or committed
+    /// - [`CaptureError::Closure`] if `work` fails
+    /// - [`CaptureError::RolledBack`] if `work` fails and SQLite has rolled back the surrounding transaction
+    /// - [`CaptureError::Transaction`] if the transaction cannot be started or committed, or SQLite has
+    ///   ended the surrounding transaction
     /// - [`CaptureError::Session`] if the changes cannot be recorded
     /// - [`CaptureError::Decode`] if a change does not match the types of the set
     /// - [`CaptureError::OtherTable`] if the capture is [strict](Self::strict) and `work` changes

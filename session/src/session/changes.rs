@@ -39,6 +39,11 @@ impl Session {
     ///   dropped or has other columns now, and with `SQLITE_NOMEM` if the changes take more than 2
     ///   GiB (use [`write_changeset_to`](super::BorrowedSession::write_changeset_to)). The error names a dropped
     ///   table if it was attached individually.
+    /// - [`SessionError::SchemaMismatch`] if a typed table no longer agrees with its declaration
+    /// - [`SessionError::NothingAttached`] if no table is attached
+    /// - [`SessionError::OtherHook`] if another preupdate hook has replaced the session's
+    /// - [`SessionError::OtherTrace`] if another trace function has replaced this crate's (not with
+    ///   [`on`](Self::on))
     /// - [`SessionError::TableFilterPanicked`] if the table filter panicked: a table may be missing
     /// - [`SessionError::Malformed`] if SQLite recorded changes that are not well-formed
     /// - [`SessionError::ConnectionClosed`], [`SessionError::Busy`]
@@ -212,7 +217,7 @@ impl Session {
     /// - [`SessionError::SchemaMismatch`] as for [`attach`](Self::attach)
     /// - [`SessionError::Sqlite`] if the two tables do not have the same columns and primary key
     /// - [`SessionError::InvalidTableName`] if the name of the schema contains a NUL
-    /// - [`SessionError::ConnectionClosed`], [`SessionError::Busy`]
+    /// - [`SessionError::ConnectionClosed`], [`SessionError::Busy`], [`SessionError::OtherTrace`]
     ///
     /// SQLite: [`sqlite3session_diff`](https://www.sqlite.org/session/sqlite3session_diff.html).
     pub fn diff<T: TrackableTable>(&mut self, from: &str) -> Result<(), SessionError> {

@@ -49,9 +49,9 @@ pub enum SessionError {
     /// of this crate. Changes may not have been recorded. The other hook has been removed: create
     /// another session.
     OtherHook,
-    /// Another [trace function](https://www.sqlite.org/c3ref/trace_v2.html) has taken the place of this
-    /// crate's, which tells whether the connection has been closed. Use the session with its
-    /// connection ([`Session::on`](crate::Session::on)): this also puts the trace function back.
+    /// Another [trace function](https://www.sqlite.org/c3ref/trace_v2.html) has replaced this crate's
+    /// trace function, which detects that the connection is closed. Call the method on
+    /// [`Session::on`](crate::Session::on): this reinstalls this crate's trace function.
     OtherTrace,
     /// The changes that SQLite recorded are not well-formed.
     Malformed(ParseError),
@@ -100,7 +100,7 @@ impl fmt::Display for SessionError {
             Self::TableFilterPanicked => f.write_str("the table filter panicked, so a table may not have been recorded"),
             Self::OtherConnection => f.write_str("the session belongs to another connection"),
             Self::OtherTrace => f.write_str(
-                "another trace function has taken the place of this crate's: use the session with its connection (`on`)",
+                "another trace function has replaced the one of this crate: use `session.on(&mut conn)`, which reinstalls it",
             ),
             Self::OtherHook => f.write_str(
                 "another preupdate hook was installed on the connection, so changes may be missing; it has been removed: create \

@@ -35,7 +35,7 @@
 //! | [`Session::attach_by_name`], [`attach_all`](Session::attach_all) | Attach tables by name, or all tables. |
 //! | [`Session::changeset`], [`patchset`](Session::patchset) | Return everything recorded so far. |
 //! | [`Session::take_changeset`], [`take_patchset`](Session::take_patchset) | Return the changes since the last call. |
-//! | [`Session::on`] | Borrows the connection for calls that never wait: a [`BorrowedSession`]. |
+//! | [`Session::on`] | Borrows the connection for calls that need not wait: a [`BorrowedSession`]. |
 //! | [`BorrowedSession::write_changeset_to`], [`write_patchset_to`](BorrowedSession::write_patchset_to) | Stream the changes to a `Write`. |
 //! | [`Session::diff`] | Records the differences between two schemas. |
 //! | [`SqliteSessionExt::capture`](crate::SqliteSessionExt::capture) | Captures the changes that a closure makes: a [`Capture`], which returns [`Captured`]. |

@@ -50,7 +50,8 @@ use crate::typed::{TableInfo, TrackedSet};
 ///   statement of another thread has unread rows (`load_iter`), and until the message of the
 ///   connection's latest error has surely been read: ten milliseconds after a statement that failed
 ///   for another reason than a constraint, or one second if the error was on another thread and
-///   nothing has succeeded since. A process with one thread does not wait on Linux. The same calls of [`on`](Self::on) never wait.
+///   nothing has succeeded since. On Linux, a process with one thread skips the wait for the message.
+///   The calls of [`on`](Self::on) skip these waits.
 /// - After five seconds a call fails with [`SessionError::Busy`].
 /// - If this thread is reading the rows of a statement, or runs inside an SQL function of the
 ///   connection, these calls fail with [`SessionError::Busy`] at once.
@@ -62,20 +63,22 @@ use crate::typed::{TableInfo, TrackedSet};
 ///
 /// # Schema changes
 ///
-/// Typed tables are compared again when changes are taken after the schema may have changed. Known
-/// limit: SQLite records values without names, so a change that is recorded while the columns of its
-/// table have another order is read with the wrong columns if that order is undone before changes are
-/// taken, for example by rolling back to a savepoint. Take the changes before altering a tracked table.
+/// Take the changes before you alter a tracked table. Typed tables are compared again when changes are
+/// taken after the schema may have changed.
+///
+/// Known limit: SQLite records values without column names. If the order of a table's columns is
+/// changed and then restored before changes are taken, the changes recorded in between are read with
+/// the wrong columns. Rolling back to a savepoint can restore the order.
 ///
 /// # Hooks
 ///
 /// A session uses the [preupdate hook](https://www.sqlite.org/c3ref/preupdate_blobwrite.html) of
 /// its connection, and this crate uses the [trace
 /// function](https://www.sqlite.org/c3ref/trace_v2.html) to learn when the connection closes.
-/// SQLite has one of each for a connection: do not install your own. With another trace function, calls
-/// that run SQL fail with [`SessionError::OtherTrace`]; with the connection ([`on`](Self::on)) they put
-/// this crate's back. The following
-/// calls notice another preupdate hook, remove it, and fail with [`SessionError::OtherHook`]:
+/// SQLite has one of each for a connection: do not install your own. If another trace function is
+/// installed, calls that run SQL fail with [`SessionError::OtherTrace`]. The same calls on
+/// [`on`](Self::on) reinstall this crate's trace function. The following calls notice another preupdate
+/// hook, remove it, and fail with [`SessionError::OtherHook`]:
 ///
 /// - creating a session, if the hook was installed before and has a context
 /// - taking changes, if the hook has replaced that of the session
@@ -168,7 +171,8 @@ impl Session {
     ///
     /// - [`SessionError::SchemaMismatch`] if `table!` and the database differ, or if SQLite would
     ///   not record the table: it has no primary key, is a view or virtual table, or does not exist
-    /// - [`SessionError::ConnectionClosed`], [`SessionError::Busy`], [`SessionError::Sqlite`]
+    /// - [`SessionError::ConnectionClosed`], [`SessionError::Busy`], [`SessionError::OtherTrace`],
+    ///   [`SessionError::Sqlite`]
     ///
     /// SQLite:
     /// [`sqlite3session_attach`](https://www.sqlite.org/session/sqlite3session_attach.html).
@@ -225,7 +229,8 @@ impl Session {
     /// - [`SessionError::SchemaMismatch`] if SQLite would not record the table: it has no primary
     ///   key, is a view or virtual table, or does not exist
     /// - [`SessionError::InvalidTableName`] if the name contains a NUL
-    /// - [`SessionError::ConnectionClosed`], [`SessionError::Busy`], [`SessionError::Sqlite`]
+    /// - [`SessionError::ConnectionClosed`], [`SessionError::Busy`], [`SessionError::OtherTrace`],
+    ///   [`SessionError::Sqlite`]
     pub fn attach_by_name(&mut self, table: &str) -> Result<(), SessionError> {
         self.attach_by_name_on(None, table)
     }

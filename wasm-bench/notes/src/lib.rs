@@ -59,7 +59,7 @@ pub fn save(id: i32, text: String) -> Result<Vec<u8>, JsError> {
     })
 }
 
-/// Applies changes of another browser. The last writer wins.
+/// Applies changes that a server passes on. The last writer wins.
 #[wasm_bindgen]
 pub fn receive(changes: Vec<u8>) -> Result<(), JsError> {
     with(|connection| {

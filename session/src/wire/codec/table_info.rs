@@ -53,9 +53,11 @@ impl<'a> TableInfo<'a> {
         Self { columns, ..self }
     }
 
-    /// Returns the same description with the names of the hidden columns: those whose names and
-    /// values never appear in JSON or SQL.
+    /// Returns the same description with the names of the hidden columns.
     ///
+    /// JSON and SQL omit the names and values of hidden columns; SQL still contains a hidden key
+    /// column. Each hidden column must be one of [`columns`](Self::columns): otherwise writing JSON or
+    /// SQL fails.
     #[cfg_attr(feature = "serde", doc = "See [hidden columns](crate::wire::json#hidden-columns).")]
     /// With the derive, `#[tracked(skip)]` hides a column.
     ///

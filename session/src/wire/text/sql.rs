@@ -86,9 +86,9 @@ impl<'a> Record<'a> {
     /// `INSERT INTO "users" VALUES (1, 'it''s');`. If a table has more names than the change has
     /// columns, the change is older than the last columns. The names of these columns are ignored.
     ///
-    /// [Hidden](TableInfo::with_hidden) columns outside of the key are not written: an INSERT leaves
-    /// them to their defaults, and an UPDATE leaves them as they are. For a statement with all columns, pass
-    /// `User::TABLE.with_hidden(&[])`.
+    /// [Hidden](TableInfo::with_hidden) columns outside of the key are omitted. An INSERT uses their
+    /// defaults, and fails when it is executed if such a column is `NOT NULL` without a default. An
+    /// UPDATE does not change hidden columns. To write all columns, pass `User::TABLE.with_hidden(&[])`.
     ///
     /// # Semantics
     ///
@@ -331,7 +331,8 @@ impl<F: SetFormat> Set<F> {
     ///
     /// Execute the script in a transaction. If foreign keys are enforced, enable
     /// [`PRAGMA defer_foreign_keys`](https://www.sqlite.org/pragma.html#pragma_defer_foreign_keys)
-    /// first. The result equals that of an apply without conflicts, apart from hidden columns.
+    /// first. If no column is hidden, the result equals that of an apply without
+    /// conflicts.
     ///
     /// The script detects no conflicts except constraint violations. An apply orders UPDATEs that
     /// pass on or exchange values of a UNIQUE column. In the script, such statements can fail.
