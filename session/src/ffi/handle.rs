@@ -46,7 +46,7 @@ impl<'conn> Handle<'conn> {
         unsafe { sys::sqlite3_get_autocommit(self.as_ptr()) == 0 }
     }
 
-    /// Takes the place of another trace function.
+    /// Reinstalls the trace function of the registry, which another one may have replaced.
     pub(crate) fn take_trace(self) {
         if let Some(registry) = self.registry() {
             registry.take_trace();

@@ -147,7 +147,8 @@ impl Registry {
         (self.traced.load(Ordering::Relaxed) != before).then(|| self.pause())
     }
 
-    /// Takes the place of another trace function. The connection must be borrowed.
+    /// Reinstalls the trace function, which another one may have replaced. The connection must be
+    /// borrowed.
     pub(super) fn take_trace(&self) {
         self.trace(sys::TRACE_CLOSE | sys::TRACE_STMT);
     }

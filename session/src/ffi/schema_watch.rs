@@ -18,7 +18,7 @@ use super::statement::Connection;
 pub(crate) struct KnownSchema {
     /// Differs from all earlier versions if the schema may have changed.
     pub(crate) version: u64,
-    /// How many statements that may change a schema the registry had counted.
+    /// The registry's count of statements that may change a schema, at the last look.
     pub(super) statements: usize,
     /// The declarations that agree with the schema: the address of each, and whether tables without a
     /// primary key are recorded.
@@ -29,8 +29,8 @@ pub(crate) struct KnownSchema {
 struct SchemaWatch {
     schema: CString,
     query: CountedQuery,
-    /// How often the query had been recompiled, and how many replacements of databases the registry
-    /// had counted.
+    /// The number of recompilations of the query, and the registry's count of replaced databases, at the
+    /// last look.
     seen: Option<(c_int, usize)>,
     known: KnownSchema,
 }

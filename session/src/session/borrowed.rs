@@ -19,7 +19,7 @@ use crate::wire::{Changeset, Format, Patchset};
 
 /// A session with its borrowed connection, returned by [`Session::on`].
 ///
-/// It has the methods of [`Session`] that run SQL. The methods do not wait for statements or error
+/// `BorrowedSession` has the methods of [`Session`] that run SQL. The methods do not wait for statements or error
 /// messages of other threads. They wait only while another thread uses another session of the same
 /// connection. In addition to the errors of the [`Session`] method with the same name, each method
 /// fails with:

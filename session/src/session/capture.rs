@@ -293,8 +293,8 @@ fn status(connection: &mut SqliteConnection) -> &mut TransactionManagerStatus {
     <Manager as TransactionManager<SqliteConnection>>::transaction_manager_status_mut(connection)
 }
 
-/// Makes the connection usable after a transaction that SQLite has rolled back by itself, for example
-/// because the disk is full. Diesel fails to roll it back again, and would refuse all later ones.
+/// Resets Diesel's transaction status after SQLite has rolled back a transaction by itself, for example
+/// because the disk is full. Diesel fails to roll it back again, and would refuse later transactions.
 fn end_transaction(connection: &mut SqliteConnection) {
     let is_broken = status(connection).transaction_depth().is_err();
     if is_broken && !has_transaction(connection).unwrap_or(true) {

@@ -13,6 +13,7 @@ mod hostile;
 mod hostile_engine;
 mod kept_statements;
 mod locks;
+mod odd_connections;
 mod odd_targets;
 mod options;
 mod order;
